@@ -1,0 +1,172 @@
+"""What can go wrong, as one tree with one root. No other exception leaves the library on purpose.
+
+    MockExportError
+    ├── OptionError              the caller's: an argument that cannot be meant
+    ├── SourceError              the export's side
+    │   ├── ServerUnreachable        no answer from the server at all
+    │   ├── ExportNotFound           the server has others (they are named)
+    │   ├── MetadataError            the server's description of an export cannot be used
+    │   ├── FolderError              a folder of files cannot be read as an export
+    │   └── TransferError            a download's bytes did not arrive whole; `passing` if another try may help
+    ├── FormatError              the data's
+    │   ├── HeaderError              the first line does not name the columns
+    │   └── BadRowError              a bad row where none is allowed (strict)
+    ├── ReducerError             a reducer raised: its author's
+    ├── StateError               saved bytes are no state of this reducer
+    └── OutputError              this machine's: a file cannot be written
+
+A class takes facts and writes its own message: what, where, and what to do. No message holds a patient's id or value,
+nor the query or credentials of a URL.
+"""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit, urlunsplit
+
+__all__ = [
+    "BadRowError",
+    "ExportNotFound",
+    "FolderError",
+    "FormatError",
+    "HeaderError",
+    "MetadataError",
+    "MockExportError",
+    "OptionError",
+    "OutputError",
+    "ReducerError",
+    "ServerUnreachable",
+    "SourceError",
+    "StateError",
+    "TransferError",
+    "public_url",
+]
+
+
+class MockExportError(Exception):
+    """The root: catch this to catch all that mockexport raises on purpose."""
+
+
+class OptionError(MockExportError, ValueError):
+    """An argument that cannot be meant."""
+
+    def __init__(self, option: str, problem: str) -> None:
+        self.option = option
+        super().__init__(f"{option}: {problem}")
+
+
+class SourceError(MockExportError):
+    """The export's side could not give what was asked for."""
+
+
+class ServerUnreachable(SourceError):  # noqa: N818 - a state of the world, named as one
+    """No usable answer from the server."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url = public_url(url)
+        super().__init__(f"no answer from {self.url}: {problem}; is the server running, and the URL right?")
+
+
+class ExportNotFound(SourceError):  # noqa: N818 - a state of the world, named as one
+    """The export is unknown; `available` are the ids that there are."""
+
+    def __init__(self, export_id: str, where: str, available: Sequence[str]) -> None:
+        self.export_id = export_id
+        self.available = tuple(available)
+        there = ", ".join(available) if available else "none"
+        super().__init__(f"no export {export_id!r} at {public_url(where)}; there: {there}")
+
+
+class MetadataError(SourceError):
+    """The server's description of an export cannot be used."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url = public_url(url)
+        super().__init__(f"unusable reply from {self.url}: {problem}")
+
+
+class FolderError(SourceError):
+    """A folder of files cannot be read as an export."""
+
+    def __init__(self, path: object, problem: str) -> None:
+        self.path = str(path)
+        super().__init__(f"{path}: {problem}")
+
+
+class TransferError(SourceError):
+    """A download's bytes did not arrive whole.
+
+    `passing` tells whether another attempt may help; `offset` is the number of bytes that had arrived.
+    """
+
+    def __init__(
+        self, download_id: str, where: str, problem: str, *, attempt: int = 1, offset: int = 0, passing: bool = False
+    ) -> None:
+        self.download_id = download_id
+        self.where = public_url(where)
+        self.problem = problem
+        self.attempt = attempt
+        self.offset = offset
+        self.passing = passing
+        super().__init__(f"download {download_id} from {self.where}, attempt {attempt}, byte {offset}: {problem}")
+
+
+class FormatError(MockExportError):
+    """The bytes are not what the format allows."""
+
+
+class HeaderError(FormatError):
+    """The first line does not name the columns."""
+
+    def __init__(self, download_id: str, line: int, problem: str) -> None:
+        self.download_id = download_id
+        self.line = line
+        self.problem = problem
+        super().__init__(f"download {download_id}, line {line}: not the expected CSV header: {problem}")
+
+
+class BadRowError(FormatError):
+    """A bad row where none is allowed."""
+
+    def __init__(self, download_id: str, line: int, offset: int, reason: str) -> None:
+        self.download_id = download_id
+        self.line = line
+        self.offset = offset
+        self.reason = reason
+        super().__init__(
+            f"download {download_id}, line {line} (in the chunk at byte {offset}): bad row: {reason};"
+            " without strict it would be counted and passed over"
+        )
+
+
+class ReducerError(MockExportError):
+    """A reducer raised; the cause is chained."""
+
+    def __init__(self, reducer: str, download_id: str, offset: int, cause: BaseException) -> None:
+        self.download_id = download_id
+        self.offset = offset
+        # The cause's own text may quote a row, so only its type is told here.
+        super().__init__(
+            f"reducer {reducer} raised {type(cause).__name__} in download {download_id}, in the chunk at byte {offset}"
+        )
+
+
+class StateError(MockExportError):
+    """Saved bytes are no state of this reducer."""
+
+    def __init__(self, reducer: str, problem: str) -> None:
+        super().__init__(f"saved state of reducer {reducer}: {problem}")
+
+
+class OutputError(MockExportError):
+    """A file cannot be written."""
+
+    def __init__(self, path: object, problem: str) -> None:
+        self.path = str(path)
+        super().__init__(f"cannot write {path}: {problem}")
+
+
+def public_url(url: str) -> str:
+    """Return `url` without credentials, query and fragment: what a message or log may show."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

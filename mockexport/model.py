@@ -1,0 +1,170 @@
+"""The frozen values that every other room speaks of. Nothing here computes more than its own validity.
+
+Times are integer microseconds of UTC since 1970 (`…_us`), sizes and offsets are bytes, values are integers in units
+of 10⁻⁹ (see `VALUE_SCALE`), so that sums are exact.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from mockexport.errors import OptionError
+
+__all__ = [
+    "ANOMALY_RULES",
+    "VALUE_SCALE",
+    "AnomalyRule",
+    "Chunk",
+    "Download",
+    "Export",
+    "Schema",
+    "Span",
+    "Verdict",
+    "VerdictKind",
+]
+
+# A value is held exactly to nine decimal places: the integer `value × VALUE_SCALE`.
+VALUE_SCALE = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """One file of an export, with what its source announces about it; None where it announces nothing.
+
+    `start_us` is inclusive, `end_us` exclusive. `size_bytes` is the length of the body, where known beforehand.
+    """
+
+    id: str
+    rows: int | None = None
+    event_types: frozenset[str] | None = None
+    patients: frozenset[str] | None = None
+    start_us: int | None = None
+    end_us: int | None = None
+    size_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.rows is not None and self.rows < 0:
+            raise ValueError("rows is negative")
+        if self.start_us is not None and self.end_us is not None and self.end_us < self.start_us:
+            raise ValueError("end_time is before start_time")
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What a source offers under one id: its downloads, each once, in time order (see `Export.of`)."""
+
+    id: str
+    downloads: tuple[Download, ...]
+
+    @classmethod
+    def of(cls, export_id: str, downloads: Iterable[Download]) -> "Export":
+        """Make an export of downloads in any order; one listed twice counts once.
+
+        Where the times of all are known, the order is (start, end, id); otherwise it stays as given.
+        """
+        unique = list({download.id: download for download in downloads}.values())
+        if all(download.start_us is not None for download in unique):
+            unique.sort(key=lambda download: (download.start_us, download.end_us or download.start_us, download.id))
+        return cls(export_id, tuple(unique))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The byte range [start, end) of a download; `end` None is the download's end. By default all of it."""
+
+    download_id: str
+    start: int = 0
+    end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A run of whole rows of one span, as bytes.
+
+    `offset` is the download's byte at which it begins, `end` the one after its last, `line` the 1-based line number of
+    its first row. `end - offset` exceeds `len(data)` where an overlong row was cut short (see formats.cutting).
+    """
+
+    span: Span
+    data: bytes
+    offset: int
+    end: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """How the columns of a CSV are called and what separates them; belongs to the format.
+
+    `null_tokens` are the texts that, beside the empty field, mean "no value".
+    """
+
+    patient_id: str = "patient_id"
+    event_time: str = "event_time"
+    event_type: str = "event_type"
+    value: str = "value"
+    delimiter: str = ","
+    null_tokens: frozenset[str] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n\0':
+            raise OptionError("delimiter", "must be one ASCII character other than a quote, NUL or line end")
+        names = self.columns
+        if len(set(names)) != len(names) or not all(names):
+            raise OptionError("columns", "the four columns need four different, non-empty names")
+
+    @property
+    def columns(self) -> tuple[str, str, str, str]:
+        """The names of the columns, in the order patient, time, type, value."""
+        return (self.patient_id, self.event_time, self.event_type, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyRule:
+    """A value is an anomaly below `low` or above `high`; the bounds themselves are normal."""
+
+    low: int
+    high: int
+
+
+# Clinical plausibility bounds per event type; a type without a rule has no anomalies.
+ANOMALY_RULES: Mapping[str, AnomalyRule] = MappingProxyType(
+    {
+        "heart_rate": AnomalyRule(40, 180),
+        "spo2": AnomalyRule(85, 100),
+        "bp_sys": AnomalyRule(90, 200),
+        "bp_dia": AnomalyRule(60, 120),
+    }
+)
+
+
+class VerdictKind(StrEnum):
+    """What came of a download once its rows were held against its metadata."""
+
+    VERIFIED = "verified"
+    MISMATCH = "mismatch"
+    UNVERIFIABLE = "unverifiable"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A kind, and in words what differs or why."""
+
+    kind: VerdictKind
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> bool:
+        """Whether the download's rows are part of the report."""
+        return self.kind in (VerdictKind.VERIFIED, VerdictKind.MISMATCH, VerdictKind.UNVERIFIABLE)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of the download is missing or in doubt."""
+        return self.kind in (VerdictKind.VERIFIED, VerdictKind.UNVERIFIABLE, VerdictKind.SKIPPED)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {'; '.join(self.reasons)}" if self.reasons else str(self.kind)
