@@ -1,0 +1,151 @@
+"""The grammar of one field: event times, values and ids, as text in, exact integers out.
+
+Every other text is a `BadField` with its reason; nothing is guessed. No bytes, rows or columns here.
+"""
+
+import re
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+
+from mockexport.model import VALUE_SCALE
+
+__all__ = ["BadField", "BadRowReason", "check_id", "format_time", "parse_time", "parse_value"]
+
+# A longer id is no id: it bounds the memory that one group can take.
+MAX_ID_BYTES = 256
+# Values beyond this are bad rows, so that a scaled value fits 64 bits with room to spare.
+MAX_VALUE = 10**9
+
+_SECOND_US = 1_000_000
+_MINUTE_US = 60 * _SECOND_US
+_DAY_US = 24 * 60 * _MINUTE_US
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+
+_MINUTE = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):", re.ASCII)
+_REST = re.compile(r"([0-5]\d)(?:\.(\d{1,9}))?(?:(Z)|([+-])([01]\d|2[0-3]):([0-5]\d))?", re.ASCII)
+_VALUE = re.compile(r"([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?", re.ASCII)
+
+
+class BadRowReason(StrEnum):
+    """Why a row is bad; the names are stable and appear in accounts."""
+
+    TOO_LONG = "row too long"
+    NUL = "NUL byte"
+    ENCODING = "not UTF-8"
+    QUOTE = "unbalanced quote"
+    AFTER_QUOTE = "text after a closing quote"
+    TOO_FEW_FIELDS = "too few fields"
+    TOO_MANY_FIELDS = "too many fields"
+    EMPTY_ID = "empty id"
+    LONG_ID = "id too long"
+    TIME = "bad event_time"
+    VALUE = "bad value"
+    VALUE_RANGE = "value out of range"
+
+
+class BadField(ValueError):  # noqa: N818 - caught where rows are decoded, never seen by users
+    """A field that its grammar does not allow."""
+
+    def __init__(self, reason: BadRowReason) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+# Rows arrive in time order, so nearly every row shares its minute with the one before.
+@lru_cache(maxsize=1024)
+def _minute_us(text: str) -> int:
+    match = _MINUTE.fullmatch(text)
+    if match is None:
+        raise BadField(BadRowReason.TIME)
+    year, month, day, hour, minute = map(int, match.groups())
+    if hour > 23 or minute > 59:
+        raise BadField(BadRowReason.TIME)
+    try:
+        days = date(year, month, day).toordinal() - _EPOCH_DAY
+    except ValueError:
+        raise BadField(BadRowReason.TIME) from None
+    return days * _DAY_US + (hour * 60 + minute) * _MINUTE_US
+
+
+def parse_time(text: str) -> int:
+    """Return an ISO 8601 time as microseconds of UTC since 1970; a fraction is cut, no offset means UTC.
+
+    Raises:
+        BadField: for anything but `YYYY-MM-DD[T ]HH:MM:SS[.digits][Z|±HH:MM]` and a real date and time of day.
+    """
+    minute_us = _minute_us(text[:17])
+    match = _REST.fullmatch(text, 17)
+    if match is None:
+        raise BadField(BadRowReason.TIME)
+    seconds, fraction, _, sign, hours, minutes = match.groups()
+    time_us = minute_us + int(seconds) * _SECOND_US
+    if fraction:
+        time_us += int(fraction[:6].ljust(6, "0"))
+    if sign:
+        offset_us = (int(hours) * 60 + int(minutes)) * _MINUTE_US
+        time_us += offset_us if sign == "-" else -offset_us
+    return time_us
+
+
+def format_time(time_us: int) -> str:
+    """Write microseconds since 1970 as ISO 8601 with a final `Z`; the fraction only where it is not zero."""
+    try:
+        return f"{(datetime(1970, 1, 1) + timedelta(microseconds=time_us)).isoformat()}Z"
+    except OverflowError:  # an offset can carry an instant past the years that a datetime knows
+        return f"{time_us / _SECOND_US} s since 1970"
+
+
+# Devices report few distinct values; the bound keeps a stream of distinct decimals from filling memory.
+@lru_cache(maxsize=4096)
+def parse_value(text: str) -> int:
+    """Return a decimal number as an integer in units of 10⁻⁹, rounded half to even beyond nine places.
+
+    Raises:
+        BadField: if `text` is no `[+-]?(digits[.digits?] | .digits)([eE][+-]?digits)?` in ASCII, or beyond ±10⁹.
+    """
+    match = _VALUE.fullmatch(text)
+    if match is None:
+        raise BadField(BadRowReason.VALUE)
+    sign, whole, decimals, bare_decimals, exponent = match.groups()
+    decimals = decimals or bare_decimals or ""
+    digits = ((whole or "") + decimals).lstrip("0")
+    if not digits:
+        return 0
+    scaled = _scaled(digits, _bounded(exponent or "0") - len(decimals))
+    if scaled > MAX_VALUE * VALUE_SCALE:
+        raise BadField(BadRowReason.VALUE_RANGE)
+    return -scaled if sign == "-" else scaled
+
+
+def _bounded(exponent: str) -> int:
+    # A row has at most 65,536 digits to shift; an exponent of seven digits or more decides by its sign alone, and
+    # int() refuses texts of many thousand digits.
+    negative = exponent.startswith("-")
+    digits = exponent.lstrip("+-0")
+    size = 10**6 if len(digits) > 6 else int(digits or "0")
+    return -size if negative else size
+
+
+def _scaled(digits: str, exponent: int) -> int:
+    """Return digits × 10^(exponent + 9), rounded half to even; `digits` is not empty and has no leading zero."""
+    if len(digits) + exponent > 10:
+        raise BadField(BadRowReason.VALUE_RANGE)
+    shift = exponent + 9
+    if shift >= 0:
+        return int(digits) * int(10**shift)
+    kept = len(digits) + shift  # as many leading digits stay
+    if kept < 0:
+        return 0
+    scaled, tail = int(digits[:kept] or "0"), digits[kept:]
+    half = tail[0] == "5" and not tail[1:].strip("0")
+    up = (scaled % 2 == 1) if half else tail[0] >= "5"
+    return scaled + up
+
+
+def check_id(text: str) -> None:
+    """Raise BadField unless `text` is an id: non-empty, up to 256 bytes of UTF-8."""
+    if not text:
+        raise BadField(BadRowReason.EMPTY_ID)
+    if len(text) > MAX_ID_BYTES or (4 * len(text) > MAX_ID_BYTES and len(text.encode()) > MAX_ID_BYTES):
+        raise BadField(BadRowReason.LONG_ID)

@@ -1,0 +1,54 @@
+"""Merges the states of an export's downloads in time order, as they come in any order.
+
+Because `merge` is associative, neighbours are merged at once, without waiting for the first: what is held is one state
+per run of finished downloads, and runs are only ever parted by downloads in flight.
+"""
+
+from typing import Any, Generic, TypeVar
+
+from mockexport.reducers import Reducer
+
+__all__ = ["Merger"]
+
+S = TypeVar("S")
+
+
+class Merger(Generic[S]):
+    """Collects one state, or nothing, for each of the positions 0 … in time order."""
+
+    def __init__(self, reducer: Reducer[S, Any]) -> None:
+        self._reducer = reducer
+        self._runs: dict[int, tuple[int, S]] = {}  # first position → (position after the last, merged state)
+        self._starts: dict[int, int] = {}  # position after the last → first position
+
+    def __repr__(self) -> str:
+        return f"<Merger {len(self._runs)} runs>"
+
+    @property
+    def held(self) -> int:
+        """How many states are held now."""
+        return len(self._runs)
+
+    def add(self, position: int, state: S) -> None:
+        """Put `state` at `position`, which must be free, and merge it with its neighbours."""
+        start, end = position, position + 1
+        if start in self._starts:
+            earlier_start = self._starts.pop(start)
+            _, earlier = self._runs.pop(earlier_start)
+            start, state = earlier_start, self._reducer.merge(earlier, state)
+        if end in self._runs:
+            end, later = self._runs.pop(end)
+            state = self._reducer.merge(state, later)
+        self._runs[start] = (end, state)
+        self._starts[end] = start
+
+    def skip(self, position: int) -> None:
+        """Leave `position` without rows: a download that failed."""
+        self.add(position, self._reducer.empty())
+
+    def merged(self) -> S:
+        """Return all states merged in time order."""
+        merged = self._reducer.empty()
+        for _, (_, state) in sorted(self._runs.items(), key=lambda run: run[0]):
+            merged = self._reducer.merge(merged, state)
+        return merged

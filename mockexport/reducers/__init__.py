@@ -1,0 +1,11 @@
+"""Statistics: what a reducer is (`protocol.py`), and one family a file.
+
+summary.py   count, mean, min, max, anomalies, latency: the default
+counts.py    counts alone: the example to learn from
+"""
+
+from mockexport.reducers.counts import Counts
+from mockexport.reducers.protocol import Reducer, Result, pack_state, unpack_state
+from mockexport.reducers.summary import Statistics, Summary
+
+__all__ = ["Counts", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"]

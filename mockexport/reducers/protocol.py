@@ -1,0 +1,85 @@
+"""What a reducer is: the seam through which statistics, built in or a user's own, meet the rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from mockexport.formats.batch import Batch
+
+__all__ = ["Reducer", "Result", "pack_state", "unpack_state"]
+
+from mockexport.errors import StateError
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+_MAGIC = b"mockexport state 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Generic[R]):
+    """What a reducer makes of its final state: per patient and event type, and per event type over all patients."""
+
+    patients: Mapping[str, Mapping[str, R]]
+    totals: Mapping[str, R]
+
+
+class Reducer(Protocol[S, R]):
+    """Turns batches of rows into a state `S`, and the final state into results `R`.
+
+    The reducer itself is a frozen description; all that changes is the state. The laws, which
+    `tests/reducers/test_laws.py` holds every built-in reducer to:
+
+    - `merge` is associative, and `empty()` is its identity; a state of one row is a state like any other.
+    - `load(dump(state))` is the same state.
+    - Updating with two batches one after the other gives what merging the states of each would give.
+    - Divide only in `result`, and compute totals there from the groups.
+
+    A state is used by one thread at a time, but not always by the same one.
+    """
+
+    @property
+    def fingerprint(self) -> str:
+        """One line that differs whenever states do not fit each other: name, version, configuration."""
+
+    def empty(self) -> S:
+        """Return the state of no rows."""
+
+    def update(self, state: S, batch: Batch) -> S:
+        """Return the state with the batch's rows added; may change `state`."""
+
+    def merge(self, earlier: S, later: S) -> S:
+        """Return the state of both; may change and return `earlier`, leaves `later` alone."""
+
+    def dump(self, state: S) -> bytes:
+        """Return the state as bytes; equal states give equal bytes."""
+
+    def load(self, data: bytes) -> S:
+        """Return the state that `dump` wrote; ValueError, KeyError or TypeError if it is none."""
+
+    def result(self, state: S) -> Result[R]:
+        """Return the results of a state; leaves it alone."""
+
+
+def pack_state(reducer: Reducer[S, R], state: S) -> bytes:
+    """Return a state as bytes that name their version and the reducer they belong to."""
+    return b"\n".join((_MAGIC, reducer.fingerprint.encode(), reducer.dump(state)))
+
+
+def unpack_state(reducer: Reducer[S, R], data: bytes) -> S:
+    """Return the state that `pack_state` wrote with an equal reducer.
+
+    Raises:
+        StateError: if `data` is no such state, or belongs to another reducer or version.
+    """
+    name = type(reducer).__name__
+    magic, _, rest = data.partition(b"\n")
+    fingerprint, newline, payload = rest.partition(b"\n")
+    if magic != _MAGIC or not newline:
+        raise StateError(name, "the bytes are not a state of this version")
+    if fingerprint != reducer.fingerprint.encode():
+        raise StateError(name, f"they belong to {fingerprint.decode(errors='replace')!a}, not {reducer.fingerprint!a}")
+    try:
+        return reducer.load(payload)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StateError(name, f"the bytes cannot be read ({type(error).__name__})") from error

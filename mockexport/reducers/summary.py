@@ -1,0 +1,170 @@
+"""Count, mean, min, max, anomalies and latency of every patient and event type: the default reducer.
+
+Everything is kept as integers and divided once, in the result, so the statistics are exact and do not depend on how the
+rows were split or in which order they came. Gaps between consecutive times telescope: whatever the order of arrival,
+their sum is last − first, so latency needs no more than those two.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mockexport.formats.batch import Batch
+from mockexport.model import ANOMALY_RULES, VALUE_SCALE, AnomalyRule
+from mockexport.reducers.protocol import Result
+
+__all__ = ["Group", "Statistics", "Summary"]
+
+_SECOND_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """The statistics of a group of values, or of all groups of one event type.
+
+    `mean` is correctly rounded from the exact sum; `min` and `max` are integers where integral; `anomalies` counts
+    values outside their type's bounds; `latency` is the mean gap between consecutive events in seconds, None below two.
+    """
+
+    count: int
+    mean: float
+    min: int | float
+    max: int | float
+    anomalies: int
+    latency: float | None
+
+
+@dataclass(slots=True)
+class Group:
+    """The running state of one patient and event type: exact integers, values in units of 10⁻⁹."""
+
+    count: int
+    total: int
+    low: int
+    high: int
+    anomalies: int
+    first_us: int
+    last_us: int
+
+    def add(self, other: "Group") -> None:
+        """Take in the values of another group of the same patient and event type."""
+        self.count += other.count
+        self.total += other.total
+        self.low = min(self.low, other.low)
+        self.high = max(self.high, other.high)
+        self.anomalies += other.anomalies
+        self.first_us = min(self.first_us, other.first_us)
+        self.last_us = max(self.last_us, other.last_us)
+
+
+SummaryState = dict[tuple[str, str], Group]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The built-in reducer. A state maps (patient id, event type) to its Group."""
+
+    rules: Mapping[str, AnomalyRule] = field(default_factory=lambda: ANOMALY_RULES)
+
+    @property
+    def fingerprint(self) -> str:
+        """Name, version and the anomaly rules, which a state has already applied."""
+        rules = ",".join(f"{json.dumps(name)}:{rule.low}..{rule.high}" for name, rule in sorted(self.rules.items()))
+        return f"summary 1 {rules}"
+
+    def empty(self) -> SummaryState:
+        """Return the state of no rows."""
+        return {}
+
+    def update(self, state: SummaryState, batch: Batch) -> SummaryState:
+        """Add a batch's rows to `state` and return it."""
+        gathered: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
+        for key, time_us, value in zip(
+            zip(batch.patient_ids, batch.event_types, strict=True), batch.event_times, batch.values, strict=True
+        ):
+            columns = gathered.get(key)
+            if columns is None:
+                gathered[key] = ([time_us], [value])
+            else:
+                columns[0].append(time_us)
+                columns[1].append(value)
+        for key, (times, values) in gathered.items():
+            self._add(state, key, self._group(key[1], times, values))
+        return state
+
+    def _group(self, event_type: str, times: list[int], values: list[int]) -> Group:
+        low, high = min(values), max(values)
+        rule = self.rules.get(event_type)
+        anomalies = 0
+        if rule is not None and (low < rule.low * VALUE_SCALE or high > rule.high * VALUE_SCALE):
+            lowest, highest = rule.low * VALUE_SCALE, rule.high * VALUE_SCALE
+            anomalies = len([value for value in values if value < lowest or value > highest])
+        return Group(len(values), sum(values), low, high, anomalies, min(times), max(times))
+
+    def _add(self, state: SummaryState, key: tuple[str, str], group: Group) -> None:
+        known = state.get(key)
+        if known is None:
+            state[key] = group
+        else:
+            known.add(group)
+
+    def merge(self, earlier: SummaryState, later: SummaryState) -> SummaryState:
+        """Add the groups of `later` to `earlier` and return it."""
+        for key, group in later.items():
+            known = earlier.get(key)
+            if known is None:
+                earlier[key] = _copy(group)
+            else:
+                known.add(group)
+        return earlier
+
+    def dump(self, state: SummaryState) -> bytes:
+        """Return the groups as JSON rows, sorted by key."""
+        return json.dumps(
+            [
+                [*key, g.count, g.total, g.low, g.high, g.anomalies, g.first_us, g.last_us]
+                for key, g in sorted(state.items(), key=lambda item: item[0])
+            ]
+        ).encode()
+
+    def load(self, data: bytes) -> SummaryState:
+        """Return the state that `dump` wrote."""
+        return {(patient_id, event_type): Group(*numbers) for patient_id, event_type, *numbers in json.loads(data)}
+
+    def result(self, state: SummaryState) -> Result[Statistics]:
+        """Divide: the statistics of every group, and per event type those of its groups taken together."""
+        patients: dict[str, dict[str, Statistics]] = {}
+        by_type: dict[str, list[Group]] = {}
+        for (patient_id, event_type), group in state.items():
+            patients.setdefault(patient_id, {})[event_type] = _statistics([group])
+            by_type.setdefault(event_type, []).append(group)
+        return Result(patients, {event_type: _statistics(groups) for event_type, groups in by_type.items()})
+
+
+def _copy(group: Group) -> Group:
+    return Group(group.count, group.total, group.low, group.high, group.anomalies, group.first_us, group.last_us)
+
+
+def _statistics(groups: Iterable[Group]) -> Statistics:
+    """Return the statistics of one or more groups, of different patients, taken together.
+
+    Latency is pooled: the sum of all gaps over the number of all gaps, so it weighs like the patients' own figures.
+    """
+    groups = list(groups)
+    count = sum(group.count for group in groups)
+    gaps = count - len(groups)
+    waited_us = sum(group.last_us - group.first_us for group in groups)
+    return Statistics(
+        count=count,
+        # Division of two integers is correctly rounded in Python, however large they are.
+        mean=sum(group.total for group in groups) / (count * VALUE_SCALE),
+        min=_number(min(group.low for group in groups)),
+        max=_number(max(group.high for group in groups)),
+        anomalies=sum(group.anomalies for group in groups),
+        latency=waited_us / (_SECOND_US * gaps) if gaps else None,
+    )
+
+
+def _number(scaled: int) -> int | float:
+    whole, rest = divmod(scaled, VALUE_SCALE)
+    return scaled / VALUE_SCALE if rest else whole

@@ -1,0 +1,113 @@
+"""The result of a run, and the account of how it went: states and verdicts in, the report and its JSON out."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Generic, TypeVar
+
+from mockexport.formats import BadRow
+from mockexport.model import Verdict, VerdictKind
+from mockexport.reducers import Result, Statistics
+
+__all__ = ["Account", "DownloadAccount", "Report"]
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadAccount:
+    """How one download went.
+
+    `rows` counts all but blank lines, `bad_rows` by reason, `first_bad_rows` are the first few; `missing_values` counts
+    by event type. `attempts` begins at 1; `received_bytes` are those of the last attempt, `fetched_bytes` of all.
+    """
+
+    download_id: str
+    verdict: Verdict
+    rows: int
+    bad_rows: Mapping[str, int]
+    first_bad_rows: tuple[BadRow, ...]
+    missing_values: Mapping[str, int]
+    attempts: int
+    received_bytes: int
+    fetched_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How a run went: from where, with what, and what came of every download (in time order)."""
+
+    export_id: str
+    source: str
+    synthetic: bool
+    engine: str
+    version: str
+    elapsed_s: float
+    downloads: tuple[DownloadAccount, ...]
+
+    @property
+    def rows(self) -> int:
+        """The rows of all downloads that count."""
+        return sum(download.rows for download in self.downloads if download.verdict.counts)
+
+    @property
+    def bad_rows(self) -> int:
+        """The bad rows of all downloads that count."""
+        return sum(sum(download.bad_rows.values()) for download in self.downloads if download.verdict.counts)
+
+    def of_kind(self, kind: VerdictKind) -> tuple[DownloadAccount, ...]:
+        """Return the downloads whose verdict is of `kind`."""
+        return tuple(download for download in self.downloads if download.verdict.kind is kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Generic[R]):
+    """Statistics per patient and event type, and per event type in `totals`.
+
+    `incomplete` holds the ids of downloads that failed or mismatched, in time order: empty for a whole report.
+    """
+
+    patients: Mapping[str, Mapping[str, R]]
+    totals: Mapping[str, R]
+    incomplete: tuple[str, ...]
+    account: Account
+
+    @classmethod
+    def of(cls, result: Result[R], account: Account) -> "Report[R]":
+        """Make the report of a run's result and account."""
+        incomplete = tuple(d.download_id for d in account.downloads if not d.verdict.complete)
+        return cls(result.patients, result.totals, incomplete, account)
+
+    def counts(self: "Report[Statistics]") -> "Report[int]":
+        """Return the report with every statistic reduced to its count."""
+        patients = {
+            patient_id: {event_type: statistics.count for event_type, statistics in types.items()}
+            for patient_id, types in self.patients.items()
+        }
+        totals = {event_type: statistics.count for event_type, statistics in self.totals.items()}
+        return Report(patients, totals, self.incomplete, self.account)
+
+    def to_json(self, *, round_to: int | None = None) -> str:
+        """Return the report as JSON text: keys sorted, indent 2, ASCII, a final newline.
+
+        Results that are dataclasses become objects of their fields. `round_to` rounds every fraction to so many decimal
+        places; by default they are in full precision. The text depends on the data alone.
+        """
+        plain: dict[str, Any] = {
+            "patients": {
+                patient_id: {event_type: _plain(result, round_to) for event_type, result in types.items()}
+                for patient_id, types in self.patients.items()
+            },
+            "totals": {event_type: _plain(result, round_to) for event_type, result in self.totals.items()},
+        }
+        if self.incomplete:
+            plain["incomplete"] = list(self.incomplete)
+        return json.dumps(plain, sort_keys=True, indent=2, allow_nan=False) + "\n"
+
+
+def _plain(result: Any, round_to: int | None) -> Any:
+    if isinstance(result, float) and round_to is not None:
+        return round(result, round_to)
+    if is_dataclass(result):
+        return {field.name: _plain(getattr(result, field.name), round_to) for field in fields(result)}
+    return result
