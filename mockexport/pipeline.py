@@ -289,7 +289,7 @@ class Pipeline(Generic[S]):
                     consumers = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
                     async with asyncio.TaskGroup() as producers:
                         for _ in range(min(self._concurrency, len(queued))):
-                            producers.create_task(self._produce(queued, overlaps))
+                            producers.create_task(self._produce(export.id, queued, overlaps))
                     for consumer in consumers:
                         consumer.cancel()
             except BaseExceptionGroup as group:
@@ -299,10 +299,12 @@ class Pipeline(Generic[S]):
         accounts = tuple(self._accounts[download.id] for download in export.downloads)
         return Outcome(self._merger.merged(), accounts, elapsed_s)
 
-    async def _produce(self, queued: deque[tuple[int, Download]], overlaps: dict[str, str]) -> None:
+    async def _produce(
+        self, export_id: str, queued: deque[tuple[int, Download]], overlaps: dict[str, str]
+    ) -> None:
         while queued:
             position, download = queued.popleft()
-            stream = self._source.stream(download)
+            stream = self._source.stream(export_id, download)
             verdict: Verdict | None = None
             try:
                 verdict = await self._download(position, download, stream, overlaps.get(download.id))

@@ -60,5 +60,5 @@ class Source(Protocol):
             SourceError: if the source does not answer, or not sensibly.
         """
 
-    def stream(self, download: Download) -> ByteStream:
-        """Return the download's bytes; nothing is asked for before the first piece."""
+    def stream(self, export_id: str, download: Download) -> ByteStream:
+        """Return the bytes of a download of an export; nothing is asked for before the first piece."""
