@@ -1,0 +1,75 @@
+"""A file that appears whole or not at all: written under a temporary name, renamed when it is complete.
+
+Rules: only this machine's disk can fail here, and every such failure is an OutputError with the path. Whatever raises
+between two calls belongs to the caller and passes through unchanged, leaving no trace of the file.
+"""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mockexport.errors import OutputError
+
+__all__ = ["NewFile"]
+
+
+class NewFile:
+    """A new file at `path`, readable by its owner alone; what was at `path` stays until `commit`.
+
+    Use it as a context manager: what is not committed at the end is discarded.
+    """
+
+    __slots__ = ("_file", "partial", "path")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.partial = path.with_name(path.name + ".partial")
+        try:
+            # What an earlier, killed run left is no use, and its permissions or a link in its place less so.
+            self.partial.unlink(missing_ok=True)
+            self._file = open(os.open(self.partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)  # noqa: SIM115 - closed by commit and discard
+        except OSError as error:
+            raise OutputError(path, _reason(error)) from error
+
+    def write(self, data: bytes) -> None:
+        """Append `data`."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise OutputError(self.path, _reason(error)) from error
+
+    def commit(self) -> None:
+        """Make the file appear under its name, its bytes on the disk first."""
+        try:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self.partial.replace(self.path)
+        except OSError as error:
+            raise OutputError(self.path, _reason(error)) from error
+
+    def discard(self) -> None:
+        """Remove what was written so far; nothing happens after `commit`."""
+        try:
+            self._file.close()
+            self.partial.unlink(missing_ok=True)
+        except OSError:
+            # Where not even removing works, the error that led here says more than this one.
+            return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+    def __repr__(self) -> str:
+        return f"<NewFile {self.path} {'closed' if self._file.closed else 'open'}>"
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
