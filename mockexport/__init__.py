@@ -1,3 +1,146 @@
-"""Statistics while you download: every file of a data export fetched at once, parsed and reduced as it arrives."""
+"""Statistics while you download: every file of a data export fetched at once, parsed and reduced as it arrives.
+
+    report = await mockexport.analyze("small", url="http://127.0.0.1:8000")
+    report.totals["heart_rate"].mean
+
+The rooms, each importing only those above it:
+
+    errors.py      the error tree
+    model.py       frozen values: Export, Download, Span, Chunk, Schema, Verdict
+    events.py      the typed events of a run
+    formats/       bytes → chunks → columns: CSV, the reference
+    tally.py       what a verdict needs to know of the rows, and the verdict
+    reducers/      statistics, and the Reducer protocol
+    engine.py      folds a span's chunks: decode, count, reduce
+    merging.py     states → one state, in time order
+    report.py      the report, its JSON, and the account of the run
+    streams.py     what the pipeline asks of a source
+    pipeline.py    producers, the queue, consumers
+    metadata.py    the export API's replies; folder.py, newfile.py: exports kept as files
+    sources/       the export API, a folder, retrying, saving
+    server/        the mock export server
+    analysis.py    `analyze`
+    cli/           the command line
+
+Importing the package is cheap: names are loaded when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mockexport.analysis import analyze
+    from mockexport.errors import (
+        BadRowError,
+        ExportNotFound,
+        FolderError,
+        FormatError,
+        HeaderError,
+        MetadataError,
+        MockExportError,
+        OptionError,
+        OutputError,
+        ReducerError,
+        ServerUnreachable,
+        SourceError,
+        StateError,
+        TransferError,
+    )
+    from mockexport.formats import Batch
+    from mockexport.model import Download, Export, Schema, Span, Verdict, VerdictKind
+    from mockexport.pipeline import Pipeline, RunStatistics
+    from mockexport.reducers import Counts, Reducer, Result, Statistics, Summary, pack_state, unpack_state
+    from mockexport.report import Account, DownloadAccount, Report
+    from mockexport.server import MockServer
+    from mockexport.sources.export_api import ExportApi
+    from mockexport.sources.folder import Folder
+    from mockexport.sources.retrying import RetryPolicy
+    from mockexport.streams import ByteStream, Source, StartOver
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Account",
+    "BadRowError",
+    "Batch",
+    "ByteStream",
+    "Counts",
+    "Download",
+    "DownloadAccount",
+    "Export",
+    "ExportApi",
+    "ExportNotFound",
+    "Folder",
+    "FolderError",
+    "FormatError",
+    "HeaderError",
+    "MetadataError",
+    "MockExportError",
+    "MockServer",
+    "OptionError",
+    "OutputError",
+    "Pipeline",
+    "Reducer",
+    "ReducerError",
+    "Report",
+    "Result",
+    "RetryPolicy",
+    "RunStatistics",
+    "Schema",
+    "ServerUnreachable",
+    "Source",
+    "SourceError",
+    "Span",
+    "StartOver",
+    "StateError",
+    "Statistics",
+    "Summary",
+    "TransferError",
+    "Verdict",
+    "VerdictKind",
+    "analyze",
+    "pack_state",
+    "unpack_state",
+]
+
+_HOMES = {
+    "analysis": ("analyze",),
+    "errors": (
+        "BadRowError",
+        "ExportNotFound",
+        "FolderError",
+        "FormatError",
+        "HeaderError",
+        "MetadataError",
+        "MockExportError",
+        "OptionError",
+        "OutputError",
+        "ReducerError",
+        "ServerUnreachable",
+        "SourceError",
+        "StateError",
+        "TransferError",
+    ),
+    "formats": ("Batch",),
+    "model": ("Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
+    "pipeline": ("Pipeline", "RunStatistics"),
+    "reducers": ("Counts", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"),
+    "report": ("Account", "DownloadAccount", "Report"),
+    "server": ("MockServer",),
+    "sources.export_api": ("ExportApi",),
+    "sources.folder": ("Folder",),
+    "sources.retrying": ("RetryPolicy",),
+    "streams": ("ByteStream", "Source", "StartOver"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

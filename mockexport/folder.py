@@ -18,21 +18,37 @@ from mockexport.metadata import DownloadMetadata, decode_json
 from mockexport.model import Download
 from mockexport.newfile import NewFile
 
-__all__ = ["LISTING", "FolderListing", "ListedFile", "file_name", "read_folder", "write_listing"]
+__all__ = [
+    "LISTING",
+    "UNFINISHED",
+    "FolderListing",
+    "ListedFile",
+    "check_file",
+    "file_name",
+    "read_folder",
+    "read_listing",
+    "write_listing",
+]
 
 # The file that makes a folder an export.
 LISTING = "export.json"
+# In its place while an export is still being downloaded: a line per file that is in place.
+UNFINISHED = "unfinished.ndjson"
 
 # Some 100,000 downloads; a longer file is hardly a listing, and would be held in memory.
 MAX_LISTING_BYTES = 64 * 2**20
 
 
 class ListedFile(DownloadMetadata, frozen=True, kw_only=True, omit_defaults=True):
-    """A download's metadata as the API gives it, and the file that holds its bytes."""
+    """A download's metadata as the API gives it, and the file that holds its bytes.
+
+    `verdict` is there only if the rows were not verified when the file was made: then it says what they were.
+    """
 
     file: str
     size_bytes: Annotated[int, msgspec.Meta(ge=0)] = msgspec.field(name="bytes")
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    verdict: str | None = None
 
     def to_listed_download(self) -> Download:
         """Return the model's value for this download, its length included; raises like `to_download`."""
@@ -70,8 +86,19 @@ def read_folder(directory: Path) -> FolderListing:
     """Return what the `export.json` of `directory` says, once its files are seen to be as it says.
 
     Raises:
-        FolderError: there is no `export.json`, it cannot be read or used, or a file is missing, elsewhere, or of
-            another length.
+        FolderError: as `read_listing` and `check_file`.
+    """
+    listing = read_listing(directory)
+    for listed in listing.downloads:
+        check_file(directory, listed)
+    return listing
+
+
+def read_listing(directory: Path) -> FolderListing:
+    """Return what the `export.json` of `directory` says; its files are not looked at.
+
+    Raises:
+        FolderError: there is no `export.json`, or it cannot be read or used.
     """
     path = directory / LISTING
     try:
@@ -99,11 +126,15 @@ def read_folder(directory: Path) -> FolderListing:
             listed.to_download()
         except ValueError as error:
             raise FolderError(path, f"download {listed.id}: {error}") from error
-        _check_file(directory, listed)
     return listing
 
 
-def _check_file(directory: Path, listed: ListedFile) -> None:
+def check_file(directory: Path, listed: ListedFile) -> None:
+    """See that a listed file is where and as long as the listing says.
+
+    Raises:
+        FolderError: it is missing, elsewhere, no regular file, or of another length.
+    """
     name = listed.file
     # The file's name comes from outside: it must not lead out of the folder, by itself or by a link.
     if name in ("", ".", "..") or set(name) & set("/\\\0") or name != os.path.basename(name):

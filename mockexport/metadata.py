@@ -4,12 +4,11 @@ Rules: JSON and its checks live here and nothing else: no files, no sockets. Unk
 foreign server may leave out is None, and is left out again when written. Order is kept as it was announced.
 """
 
-import re
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
+from mockexport.formats.fields import format_time, parse_time
 from mockexport.model import Download
 
 __all__ = [
@@ -19,22 +18,12 @@ __all__ = [
     "Reply",
     "decode_json",
     "format_api_time",
-    "parse_api_time",
 ]
 
 T = TypeVar("T")
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FIRST_US = (datetime.min.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
-LAST_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
-
 # What 64 bits can count: everything later may rely on it.
 MAX_ROWS = 2**63 - 1
-
-# `fromisoformat` alone would take week dates, missing separators and, from Python 3.13 on, 24:00.
-API_TIME = re.compile(
-    r"\d{4}-\d{2}-\d{2}[T ](?:[01]\d|2[0-3]):\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})?", re.ASCII
-)
 
 
 class DownloadMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -57,10 +46,10 @@ class DownloadMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         return Download(
             self.id,
             rows=self.rows,
-            event_types=None if self.event_types is None else frozenset(self.event_types),
-            patients=None if self.patients is None else frozenset(self.patients),
-            start_us=None if self.start_time is None else parse_api_time(self.start_time),
-            end_us=None if self.end_time is None else parse_api_time(self.end_time),
+            event_types=self.event_types,
+            patients=self.patients,
+            start_us=None if self.start_time is None else parse_time(self.start_time),
+            end_us=None if self.end_time is None else parse_time(self.end_time),
             size_bytes=size_bytes,
         )
 
@@ -100,25 +89,5 @@ def decode_json(body: bytes, kind: type[T]) -> T:
 
 
 def format_api_time(time_us: int) -> str:
-    """Return microseconds of UTC as the API writes a time: no offset, a fraction of six digits unless it is zero."""
-    return (EPOCH + timedelta(microseconds=time_us)).replace(tzinfo=None).isoformat()
-
-
-def parse_api_time(text: str) -> int:
-    """Return the API's text of a time as microseconds of UTC; no offset means UTC, digits beyond the sixth are cut.
-
-    Raises:
-        ValueError: the text is no such time.
-    """
-    if not API_TIME.fullmatch(text):
-        raise ValueError("a time is not of the form YYYY-MM-DDTHH:MM:SS")
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ValueError("a time does not exist in the calendar") from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    time_us = (moment - EPOCH) // timedelta(microseconds=1)
-    if not FIRST_US <= time_us <= LAST_US:
-        raise ValueError("a time's offset leads out of the years 1 to 9999")
-    return time_us
+    """Return microseconds of UTC as the API writes a time: no offset, a fraction only where it is not zero."""
+    return format_time(time_us).removesuffix("Z")

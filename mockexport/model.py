@@ -37,8 +37,8 @@ class Download:
 
     id: str
     rows: int | None = None
-    event_types: frozenset[str] | None = None
-    patients: frozenset[str] | None = None
+    event_types: tuple[str, ...] | None = None
+    patients: tuple[str, ...] | None = None
     start_us: int | None = None
     end_us: int | None = None
     size_bytes: int | None = None

@@ -29,7 +29,7 @@ from mockexport.events import (
 )
 from mockexport.formats import Cutter
 from mockexport.merging import Merger
-from mockexport.model import Chunk, Download, Export, Schema, Span, Verdict, VerdictKind
+from mockexport.model import Chunk, Download, Schema, Span, Verdict, VerdictKind
 from mockexport.reducers import Reducer
 from mockexport.report import DownloadAccount
 from mockexport.streams import ByteStream, Source, StartOver
@@ -269,16 +269,18 @@ class Pipeline(Generic[S]):
             waited_for_chunks_s=self._idle.total_s,
         )
 
-    async def run(self, export: Export) -> Outcome[S]:
-        """Fetch, fold, verify and merge all downloads of `export`.
+    async def run(self, export_id: str) -> Outcome[S]:
+        """Discover an export; fetch, fold, verify and merge all its downloads.
 
         A download that fails contributes nothing and does not disturb the others; its account says why.
 
         Raises:
+            ExportNotFound, SourceError: if the export cannot be discovered.
             BadRowError: for a bad row, if strict.
             ReducerError: if the reducer raises.
         """
         started = time.monotonic()
+        export = await self._source.discover(export_id)
         self._emit(RunStarted(export.id, export.downloads, engine_name()))
         overlaps = overlapping(export.downloads)
         # Downloads start in time order, so that their states can be merged early.
@@ -299,9 +301,7 @@ class Pipeline(Generic[S]):
         accounts = tuple(self._accounts[download.id] for download in export.downloads)
         return Outcome(self._merger.merged(), accounts, elapsed_s)
 
-    async def _produce(
-        self, export_id: str, queued: deque[tuple[int, Download]], overlaps: dict[str, str]
-    ) -> None:
+    async def _produce(self, export_id: str, queued: deque[tuple[int, Download]], overlaps: dict[str, str]) -> None:
         while queued:
             position, download = queued.popleft()
             stream = self._source.stream(export_id, download)

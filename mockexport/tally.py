@@ -146,9 +146,9 @@ def _differences(download: Download, tally: Tally) -> list[str]:
     if download.rows is not None and tally.rows > download.rows:
         differences.append(f"{tally.rows:,} rows came, {download.rows:,} were announced")
     # Numbers, not names: a verdict is shown and logged, and patients' ids are not.
-    if download.patients is not None and (strangers := len(tally.patients - download.patients)):
+    if download.patients is not None and (strangers := len(tally.patients.difference(download.patients))):
         differences.append(f"{strangers:,} of its patients were not announced")
-    if download.event_types is not None and (strangers := len(tally.event_types - download.event_types)):
+    if download.event_types is not None and (strangers := len(tally.event_types.difference(download.event_types))):
         differences.append(f"{strangers:,} of its event types were not announced")
     if tally.first_us is not None and download.start_us is not None and tally.first_us < download.start_us:
         differences.append(

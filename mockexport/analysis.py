@@ -1,0 +1,218 @@
+"""`analyze`: joins a source and the pipeline, and makes the report. Also where an export is looked for by default."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from mockexport import __version__
+from mockexport.engine import engine_name
+from mockexport.errors import ExportNotFound, OptionError, SourceError
+from mockexport.events import Listener
+from mockexport.model import Schema
+from mockexport.pipeline import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAULT_QUEUE_SIZE, Pipeline
+from mockexport.reducers import Reducer, Statistics, Summary
+from mockexport.report import Account, Report
+from mockexport.sources.saving import Saving
+from mockexport.streams import Source
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["LOCAL_URL", "OpenedSource", "analyze", "open_source"]
+
+# Where an export server is looked for when no URL is given.
+LOCAL_URL = "http://127.0.0.1:8000"
+
+R = TypeVar("R")
+
+_log = logging.getLogger("mockexport")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSource:
+    """A source ready to use; `synthetic` if its data comes from the mock server that was started for the run."""
+
+    source: Source
+    synthetic: bool = False
+
+
+@overload
+async def analyze(
+    export_id: str | None = None,
+    *,
+    url: str | None = None,
+    folder: str | Path | None = None,
+    source: Source | None = None,
+    session: "aiohttp.ClientSession | None" = None,
+    reducer: None = None,
+    save: str | Path | None = None,
+    schema: Schema | None = None,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+    queue_size: int = DEFAULT_QUEUE_SIZE,
+    strict: bool = False,
+    listener: Listener | None = None,
+) -> Report[Statistics]: ...
+
+
+@overload
+async def analyze(
+    export_id: str | None = None,
+    *,
+    url: str | None = None,
+    folder: str | Path | None = None,
+    source: Source | None = None,
+    session: "aiohttp.ClientSession | None" = None,
+    reducer: Reducer[Any, R],
+    save: str | Path | None = None,
+    schema: Schema | None = None,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+    queue_size: int = DEFAULT_QUEUE_SIZE,
+    strict: bool = False,
+    listener: Listener | None = None,
+) -> Report[R]: ...
+
+
+async def analyze(
+    export_id: str | None = None,
+    *,
+    url: str | None = None,
+    folder: str | Path | None = None,
+    source: Source | None = None,
+    session: "aiohttp.ClientSession | None" = None,
+    reducer: Reducer[Any, Any] | None = None,
+    save: str | Path | None = None,
+    schema: Schema | None = None,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+    queue_size: int = DEFAULT_QUEUE_SIZE,
+    strict: bool = False,
+    listener: Listener | None = None,
+) -> Report[Any]:
+    """Fetch, reduce, verify and merge an export, and return its report.
+
+    Args:
+        export_id: the export; by default a folder's own, and `demo` elsewhere.
+        url: base URL of an export server. Without `url`, `folder` and `source`, a server on local port 8000 is used if
+            it lists the export; else, for `demo`, `small` and `large`, the mock server is started for the run.
+        folder: a folder of files instead of a server (see sources.folder).
+        source: any other Source instead.
+        session: an aiohttp session of yours to use with `url`; it is left open.
+        reducer: what becomes of the rows; by default Summary.
+        save: a folder to keep the files in; what is there already, verified and unchanged, is not fetched again.
+        schema: how the columns are called.
+        concurrency: downloads in flight at once.
+        chunk_bytes: size of the chunks that go through the queue, in bytes.
+        queue_size: chunks that may wait in the queue.
+        strict: make the first bad row an error instead of counting it.
+        listener: called with every event of the run, in the event loop.
+
+    Returns:
+        The report. Downloads that failed contribute nothing to it; they and those that differ from their metadata are
+        listed in `incomplete`, and `account` says why.
+
+    Raises:
+        ExportNotFound, ServerUnreachable, MetadataError, FolderError: if the export cannot be had at all.
+        BadRowError: for a bad row, if strict.
+        ReducerError: if the reducer raises.
+        OutputError: if a file to be kept cannot be written.
+        OptionError: for an argument that cannot be meant.
+    """
+    if reducer is None:
+        reducer = Summary()
+    async with open_source(export_id, url=url, folder=folder, source=source, session=session) as (export_id, opened):
+        saving = None if save is None else Saving(opened.source, save)
+        pipeline = Pipeline(
+            saving or opened.source,
+            reducer,
+            schema=schema,
+            concurrency=concurrency,
+            chunk_bytes=chunk_bytes,
+            queue_size=queue_size,
+            strict=strict,
+            listener=listener,
+        )
+        outcome = await pipeline.run(export_id)
+        if saving is not None:
+            saving.finish()
+    account = Account(
+        export_id=export_id,
+        source=opened.source.name,
+        synthetic=opened.synthetic,
+        engine=engine_name(),
+        version=__version__,
+        elapsed_s=outcome.elapsed_s,
+        downloads=outcome.downloads,
+    )
+    return Report.of(reducer.result(outcome.state), account)
+
+
+@asynccontextmanager
+async def open_source(
+    export_id: str | None,
+    *,
+    url: str | None = None,
+    folder: str | Path | None = None,
+    source: Source | None = None,
+    session: "aiohttp.ClientSession | None" = None,
+) -> AsyncIterator[tuple[str, OpenedSource]]:
+    """Open the source that the arguments of `analyze` mean; yield the export's id and the source."""
+    if sum(given is not None for given in (url, folder, source)) > 1:
+        raise OptionError("source", "give one of url, folder and source")
+    if session is not None and url is None:
+        raise OptionError("session", "goes with url")
+    if folder is not None:
+        from mockexport.sources.folder import Folder
+
+        source = Folder(folder)
+        if export_id is None:
+            export_id = _only(await source.export_ids())
+    export_id = export_id or "demo"
+    if source is not None:
+        yield export_id, OpenedSource(source)
+        return
+
+    from mockexport.sources.export_api import ExportApi
+
+    if url is not None:
+        async with ExportApi(url, session=session) as api:
+            yield export_id, OpenedSource(api)
+    else:
+        async with _default_source(export_id) as opened:
+            yield export_id, opened
+
+
+def _only(export_ids: list[str]) -> str:
+    if len(export_ids) != 1:
+        raise OptionError("export_id", f"the folder holds several exports; name one of {', '.join(export_ids)}")
+    return export_ids[0]
+
+
+@asynccontextmanager
+async def _default_source(export_id: str) -> AsyncIterator[OpenedSource]:
+    """The server on the local port if it has the export, else our mock server, started for as long as it is used."""
+    from mockexport.server.embedded import embedded
+    from mockexport.server.exports import EXPORT_IDS
+    from mockexport.sources.export_api import ExportApi
+    from mockexport.sources.retrying import RetryPolicy
+
+    listed: list[str] = []
+    async with ExportApi(LOCAL_URL, retry=RetryPolicy(attempts=1)) as local:
+        try:
+            listed = await local.export_ids()
+        except SourceError as error:
+            _log.debug("no export server on the local port: %s", error)
+    if export_id in listed:
+        _log.info("using the export server at %s", LOCAL_URL)
+        async with ExportApi(LOCAL_URL) as api:
+            yield OpenedSource(api)
+    elif export_id in EXPORT_IDS:
+        async with embedded() as url, ExportApi(url) as api:
+            _log.info("no server given: the mock server was started for this run; its data is synthetic")
+            yield OpenedSource(api, synthetic=True)
+    else:
+        raise ExportNotFound(export_id, LOCAL_URL, [*listed, *EXPORT_IDS])
