@@ -15,6 +15,11 @@ from mockexport.model import Schema
 from mockexport.pipeline import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAULT_QUEUE_SIZE, Pipeline
 from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report import Account, Report
+from mockexport.server.embedded import embedded
+from mockexport.server.exports import EXPORT_IDS
+from mockexport.sources.export_api import ExportApi
+from mockexport.sources.folder import Folder
+from mockexport.sources.retrying import RetryPolicy
 from mockexport.sources.saving import Saving
 from mockexport.streams import Source
 
@@ -124,7 +129,11 @@ async def analyze(
     """
     if reducer is None:
         reducer = Summary()
-    async with open_source(export_id, url=url, folder=folder, source=source, session=session) as (export_id, opened):
+    if export_id is None and folder is None:
+        export_id = "demo"
+    async with open_source(export_id, url=url, folder=folder, source=source, session=session) as opened:
+        if export_id is None:
+            export_id = _only(await opened.source.export_ids())
         saving = None if save is None else Saving(opened.source, save)
         pipeline = Pipeline(
             saving or opened.source,
@@ -159,31 +168,22 @@ async def open_source(
     folder: str | Path | None = None,
     source: Source | None = None,
     session: "aiohttp.ClientSession | None" = None,
-) -> AsyncIterator[tuple[str, OpenedSource]]:
-    """Open the source that the arguments of `analyze` mean; yield the export's id and the source."""
+) -> AsyncIterator[OpenedSource]:
+    """Open the source that the arguments of `analyze` mean, for `export_id` or, where that is None, to look around."""
     if sum(given is not None for given in (url, folder, source)) > 1:
         raise OptionError("source", "give one of url, folder and source")
     if session is not None and url is None:
         raise OptionError("session", "goes with url")
-    if folder is not None:
-        from mockexport.sources.folder import Folder
-
-        source = Folder(folder)
-        if export_id is None:
-            export_id = _only(await source.export_ids())
-    export_id = export_id or "demo"
     if source is not None:
-        yield export_id, OpenedSource(source)
-        return
-
-    from mockexport.sources.export_api import ExportApi
-
-    if url is not None:
+        yield OpenedSource(source)
+    elif folder is not None:
+        yield OpenedSource(Folder(folder))
+    elif url is not None:
         async with ExportApi(url, session=session) as api:
-            yield export_id, OpenedSource(api)
+            yield OpenedSource(api)
     else:
         async with _default_source(export_id) as opened:
-            yield export_id, opened
+            yield opened
 
 
 def _only(export_ids: list[str]) -> str:
@@ -193,26 +193,21 @@ def _only(export_ids: list[str]) -> str:
 
 
 @asynccontextmanager
-async def _default_source(export_id: str) -> AsyncIterator[OpenedSource]:
+async def _default_source(export_id: str | None) -> AsyncIterator[OpenedSource]:
     """The server on the local port if it has the export, else our mock server, started for as long as it is used."""
-    from mockexport.server.embedded import embedded
-    from mockexport.server.exports import EXPORT_IDS
-    from mockexport.sources.export_api import ExportApi
-    from mockexport.sources.retrying import RetryPolicy
-
     listed: list[str] = []
     async with ExportApi(LOCAL_URL, retry=RetryPolicy(attempts=1)) as local:
         try:
             listed = await local.export_ids()
         except SourceError as error:
             _log.debug("no export server on the local port: %s", error)
-    if export_id in listed:
+    if export_id in listed or (export_id is None and listed):
         _log.info("using the export server at %s", LOCAL_URL)
         async with ExportApi(LOCAL_URL) as api:
             yield OpenedSource(api)
-    elif export_id in EXPORT_IDS:
+    elif export_id in EXPORT_IDS or export_id is None:
         async with embedded() as url, ExportApi(url) as api:
-            _log.info("no server given: the mock server was started for this run; its data is synthetic")
+            _log.info("no server given: the mock server runs for as long as needed; its data is synthetic")
             yield OpenedSource(api, synthetic=True)
     else:
-        raise ExportNotFound(export_id, LOCAL_URL, [*listed, *EXPORT_IDS])
+        raise ExportNotFound(export_id, LOCAL_URL, list(dict.fromkeys([*listed, *EXPORT_IDS])))

@@ -1,0 +1,43 @@
+"""The command line: parse the arguments, call one function of the library, print what it returns.
+
+    arguments.py   what can be said          exits.py      exit codes
+    running.py     one command from start to end: signals, log, errors
+    analyze.py, browse.py, keep.py, serve.py               the commands
+    progress.py    what is shown meanwhile   text.py       text and tables for people
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["counts", "main", "server"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `mockexport ARGUMENTS…` and return its exit code."""
+    from mockexport.cli.arguments import parse
+
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    return _run(options)
+
+
+def counts(arguments: Sequence[str] | None = None) -> int:
+    """Run `cli …`: `mockexport analyze … --counts`."""
+    from mockexport.cli.arguments import parse
+
+    return _run(parse(["analyze", *(sys.argv[1:] if arguments is None else arguments)], counts=True))
+
+
+def server(arguments: Sequence[str] | None = None) -> int:
+    """Run `server …`: `mockexport serve …`."""
+    return main(["serve", *(sys.argv[1:] if arguments is None else arguments)])
+
+
+def _run(options: "argparse.Namespace") -> int:
+    from mockexport.cli.running import run  # no sooner: --help should not wait for it
+
+    return run(options)
+

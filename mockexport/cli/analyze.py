@@ -1,0 +1,118 @@
+"""`mockexport analyze`: the report of an export, on stdout or in a file."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from mockexport.analysis import analyze as analyze_export
+from mockexport.cli import exits
+from mockexport.cli.progress import showing_progress
+from mockexport.cli.running import say
+from mockexport.cli.text import table
+from mockexport.errors import OptionError
+from mockexport.newfile import NewFile
+from mockexport.report import Account, Report
+
+__all__ = ["account_for", "analyze", "chosen_export"]
+
+
+async def analyze(options: argparse.Namespace) -> int:
+    """Run the command; return its exit code."""
+    with showing_progress(verbose=options.verbose) as listener:
+        report = await analyze_export(
+            chosen_export(options),
+            url=options.url,
+            folder=options.folder,
+            concurrency=options.concurrency,
+            chunk_bytes=options.chunk_size,
+            strict=options.strict,
+            listener=listener,
+        )
+    text = _text(report.counts() if options.counts else report, options)
+    account_for(report.account, timed=options.time)
+    if options.output == "-":
+        sys.stdout.write(text)
+    else:
+        _write(Path(options.output), text, complete=not report.incomplete)
+    return exits.of_account(report.account)
+
+
+def chosen_export(options: argparse.Namespace) -> str | None:
+    """Return the export named by position or by option."""
+    if options.export is None:
+        return options.export_id
+    if options.export_id not in (None, options.export):
+        raise OptionError("export-id", f"{options.export_id!a} contradicts the export {options.export!a}")
+    return str(options.export)
+
+
+def account_for(account: Account, *, timed: bool) -> None:
+    """Tell on stderr what came of the run, in a line or two."""
+    verdicts: dict[str, int] = {}
+    for download in account.downloads:
+        verdicts[download.verdict.kind] = verdicts.get(download.verdict.kind, 0) + 1
+    told = ", ".join(f"{number} {kind}" for kind, number in verdicts.items()) or "no downloads"
+    say(f"{account.export_id}: {account.rows:,} rows; {told}")
+    if account.bad_rows:
+        reasons: dict[str, int] = {}
+        for download in account.downloads:
+            for reason, number in download.bad_rows.items():
+                reasons[reason] = reasons.get(reason, 0) + number
+        first = next(d for d in account.downloads if d.first_bad_rows)
+        say(
+            f"warning: {account.bad_rows:,} bad rows are not in the report"
+            f" ({', '.join(f'{number:,} {reason}' for reason, number in sorted(reasons.items()))});"
+            f" the first is line {first.first_bad_rows[0].line} of download {first.download_id}"
+        )
+    missing = sum(sum(d.missing_values.values()) for d in account.downloads if d.verdict.counts)
+    if missing:
+        say(f"{missing:,} rows have no value; they are part of no statistic")
+    if timed:
+        rate = account.rows / account.elapsed_s if account.elapsed_s else 0
+        say(f"{account.elapsed_s:.3f} s, {rate:,.0f} rows/s")
+
+
+def _text(report: Report[Any], options: argparse.Namespace) -> str:
+    if options.format == "json":
+        return report.to_json(round_to=options.round)
+    return _table(report, options.round)
+
+
+def _table(report: Report[Any], round_to: int | None) -> str:
+    """Return the report as columns for people: a line per patient and event type, totals last."""
+    counts = not any(hasattr(result, "mean") for result in report.totals.values())
+    names = ["count"] if counts else ["count", "mean", "min", "max", "anomalies", "latency"]
+    lines = [
+        [patient_id, event_type, *_cells(result, names, round_to)]
+        for patient_id, types in sorted(report.patients.items())
+        for event_type, result in sorted(types.items())
+    ]
+    lines += [
+        ["all", event_type, *_cells(result, names, round_to)] for event_type, result in sorted(report.totals.items())
+    ]
+    text = table(["patient", "event type", *names], lines, left=2)
+    if report.incomplete:
+        text += f"\nINCOMPLETE: {len(report.incomplete)} downloads failed or differ: {', '.join(report.incomplete)}\n"
+    return text
+
+
+def _cells(result: Any, names: list[str], round_to: int | None) -> list[str]:
+    values = [result] if isinstance(result, int) else [getattr(result, name) for name in names]
+    return [_cell(value, 2 if round_to is None else round_to) for value in values]
+
+
+def _cell(value: float | None, places: int) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.{places}f}"
+
+
+def _write(path: Path, text: str, *, complete: bool) -> None:
+    """Write the report at once and whole; an incomplete one beside `path`, which stays as it is."""
+    partial = path.with_name(path.name + ".partial")
+    with NewFile(path if complete else partial) as file:
+        file.write(text.encode())
+        file.commit()
+    if not complete:
+        say(f"the report is incomplete: it is in {partial}, and {path} was left alone")

@@ -1,0 +1,205 @@
+"""What can be said on the command line. Every option has a variable in the environment: MOCKEXPORT_ and its long name.
+
+Only the standard library is imported here, so that `--help` answers at once.
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mockexport import __version__
+
+__all__ = ["COMMANDS", "parse"]
+
+COMMANDS = ("analyze", "list", "show", "download", "generate", "serve")
+
+_EPILOG = """\
+exit codes:
+  0  nothing failed or mismatched      5  server unreachable or export unknown
+  2  usage                             6  a bad row, with --strict
+  3  a download failed                 130  interrupted (143: terminated)
+  4  a download differs from its       1  anything else
+     metadata
+
+Every option can be given in the environment: --chunk-size as MOCKEXPORT_CHUNK_SIZE, and so on.
+`mockexport EXPORT` is short for `mockexport analyze EXPORT`.
+"""
+
+
+class _Command(argparse.ArgumentParser):
+    """A parser whose options fall back to the environment."""
+
+    def option(self, *names: str, variable: str | None = None, **settings: Any) -> None:
+        """Add an option; its default is taken from the environment if it is set there."""
+        variable = variable or "MOCKEXPORT_" + next(n for n in names if n.startswith("--"))[2:].upper().replace("-", "_")
+        text = os.environ.get(variable)
+        if text is not None:
+            if settings.get("action") == "store_true":
+                settings["default"] = self._truth(variable, text)
+            else:
+                settings["default"] = text  # argparse converts and checks a default that is text
+                if "choices" in settings and text not in settings["choices"]:
+                    self.error(f"{variable}: {text!a} is none of {', '.join(settings['choices'])}")
+        self.add_argument(*names, **settings)
+
+    def _truth(self, variable: str, text: str) -> bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("", "0", "false", "no", "off"):
+            return False
+        self.error(f"{variable}: {text!a} is neither true nor false")
+
+
+def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespace:
+    """Return what `arguments` say; exits with usage (2), --help or --version (0).
+
+    `counts` presets --counts.
+    """
+    parser = _Command(
+        prog="mockexport",
+        description="Statistics while you download: fetch, verify and reduce a data export in one pass.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("-v", "--version", action="version", version=f"mockexport {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, add in (
+        ("analyze", _analyze),
+        ("list", _list),
+        ("show", _show),
+        ("download", _download),
+        ("generate", _generate),
+        ("serve", _serve),
+    ):
+        add(commands.add_parser, name)
+    given = list(arguments)
+    if not given or (given[0] not in COMMANDS and given[0] not in ("-h", "--help", "-v", "--version")):
+        given.insert(0, "analyze")
+    options = parser.parse_args(given)
+    if counts:
+        options.counts = True
+    return options
+
+
+_Add = Callable[..., Any]
+
+
+def _command(add: _Add, name: str, summary: str) -> _Command:
+    command: _Command = add(name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False)
+    command.option("-d", "--verbose", action="store_true", help="a debug log on stderr")
+    return command
+
+
+def _analyze(add: _Add, name: str) -> None:
+    command = _command(add, name, "print the report of an export: statistics per patient and in total")
+    _export(command)
+    _where(command, folder=True)
+    _effort(command)
+    command.option("--counts", action="store_true", help="print counts only")
+    command.option("--round", type=_natural, metavar="N", help="round to N decimal places (default: full precision)")
+    command.option("--format", choices=("json", "table"), default="json", help="of the report (default: json)")
+    command.option(
+        "-o", "--output", metavar="FILE", default="-",
+        help="write the report to FILE, at once and whole, instead of stdout (-); an incomplete one to FILE.partial",
+    )  # fmt: skip
+    command.option("-t", "--time", action="store_true", help="seconds and rows per second on stderr")
+
+
+def _list(add: _Add, name: str) -> None:
+    command = _command(add, name, "list the exports there are")
+    _where(command, folder=True)
+    command.option("--json", action="store_true", help="for programs")
+
+
+def _show(add: _Add, name: str) -> None:
+    command = _command(add, name, "show the downloads of an export and what is announced of them")
+    command.add_argument("export", metavar="EXPORT")
+    _where(command, folder=True)
+    command.option("--json", action="store_true", help="for programs")
+
+
+def _download(add: _Add, name: str) -> None:
+    command = _command(add, name, "keep an export's files, verified, in a folder; what is there is not fetched again")
+    command.add_argument("export", metavar="EXPORT")
+    command.add_argument("directory", metavar="DIR")
+    _where(command, folder=False)
+    _effort(command)
+    command.option("-t", "--time", action="store_true", help="seconds and rows per second on stderr")
+
+
+def _generate(add: _Add, name: str) -> None:
+    command = _command(add, name, "write a synthetic export into a folder, without any server")
+    command.add_argument("export", metavar="EXPORT", help="demo, small or large")
+    command.add_argument("directory", metavar="DIR")
+
+
+def _serve(add: _Add, name: str) -> None:
+    command = _command(add, name, "run the mock export server; its URL is printed on stdout")
+    command.option("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1, this machine alone)")
+    command.option("--port", type=_port, default=8000, help="port to bind, 0 for any free one (default: 8000)")
+    command.option("--data", metavar="DIR", help="serve what generate or download left in DIR, straight from disk")
+    command.option("--exit-with-stdin", action="store_true", help="end when standard input is closed")
+
+
+def _export(command: _Command) -> None:
+    command.add_argument("export", metavar="EXPORT", nargs="?", help="id of the export (default: demo)")
+    command.option(
+        "-e", "--export-id", "--export_id", dest="export_id", metavar="ID", help="the same, as an option"
+    )  # fmt: skip
+
+
+def _where(command: _Command, *, folder: bool) -> None:
+    command.option(
+        "--url",
+        help="base URL of the export server (default: one on local port 8000 that has the export; else, for demo,"
+        " small and large, the mock server is started for the run)",
+    )
+    if folder:
+        command.option("--from", dest="folder", metavar="DIR", help="read a folder of files instead")
+
+
+def _effort(command: _Command) -> None:
+    command.option("--concurrency", type=_positive, default=4, metavar="N", help="downloads at once (default: 4)")
+    command.option(
+        "--chunk-size", type=_size, default=256 * 1024, metavar="BYTES",
+        help="bytes that go through the queue at once; K and M are understood (default: 256K)",
+    )  # fmt: skip
+    command.option("--strict", action="store_true", help="end at the first bad row")
+
+
+def _natural(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text!a} is not a whole number from 0")
+    return number
+
+
+def _positive(text: str) -> int:
+    try:
+        number = _natural(text)
+    except argparse.ArgumentTypeError:
+        number = 0
+    if not number:
+        raise argparse.ArgumentTypeError(f"{text!a} is not a whole number from 1")
+    return number
+
+
+def _port(text: str) -> int:
+    number = _natural(text)
+    if number > 65535:
+        raise argparse.ArgumentTypeError(f"{text!a} is not a port")
+    return number
+
+
+# Beyond this, memory is no longer a budget.
+_MAX_CHUNK_BYTES = 64 * 1024 * 1024
+
+
+def _size(text: str) -> int:
+    factor = {"K": 1024, "M": 1024**2}.get(text[-1:].upper(), 1)
+    number = _positive(text[:-1] if factor > 1 else text) * factor
+    if number > _MAX_CHUNK_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!a} is more than 64M")
+    return number

@@ -1,0 +1,64 @@
+"""`mockexport list` and `mockexport show`: what a source offers, for people or as JSON."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from mockexport.analysis import open_source
+from mockexport.cli.text import table
+from mockexport.formats.fields import format_time
+from mockexport.model import Download, Export
+
+__all__ = ["list_exports", "show"]
+
+
+async def list_exports(options: argparse.Namespace) -> int:
+    """Run `mockexport list`."""
+    async with open_source(None, url=options.url, folder=options.folder) as opened:
+        ids = await opened.source.export_ids()
+    if options.json:
+        sys.stdout.write(json.dumps({"export_ids": ids}, indent=2) + "\n")
+    else:
+        sys.stdout.write("".join(table([export_id], []) for export_id in ids))
+    return 0
+
+
+async def show(options: argparse.Namespace) -> int:
+    """Run `mockexport show`."""
+    async with open_source(options.export, url=options.url, folder=options.folder) as opened:
+        export = await opened.source.discover(options.export)
+    if options.json:
+        downloads = [_plain(download) for download in export.downloads]
+        sys.stdout.write(json.dumps({"id": export.id, "downloads": downloads}, indent=2) + "\n")
+    else:
+        sys.stdout.write(_table(export))
+    return 0
+
+
+def _plain(download: Download) -> dict[str, Any]:
+    return {
+        "id": download.id,
+        "rows": download.rows,
+        "event_types": download.event_types,
+        "patients": download.patients,
+        "start_time": None if download.start_us is None else format_time(download.start_us),
+        "end_time": None if download.end_us is None else format_time(download.end_us),
+    }
+
+
+def _table(export: Export) -> str:
+    lines = [
+        [
+            download.id,
+            "?" if download.rows is None else f"{download.rows:,}",
+            "?" if download.patients is None else f"{len(download.patients):,}",
+            "?" if download.event_types is None else ", ".join(download.event_types),
+            "?" if download.start_us is None else format_time(download.start_us),
+            "?" if download.end_us is None else format_time(download.end_us),
+        ]
+        for download in export.downloads
+    ]
+    known = [download.rows for download in export.downloads if download.rows is not None]
+    text = table(["download", "rows", "patients", "event types", "from", "to (exclusive)"], lines)
+    return text + f"\n{len(export.downloads)} downloads, {sum(known):,} rows announced\n"

@@ -1,0 +1,47 @@
+"""Exit codes, and which error ends with which."""
+
+from mockexport.errors import BadRowError, ExportNotFound, FolderError, MetadataError, OptionError, ServerUnreachable
+from mockexport.model import VerdictKind
+from mockexport.report import Account
+
+__all__ = [
+    "BAD_ROW",
+    "FAILED",
+    "INTERRUPTED",
+    "MISMATCH",
+    "OTHER",
+    "TERMINATED",
+    "UNREACHABLE",
+    "USAGE",
+    "of_account",
+    "of_error",
+]
+
+OTHER = 1
+USAGE = 2
+FAILED = 3
+MISMATCH = 4
+UNREACHABLE = 5
+BAD_ROW = 6
+INTERRUPTED = 130  # as a shell reports SIGINT
+TERMINATED = 143  # and SIGTERM
+
+
+def of_account(account: Account) -> int:
+    """Return the exit code of a run that came to its end."""
+    if account.of_kind(VerdictKind.FAILED):
+        return FAILED
+    return MISMATCH if account.of_kind(VerdictKind.MISMATCH) else 0
+
+
+def of_error(error: Exception) -> int:
+    """Return the exit code of a run that an error ended."""
+    match error:
+        case OptionError():
+            return USAGE
+        case ServerUnreachable() | ExportNotFound() | MetadataError() | FolderError():
+            return UNREACHABLE
+        case BadRowError():
+            return BAD_ROW
+        case _:
+            return OTHER

@@ -1,0 +1,39 @@
+"""`mockexport download` and `mockexport generate`: an export as files in a folder."""
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from mockexport.analysis import analyze as analyze_export
+from mockexport.cli import exits
+from mockexport.cli.analyze import account_for
+from mockexport.cli.progress import showing_progress
+from mockexport.cli.running import say
+from mockexport.server import generate as generate_export
+
+__all__ = ["download", "generate"]
+
+
+async def download(options: argparse.Namespace) -> int:
+    """Run `mockexport download`: the same pass as analyze, with the files kept."""
+    with showing_progress(verbose=options.verbose) as listener:
+        report = await analyze_export(
+            options.export,
+            url=options.url,
+            save=options.directory,
+            concurrency=options.concurrency,
+            chunk_bytes=options.chunk_size,
+            strict=options.strict,
+            listener=listener,
+        )
+    account_for(report.account, timed=options.time)
+    kept = sum(d.verdict.counts for d in report.account.downloads)
+    say(f"{kept} of {len(report.account.downloads)} files are in {options.directory}")
+    return exits.of_account(report.account)
+
+
+async def generate(options: argparse.Namespace) -> int:
+    """Run `mockexport generate`."""
+    await asyncio.to_thread(generate_export, options.export, Path(options.directory))
+    say(f"{options.export} is in {options.directory}; its data is synthetic")
+    return 0

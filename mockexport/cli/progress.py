@@ -1,0 +1,116 @@
+"""What is shown during a run: bars on a terminal, a quiet line or two elsewhere. All of it on stderr."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mockexport.cli.running import say
+from mockexport.cli.text import printable, size
+from mockexport.events import Advanced, DownloadFinished, DownloadStarted, Event, Listener, RunStarted, StartedOver
+from mockexport.model import VerdictKind
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+__all__ = ["showing_progress"]
+
+_log = logging.getLogger("mockexport")
+
+
+@contextmanager
+def showing_progress(*, verbose: bool) -> Iterator[Listener]:
+    """Yield a listener that shows a run's progress in the way that fits stderr."""
+    if verbose or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield _quiet
+        return
+    from rich.console import Console  # as late as this: it is large, and only a terminal needs it
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[told]}", markup=False),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield _Bars(progress)
+
+
+def _quiet(event: Event) -> None:
+    match event:
+        case RunStarted():
+            say(_announced(event))
+        case StartedOver() | DownloadFinished():
+            _tell(event)
+        case DownloadStarted():
+            _log.debug("download %s started", event.download_id)
+        case _:
+            pass
+
+
+def _announced(event: RunStarted) -> str:
+    rows = sum(download.rows or 0 for download in event.downloads)
+    return f"{event.export_id}: {len(event.downloads)} downloads, {rows:,} rows announced"
+
+
+def _tell(event: StartedOver | DownloadFinished) -> None:
+    """Say what a user should know at once; the rest is for the debug log."""
+    if isinstance(event, StartedOver):
+        say(
+            f"download {event.download_id}: attempt {event.attempt} failed ({event.reason});"
+            f" starting over in {event.wait_s:.1f} s"
+        )
+    elif event.verdict.kind in (VerdictKind.FAILED, VerdictKind.MISMATCH):
+        say(f"download {event.download_id}: {event.verdict}")
+    else:
+        _log.debug("download %s: %s, %s rows", event.download_id, event.verdict, f"{event.rows:,}")
+
+
+class _Bars:
+    """A bar per download in flight, and one for the run; measured in rows, which are announced."""
+
+    def __init__(self, progress: "Progress") -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+        self._announced: dict[str, int | None] = {}
+        self._bytes: dict[str, int] = {}
+        self._rows: dict[str, int] = {}
+        self._total: TaskID | None = None
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._announced = {download.id: download.rows for download in event.downloads}
+                counts = [rows for rows in self._announced.values() if rows is not None]
+                total = sum(counts) if len(counts) == len(self._announced) else None
+                self._total = self._progress.add_task(printable(event.export_id), total=total, told="")
+            case DownloadStarted(download_id):
+                self._tasks[download_id] = self._progress.add_task(
+                    printable(download_id[:8]), total=self._announced[download_id], told=""
+                )
+            case Advanced(download_id, received_bytes, rows):
+                self._advance(download_id, received_bytes, rows)
+            case StartedOver(download_id):
+                _tell(event)
+                self._advance(download_id, 0, 0)
+            case DownloadFinished(download_id, _, received_bytes, rows):
+                _tell(event)
+                self._advance(download_id, received_bytes, rows)
+                self._progress.remove_task(self._tasks.pop(download_id))
+            case _:
+                pass
+
+    def _advance(self, download_id: str, received_bytes: int, rows: int) -> None:
+        self._bytes[download_id], self._rows[download_id] = received_bytes, rows
+        if download_id in self._tasks:
+            self._progress.update(self._tasks[download_id], completed=rows, told=f"{size(received_bytes)}  {rows:,} rows")
+        if self._total is not None:
+            all_rows, all_bytes = sum(self._rows.values()), sum(self._bytes.values())
+            elapsed_s = self._progress.tasks[0].elapsed or 0
+            rate = f"  {size(all_bytes / elapsed_s)}/s  {all_rows / elapsed_s:,.0f} rows/s" if elapsed_s else ""
+            told = f"{size(all_bytes)}  {all_rows:,} rows{rate}"
+            self._progress.update(self._total, completed=all_rows, told=told)

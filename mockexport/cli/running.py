@@ -1,0 +1,112 @@
+"""One command from start to end: its log, its signals, its errors in words, its exit code."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from mockexport.cli import exits
+from mockexport.cli.text import printable
+from mockexport.errors import MockExportError
+
+__all__ = ["run", "say"]
+
+Command = Callable[[argparse.Namespace], Awaitable[int]]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command that `options` name; return its exit code, whatever happens."""
+    _start_log(verbose=options.verbose)
+    try:
+        code = asyncio.run(_until_terminated(_command(options.command)(options)))
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        say("interrupted")
+        return exits.INTERRUPTED
+    except _Terminated:
+        say("terminated")
+        return exits.TERMINATED
+    except MockExportError as error:
+        say(f"error: {error}")
+        return exits.of_error(error)
+    except BrokenPipeError:
+        # Whoever read our output has left. Python would complain at exit once more, to nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.OTHER
+    except OSError as error:
+        say(f"error: {error.filename or 'stdout'}: {error.strerror or type(error).__name__}")
+        return exits.OTHER
+
+
+def say(text: str) -> None:
+    """Write a line for people to stderr."""
+    print(f"mockexport: {printable(text)}", file=sys.stderr, flush=True)
+
+
+def _command(name: str) -> Command:
+    if name == "analyze":
+        from mockexport.cli.analyze import analyze
+
+        return analyze
+    if name == "download":
+        from mockexport.cli.keep import download
+
+        return download
+    if name == "generate":
+        from mockexport.cli.keep import generate
+
+        return generate
+    if name == "serve":
+        from mockexport.cli.serve import serve
+
+        return serve
+    from mockexport.cli import browse
+
+    return browse.show if name == "show" else browse.list_exports
+
+
+class _Terminated(Exception):  # noqa: N818 - no error: somebody asked for it
+    """SIGTERM came."""
+
+
+async def _until_terminated(work: Awaitable[int]) -> int:
+    """Await `work`; SIGTERM cancels it, as Ctrl-C does, so that everything is closed."""
+    task = asyncio.ensure_future(work)
+    terminated = False
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        task.cancel()
+
+    try:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+    except (NotImplementedError, RuntimeError):  # Windows, or not the main thread: the default will do
+        pass
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if terminated:
+            raise _Terminated from None
+        raise
+
+
+class _Said(logging.Handler):
+    """Says every record. It looks up stderr each time, which the progress bars put themselves in front of."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))
+
+
+def _start_log(*, verbose: bool) -> None:
+    handler = _Said()
+    if verbose:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    log = logging.getLogger("mockexport")
+    log.handlers[:] = [handler]
+    log.propagate = False
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)

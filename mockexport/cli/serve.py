@@ -1,0 +1,24 @@
+"""`mockexport serve`: the mock export server, until Ctrl-C."""
+
+import argparse
+import asyncio
+import sys
+
+from mockexport.cli.running import say
+from mockexport.server import serve as serve_exports
+from mockexport.server.run import stdin_closed
+
+__all__ = ["serve"]
+
+
+async def serve(options: argparse.Namespace) -> int:
+    """Run the command; the server's URL is the one line on stdout."""
+
+    def ready(url: str) -> None:
+        sys.stdout.write(url + "\n")
+        sys.stdout.flush()
+        say(f"serving {'synthetic data' if options.data is None else options.data}; Ctrl-C ends it")
+
+    until = stdin_closed() if options.exit_with_stdin else None
+    await serve_exports(options.host, options.port, data=options.data, on_ready=ready, until=until)
+    return 0

@@ -1,0 +1,39 @@
+"""Text for people: names from data made harmless for a terminal, numbers grouped, columns aligned."""
+
+import unicodedata
+from collections.abc import Sequence
+
+__all__ = ["printable", "size", "table"]
+
+
+def printable(text: str) -> str:
+    """Return `text` without what could steer a terminal or turn the writing direction; line ends become spaces."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        " " if character in "\r\n\t" else "" if unicodedata.category(character)[0] == "C" else character
+        for character in text
+    )
+
+
+def size(number: float) -> str:
+    """Return a number of bytes in the largest unit that leaves a digit before the point."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """Return rows of cells as aligned columns under `head`; the first `left` columns to the left, others right."""
+    lines = [[printable(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "".join(
+        "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        + "\n"
+        for line in lines
+    )
