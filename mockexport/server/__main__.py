@@ -1,0 +1,20 @@
+"""The embedded server's process: `python -m mockexport.server`, started by `embedded` and of little use otherwise.
+
+It takes no options: it listens at a free port of the local machine, prints its address as one line, and ends when its
+standard input does. So it ends with its parent, however that ends.
+"""
+
+import asyncio
+import sys
+
+from mockexport.server.run import serve, stdin_closed
+
+
+def tell(url: str) -> None:
+    """Print the address for the parent, who waits for it."""
+    sys.stdout.write(f"{url}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(port=0, on_ready=tell, until=stdin_closed()))

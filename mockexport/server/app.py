@@ -1,0 +1,194 @@
+"""The export API as an aiohttp application: its routes, its JSON, its errors.
+
+Rules: every reply but the CSV is JSON, errors are `{"detail": …}`, and no request brings a traceback to a client.
+Handlers look up and decide; `ranges` knows the rules of parts, `delivery` sends.
+"""
+
+import logging
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from pathlib import Path
+
+import msgspec
+from aiohttp import hdrs, web
+
+from mockexport.metadata import ExportContents, ExportList, Reply
+from mockexport.server.catalogue import Catalogue, Offer, StoredFile, folder_catalogue, generated_catalogue
+from mockexport.server.delivery import FileChanged, finish, open_file, send_file, send_rows
+from mockexport.server.ranges import Conditions, Failed, Full, NotModified, Partial, Unsatisfiable, decide
+
+__all__ = ["STALL_S", "create_app", "error_reply"]
+
+logger = logging.getLogger("mockexport.server")
+
+# A client that takes nothing for so long has left or hangs; one that is merely busy has its kernel's buffers,
+# megabytes, to bridge the time.
+STALL_S = 60.0
+
+# Rows are made by so many threads at once; further downloads take turns with theirs, piece by piece.
+WORKERS = 4
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CATALOGUE: web.AppKey[Catalogue] = web.AppKey("catalogue")
+WORKER_POOL: web.AppKey[ThreadPoolExecutor] = web.AppKey("worker_pool")
+STALL_LIMIT_S: web.AppKey[float] = web.AppKey("stall_limit_s")
+
+
+def create_app(*, data: Path | None = None, stall_s: float = STALL_S) -> web.Application:
+    """Return the export server as an application, for `serve`, `MockServer` or a runner of your own.
+
+    Args:
+        data: a folder that holds an export's files, or folders that do; by default the three built-in exports are
+            generated.
+        stall_s: seconds after which a client that takes no more bytes is dropped.
+
+    Raises:
+        FolderError: `data` is no such folder.
+    """
+    app = web.Application(middlewares=[_reply])
+    app[CATALOGUE] = generated_catalogue() if data is None else folder_catalogue(data)
+    app[STALL_LIMIT_S] = stall_s
+    app.cleanup_ctx.append(_workers)
+    app.router.add_get("/api/export", _exports)
+    app.router.add_get("/api/export/{export_id}", _export)
+    app.router.add_get("/api/export/{export_id}/{download_id}", _download)
+    app.router.add_get("/api/export/{export_id}/{download_id}/data", _data)
+    return app
+
+
+def error_reply(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return the JSON that tells of an error."""
+    return web.json_response({"detail": detail}, status=status, headers=headers)
+
+
+async def _workers(app: web.Application) -> AsyncIterator[None]:
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="mockexport-rows") as pool:
+        app[WORKER_POOL] = pool
+        yield
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@web.middleware
+async def _reply(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what goes wrong into JSON, and see to it that the reply is out in time."""
+    stall_s = request.app[STALL_LIMIT_S]
+    if request.transport is not None:
+        # With no buffer of our own, "written" means "taken", and closing a connection leaves nothing behind.
+        request.transport.set_write_buffer_limits(high=0)
+    try:
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            allow: dict[str, str] | None = (
+                {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None
+            )
+            response = error_reply(error.status, HTTPStatus(error.status).phrase, allow)
+        await finish(request, response, stall_s=stall_s)
+    except TimeoutError:
+        logger.info("dropped a client that took no bytes for %s s", stall_s)
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the client stalled") from None
+    return response
+
+
+async def _exports(request: web.Request) -> web.Response:
+    catalogue = request.app[CATALOGUE]
+    return _json(ExportList(tuple(catalogue)))
+
+
+async def _export(request: web.Request) -> web.Response:
+    export_id = request.match_info["export_id"]
+    offers = request.app[CATALOGUE].get(export_id)
+    if offers is None:
+        return error_reply(404, "Export not found")
+    return _json(ExportContents(export_id, tuple(offers)))
+
+
+async def _download(request: web.Request) -> web.Response:
+    offer = _find(request)
+    return offer if isinstance(offer, web.Response) else _json(offer.metadata)
+
+
+async def _data(request: web.Request) -> web.StreamResponse:
+    offer = _find(request)
+    if isinstance(offer, web.Response):
+        return offer
+    headers: dict[str, str] = {hdrs.ETAG: offer.etag, hdrs.ACCEPT_RANGES: "bytes"}
+    answer = decide(_conditions(request), length=offer.length, etag=offer.etag)
+    match answer:
+        case Failed():
+            return error_reply(412, "Precondition Failed", headers)
+        case NotModified():
+            return web.Response(status=304, headers=headers)
+        case Unsatisfiable():
+            headers[hdrs.CONTENT_RANGE] = f"bytes */{offer.length}"
+            return error_reply(416, "Range Not Satisfiable", headers)
+        case Partial(first, last):
+            headers[hdrs.CONTENT_RANGE] = f"bytes {first}-{last}/{offer.length}"
+            status, count = 206, last - first + 1
+        case Full():
+            status, first, count = 200, 0, offer.length
+    headers[hdrs.CONTENT_TYPE] = "text/csv; charset=utf-8"
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = count
+    return await _send(request, response, offer, first, count)
+
+
+async def _send(
+    request: web.Request, response: web.StreamResponse, offer: Offer, first: int, count: int
+) -> web.StreamResponse:
+    stall_s = request.app[STALL_LIMIT_S]
+    if isinstance(offer.content, StoredFile):
+        try:
+            with open_file(offer, offer.content) as file:
+                await response.prepare(request)
+                if request.method != hdrs.METH_HEAD:
+                    await send_file(request, file, first=first, count=count, stall_s=stall_s)
+        except FileChanged:
+            logger.error("%s is not the file that it was when the server started; restart it", offer.content.path)
+            return error_reply(500, "The file has changed since the server started")
+        return response
+    await response.prepare(request)
+    if request.method != hdrs.METH_HEAD:
+        workers = request.app[WORKER_POOL]
+        await send_rows(request, response, offer.content, first=first, count=count, workers=workers, stall_s=stall_s)
+    return response
+
+
+def _find(request: web.Request) -> Offer | web.Response:
+    """Return the download that the path names, or the error that tells why there is none."""
+    export_id, download_id = request.match_info["export_id"], request.match_info["download_id"]
+    offers = request.app[CATALOGUE].get(export_id, {})
+    if download_id not in offers:
+        try:
+            download_id = str(uuid.UUID(download_id))
+        except ValueError:
+            return error_reply(422, "download_id is not a valid UUID")
+    if export_id not in request.app[CATALOGUE]:
+        return error_reply(404, "Export not found")
+    if download_id not in offers:
+        return error_reply(404, "Download not found")
+    return offers[download_id]
+
+
+def _conditions(request: web.Request) -> Conditions:
+    def joined(name: str) -> str | None:
+        values = request.headers.getall(name, [])
+        return ", ".join(values) if values else None
+
+    # A Range means something in a GET only (RFC 9110, section 14.2).
+    is_get = request.method == hdrs.METH_GET
+    return Conditions(
+        range=joined(hdrs.RANGE) if is_get else None,
+        if_range=joined(hdrs.IF_RANGE),
+        if_match=joined(hdrs.IF_MATCH),
+        if_none_match=joined(hdrs.IF_NONE_MATCH),
+    )
+
+
+def _json(data: msgspec.Struct) -> web.Response:
+    return web.Response(body=msgspec.json.encode(Reply(data)), content_type="application/json")

@@ -1,0 +1,192 @@
+"""The running of the server: sockets, deadlines, start and stop; for the command line, for tests, for users' tests.
+
+Rules: whatever is started here is stopped here, also when cancelled: sockets are closed, rows in the making dropped.
+A server binds the local machine's own address unless told otherwise, and then says so.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import os
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from mockexport.errors import OptionError
+from mockexport.server.app import STALL_S, create_app
+from mockexport.server.connection import HEAD_LIMIT_BYTES, IDLE_S, LINGER_S, Connection
+
+__all__ = ["MockServer", "serve", "stdin_closed"]
+
+logger = logging.getLogger("mockexport.server")
+
+# How long aiohttp may wait for handlers at the end. They are cancelled before, so it is not needed; zero would mean
+# for ever.
+SHUTDOWN_S = 1.0
+
+
+class MockServer:
+    """An export server inside the running event loop, from `async with` to its end.
+
+        async with MockServer() as server:
+            ...  # ask server.url + "/api/export"
+
+    Args:
+        host: the address to listen at; others than the machine's own are logged as a warning.
+        port: 0 takes a free one, which `url` then tells.
+        data: a folder of files to serve (see `create_app`) instead of the generated exports.
+        idle_s: seconds in which a connection must bring a request's whole head.
+        stall_s: seconds after which a client that takes no more bytes is dropped.
+
+    Raises (at the start):
+        FolderError: `data` is no folder of exports.
+        OptionError: the host or port cannot be listened at.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        data: Path | None = None,
+        idle_s: float = IDLE_S,
+        stall_s: float = STALL_S,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self._data = data
+        self._idle_s = idle_s
+        self._stall_s = stall_s
+        self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        """The server's address, without a slash at the end: `http://127.0.0.1:8000`."""
+        if self._listener is None:
+            raise RuntimeError("the server is not running")
+        address, port = self._listener.sockets[0].getsockname()[:2]
+        ip = ipaddress.ip_address(address.partition("%")[0])
+        if ip.is_unspecified:
+            # All addresses are none that one could connect to everywhere; this is one of them.
+            ip = ipaddress.ip_address("127.0.0.1" if ip.version == 4 else "::1")
+        return f"http://[{ip}]:{port}" if ip.version == 6 else f"http://{ip}:{port}"
+
+    @property
+    def connections(self) -> int:
+        """The number of clients connected now."""
+        server = self._runner.server if self._runner else None
+        return len(server.connections) if server else 0
+
+    async def __aenter__(self) -> Self:
+        app = create_app(data=self._data, stall_s=self._stall_s)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
+        await self._runner.setup()
+        try:
+            self._listener = await self._listen(self._runner)
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        for socket in self._listener.sockets:
+            if not ipaddress.ip_address(socket.getsockname()[0].partition("%")[0]).is_loopback:
+                logger.warning("listening at %s: other machines can read the exports", socket.getsockname()[0])
+        return self
+
+    async def _listen(self, runner: web.AppRunner) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+
+        def connection() -> Connection:
+            if runner.server is None:
+                raise RuntimeError("the server is not running")
+            return Connection(
+                runner.server,
+                loop=loop,
+                access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to have none
+                logger=logger,
+                keepalive_timeout=self._idle_s,
+                lingering_time=LINGER_S,
+                max_line_size=HEAD_LIMIT_BYTES,
+                max_field_size=HEAD_LIMIT_BYTES,
+            )
+
+        try:
+            return await loop.create_server(connection, self.host, self.port)
+        except (OSError, OverflowError, UnicodeError) as error:
+            # asyncio names address and reason in the text, the system's word for it is in strerror.
+            reason = getattr(error, "strerror", None) or str(error)
+            raise OptionError(
+                "host and port", f"cannot listen at {self.host}, port {self.port}: {reason}; choose another"
+            ) from error
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        if self._runner is not None:
+            server = self._runner.server
+            for connection in server.connections if server else []:
+                # A client in the middle of gigabytes is not waited for: its handler is cancelled when this is noticed.
+                if connection.transport is not None:
+                    connection.transport.abort()
+            await self._runner.cleanup()
+        self._listener = self._runner = None
+
+    def __repr__(self) -> str:
+        return f"<MockServer {self.url if self._listener else 'not running'}>"
+
+
+async def serve(
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    data: Path | None = None,
+    on_ready: Callable[[str], object] | None = None,
+    until: Awaitable[object] | None = None,
+) -> None:
+    """Serve exports until cancelled, or until `until` is done.
+
+    Args:
+        host: the address to listen at.
+        port: 0 takes a free one.
+        data: a folder of files to serve (see `create_app`) instead of the generated exports.
+        on_ready: called with the server's address once it listens.
+        until: awaited while the server runs; its end is the server's.
+
+    Raises:
+        FolderError: `data` is no folder of exports.
+        OptionError: the host or port cannot be listened at.
+    """
+    async with MockServer(host, port, data=data) as server:
+        if on_ready is not None:
+            on_ready(server.url)
+        await (until if until is not None else asyncio.Event().wait())
+
+
+async def stdin_closed() -> None:
+    """Wait until standard input is at its end, as it is when the process at its other end has gone.
+
+    What comes before the end is read and dropped. If cancelled, a thread is left that reads on: it holds up nothing.
+    """
+    loop = asyncio.get_running_loop()
+    closed = asyncio.Event()
+
+    def watch() -> None:
+        # A thread works for pipes, terminals, files and on every system, where an event loop's readers do not; it must
+        # be a daemon's, as the interpreter waits for all others.
+        # No standard input at all is a closed one, too.
+        with suppress(OSError, ValueError):
+            while sys.__stdin__ is not None and os.read(sys.__stdin__.fileno(), 4096):
+                pass
+        # The loop may be gone by now, and who waited with it.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(closed.set)
+
+    threading.Thread(target=watch, name="mockexport-stdin", daemon=True).start()
+    await closed.wait()
