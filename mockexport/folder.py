@@ -18,7 +18,7 @@ from mockexport.metadata import DownloadMetadata, decode_json
 from mockexport.model import Download
 from mockexport.newfile import NewFile
 
-__all__ = ["LISTING", "FolderListing", "ListedFile", "file_name", "read_folder", "write_listing"]
+__all__ = ["LISTING", "FolderListing", "ListedFile", "file_name", "read_folder", "read_listing", "write_listing"]
 
 # The file that makes a folder an export.
 LISTING = "export.json"
@@ -73,6 +73,18 @@ def read_folder(directory: Path) -> FolderListing:
         FolderError: there is no `export.json`, it cannot be read or used, or a file is missing, elsewhere, or of
             another length.
     """
+    listing = read_listing(directory)
+    for listed in listing.downloads:
+        _check_file(directory, listed)
+    return listing
+
+
+def read_listing(directory: Path) -> FolderListing:
+    """Return what the `export.json` of `directory` says; whether the files are there is not asked.
+
+    Raises:
+        FolderError: there is no `export.json`, or it cannot be read or used.
+    """
     path = directory / LISTING
     try:
         with path.open("rb") as file:
@@ -99,7 +111,6 @@ def read_folder(directory: Path) -> FolderListing:
             listed.to_download()
         except ValueError as error:
             raise FolderError(path, f"download {listed.id}: {error}") from error
-        _check_file(directory, listed)
     return listing
 
 
