@@ -112,6 +112,23 @@ async def test_rows_missing_at_a_clean_end_are_fetched_again() -> None:
     assert told.fetched_bytes == sum(len(body(n)) for n in (3, 4, 5))
 
 
+@pytest.mark.parametrize("cut", range(1, len(row())))
+async def test_a_body_that_ends_cleanly_inside_its_last_row_does_not_pass_for_whole(cut: int) -> None:
+    whole = body(3)
+    report = await analyze("x", source=Scripted("x", {Download("d", rows=3): [[whole[:-cut]], [whole]]}))
+    (told,) = report.account.downloads
+    # Without its line end the last row is whole, and a value cut short of its last digit, or of all, cannot be told
+    # from one that was meant: every other cut is noticed and fetched again.
+    undetectable = cut <= len(b"2\n")
+    assert told.attempts == (1 if undetectable else 2)
+    assert undetectable or report.totals["heart_rate"].count == 3
+
+
+async def test_a_bad_last_row_without_line_end_is_a_row_where_none_is_announced() -> None:
+    report = await analyze("x", source=Scripted("x", {Download("d"): [[body(1) + b"junk"]]}))
+    assert report.account.downloads[0].bad_rows == {"too few fields": 1}
+
+
 async def test_a_download_that_keeps_failing_contributes_nothing_and_stops_no_other() -> None:
     scripts: dict[Download, list[list[Step]]] = {
         Download("a", rows=2): [[body(2, "A")]],
