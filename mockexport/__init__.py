@@ -15,9 +15,10 @@ The rooms, each importing only those above it:
     merging.py     states → one state, in time order
     report.py      the report, its JSON, and the account of the run
     streams.py     what the pipeline asks of a source
+    checkpoint.py  what a run keeps so that another can go on from it
     pipeline.py    producers, the queue, consumers
     metadata.py    the export API's replies; folder.py, newfile.py: exports kept as files
-    sources/       the export API, a folder, retrying, saving
+    sources/       the export API, a folder, resuming, saving
     server/        the mock export server
     analysis.py    `analyze`
     cli/           the command line
@@ -30,8 +31,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mockexport.analysis import analyze
+    from mockexport.checkpoint import Checkpoint
     from mockexport.errors import (
         BadRowError,
+        CheckpointError,
         ExportNotFound,
         FolderError,
         FormatError,
@@ -54,16 +57,20 @@ if TYPE_CHECKING:
     from mockexport.server.run import MockServer
     from mockexport.sources.export_api import ExportApi
     from mockexport.sources.folder import Folder
-    from mockexport.sources.retrying import RetryPolicy
+    from mockexport.sources.http import Access
+    from mockexport.sources.retrying import RetryPolicy, TimeLimits
     from mockexport.streams import ByteStream, Source, StartOver
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Access",
     "Account",
     "BadRowError",
     "Batch",
     "ByteStream",
+    "Checkpoint",
+    "CheckpointError",
     "Counts",
     "Download",
     "DownloadAccount",
@@ -95,6 +102,7 @@ __all__ = [
     "StateError",
     "Statistics",
     "Summary",
+    "TimeLimits",
     "TransferError",
     "Verdict",
     "VerdictKind",
@@ -105,8 +113,10 @@ __all__ = [
 
 _HOMES = {
     "analysis": ("analyze",),
+    "checkpoint": ("Checkpoint",),
     "errors": (
         "BadRowError",
+        "CheckpointError",
         "ExportNotFound",
         "FolderError",
         "FormatError",
@@ -129,7 +139,8 @@ _HOMES = {
     "server.run": ("MockServer",),
     "sources.export_api": ("ExportApi",),
     "sources.folder": ("Folder",),
-    "sources.retrying": ("RetryPolicy",),
+    "sources.http": ("Access",),
+    "sources.retrying": ("RetryPolicy", "TimeLimits"),
     "streams": ("ByteStream", "Source", "StartOver"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -24,6 +24,10 @@ class Fold(Protocol[S_co]):
     offset: int
 
     @property
+    def header(self) -> str | None:
+        """The header line, None while it has not come: with it, another fold can go on where this one is."""
+
+    @property
     def tally(self) -> Tally:
         """The counts of the rows so far."""
 
@@ -44,13 +48,20 @@ class Fold(Protocol[S_co]):
 class ReferenceFold(Generic[S]):
     """The pure-Python engine: every reducer, every row, and the last word on what a row means."""
 
-    def __init__(self, span: Span, schema: Schema, reducer: Reducer[S, Any], *, strict: bool) -> None:
+    def __init__(
+        self, span: Span, schema: Schema, reducer: Reducer[S, Any], *, strict: bool, header: str | None = None
+    ) -> None:
         self.offset = span.start
         self.tally = Tally()
         self.state = reducer.empty()
         self._reducer = reducer
         self._strict = strict
-        self._decoder = CsvDecoder(schema)
+        self._decoder = CsvDecoder(schema, header=header)
+
+    @property
+    def header(self) -> str | None:
+        """The header line (see Fold.header)."""
+        return self._decoder.header
 
     def feed(self, chunk: Chunk) -> None:
         """Take in the span's next chunk (see Fold.feed)."""
@@ -68,9 +79,11 @@ class ReferenceFold(Generic[S]):
         self.offset = chunk.end
 
 
-def new_fold(span: Span, schema: Schema, reducer: Reducer[S, Any], *, strict: bool = False) -> Fold[S]:
-    """Return an empty fold of the best engine there is for this reducer."""
-    return ReferenceFold(span, schema, reducer, strict=strict)
+def new_fold(
+    span: Span, schema: Schema, reducer: Reducer[S, Any], *, strict: bool = False, header: str | None = None
+) -> Fold[S]:
+    """Return an empty fold of the best engine there is for this reducer; `header` is for a span that begins later."""
+    return ReferenceFold(span, schema, reducer, strict=strict, header=header)
 
 
 def engine_name() -> str:

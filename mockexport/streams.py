@@ -10,7 +10,18 @@ from typing import Protocol, runtime_checkable
 
 from mockexport.model import Download, Export, Verdict
 
-__all__ = ["ByteStream", "Mark", "Marker", "Opened", "Piece", "ResumableSource", "Resumed", "Retry", "Source", "StartOver"]
+__all__ = [
+    "ByteStream",
+    "Mark",
+    "Marker",
+    "Opened",
+    "Piece",
+    "ResumableSource",
+    "Resumed",
+    "Retry",
+    "Source",
+    "StartOver",
+]
 
 
 @dataclass(frozen=True, slots=True)

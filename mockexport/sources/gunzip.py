@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["BadGzip", "GzipLimits", "Gunzip"]
+__all__ = ["BadGzip", "Gunzip", "GzipLimits"]
 
 # Output made at once, a chunk of the default size: it bounds memory whatever the input claims to hold.
 STEP_BYTES = 256 * 1024

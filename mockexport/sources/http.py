@@ -119,9 +119,7 @@ class HttpClient:
         session: a session of the caller's, left open; by default one is made and closed by `async with`.
     """
 
-    def __init__(
-        self, base: str, *, session: aiohttp.ClientSession | None, access: Access, limits: TimeLimits
-    ) -> None:
+    def __init__(self, base: str, *, session: aiohttp.ClientSession | None, access: Access, limits: TimeLimits) -> None:
         self._origin = _origin(URL(base, encoded=True))
         self._given_session = session
         self._session = session

@@ -92,6 +92,7 @@ class ResumingStream:
         self._rows = rows
         self._now = now
         self._watch: Watch | None = None
+        self._mark: Mark | None
         self._offset, self._mark = (0, None) if start is None else start
         self._furthest = self._offset  # what an attempt must exceed to count as progress
         self._etag: str | None = None if self._mark is None else self._mark.etag
@@ -187,7 +188,7 @@ class ResumingStream:
 
     def _decide(self, reply: Reply) -> Begin | Join | Complete:
         """Return how the reply goes on, or raise what it is instead."""
-        asked = Asked(self._offset, self._mark if self._offset else None)
+        asked = Asked(self._offset, self._mark if self._offset else None, self._compress)
         match decide(asked, reply.head):
             case Refused(problem, passing, retry_after):
                 asked_s = retry_after_s(retry_after, self._now()) if passing else None
@@ -213,7 +214,9 @@ class ResumingStream:
         if before is not None and before != etag:
             self._changes += 1
             if self._changes >= MAX_CHANGES:
-                raise _Failed(f"the source keeps changing: its ETag was {before[:80]} and is now {etag[:80]}", final=True)
+                raise _Failed(
+                    f"the source keeps changing: its ETag was {before[:80]} and is now {etag[:80]}", final=True
+                )
 
     def _is_whole(self, body: _Body, decoder: Gunzip | None, watch: Watch) -> bool:
         """Tell whether the download is complete, now that a body has ended; raise if it ended before its time."""

@@ -1,7 +1,7 @@
 """How often a download is tried, how long is waited in between, and how long anything may take. Values, no clock."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mockexport.errors import OptionError
 
@@ -61,7 +61,7 @@ class TimeLimits:
     @classmethod
     def of(cls, timeout_s: float | None = None, total_s: float | None = None) -> "TimeLimits":
         """Return the default limits with one time for every silence, and another for the whole."""
-        given = {} if timeout_s is None else {"first_byte_s": timeout_s, "stall_s": timeout_s}
+        limits = cls()
         if timeout_s is not None:
-            given["connect_s"] = min(timeout_s, cls.__dataclass_fields__["connect_s"].default)
-        return cls(**given) if total_s is None else cls(**given, total_s=total_s)
+            limits = cls(connect_s=min(timeout_s, limits.connect_s), first_byte_s=timeout_s, stall_s=timeout_s)
+        return limits if total_s is None else replace(limits, total_s=total_s)
