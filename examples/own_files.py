@@ -15,14 +15,14 @@ P002,2025-02-30T00:00:00Z,spo2,97
 """
 
 
-async def main() -> None:
+def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "ward.csv").write_text(ROWS)
-        report = await mockexport.analyze(folder=folder)
+        report = asyncio.run(mockexport.analyze(folder=folder))
     print(report.to_json(), end="")
     for download in report.account.downloads:
         print(f"{download.download_id}: {download.verdict}; bad rows: {dict(download.bad_rows)}")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()
