@@ -67,7 +67,7 @@ class Tally:
             self.patients.add(row.patient_id)
             self.event_types.add(row.event_type)
         for bad in decoded.bad:
-            self.bad[bad.reason] += 1
+            self.bad[bad.reason.value] += 1
         self.examples += decoded.bad[: MAX_EXAMPLES - len(self.examples)]
 
     def merge(self, later: "Tally") -> None:

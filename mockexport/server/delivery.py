@@ -22,8 +22,8 @@ from mockexport.server.generation import rows_of
 __all__ = ["FileChanged", "Sending", "finish", "open_file", "send_file", "send_rows"]
 
 # A file goes out in slices so that a deadline can tell a slow client from one that has stopped: at the default
-# deadline a client must take some 4 KB/s.
-SLICE_BYTES = 256 * 1024
+# deadline a client must take some 17 KB/s.
+SLICE_BYTES = 2**20
 
 # A pipe put in a file's place would otherwise hold up the whole server while it is opened.
 OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

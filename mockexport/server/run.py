@@ -28,7 +28,7 @@ logger = logging.getLogger("mockexport.server")
 
 # How long aiohttp may wait for handlers at the end. They are cancelled before, so it is not needed; zero would mean
 # for ever.
-SHUTDOWN_S = 1.0
+SHUTDOWN_S = 10.0
 
 
 class MockServer:

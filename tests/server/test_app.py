@@ -195,6 +195,22 @@ async def test_a_generated_download_and_its_file_have_one_tag(
     assert len(etags) == 1
 
 
+@pytest.mark.parametrize("path", ["/api/export", DATA, "/nowhere"])
+async def test_a_reply_counts_as_sent_when_nothing_of_it_is_left_in_our_buffers(
+    aiohttp_client: Callable[..., Awaitable[Client]], path: str
+) -> None:
+    # What was left there when a client stops reading would keep its connection for ever: closing waits for it.
+    client = await aiohttp_client(create_app())
+    async with client.get(path) as reply:
+        await reply.read()
+    runner = client.server.runner
+    assert runner is not None
+    assert runner.server is not None
+    [connection] = runner.server.connections
+    assert connection.transport is not None
+    assert connection.transport.get_write_buffer_limits() == (0, 0)
+
+
 def touch(path: Path) -> None:
     os.utime(path, ns=(0, 0))
 

@@ -102,6 +102,13 @@ async def test_a_child_that_tells_no_address_is_an_error_and_is_gone(code: str, 
             pytest.fail("there is no server")
 
 
+async def test_a_child_that_hangs_is_stopped_all_the_same() -> None:
+    code = "import time; print('http://127.0.0.1:9', flush=True); time.sleep(1000)"
+    async with asyncio.timeout(5):
+        async with embedded(_command=[sys.executable, "-c", code]) as url:
+            assert url == "http://127.0.0.1:9"
+
+
 async def test_a_child_that_cannot_be_started_is_an_error() -> None:
     with pytest.raises(SourceError, match="cannot be started: No such file"):
         async with embedded(_command=["/nowhere/python"]):
