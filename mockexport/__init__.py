@@ -15,6 +15,7 @@ The rooms, each importing only those above it:
     merging.py     states → one state, in time order
     report.py      the report, its JSON, and the account of the run
     streams.py     what the pipeline asks of a source
+    eventlog.py    events as lines of JSON
     checkpoint.py  what a run keeps so that another can go on from it
     pipeline.py    producers, the queue, consumers
     metadata.py    the export API's replies; folder.py, newfile.py: exports kept as files

@@ -24,6 +24,7 @@ ROOMS = [
     "report",
     "streams",
     "newfile",
+    "eventlog",
     "checkpoint",
     "pipeline",
     "metadata",
