@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mockexport.cli.running import say
+from mockexport.cli.text import say
 from mockexport.server.run import serve as serve_exports
 from mockexport.server.run import stdin_closed
 
