@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from mockexport.pipeline import Pipeline, RunStatistics
     from mockexport.reducers import Counts, Reducer, Result, Statistics, Summary, pack_state, unpack_state
     from mockexport.report import Account, DownloadAccount, Report
+    from mockexport.server.faults import Faults
     from mockexport.server.run import MockServer
     from mockexport.sources.export_api import ExportApi
     from mockexport.sources.folder import Folder
@@ -78,6 +79,7 @@ __all__ = [
     "Export",
     "ExportApi",
     "ExportNotFound",
+    "Faults",
     "Folder",
     "FolderError",
     "FormatError",
@@ -137,6 +139,7 @@ _HOMES = {
     "pipeline": ("Pipeline", "RunStatistics"),
     "reducers": ("Counts", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"),
     "report": ("Account", "DownloadAccount", "Report"),
+    "server.faults": ("Faults",),
     "server.run": ("MockServer",),
     "sources.export_api": ("ExportApi",),
     "sources.folder": ("Folder",),

@@ -9,8 +9,7 @@ from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
 from mockexport.cli.fetching import fetching, listening, write_account
 from mockexport.cli.progress import showing_progress
-from mockexport.cli.running import say
-from mockexport.cli.text import table
+from mockexport.cli.text import say, table
 from mockexport.errors import OptionError
 from mockexport.newfile import NewFile
 from mockexport.report import Account, Report

@@ -149,6 +149,12 @@ def _serve(add: _Add, name: str) -> None:
     command.option("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1, this machine alone)")
     command.option("--port", type=_port, default=8000, help="port to bind, 0 for any free one (default: 8000)")
     command.option("--data", metavar="DIR", help="serve what generate or download left in DIR, straight from disk")
+    command.option(
+        "--faults",
+        metavar="KIND=P,…",
+        help="what goes wrong, with which probability per data request: reset=0.2,cut=0.1",
+    )
+    command.option("--seed", type=_natural, default=0, metavar="N", help="the same faults for the same N (default: 0)")
     command.option("--exit-with-stdin", action="store_true", help="end when standard input is closed")
 
 

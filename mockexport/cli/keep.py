@@ -9,7 +9,7 @@ from mockexport.cli import exits
 from mockexport.cli.analyze import account_for
 from mockexport.cli.fetching import fetching, listening, write_account
 from mockexport.cli.progress import showing_progress
-from mockexport.cli.running import say
+from mockexport.cli.text import say
 from mockexport.server.folder import generate as generate_export
 
 __all__ = ["download", "generate"]

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mockexport.cli.running import say
-from mockexport.cli.text import printable, size
+from mockexport.cli.text import printable, say, size
 from mockexport.events import (
     Advanced,
     DownloadFinished,

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from mockexport.cli import exits
-from mockexport.cli.text import printable
+from mockexport.cli.text import say
 from mockexport.errors import MockExportError
 
-__all__ = ["run", "say"]
+__all__ = ["run"]
 
 Command = Callable[[argparse.Namespace], Awaitable[int]]
 
@@ -41,11 +41,6 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         say(f"error: {error.filename or 'stdout'}: {error.strerror or type(error).__name__}")
         return exits.OTHER
-
-
-def say(text: str) -> None:
-    """Write a line for people to stderr."""
-    print(f"mockexport: {printable(text)}", file=sys.stderr, flush=True)
 
 
 def _command(name: str) -> Command:

@@ -1,9 +1,10 @@
 """Text for people: names from data made harmless for a terminal, numbers grouped, columns aligned."""
 
+import sys
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["printable", "size", "table"]
+__all__ = ["printable", "say", "size", "table"]
 
 
 def printable(text: str) -> str:
@@ -14,6 +15,11 @@ def printable(text: str) -> str:
         " " if character in "\r\n\t" else "" if unicodedata.category(character)[0] == "C" else character
         for character in text
     )
+
+
+def say(text: str) -> None:
+    """Write a line for people to stderr."""
+    print(f"mockexport: {printable(text)}", file=sys.stderr, flush=True)
 
 
 def size(number: float) -> str:
