@@ -22,7 +22,7 @@ from mockexport.newfile import NewFile
 from mockexport.report import DownloadAccount
 from mockexport.streams import Mark
 
-__all__ = ["Belonging", "Checkpoint", "Saved", "SavedFlight", "SavedRun"]
+__all__ = ["Belonging", "Checkpoint", "Saved", "SavedFlight", "SavedRun", "from_bytes", "to_bytes"]
 
 _MAGIC = b"mockexport checkpoint 1\n"
 _DIGEST_BYTES = 32
@@ -106,6 +106,33 @@ class _Content(msgspec.Struct, frozen=True):
     saved: Saved
 
 
+def to_bytes(belonging: Belonging, saved: Saved) -> bytes:
+    """Return a checkpoint as the bytes of its file."""
+    payload = msgspec.msgpack.encode(_Content(belonging, saved))
+    return _MAGIC + hashlib.sha256(payload).digest() + payload
+
+
+def from_bytes(data: bytes, belonging: Belonging) -> Saved:
+    """Return what a file's bytes say.
+
+    Raises:
+        ValueError: they are damaged, or belong to another run; the message says which.
+    """
+    head, payload = data[: len(_MAGIC) + _DIGEST_BYTES], data[len(_MAGIC) + _DIGEST_BYTES :]
+    if not head.startswith(_MAGIC):
+        raise ValueError("it is no checkpoint of this version")
+    if head != _MAGIC + hashlib.sha256(payload).digest():
+        raise ValueError("it is damaged")
+    try:
+        content = msgspec.msgpack.decode(payload, type=_Content)
+    except msgspec.DecodeError as error:
+        raise ValueError("it is no checkpoint of this version") from error
+    difference = belonging.difference(content.belonging)
+    if difference is not None:
+        raise ValueError(difference)
+    return content.saved
+
+
 class Checkpoint:
     """A run's checkpoint in a file.
 
@@ -134,19 +161,10 @@ class Checkpoint:
             return Saved()
         except OSError as error:
             raise CheckpointError(self.path, f"it cannot be read ({error.strerror})") from error
-        head, payload = data[: len(_MAGIC) + _DIGEST_BYTES], data[len(_MAGIC) + _DIGEST_BYTES :]
-        if not head.startswith(_MAGIC):
-            raise CheckpointError(self.path, "it is no checkpoint of this version")
-        if head != _MAGIC + hashlib.sha256(payload).digest():
-            raise CheckpointError(self.path, "it is damaged")
         try:
-            content = msgspec.msgpack.decode(payload, type=_Content)
-        except msgspec.DecodeError as error:
-            raise CheckpointError(self.path, "it is no checkpoint of this version") from error
-        difference = belonging.difference(content.belonging)
-        if difference is not None:
-            raise CheckpointError(self.path, difference)
-        return content.saved
+            return from_bytes(data, belonging)
+        except ValueError as problem:
+            raise CheckpointError(self.path, str(problem)) from problem
 
     def save(self, belonging: Belonging, saved: Saved) -> None:
         """Replace the file, at once and whole.
@@ -154,10 +172,8 @@ class Checkpoint:
         Raises:
             OutputError: it cannot be written; the old one is untouched.
         """
-        payload = msgspec.msgpack.encode(_Content(belonging, saved))
         with NewFile(self.path) as file:
-            file.write(_MAGIC + hashlib.sha256(payload).digest())
-            file.write(payload)
+            file.write(to_bytes(belonging, saved))
             file.commit()
 
     def remove(self) -> None:

@@ -6,6 +6,7 @@ redirects, waiting) aiohttp is told not to do.
 """
 
 import asyncio
+import base64
 import ipaddress
 import ssl
 from collections.abc import Mapping
@@ -120,7 +121,14 @@ class HttpClient:
     """
 
     def __init__(self, base: str, *, session: aiohttp.ClientSession | None, access: Access, limits: TimeLimits) -> None:
-        self._origin = _origin(URL(base, encoded=True))
+        at = URL(base, encoded=True)
+        self._origin = _origin(at)
+        self._secrets = access.secrets()
+        if at.user is not None or at.password is not None:
+            if access.token is not None:
+                raise OptionError("token", "the URL holds credentials, too; give one of the two")
+            credentials = f"{at.user or ''}:{at.password or ''}".encode()
+            self._secrets["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
         self._given_session = session
         self._session = session
         self._access = access
@@ -164,9 +172,9 @@ class HttpClient:
     async def _get(self, at: URL, fields: Mapping[str, str]) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the client is used outside its `async with`")
-        secrets = self._access.secrets() if _origin(at) == self._origin else {}
+        secrets = self._secrets if _origin(at) == self._origin else {}
         return await self._session.get(
-            at,
+            at.with_user(None),  # the user's are among the secrets, and a redirect's are nobody's
             headers={**secrets, **fields},
             allow_redirects=False,
             auto_decompress=False,
@@ -182,10 +190,8 @@ class HttpClient:
             raise ExchangeFailed(f"a redirect to a {target.scheme[:20]!a} address, which is refused", passing=False)
         if at.scheme == "https" and target.scheme == "http":
             raise ExchangeFailed("a redirect from https to http, which is refused", passing=False)
-        if _origin(target) != _origin(at):
-            target = target.with_user(None)  # no credentials but the user's own
-            if not self._access.link_local:
-                await self._refuse_link_local(target)
+        if _origin(target) != _origin(at) and not self._access.link_local:
+            await self._refuse_link_local(target)
         return target
 
     async def _refuse_link_local(self, target: URL) -> None:

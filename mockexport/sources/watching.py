@@ -73,7 +73,7 @@ class Watch:
             came = self.received - before
             if came < self._limits.min_rate * (now_s - since_s):
                 self._break(
-                    f"the body stalled: {came:,} bytes in {now_s - since_s:.0f} s,"
+                    f"the body stalled: {came:,} bytes in {now_s - since_s:.1f} s,"
                     f" less than the minimum rate of {self._limits.min_rate:g} bytes/s"
                 )
             self._window = (now_s, self.received)
