@@ -24,7 +24,7 @@ cdef extern from "native/state.h" nogil:
         PADDING
     uint64_t hash_key[2]
     ctypedef struct id_record:
-        uint32_t length
+        pass
     ctypedef struct id_table:
         id_record *records
         uint32_t count
@@ -42,15 +42,20 @@ cdef extern from "native/state.h" nogil:
     ctypedef struct bounds:
         int64_t low
         int64_t high
+    ctypedef struct normal_range:
+        pass
     ctypedef struct summary_state:
         id_table patients
         id_table types
         id_table ruled
-        bounds *type_bounds
+        normal_range *normal
         bounds *rules
         group *groups
         uint32_t count
     void id_words(const uint8_t *at, uint32_t length, uint64_t *low, uint64_t *high)
+    uint32_t id_length(const id_record *record)
+    uint64_t is_anomaly(const normal_range *normal, int64_t value)
+    int begin_state(summary_state *state)
     const uint8_t *id_bytes(const id_table *table, uint32_t number)
     int64_t add_id(id_table *table, uint64_t low, uint64_t high, uint32_t length, const uint8_t *bytes, int plain)
     int is_plain_text(const uint8_t *bytes, size_t length)
@@ -134,6 +139,8 @@ cdef class State:
         cdef size_t number = 0
         memset(&self.state, 0, sizeof(summary_state))
         self.busy = False
+        if begin_state(&self.state) < 0:
+            raise MemoryError
         if rules:
             self.state.rules = <bounds *>malloc(len(rules) * sizeof(bounds))
             if self.state.rules == NULL:
@@ -259,17 +266,15 @@ cdef class State:
         """Add rows given as columns: those that the reference has decoded."""
         cdef group one
         cdef group *into
-        cdef bounds *normal
         cdef int64_t value
         for patient, time_us, event_type, scaled in zip(patients, times, types, values):
             into = self._group(patient, event_type)
-            normal = &self.state.type_bounds[into.type]
             value = scaled
             one.count = 1
             one.total_low = <uint64_t>value
             one.total_high = <uint64_t>(value >> 63)
             one.low = one.high = value
-            one.anomalies = value < normal.low or value > normal.high
+            one.anomalies = is_anomaly(&self.state.normal[into.type], value)
             one.first_us = one.last_us = time_us
             add_group(into, &one)
 
@@ -316,7 +321,7 @@ cdef int64_t _intern(summary_state *state, id_table *table, bytes text) except -
 
 
 cdef str _text(id_table *table, uint32_t number):
-    return PyBytes_FromStringAndSize(<const char *>id_bytes(table, number), table.records[number].length).decode()
+    return PyBytes_FromStringAndSize(<const char *>id_bytes(table, number), id_length(&table.records[number])).decode()
 
 
 cdef object _total(const group *at):

@@ -45,7 +45,7 @@ static uint32_t *ranks_of(const id_table *table) {
         return NULL;
     }
     for (uint32_t i = 0; i < count; i++) {
-        names[i] = (named){id_bytes(table, i), table->records[i].length, i};
+        names[i] = (named){id_bytes(table, i), id_length(&table->records[i]), i};
     }
     qsort(names, count, sizeof *names, by_name);
     for (uint32_t i = 0; i < count; i++) {
@@ -144,8 +144,8 @@ static uint8_t *put_signed(uint8_t *out, int64_t number) {
 /* How many bytes a group's row can take at the most. */
 static inline size_t row_bound(const summary_state *state, uint32_t number) {
     const group *at = &state->groups[number];
-    return NUMBERS_BYTES + ESCAPED_BYTES * ((size_t)state->patients.records[at->patient].length +
-                                            state->types.records[at->type].length);
+    return NUMBERS_BYTES + ESCAPED_BYTES * ((size_t)id_length(&state->patients.records[at->patient]) +
+                                            id_length(&state->types.records[at->type]));
 }
 
 /* A group as `["patient", "type", count, total, low, high, anomalies, first, last]`. */
@@ -154,10 +154,10 @@ static uint8_t *put_group(uint8_t *out, const summary_state *state, uint32_t num
     unsigned __int128 total = (unsigned __int128)at->total_high << 64 | at->total_low;
     int negative = (int64_t)at->total_high < 0;
     *out++ = '[';
-    out = put_text(out, id_bytes(&state->patients, at->patient), state->patients.records[at->patient].length);
+    out = put_text(out, id_bytes(&state->patients, at->patient), id_length(&state->patients.records[at->patient]));
     *out++ = ',';
     *out++ = ' ';
-    out = put_text(out, id_bytes(&state->types, at->type), state->types.records[at->type].length);
+    out = put_text(out, id_bytes(&state->types, at->type), id_length(&state->types.records[at->type]));
     out = put_number(out, at->count, 0);
     out = put_number(out, negative ? 0 - total : total, negative);
     out = put_signed(out, at->low);

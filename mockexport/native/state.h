@@ -27,12 +27,14 @@ static inline uint64_t mix(uint64_t a, uint64_t b) {
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* An id as it is compared: its bytes, zeros behind them; for a long one its hash, and its place in the arena. */
+/* An id as it is compared: its bytes, zeros behind them, or, for a long one, its hash; and its length. */
 typedef struct {
     uint64_t low, high;
-    uint32_t length;
-    uint32_t plain; /* 1 if a field may hold it without quotes and be right */
+    uint64_t form;  /* length, and PLAIN if a field may hold the id without quotes and be right */
+    uint64_t place; /* of a long one in the arena */
 } id_record;
+
+#define PLAIN (1ULL << 32)
 
 typedef struct {
     id_record *records;
@@ -58,10 +60,15 @@ typedef struct {
     int64_t low, high;
 } bounds;
 
+/* Bounds as they are asked about: a value is an anomaly if (value - low), without a sign, is above `width`. */
+typedef struct {
+    uint64_t low, width;
+} normal_range;
+
 typedef struct {
     id_table patients, types;
-    bounds *type_bounds; /* by number of the event type; what lies outside is an anomaly */
-    uint32_t bounds_capacity;
+    normal_range *normal; /* by number of the event type */
+    uint32_t normal_capacity;
     id_table ruled; /* the event types that have a rule, and their rules */
     bounds *rules;
     group *groups;
@@ -70,7 +77,11 @@ typedef struct {
     unsigned bits;
 } summary_state;
 
-/* The length of a table that is to hold `count` numbers: no more than three quarters full. */
+/* The least number of slots: 8 KiB. With few groups two hardly ever meet, and a look-up that is always right at once
+ * is one that the processor guesses right. */
+#define LEAST_BITS 10
+
+/* Whether a table of 2^bits slots is too full for `count` numbers: three quarters, where memory counts. */
 static inline int is_crowded(uint32_t count, unsigned bits) {
     return (uint64_t)count * 4 >= (1ULL << bits) * 3;
 }
@@ -95,7 +106,7 @@ static uint64_t hash_bytes(const uint8_t *bytes, uint32_t length) {
     return mix(hash ^ rest, hash_key[0]);
 }
 
-/* What a lookup compares; `at` must be followed by PADDING readable bytes. */
+/* What a look-up compares; `at` must be followed by PADDING readable bytes. */
 static inline void id_words(const uint8_t *at, uint32_t length, uint64_t *low, uint64_t *high) {
     if (__builtin_expect(length <= SHORT_ID_BYTES, 1)) {
         *low = load64(at) & kept_low[length];
@@ -106,23 +117,28 @@ static inline void id_words(const uint8_t *at, uint32_t length, uint64_t *low, u
     }
 }
 
-static inline uint64_t id_hash(uint64_t low, uint64_t high, uint32_t length) {
-    /* Of a long id `high` is no part of it. */
-    return mix(low ^ hash_key[0] ^ length, (length <= SHORT_ID_BYTES ? high : 0) ^ hash_key[1]);
+static inline uint32_t id_hash(uint64_t low, uint64_t high, uint32_t length) {
+    return (uint32_t)(mix(low ^ hash_key[0], high ^ length ^ hash_key[1]) >> 32);
+}
+
+static inline uint32_t id_length(const id_record *record) {
+    return (uint32_t)record->form;
+}
+
+static inline int is_plain(const id_record *record) {
+    return (record->form & PLAIN) != 0;
 }
 
 static inline int same_id(const id_table *table, const id_record *record, uint64_t low, uint64_t high, uint32_t length,
                           const uint8_t *bytes) {
-    if (__builtin_expect(length <= SHORT_ID_BYTES, 1)) {
-        return record->low == low && record->high == high && record->length == length;
-    }
-    return record->low == low && record->length == length && memcmp(table->arena + record->high, bytes, length) == 0;
+    return record->low == low && record->high == high && id_length(record) == length &&
+           (length <= SHORT_ID_BYTES || memcmp(table->arena + record->place, bytes, length) == 0);
 }
 
 /* The id's bytes; those of a short one are in the record itself. */
 static inline const uint8_t *id_bytes(const id_table *table, uint32_t number) {
     const id_record *record = &table->records[number];
-    return record->length <= SHORT_ID_BYTES ? (const uint8_t *)record : table->arena + record->high;
+    return id_length(record) <= SHORT_ID_BYTES ? (const uint8_t *)record : table->arena + record->place;
 }
 
 /* Where the slots of a hash begin: its upper bits, which are the best mixed. */
@@ -134,7 +150,7 @@ static uint32_t find_id(const id_table *table, uint64_t low, uint64_t high, uint
     if (table->count == 0) {
         return NONE;
     }
-    uint32_t hash = (uint32_t)(id_hash(low, high, length) >> 32), last = (uint32_t)((1ULL << table->bits) - 1);
+    uint32_t hash = id_hash(low, high, length), last = (uint32_t)((1ULL << table->bits) - 1);
     for (uint32_t slot = slot_of(hash, table->bits);; slot = (slot + 1) & last) {
         uint64_t entry = table->slots[slot];
         if (entry == 0) {
@@ -178,7 +194,7 @@ static int regrow_slots(uint64_t **slots, unsigned *bits, unsigned wanted) {
 
 static int put_slot(uint64_t **slots, unsigned *bits, uint32_t count, uint32_t hash) {
     if (*slots == NULL || is_crowded(count + 1, *bits)) {
-        if (regrow_slots(slots, bits, *slots == NULL ? 6 : *bits + 1) < 0) {
+        if (regrow_slots(slots, bits, *slots == NULL ? LEAST_BITS : *bits + 1) < 0) {
             return -1;
         }
     }
@@ -223,16 +239,15 @@ static int64_t add_id(id_table *table, uint64_t low, uint64_t high, uint32_t len
             table->arena = grown;
             table->size = wanted;
         }
-        high = table->used;
         memcpy(table->arena + table->used, bytes, length);
     }
-    if (put_slot(&table->slots, &table->bits, table->count, (uint32_t)(id_hash(low, high, length) >> 32)) < 0) {
+    if (put_slot(&table->slots, &table->bits, table->count, id_hash(low, high, length)) < 0) {
         return -1;
     }
+    table->records[table->count] = (id_record){low, high, length | (plain ? PLAIN : 0), table->used};
     if (length > SHORT_ID_BYTES) {
         table->used += length;
     }
-    table->records[table->count] = (id_record){low, high, length, plain != 0};
     return table->count++;
 }
 
@@ -285,12 +300,22 @@ static int is_plain_text(const uint8_t *bytes, size_t length) {
 
 /* ---- groups ---- */
 
-static inline uint32_t pair_hash(uint64_t patient_hash, uint64_t type_hash) {
-    return (uint32_t)((patient_hash ^ (type_hash << 23 | type_hash >> 41)) >> 32);
+/* One multiplication for both ids: rows are many. */
+static inline uint32_t pair_hash(uint64_t patient_low, uint64_t patient_high, uint64_t type_low, uint64_t type_high) {
+    return (uint32_t)(mix(patient_low ^ (type_high << 31 | type_high >> 33) ^ hash_key[0],
+                          type_low ^ (patient_high << 31 | patient_high >> 33) ^ hash_key[1]) >> 32);
 }
 
-static inline uint64_t record_hash(const id_record *record) {
-    return id_hash(record->low, record->high, record->length);
+/* A rule whose bounds are the wrong way round makes every value an anomaly. */
+static normal_range range_of(bounds rule) {
+    if (rule.low > rule.high) {
+        return (normal_range){(uint64_t)INT64_MAX, 0};
+    }
+    return (normal_range){(uint64_t)rule.low, (uint64_t)rule.high - (uint64_t)rule.low};
+}
+
+static inline uint64_t is_anomaly(const normal_range *normal, int64_t value) {
+    return (uint64_t)value - normal->low > normal->width;
 }
 
 /* The number of an event type, new or known; a new one is given its bounds. */
@@ -300,14 +325,13 @@ static int64_t intern_type(summary_state *state, uint64_t low, uint64_t high, ui
     if (known != NONE) {
         return known;
     }
-    if (make_room((void **)&state->type_bounds, &state->bounds_capacity, state->types.count,
-                  sizeof *state->type_bounds) < 0) {
+    if (make_room((void **)&state->normal, &state->normal_capacity, state->types.count, sizeof *state->normal) < 0) {
         return -1;
     }
     int64_t number = add_id(&state->types, low, high, length, bytes, plain);
     if (number >= 0) {
         uint32_t rule = find_id(&state->ruled, low, high, length, bytes);
-        state->type_bounds[number] = rule == NONE ? (bounds){INT64_MIN, INT64_MAX} : state->rules[rule];
+        state->normal[number] = range_of(rule == NONE ? (bounds){INT64_MIN, INT64_MAX} : state->rules[rule]);
     }
     return number;
 }
@@ -320,15 +344,14 @@ static int64_t intern_patient(summary_state *state, uint64_t low, uint64_t high,
 
 /* The group of two numbered ids, made empty if there is none. */
 static int64_t intern_group(summary_state *state, uint32_t patient, uint32_t type) {
-    uint32_t hash = pair_hash(record_hash(&state->patients.records[patient]), record_hash(&state->types.records[type]));
-    if (state->count != 0) {
-        uint32_t last = (uint32_t)((1ULL << state->bits) - 1);
-        for (uint32_t slot = slot_of(hash, state->bits); state->slots[slot] != 0; slot = (slot + 1) & last) {
-            if ((uint32_t)(state->slots[slot] >> 32) == hash) {
-                uint32_t number = (uint32_t)state->slots[slot] - 1;
-                if (state->groups[number].patient == patient && state->groups[number].type == type) {
-                    return number;
-                }
+    const id_record *of_patient = &state->patients.records[patient], *of_type = &state->types.records[type];
+    uint32_t hash = pair_hash(of_patient->low, of_patient->high, of_type->low, of_type->high);
+    uint32_t last = (uint32_t)((1ULL << state->bits) - 1);
+    for (uint32_t slot = slot_of(hash, state->bits); state->slots[slot] != 0; slot = (slot + 1) & last) {
+        if ((uint32_t)(state->slots[slot] >> 32) == hash) {
+            uint32_t number = (uint32_t)state->slots[slot] - 1;
+            if (state->groups[number].patient == patient && state->groups[number].type == type) {
+                return number;
             }
         }
     }
@@ -369,8 +392,8 @@ static int merge_states(summary_state *earlier, const summary_state *later) {
     /* Ids are looked up once each, not once per group. */
     for (uint32_t i = 0; i < later->patients.count; i++) {
         const id_record *record = &later->patients.records[i];
-        int64_t number = intern_patient(earlier, record->low, record->high, record->length,
-                                        id_bytes(&later->patients, i), (int)record->plain);
+        int64_t number = intern_patient(earlier, record->low, record->high, id_length(record),
+                                        id_bytes(&later->patients, i), is_plain(record));
         if (number < 0) {
             goto done;
         }
@@ -378,8 +401,8 @@ static int merge_states(summary_state *earlier, const summary_state *later) {
     }
     for (uint32_t i = 0; i < later->types.count; i++) {
         const id_record *record = &later->types.records[i];
-        int64_t number = intern_type(earlier, record->low, record->high, record->length, id_bytes(&later->types, i),
-                                     (int)record->plain);
+        int64_t number = intern_type(earlier, record->low, record->high, id_length(record), id_bytes(&later->types, i),
+                                     is_plain(record));
         if (number < 0) {
             goto done;
         }
@@ -400,11 +423,16 @@ done:
     return result;
 }
 
+/* Make a state, all zeros so far, fit for use. */
+static int begin_state(summary_state *state) {
+    return regrow_slots(&state->slots, &state->bits, LEAST_BITS);
+}
+
 static void free_state(summary_state *state) {
     free_ids(&state->patients);
     free_ids(&state->types);
     free_ids(&state->ruled);
-    free(state->type_bounds);
+    free(state->normal);
     free(state->rules);
     free(state->groups);
     free(state->slots);
