@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from mockexport.pipeline import Pipeline, RunStatistics
     from mockexport.reducers import Counts, Reducer, Result, Statistics, Summary, pack_state, unpack_state
     from mockexport.report import Account, DownloadAccount, Report
-    from mockexport.server import MockServer
+    from mockexport.server.run import MockServer
     from mockexport.sources.export_api import ExportApi
     from mockexport.sources.folder import Folder
     from mockexport.sources.retrying import RetryPolicy
@@ -126,7 +126,7 @@ _HOMES = {
     "pipeline": ("Pipeline", "RunStatistics"),
     "reducers": ("Counts", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"),
     "report": ("Account", "DownloadAccount", "Report"),
-    "server": ("MockServer",),
+    "server.run": ("MockServer",),
     "sources.export_api": ("ExportApi",),
     "sources.folder": ("Folder",),
     "sources.retrying": ("RetryPolicy",),

@@ -16,7 +16,7 @@ from mockexport.pipeline import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAUL
 from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report import Account, Report
 from mockexport.server.embedded import embedded
-from mockexport.server.exports import EXPORT_IDS
+from mockexport.server.exports import EXPORTS
 from mockexport.sources.export_api import ExportApi
 from mockexport.sources.folder import Folder
 from mockexport.sources.retrying import RetryPolicy
@@ -205,9 +205,10 @@ async def _default_source(export_id: str | None) -> AsyncIterator[OpenedSource]:
         _log.info("using the export server at %s", LOCAL_URL)
         async with ExportApi(LOCAL_URL) as api:
             yield OpenedSource(api)
-    elif export_id in EXPORT_IDS or export_id is None:
+    elif export_id in EXPORTS or export_id is None:
         async with embedded() as url, ExportApi(url) as api:
             _log.info("no server given: the mock server runs for as long as needed; its data is synthetic")
             yield OpenedSource(api, synthetic=True)
     else:
-        raise ExportNotFound(export_id, LOCAL_URL, list(dict.fromkeys([*listed, *EXPORT_IDS])))
+        where = LOCAL_URL if listed else "the mock server"
+        raise ExportNotFound(export_id, where, list(dict.fromkeys([*listed, *EXPORTS])))

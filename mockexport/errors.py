@@ -19,7 +19,8 @@ A class takes facts and writes its own message: what, where, and what to do. No 
 nor the query or credentials of a URL.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "SourceError",
     "StateError",
     "TransferError",
+    "first_error_alone",
     "public_url",
 ]
 
@@ -170,3 +172,17 @@ def public_url(url: str) -> str:
         return url
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+@contextmanager
+def first_error_alone() -> Iterator[None]:
+    """Raise, in place of a group of errors, its first: the one that made tasks that belong together end together."""
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+    if error is not None:
+        raise error  # out here, so that its own cause stays and the group is not part of the story

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from mockexport.engine import Fold, engine_name, new_fold, useful_threads
-from mockexport.errors import HeaderError, OptionError, SourceError
+from mockexport.errors import HeaderError, OptionError, SourceError, first_error_alone
 from mockexport.events import (
     Advanced,
     DownloadFinished,
@@ -285,17 +285,14 @@ class Pipeline(Generic[S]):
         overlaps = overlapping(export.downloads)
         # Downloads start in time order, so that their states can be merged early.
         queued = deque(enumerate(export.downloads))
-        with ThreadPoolExecutor(self._consumers, thread_name_prefix="mockexport") as threads:
-            try:
-                async with asyncio.TaskGroup() as outer:
-                    consumers = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
-                    async with asyncio.TaskGroup() as producers:
-                        for _ in range(min(self._concurrency, len(queued))):
-                            producers.create_task(self._produce(export.id, queued, overlaps))
-                    for consumer in consumers:
-                        consumer.cancel()
-            except BaseExceptionGroup as group:
-                raise _first(group) from None
+        with first_error_alone(), ThreadPoolExecutor(self._consumers, thread_name_prefix="mockexport") as threads:
+            async with asyncio.TaskGroup() as outer:
+                consumers = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
+                async with asyncio.TaskGroup() as producers:
+                    for _ in range(min(self._concurrency, len(queued))):
+                        producers.create_task(self._produce(export.id, queued, overlaps))
+                for consumer in consumers:
+                    consumer.cancel()
         elapsed_s = time.monotonic() - started
         self._emit(RunFinished(export.id, elapsed_s))
         accounts = tuple(self._accounts[download.id] for download in export.downloads)
@@ -388,11 +385,3 @@ class Pipeline(Generic[S]):
     def _emit(self, event: Event) -> None:
         if self._listener is not None:
             self._listener(event)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error that broke a run off: the first of the group, however deep."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -23,7 +23,7 @@ _VERSION = 1
 class Tally:
     """Counts of one span's rows. Times are microseconds of UTC since 1970, None while there was no row."""
 
-    __slots__ = ("bad", "event_types", "examples", "first_us", "last_us", "missing", "patients", "rows")
+    __slots__ = ("bad", "cut_off", "event_types", "examples", "first_us", "last_us", "missing", "patients", "rows")
 
     def __init__(self) -> None:
         self.rows = 0  # all but blank lines
@@ -34,6 +34,7 @@ class Tally:
         self.last_us: int | None = None
         self.patients: set[str] = set()
         self.event_types: set[str] = set()
+        self.cut_off = False  # the last row is bad and has no line end
 
     def __repr__(self) -> str:
         # No ids: a tally's repr may end up in a log.
@@ -55,6 +56,7 @@ class Tally:
         """Count the rows of the span's next chunk."""
         batch = decoded.batch
         self.rows += decoded.rows
+        self.cut_off = decoded.cut_off
         if batch:
             self._widen(min(batch.event_times), max(batch.event_times))
             self.patients.update(batch.patient_ids)
@@ -65,12 +67,13 @@ class Tally:
             self.patients.add(row.patient_id)
             self.event_types.add(row.event_type)
         for bad in decoded.bad:
-            self.bad[bad.reason] += 1
+            self.bad[bad.reason.value] += 1
         self.examples += decoded.bad[: MAX_EXAMPLES - len(self.examples)]
 
     def merge(self, later: "Tally") -> None:
         """Add the tally of the span that follows this one; its line numbers must be the download's."""
         self.rows += later.rows
+        self.cut_off = later.cut_off
         self.bad += later.bad
         self.missing += later.missing
         self.examples += later.examples[: MAX_EXAMPLES - len(self.examples)]
@@ -96,6 +99,7 @@ class Tally:
                 "last_us": self.last_us,
                 "patients": sorted(self.patients),
                 "event_types": sorted(self.event_types),
+                "cut_off": self.cut_off,
             },
             sort_keys=True,
         ).encode()
@@ -120,6 +124,7 @@ class Tally:
             tally.last_us = saved["last_us"]
             tally.patients = set(saved["patients"])
             tally.event_types = set(saved["event_types"])
+            tally.cut_off = saved["cut_off"]
         except (ValueError, KeyError, TypeError) as error:
             raise StateError("tally", f"cannot be read ({type(error).__name__})") from error
         return tally
@@ -129,8 +134,11 @@ def judge(download: Download, tally: Tally) -> Verdict:
     """Hold a download's rows, all of them counted, against its metadata.
 
     Fewer rows than announced is a failure; any other difference is a mismatch. Where no row count was announced and
-    nothing differs, nothing is proven either: unverifiable.
+    nothing differs, nothing is proven either: unverifiable. A bad last row without a line end does not count towards
+    what was announced: it is the stump of a row, and with it the rows of a body cut off there would seem complete.
     """
+    if download.rows is not None and tally.cut_off and tally.rows == download.rows:
+        return Verdict(VerdictKind.FAILED, (f"the body ends inside row {tally.rows:,} of {download.rows:,} announced",))
     if download.rows is not None and tally.rows < download.rows:
         return Verdict(VerdictKind.FAILED, (f"{tally.rows:,} rows came of {download.rows:,} announced",))
     differences = _differences(download, tally)

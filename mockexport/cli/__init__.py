@@ -1,9 +1,9 @@
 """The command line: parse the arguments, call one function of the library, print what it returns.
 
-    arguments.py   what can be said          exits.py      exit codes
-    running.py     one command from start to end: signals, log, errors
-    analyze.py, browse.py, keep.py, serve.py               the commands
-    progress.py    what is shown meanwhile   text.py       text and tables for people
+arguments.py   what can be said          exits.py      exit codes
+running.py     one command from start to end: signals, log, errors
+analyze.py, browse.py, keep.py, serve.py               the commands
+progress.py    what is shown meanwhile   text.py       text and tables for people
 """
 
 import sys
@@ -40,4 +40,3 @@ def _run(options: "argparse.Namespace") -> int:
     from mockexport.cli.running import run  # no sooner: --help should not wait for it
 
     return run(options)
-

@@ -41,7 +41,7 @@ async def analyze(options: argparse.Namespace) -> int:
 def chosen_export(options: argparse.Namespace) -> str | None:
     """Return the export named by position or by option."""
     if options.export is None:
-        return options.export_id
+        return None if options.export_id is None else str(options.export_id)
     if options.export_id not in (None, options.export):
         raise OptionError("export-id", f"{options.export_id!a} contradicts the export {options.export!a}")
     return str(options.export)

@@ -30,9 +30,10 @@ Every option can be given in the environment: --chunk-size as MOCKEXPORT_CHUNK_S
 class _Command(argparse.ArgumentParser):
     """A parser whose options fall back to the environment."""
 
-    def option(self, *names: str, variable: str | None = None, **settings: Any) -> None:
+    def option(self, *names: str, **settings: Any) -> None:
         """Add an option; its default is taken from the environment if it is set there."""
-        variable = variable or "MOCKEXPORT_" + next(n for n in names if n.startswith("--"))[2:].upper().replace("-", "_")
+        long_name = next(name for name in names if name.startswith("--"))
+        variable = "MOCKEXPORT_" + long_name[2:].upper().replace("-", "_")
         text = os.environ.get(variable)
         if text is not None:
             if settings.get("action") == "store_true":
@@ -46,9 +47,9 @@ class _Command(argparse.ArgumentParser):
     def _truth(self, variable: str, text: str) -> bool:
         if text.lower() in ("1", "true", "yes", "on"):
             return True
-        if text.lower() in ("", "0", "false", "no", "off"):
-            return False
-        self.error(f"{variable}: {text!a} is neither true nor false")
+        if text.lower() not in ("", "0", "false", "no", "off"):
+            self.error(f"{variable}: {text!a} is neither true nor false")
+        return False
 
 
 def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespace:

@@ -9,7 +9,7 @@ from mockexport.cli import exits
 from mockexport.cli.analyze import account_for
 from mockexport.cli.progress import showing_progress
 from mockexport.cli.running import say
-from mockexport.server import generate as generate_export
+from mockexport.server.folder import generate as generate_export
 
 __all__ = ["download", "generate"]
 

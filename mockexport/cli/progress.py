@@ -107,7 +107,8 @@ class _Bars:
     def _advance(self, download_id: str, received_bytes: int, rows: int) -> None:
         self._bytes[download_id], self._rows[download_id] = received_bytes, rows
         if download_id in self._tasks:
-            self._progress.update(self._tasks[download_id], completed=rows, told=f"{size(received_bytes)}  {rows:,} rows")
+            told = f"{size(received_bytes)}  {rows:,} rows"
+            self._progress.update(self._tasks[download_id], completed=rows, told=told)
         if self._total is not None:
             all_rows, all_bytes = sum(self._rows.values()), sum(self._bytes.values())
             elapsed_s = self._progress.tasks[0].elapsed or 0

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from mockexport.cli import exits
 from mockexport.cli.text import printable
@@ -83,10 +84,8 @@ async def _until_terminated(work: Awaitable[int]) -> int:
         terminated = True
         task.cancel()
 
-    try:
+    with suppress(NotImplementedError, RuntimeError):  # Windows, or not the main thread: the default will do
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
-    except (NotImplementedError, RuntimeError):  # Windows, or not the main thread: the default will do
-        pass
     try:
         return await task
     except asyncio.CancelledError:

@@ -1,11 +1,11 @@
 """`mockexport serve`: the mock export server, until Ctrl-C."""
 
 import argparse
-import asyncio
 import sys
+from pathlib import Path
 
 from mockexport.cli.running import say
-from mockexport.server import serve as serve_exports
+from mockexport.server.run import serve as serve_exports
 from mockexport.server.run import stdin_closed
 
 __all__ = ["serve"]
@@ -19,6 +19,7 @@ async def serve(options: argparse.Namespace) -> int:
         sys.stdout.flush()
         say(f"serving {'synthetic data' if options.data is None else options.data}; Ctrl-C ends it")
 
+    data = None if options.data is None else Path(options.data)
     until = stdin_closed() if options.exit_with_stdin else None
-    await serve_exports(options.host, options.port, data=options.data, on_ready=ready, until=until)
+    await serve_exports(options.host, options.port, data=data, on_ready=ready, until=until)
     return 0

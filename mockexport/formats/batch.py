@@ -47,6 +47,8 @@ class Decoded:
     batch: Batch
     missing: list[MissingValue]
     bad: list[BadRow]
+    # The last row is bad and has no line end: that is what a body looks like that was cut off inside a row.
+    cut_off: bool = False
 
     @property
     def rows(self) -> int:

@@ -3,7 +3,7 @@
 The rules are in DESIGN.md under "Rows". Whatever another engine does faster, this one's word is law.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mockexport.errors import HeaderError
 from mockexport.formats.batch import BadRow, Batch, Decoded, MissingValue
@@ -61,9 +61,11 @@ class CsvDecoder:
             first_line = chunk.line + skipped
         else:
             first_line = chunk.line
-        if self._layout is not None:
-            _decode_rows(lines, first_line, self._schema, self._layout, decoded)
-        return decoded
+        if self._layout is None:
+            return decoded
+        _decode_rows(lines, first_line, self._schema, self._layout, decoded)
+        last_is_bad = bool(decoded.bad) and decoded.bad[-1].line == first_line + len(lines) - 1
+        return replace(decoded, cut_off=last_is_bad and not data.endswith(b"\n"))
 
     def _take_header(self, chunk: Chunk, lines: list[bytes]) -> int:
         """Read the first line that is not blank as the header; return how many lines that took."""

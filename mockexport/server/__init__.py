@@ -1,1 +1,16 @@
-"""The mock export server."""
+"""The mock export server: three synthetic exports, or a folder of files, behind the export API.
+
+    exports       what defines the exports; ids, times and patients follow from it
+    generation    the rows of a generated download, piece by piece: the reference
+    bodies        their lengths and digests, as a table that `lengths` checks
+    folder        the same exports written to a folder of files
+    catalogue     what a server offers: generated exports or folders
+    ranges        which part of a body a request asks for
+    delivery      rows and files on their way to a client
+    app           the routes, as an aiohttp application
+    connection    what is said to requests that cannot be read
+    run           `MockServer` for tests, `serve` for the command line
+    embedded      the server as a child process; `__main__` is that process
+
+From top to bottom, a module imports only those above it. Up to `catalogue` and `ranges` nothing needs aiohttp.
+"""

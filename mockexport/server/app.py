@@ -16,10 +16,10 @@ from aiohttp import hdrs, web
 
 from mockexport.metadata import ExportContents, ExportList, Reply
 from mockexport.server.catalogue import Catalogue, Offer, StoredFile, folder_catalogue, generated_catalogue
-from mockexport.server.delivery import FileChanged, finish, open_file, send_file, send_rows
+from mockexport.server.delivery import FileChanged, Sending, finish, open_file, send_file, send_rows
 from mockexport.server.ranges import Conditions, Failed, Full, NotModified, Partial, Unsatisfiable, decide
 
-__all__ = ["STALL_S", "create_app", "error_reply"]
+__all__ = ["SENDING", "STALL_S", "create_app", "error_reply"]
 
 logger = logging.getLogger("mockexport.server")
 
@@ -33,6 +33,7 @@ WORKERS = 4
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CATALOGUE: web.AppKey[Catalogue] = web.AppKey("catalogue")
+SENDING: web.AppKey[Sending] = web.AppKey("sending")
 WORKER_POOL: web.AppKey[ThreadPoolExecutor] = web.AppKey("worker_pool")
 STALL_LIMIT_S: web.AppKey[float] = web.AppKey("stall_limit_s")
 
@@ -50,6 +51,7 @@ def create_app(*, data: Path | None = None, stall_s: float = STALL_S) -> web.App
     """
     app = web.Application(middlewares=[_reply])
     app[CATALOGUE] = generated_catalogue() if data is None else folder_catalogue(data)
+    app[SENDING] = Sending()
     app[STALL_LIMIT_S] = stall_s
     app.cleanup_ctx.append(_workers)
     app.router.add_get("/api/export", _exports)
@@ -135,7 +137,8 @@ async def _data(request: web.Request) -> web.StreamResponse:
     headers[hdrs.CONTENT_TYPE] = "text/csv; charset=utf-8"
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = count
-    return await _send(request, response, offer, first, count)
+    with request.app[SENDING].one():
+        return await _send(request, response, offer, first, count)
 
 
 async def _send(

@@ -19,11 +19,11 @@ from mockexport.server.catalogue import Offer, StoredFile
 from mockexport.server.exports import GeneratedDownload
 from mockexport.server.generation import rows_of
 
-__all__ = ["FileChanged", "finish", "open_file", "send_file", "send_rows"]
+__all__ = ["FileChanged", "Sending", "finish", "open_file", "send_file", "send_rows"]
 
 # A file goes out in slices so that a deadline can tell a slow client from one that has stopped: at the default
-# deadline a client must take some 4 KB/s.
-SLICE_BYTES = 256 * 1024
+# deadline a client must take some 17 KB/s.
+SLICE_BYTES = 2**20
 
 # A pipe put in a file's place would otherwise hold up the whole server while it is opened.
 OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -31,6 +31,36 @@ OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY"
 
 class FileChanged(Exception):  # noqa: N818 - a state of the world, named as one
     """A file is no longer the one found when the server started; its length and tag would be lies."""
+
+
+class Sending:
+    """The downloads on their way: how many, and when there are none."""
+
+    __slots__ = ("_none", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Count one more until the end of the `with`."""
+        self.count += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self.count -= 1
+            if not self.count:
+                self._none.set()
+
+    async def none(self) -> None:
+        """Wait until there are none."""
+        await self._none.wait()
+
+    def __repr__(self) -> str:
+        return f"<Sending {self.count}>"
 
 
 async def send_rows(

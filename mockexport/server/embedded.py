@@ -38,6 +38,8 @@ async def embedded(*, _command: Sequence[str] = COMMAND, _start_s: float = START
         # It holds nothing that a gentler end could save.
         with suppress(ProcessLookupError):
             process.kill()
+        if process.stdin is not None:
+            process.stdin.close()
         await process.communicate()
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
-from mockexport.metadata import DownloadMetadata, format_api_time, parse_api_time
+from mockexport.formats.fields import parse_time
+from mockexport.metadata import DownloadMetadata, format_api_time
 
 __all__ = ["EXPORTS", "EventType", "ExportDefinition", "GeneratedDownload", "downloads_of"]
 
@@ -125,7 +126,7 @@ def downloads_of(export_id: str) -> tuple[GeneratedDownload, ...]:
     """
     export = EXPORTS[export_id]
     draw = random.Random(export.id)  # noqa: S311 - the contract's generator, nothing to keep secret
-    clock_us = parse_api_time(export.start_time)
+    clock_us = parse_time(export.start_time)
     downloads = []
     for number in range(export.downloads):
         digest = hashlib.sha256(f"{export.id}_{number}".encode()).digest()

@@ -78,11 +78,12 @@ def reference_rows(download: GeneratedDownload, piece_rows: int = PIECE_ROWS) ->
             offset_s = step_s * random_float()
             whole_s = int(offset_s)
             time_us = slot_us + whole_s * 1_000_000 + round((offset_s - whole_s) * 1_000_000)
-            while time_us >= MINUTE_US:
-                minute += timedelta(minutes=1)
+            if time_us >= MINUTE_US:
+                minutes = time_us // MINUTE_US
+                minute += timedelta(minutes=minutes)
                 minute_text = minute.strftime("%Y-%m-%dT%H:%M:")
-                slot_us -= MINUTE_US
-                time_us -= MINUTE_US
+                slot_us -= minutes * MINUTE_US
+                time_us -= minutes * MINUTE_US
             slot_us += step_us
 
             # choice(event_types)

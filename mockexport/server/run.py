@@ -19,7 +19,7 @@ from typing import Self
 from aiohttp import web
 
 from mockexport.errors import OptionError
-from mockexport.server.app import STALL_S, create_app
+from mockexport.server.app import SENDING, STALL_S, create_app
 from mockexport.server.connection import HEAD_LIMIT_BYTES, IDLE_S, LINGER_S, Connection
 
 __all__ = ["MockServer", "serve", "stdin_closed"]
@@ -28,7 +28,7 @@ logger = logging.getLogger("mockexport.server")
 
 # How long aiohttp may wait for handlers at the end. They are cancelled before, so it is not needed; zero would mean
 # for ever.
-SHUTDOWN_S = 1.0
+SHUTDOWN_S = 10.0
 
 
 class MockServer:
@@ -83,6 +83,11 @@ class MockServer:
         """The number of clients connected now."""
         server = self._runner.server if self._runner else None
         return len(server.connections) if server else 0
+
+    async def idle(self) -> None:
+        """Wait until no download is being sent; what was asked for a moment ago may not have begun."""
+        if self._runner is not None:
+            await self._runner.app[SENDING].none()
 
     async def __aenter__(self) -> Self:
         app = create_app(data=self._data, stall_s=self._stall_s)

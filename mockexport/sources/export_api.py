@@ -15,7 +15,15 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from yarl import URL
 
-from mockexport.errors import ExportNotFound, MetadataError, OptionError, ServerUnreachable, TransferError, public_url
+from mockexport.errors import (
+    ExportNotFound,
+    MetadataError,
+    OptionError,
+    ServerUnreachable,
+    TransferError,
+    first_error_alone,
+    public_url,
+)
 from mockexport.metadata import DownloadMetadata, ExportContents, ExportList, Reply, decode_json
 from mockexport.model import Download, Export
 from mockexport.sources.http_faults import FOREIGN_ERRORS, RETRYABLE_STATUSES, explain
@@ -201,9 +209,7 @@ class ExportApi:
 
 async def _all(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Return the results of all, or raise the first error as itself; nothing is left running."""
-    try:
+    with first_error_alone():
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(coroutine) for coroutine in coroutines]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
     return [task.result() for task in tasks]

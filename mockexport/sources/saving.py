@@ -17,7 +17,16 @@ import msgspec
 from aiofiles.threadpool.binary import AsyncBufferedIOBase
 
 from mockexport.errors import FolderError, OutputError, TransferError
-from mockexport.folder import LISTING, UNFINISHED, FolderListing, ListedFile, file_name, read_listing, write_listing
+from mockexport.folder import (
+    LISTING,
+    MAX_LISTING_BYTES,
+    UNFINISHED,
+    FolderListing,
+    ListedFile,
+    file_name,
+    read_listing,
+    write_listing,
+)
 from mockexport.metadata import format_api_time
 from mockexport.model import Download, Export, Verdict, VerdictKind
 from mockexport.sources.folder import FileStream
@@ -111,9 +120,12 @@ class Saving:
     def _read_unfinished(self) -> FolderListing | None:
         path = self.directory / UNFINISHED
         try:
-            lines = path.read_bytes().split(b"\n")[:-1]  # a line without its end was cut off by a crash
-        except FileNotFoundError:
-            return None
+            if not path.is_file():
+                return None
+            with path.open("rb") as notes_file:
+                lines = notes_file.read(MAX_LISTING_BYTES).split(b"\n")[
+                    :-1
+                ]  # one without its end was cut off by a crash
         except OSError as error:
             raise FolderError(path, f"cannot be read: {error.strerror}") from error
         try:

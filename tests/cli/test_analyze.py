@@ -1,0 +1,222 @@
+"""`mockexport analyze`: reports on stdout or in files, and every exit code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mockexport.server.folder import generate
+from tests.cli.conftest import Run
+from tests.rows import HEADER
+
+DATA = Path(__file__).parent.parent / "data"
+
+DEMO_TOTALS = {
+    "bp_dia": {
+        "count": 9372, "mean": 79.44078104993598, "min": 30, "max": 138, "anomalies": 906, "latency": 42.08054795922288
+    },
+    "bp_sys": {
+        "count": 9412, "mean": 119.23608159796005, "min": 60, "max": 191, "anomalies": 653, "latency": 41.89179295046769
+    },
+}  # fmt: skip
+
+
+def export(folder: Path, *rows: str, **announced: Any) -> Path:
+    """Write a folder of one download with these rows; announce what is given."""
+    folder.mkdir()
+    body = HEADER + "".join(f"{row}\n" for row in rows).encode()
+    (folder / "a.csv").write_bytes(body)
+    import hashlib
+
+    listed = {
+        "id": "a", "file": "a.csv", "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest(), **announced
+    }  # fmt: skip
+    (folder / "export.json").write_text(json.dumps({"id": "x", "downloads": [listed]}))
+    return folder
+
+
+GOOD = "P001,2025-08-26T00:00:04Z,heart_rate,72"
+BAD = "P001,2025-08-26T00:00:04Z,heart_rate,nan"
+
+
+def test_the_report_is_on_stdout_and_nothing_else_is(run: Run, server_url: str) -> None:
+    ran = run("demo", "--url", server_url)
+    assert ran.code == 0
+    assert json.loads(ran.out)["totals"] == DEMO_TOTALS
+    assert "2 verified" in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["demo"], ["analyze", "demo"], ["-e", "demo"], ["--export-id", "demo"], ["--export_id", "demo"], [], ["analyze"]],
+    ids=" ".join,
+)
+def test_an_export_can_be_named_in_every_documented_way(run: Run, server_url: str, words: list[str]) -> None:
+    ran = run(*words, "--url", server_url, "--counts")
+    assert (ran.code, json.loads(ran.out)["totals"]) == (0, {"bp_dia": 9372, "bp_sys": 9412})
+
+
+def test_two_different_names_are_a_contradiction(run: Run, server_url: str) -> None:
+    ran = run("demo", "-e", "small", "--url", server_url)
+    assert (ran.code, ran.out) == (2, "")
+    assert "contradicts" in ran.err
+
+
+@pytest.mark.parametrize("concurrency", ["1", "2", "10"])
+@pytest.mark.parametrize("chunk_size", ["100", "64K", "1M"])
+def test_the_reports_bytes_do_not_depend_on_how_it_was_made(
+    run: Run, server_url: str, concurrency: str, chunk_size: str
+) -> None:
+    expected = run("demo", "--url", server_url).out
+    assert run("demo", "--url", server_url, "--concurrency", concurrency, "--chunk-size", chunk_size).out == expected
+
+
+def test_rounding(run: Run, server_url: str) -> None:
+    ran = run("demo", "--url", server_url, "--round", "2")
+    assert json.loads(ran.out)["totals"]["bp_dia"]["mean"] == 79.44
+
+
+def test_a_table_has_a_line_per_patient_and_type_and_totals_last(run: Run, server_url: str) -> None:
+    lines = run("demo", "--url", server_url, "--format", "table").out.splitlines()
+    assert lines[0].split() == ["patient", "event", "type", "count", "mean", "min", "max", "anomalies", "latency"]
+    assert lines[-1].split() == ["all", "bp_sys", "9,412", "119.24", "60", "191", "653", "41.89"]
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_names_from_data_cannot_steer_the_terminal(run: Run, tmp_path: Path) -> None:
+    folder = export(tmp_path / "x", GOOD.replace("P001", "\x1b[31mP\u202e1"))
+    ran = run("--from", str(folder), "--format", "table")
+    assert "\x1b" not in ran.out
+    assert "\u202e" not in ran.out
+    assert "[31mP1" in ran.out
+
+
+def test_an_output_file_is_whole_and_private_and_stdout_stays_empty(run: Run, server_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    ran = run("demo", "--url", server_url, "-o", str(path))
+    assert (ran.code, ran.out) == (0, "")
+    assert path.read_text() == run("demo", "--url", server_url, "-o", "-").out
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_an_incomplete_report_goes_beside_the_file_and_leaves_it_alone(run: Run, tmp_path: Path) -> None:
+    folder = export(tmp_path / "x", GOOD, rows=2)
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    ran = run("--from", str(folder), "-o", str(path))
+    assert (ran.code, ran.out, path.read_text()) == (3, "", "old")
+    assert json.loads((tmp_path / "report.json.partial").read_text())["incomplete"] == ["a"]
+    assert "incomplete" in ran.err
+
+
+@pytest.mark.parametrize("where", ["missing/report.json", "."])
+def test_a_file_that_cannot_be_written_is_an_error_with_its_path(
+    run: Run, server_url: str, tmp_path: Path, where: str
+) -> None:
+    ran = run("demo", "--url", server_url, "-o", str(tmp_path / where))
+    assert (ran.code, ran.out) == (1, "")
+    assert f"cannot write {tmp_path / where}" in ran.err
+
+
+def test_time_is_told_on_stderr(run: Run, server_url: str) -> None:
+    assert " s, " in (told := run("demo", "--url", server_url, "-t").err)
+    assert "rows/s" in told
+
+
+def test_verbose_is_a_log_with_times_and_levels(run: Run, server_url: str) -> None:
+    assert "DEBUG mockexport" in run("demo", "--url", server_url, "-d").err
+
+
+def test_exit_3_when_a_download_failed(run: Run, tmp_path: Path) -> None:
+    ran = run("--from", str(export(tmp_path / "x", GOOD, rows=2)))
+    assert ran.code == 3
+    assert json.loads(ran.out) == {"incomplete": ["a"], "patients": {}, "totals": {}}
+    assert "1 rows came of 2 announced" in ran.err
+
+
+def test_exit_4_when_a_download_differs(run: Run, tmp_path: Path) -> None:
+    ran = run("--from", str(export(tmp_path / "x", GOOD, GOOD, rows=1)))
+    assert ran.code == 4
+    assert json.loads(ran.out)["totals"]["heart_rate"]["count"] == 2
+    assert "2 rows came, 1 were announced" in ran.err
+
+
+def test_exit_5_when_the_export_is_unknown_and_those_there_are_are_told(run: Run, server_url: str) -> None:
+    ran = run("nosuch", "--url", server_url)
+    assert (ran.code, ran.out) == (5, "")
+    assert "there: demo, small, large" in ran.err
+
+
+def test_exit_5_when_there_is_no_server(run: Run, unused_tcp_port: int) -> None:
+    ran = run("demo", "--url", f"http://127.0.0.1:{unused_tcp_port}")
+    assert (ran.code, ran.out) == (5, "")
+    assert "is the server running" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_exit_6_for_a_bad_row_if_strict_and_a_warning_if_not(run: Run, tmp_path: Path) -> None:
+    folder = str(export(tmp_path / "x", GOOD, BAD, rows=2))
+    strict = run("--from", folder, "--strict")
+    assert (strict.code, strict.out) == (6, "")
+    assert "line 3" in strict.err
+    lenient = run("--from", folder)
+    assert lenient.code == 0
+    assert "1 bad rows are not in the report (1 bad value); the first is line 3 of download a" in lenient.err
+    assert "P001" not in strict.err + lenient.err
+
+
+def test_missing_values_are_told(run: Run, tmp_path: Path) -> None:
+    ran = run("--from", str(export(tmp_path / "x", GOOD, GOOD.replace("72", ""), rows=2)))
+    assert "1 rows have no value" in ran.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["demo", "--concurrency", "0"],
+        ["demo", "--concurrency", "x"],
+        ["demo", "--chunk-size", "1G"],
+        ["demo", "--round", "-1"],
+        ["demo", "--format", "xml"],
+        ["demo", "--no-such-option"],
+        ["demo", "small"],
+        ["demo", "--url", "ftp://example.org"],
+        ["demo", "--url", "http://127.0.0.1:1", "--from", "."],
+        ["show"],
+    ],
+    ids=" ".join,
+)
+def test_exit_2_for_what_cannot_be_meant(run: Run, words: list[str]) -> None:
+    ran = run(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Traceback" not in ran.err
+
+
+def test_every_option_can_be_given_in_the_environment(
+    run: Run, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOCKEXPORT_URL", server_url)
+    monkeypatch.setenv("MOCKEXPORT_COUNTS", "yes")
+    monkeypatch.setenv("MOCKEXPORT_EXPORT_ID", "demo")
+    assert json.loads(run().out)["totals"] == {"bp_dia": 9372, "bp_sys": 9412}
+    monkeypatch.setenv("MOCKEXPORT_CONCURRENCY", "none")
+    assert run().code == 2
+    assert run("--concurrency", "1").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("MOCKEXPORT_COUNTS", "maybe"), ("MOCKEXPORT_FORMAT", "xml"), ("MOCKEXPORT_CHUNK_SIZE", "0")]
+)
+def test_a_variable_that_cannot_be_meant_is_usage(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert run("demo").code == 2
+
+
+def test_a_folder_needs_no_id(run: Run, tmp_path: Path) -> None:
+    generate("demo", tmp_path)
+    assert json.loads(run("--from", str(tmp_path)).out)["totals"] == DEMO_TOTALS

@@ -1,0 +1,172 @@
+"""The grammar of one field: exact integers out, or a reason."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mockexport.formats.fields import BadField, BadRowReason, check_id, format_time, parse_time, parse_value
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01 00:00:00", 0),
+        ("1970-01-01T00:00:00.9Z", 900_000),
+        ("1970-01-01T00:00:00.000001999Z", 1),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("1969-12-31T23:00:00-01:00", 0),
+        ("1969-12-31T23:59:59.999999Z", -1),
+        ("2025-08-26T00:00:04.906404Z", 1_756_166_404_906_404),
+        ("0001-01-01T00:00:00Z", -62_135_596_800_000_000),
+        ("9999-12-31T23:59:59.999999Z", 253_402_300_799_999_999),
+        ("2024-02-29T00:00:00Z", 1_709_164_800_000_000),
+    ],
+)
+def test_a_time_is_an_instant_of_utc(text: str, expected: int) -> None:
+    assert parse_time(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2025-08-26",
+        "2025-08-26T00:00Z",
+        "2025-08-26T00:00:60Z",
+        "2025-08-26T23:60:00Z",
+        "2025-08-26T24:00:00Z",
+        "2025-02-30T00:00:00Z",
+        "2023-02-29T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "10000-01-01T00:00:00Z",
+        "1756166404",
+        "1756166404.5",
+        "2025-08-26t00:00:00Z",
+        "2025-08-26T00:00:00z",
+        "2025-08-26T00:00:00.Z",
+        "2025-08-26T00:00:00.1234567890Z",
+        "2025-08-26T00:00:00,5Z",
+        "2025-08-26T00:00:00+0100",
+        "2025-08-26T00:00:00+24:00",
+        "2025-08-26T00:00:00+01:60",
+        "2025-08-26T00:00:00Z ",
+        " 2025-08-26T00:00:00Z",
+        "2025-08-26T00:00:00ZZ",
+        "\uff12025-08-26T00:00:00Z",
+        "2025-08-26T00:00:0٣Z",
+        "20250826T000000Z",
+        "2025-W35-2T00:00:00Z",
+    ],
+)
+def test_anything_else_is_no_time(text: str) -> None:
+    with pytest.raises(BadField, match="bad event_time"):
+        parse_time(text)
+
+
+@given(st.datetimes(), st.integers(-1439, 1439))
+def test_a_time_with_any_offset_is_the_instant_that_the_standard_library_makes_of_it(
+    moment: datetime, offset_minutes: int
+) -> None:
+    sign = "-" if offset_minutes < 0 else "+"
+    hours, minutes = divmod(abs(offset_minutes), 60)
+    expected = (moment.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) - offset_minutes * 60_000_000
+    assert parse_time(f"{moment.isoformat()}{sign}{hours:02}:{minutes:02}") == expected
+
+
+@given(st.datetimes())
+def test_a_written_time_reads_as_the_same(moment: datetime) -> None:
+    time_us = (moment.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+    assert parse_time(format_time(time_us)) == time_us
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("72", 72 * 10**9),
+        ("-0", 0),
+        ("+5", 5 * 10**9),
+        ("72.0", 72 * 10**9),
+        ("72.", 72 * 10**9),
+        ("7.2e1", 72 * 10**9),
+        ("720E-1", 72 * 10**9),
+        (".5", 5 * 10**8),
+        ("007", 7 * 10**9),
+        ("0.0000000005", 0),
+        ("0.0000000015", 2),
+        ("0.0000000025", 2),
+        ("0.00000000250000000001", 3),
+        ("-0.0000000015", -2),
+        ("1000000000", 10**18),
+        ("-1e9", -(10**18)),
+        ("0e999999999999999999999", 0),
+        ("1e-999999999999999999999", 0),
+        ("0." + "0" * 5000 + "1e5001", 10**9),
+        ("1" + "0" * 5000 + "e-5000", 10**9),
+    ],
+)
+def test_a_value_is_exact_to_nine_places(text: str, expected: int) -> None:
+    assert parse_value(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nan",
+        "NaN",
+        "inf",
+        "-inf",
+        " ",
+        " 1",
+        "1 ",
+        "1,5",
+        "0x10",
+        "1_000",
+        "٣",
+        "\uff11",
+        ".",
+        "e5",
+        "1e",
+        "+",
+        "--1",
+        "1.2.3",
+        "1e1.5",
+        "1\n",
+    ],
+)
+def test_anything_else_is_no_value(text: str) -> None:
+    with pytest.raises(BadField) as raised:
+        parse_value(text)
+    assert raised.value.reason is BadRowReason.VALUE
+
+
+@pytest.mark.parametrize("text", ["1e999", "1000000001", "-1000000000.1", "1" + "0" * 60_000, "1e" + "9" * 60_000])
+def test_a_value_beyond_its_range_says_so(text: str) -> None:
+    with pytest.raises(BadField) as raised:
+        parse_value(text)
+    assert raised.value.reason is BadRowReason.VALUE_RANGE
+
+
+@given(st.decimals(-(10**9), 10**9, allow_nan=False), st.sampled_from(["f", "e", "E"]))
+@example(Decimal("0.0000000005"), "f")
+@example(Decimal("999999999.9999999999"), "f")
+def test_values_round_half_to_even_like_decimal(number: Decimal, notation: str) -> None:
+    expected = int((number * 10**9).quantize(Decimal(1), rounding=ROUND_HALF_EVEN)) if number else 0
+    assert parse_value(format(number, notation)) == expected
+
+
+@pytest.mark.parametrize("text", ["x", "=1+1", "<script>", "x" * 256, "ä" * 128, "\u202e"])
+def test_an_id_is_any_text_of_up_to_256_bytes(text: str) -> None:
+    check_id(text)
+
+
+@pytest.mark.parametrize(("text", "reason"), [("", "empty id"), ("x" * 257, "id too long"), ("ä" * 129, "id too long")])
+def test_other_ids_are_bad(text: str, reason: str) -> None:
+    with pytest.raises(BadField, match=reason):
+        check_id(text)

@@ -1,0 +1,210 @@
+"""Connections that do not behave: told in JSON, closed by a deadline, and nobody else notices."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from mockexport.folder import FolderListing, ListedFile, write_listing
+from mockexport.server.exports import downloads_of
+from mockexport.server.run import MockServer
+
+LARGE = f"/api/export/large/{downloads_of('large')[0].id}/data"
+
+# More than the buffers of two kernels' sockets take.
+STORED_BYTES = 64 * 2**20
+
+Connected = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def connect(server: MockServer) -> AsyncIterator[Connected]:
+    address = urlsplit(server.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def ask(server: MockServer) -> int:
+    async with aiohttp.ClientSession() as session, session.get(server.url + "/api/export") as reply:
+        return reply.status
+
+
+async def read_to_the_end(reader: asyncio.StreamReader) -> int:
+    """Return the bytes until the connection is closed or reset."""
+    total = 0
+    try:
+        while piece := await reader.read(2**20):
+            total += len(piece)
+    except ConnectionResetError:
+        pass
+    return total
+
+
+def store_one_file(directory: Path) -> str:
+    """Make an export of one sparse file and return the path of its data."""
+    with (directory / "00-d.csv").open("wb") as file:
+        file.truncate(STORED_BYTES)
+    listed = ListedFile(id="d", file="00-d.csv", size_bytes=STORED_BYTES, sha256="0" * 64)
+    write_listing(directory, FolderListing("stored", (listed,)))
+    return "/api/export/stored/d/data"
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"BREW /api/export HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET /api/export HTTP/9.9\r\n\r\n",
+        b"GET http://[::1/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /api/export HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"GET /api/export HTTP/1.1\r\n" + b"X: x\r\n" * 1000 + b"\r\n",
+        b"GET /api/export HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET /api/export HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET /api/export HTTP/1.1\r\nHost: x\r\nA\x00: b\r\n\r\n",
+    ],
+    ids=lambda value: repr(value[:30]),
+)
+async def test_junk_gets_a_400_in_json_and_no_traceback(junk: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with MockServer() as server:
+        with caplog.at_level(logging.INFO):
+            async with connect(server) as (reader, writer):
+                writer.write(junk)
+                reply = await reader.read()
+        assert await ask(server) == 200
+    head, _, body = reply.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 ")), reply
+    assert b"Content-Type: application/json" in head
+    assert json.loads(body) == {"detail": "Bad Request"}
+    assert [record.exc_info for record in caplog.records] == [None]
+    assert "xxxx" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [(b"//api/export", 404), (b"/api//export", 404), (b"http://elsewhere/x", 404), (b"/\xff\xfe", 400), (b"*", 400)],
+)
+async def test_a_path_that_clients_do_not_send_is_told_in_json(path: bytes, status: int) -> None:
+    async with MockServer() as server, connect(server) as (reader, writer):
+        writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        reply = await reader.read()
+    assert int(reply.split(b" ")[1]) == status
+    assert json.loads(reply.partition(b"\r\n\r\n")[2]) == {"detail": {404: "Not Found", 400: "Bad Request"}[status]}
+
+
+@pytest.mark.parametrize("half", [b"", b"G", b"GET /api/export HTTP/1.1\r\nHost: x\r\nX-More: "])
+async def test_a_half_sent_request_is_closed_by_a_deadline_while_others_are_served(half: bytes) -> None:
+    async with MockServer(idle_s=0.2) as server, connect(server) as (reader, writer):
+        writer.write(half)
+        assert await ask(server) == 200
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+
+
+async def test_sending_a_head_byte_by_byte_does_not_move_the_deadline() -> None:
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"GET /api/export HTTP/1.1\r\nX: ")
+        while True:
+            writer.write(b"x")
+            await asyncio.sleep(0.01)
+
+    async with MockServer(idle_s=0.2) as server, connect(server) as (reader, writer):
+        dripping = asyncio.create_task(drip(writer))
+        async with asyncio.timeout(10):
+            assert await read_to_the_end(reader) == 0
+        dripping.cancel()
+
+
+async def test_a_second_request_sent_by_half_is_closed_by_the_deadline() -> None:
+    async with MockServer(idle_s=0.2) as server, connect(server) as (reader, writer):
+        writer.write(b"GET /api/export HTTP/1.1\r\nHost: x\r\n\r\nGET /api/exp")
+        async with asyncio.timeout(10):
+            reply = await reader.read()
+    assert reply.count(b"HTTP/1.1 200 ") == 1
+
+
+async def test_a_connection_left_idle_after_a_reply_is_closed() -> None:
+    async with MockServer(idle_s=0.2) as server, connect(server) as (reader, writer):
+        writer.write(b"GET /api/export HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_body_is_not_waited_for_and_does_not_keep_the_connection() -> None:
+    async with MockServer() as server, connect(server) as (reader, writer):
+        writer.write(b"GET /api/export HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\nhalf")
+        async with asyncio.timeout(10):
+            assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_client_that_takes_no_generated_rows_is_dropped_while_others_are_served() -> None:
+    async with MockServer(stall_s=0.3) as server, connect(server) as (reader, writer):
+        writer.write(f"GET {LARGE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")  # and from here on the client takes nothing
+        assert await ask(server) == 200
+        async with asyncio.timeout(20):
+            await server.idle()
+        assert await read_to_the_end(reader) < STORED_BYTES
+
+
+async def test_a_client_that_takes_no_file_is_dropped_while_others_are_served(tmp_path: Path) -> None:
+    path = store_one_file(tmp_path)
+    async with MockServer(data=tmp_path, stall_s=0.3) as server, connect(server) as (reader, writer):
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        assert await ask(server) == 200
+        async with asyncio.timeout(20):
+            await server.idle()
+        assert await read_to_the_end(reader) < STORED_BYTES
+
+
+async def test_a_client_that_asks_on_and_on_and_reads_nothing_is_dropped() -> None:
+    async def pester(writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"GET /api/export/large HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+            await writer.drain()
+
+    async with MockServer(stall_s=0.3) as server, connect(server) as (_, writer):
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(20):
+                await pester(writer)
+
+
+async def test_a_file_is_sent_whole_to_a_client_that_reads(tmp_path: Path) -> None:
+    path = store_one_file(tmp_path)
+    async with MockServer(data=tmp_path) as server, aiohttp.ClientSession() as session:
+        async with session.get(server.url + path) as reply:
+            total = 0
+            async for piece in reply.content.iter_any():
+                total += len(piece)
+        assert total == STORED_BYTES
+        assert await ask(server) == 200
+
+
+async def test_making_rows_stops_when_the_client_leaves() -> None:
+    async with MockServer() as server:
+        async with connect(server) as (reader, writer):
+            writer.write(f"GET {LARGE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await reader.readexactly(100_000)
+        async with asyncio.timeout(2):
+            await server.idle()
+
+
+async def test_the_way_to_a_late_range_stops_when_the_client_leaves() -> None:
+    # Some 400 MB must be made and dropped to get there: many seconds.
+    async with MockServer() as server:
+        async with connect(server) as (reader, writer):
+            writer.write(f"GET {LARGE} HTTP/1.1\r\nHost: x\r\nRange: bytes=400000000-\r\n\r\n".encode())
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 206 ")
+            assert await ask(server) == 200
+        async with asyncio.timeout(2):
+            await server.idle()

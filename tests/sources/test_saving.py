@@ -1,0 +1,123 @@
+"""Keeping files in the same pass: whole or not at all, not fetched twice, and a part never passes for the whole."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mockexport import Download, FolderError, OutputError, VerdictKind, analyze
+from mockexport.server.folder import generate
+from mockexport.sources.scripted import Fail, Scripted, Step
+from tests.rows import HEADER
+
+ROW = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
+A, B = (
+    Download("a", rows=1, start_us=0, end_us=2 * 10**15),
+    Download("b", rows=1, start_us=2 * 10**15, end_us=3 * 10**15),
+)
+
+
+def source(**changed: list[list[Step]]) -> Scripted:
+    scripts: dict[str, list[list[Step]]] = {"a": [[HEADER, ROW]], "b": [[HEADER + ROW.replace(b"2025", b"2050")]]}
+    scripts |= changed
+    return Scripted("x", {A: scripts["a"], B: scripts["b"]})
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+WHOLE = {"00-a.csv", "01-b.csv", "export.json"}
+
+
+async def test_saved_files_are_the_bytes_and_private(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    report = await analyze("x", source=source(), save=folder)
+    assert report.incomplete == ()
+    assert files(folder) == WHOLE
+    assert (folder / "00-a.csv").read_bytes() == HEADER + ROW
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in folder.iterdir())
+    assert folder.stat().st_mode & 0o777 == 0o700
+    again = await analyze(folder=folder)
+    assert again.to_json() == report.to_json()
+    assert [d.verdict.kind for d in again.account.downloads] == [VerdictKind.VERIFIED] * 2
+
+
+async def test_a_saved_export_is_the_generated_folder(tmp_path: Path) -> None:
+    generate("demo", tmp_path / "made")
+    await analyze(folder=tmp_path / "made", save=tmp_path / "kept")
+    for path in (tmp_path / "made").iterdir():
+        assert (tmp_path / "kept" / path.name).read_bytes() == path.read_bytes()
+
+
+async def test_what_is_there_and_verified_is_not_fetched_again(tmp_path: Path) -> None:
+    first = await analyze("x", source=source(), save=tmp_path)
+    asked_again = source()
+    second = await analyze("x", source=asked_again, save=tmp_path)
+    assert asked_again.asked == {}
+    assert second.to_json() == first.to_json()
+    assert files(tmp_path) == WHOLE
+
+
+@pytest.mark.parametrize("fault", ["changed", "missing", "short"])
+async def test_a_kept_file_that_is_not_what_was_noted_is_fetched_again(tmp_path: Path, fault: str) -> None:
+    first = await analyze("x", source=source(), save=tmp_path)
+    path = tmp_path / "00-a.csv"
+    match fault:
+        case "changed":
+            path.write_bytes(path.read_bytes().replace(b",72", b",73"))
+        case "missing":
+            path.unlink()
+        case "short":
+            path.write_bytes(path.read_bytes()[:-1])
+    again = source()
+    second = await analyze("x", source=again, save=tmp_path)
+    assert again.asked == {"a": 1}
+    assert second.to_json() == first.to_json()
+    assert path.read_bytes() == HEADER + ROW
+
+
+async def test_a_part_of_an_export_is_marked_and_completed_later(tmp_path: Path) -> None:
+    broken = source(b=[[Fail("gone", passing=False)]])
+    report = await analyze("x", source=broken, save=tmp_path)
+    assert report.incomplete == ("b",)
+    assert files(tmp_path) == {"00-a.csv", "unfinished.ndjson"}
+    with pytest.raises(FolderError, match="not finished"):
+        await analyze(folder=tmp_path)
+    whole = source()
+    report = await analyze("x", source=whole, save=tmp_path)
+    assert whole.asked == {"b": 1}
+    assert report.incomplete == ()
+    assert files(tmp_path) == WHOLE
+
+
+async def test_an_attempt_that_breaks_off_leaves_no_byte_in_the_file(tmp_path: Path) -> None:
+    restarted = source(a=[[HEADER + ROW + b"half a r", Fail("cut")], [HEADER], [HEADER + ROW]])
+    await analyze("x", source=restarted, save=tmp_path)
+    assert restarted.asked["a"] == 3
+    assert (tmp_path / "00-a.csv").read_bytes() == HEADER + ROW
+
+
+async def test_a_mismatch_is_kept_told_and_fetched_again_next_time(tmp_path: Path) -> None:
+    odd = source(a=[[HEADER + ROW + ROW]])
+    report = await analyze("x", source=odd, save=tmp_path)
+    assert report.incomplete == ("a",)
+    listing = json.loads((tmp_path / "export.json").read_text())
+    assert [download.get("verdict") for download in listing["downloads"]] == ["mismatch", None]
+    again = source()
+    await analyze("x", source=again, save=tmp_path)
+    assert again.asked == {"a": 1}
+
+
+async def test_another_exports_folder_is_refused(tmp_path: Path) -> None:
+    generate("demo", tmp_path)
+    with pytest.raises(FolderError, match="holds the export 'demo'"):
+        await analyze("x", source=source(), save=tmp_path)
+
+
+async def test_a_folder_that_cannot_be_written_ends_the_run_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    played = source()
+    with pytest.raises(OutputError, match="file"):
+        await analyze("x", source=played, save=tmp_path / "file" / "deeper")
+    assert played.open == 0

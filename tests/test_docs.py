@@ -1,0 +1,77 @@
+"""The pages say what is true: options, names and exit codes as the code has them, and code blocks that run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mockexport
+from mockexport.cli import exits
+from mockexport.cli.arguments import COMMANDS
+from mockexport.formats import BadRowReason
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+def section(page: str, title: str) -> str:
+    """The text under the `## …` whose title names `title`."""
+    parts = re.split(r"(?m)^## ", (DOCS / page).read_text())
+    return next(part for part in parts if title in part.split("\n")[0].split(", "))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_a_command_is_on_its_page(command: str) -> None:
+    usage = subprocess.run(
+        [sys.executable, "-m", "mockexport", command, "--help"], capture_output=True, text=True, check=True, timeout=50
+    ).stdout
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z_-]+", usage)) - {"--help", "--verbose", "--time"}
+    text = section("cli.md", command)
+    assert not [option for option in options if option not in text]
+
+
+def test_every_option_on_the_page_exists() -> None:
+    usage = "".join(
+        subprocess.run(
+            [sys.executable, "-m", "mockexport", command, "--help"],
+            capture_output=True, text=True, check=True, timeout=50,
+        ).stdout
+        for command in COMMANDS
+    )  # fmt: skip
+    told = set(re.findall(r"`(?:-\w`, `)?(--[a-z][a-z_-]+)", (DOCS / "cli.md").read_text()))
+    assert not [option for option in told if option not in usage]
+
+
+def test_every_exit_code_is_on_the_page() -> None:
+    text = section("cli.md", "Exit codes")
+    for name in ("OTHER", "USAGE", "FAILED", "MISMATCH", "UNREACHABLE", "BAD_ROW", "INTERRUPTED", "TERMINATED"):
+        assert re.search(rf"\b{getattr(exits, name)}\b", text), name
+
+
+def test_every_public_name_is_on_the_page() -> None:
+    text = (DOCS / "library.md").read_text()
+    assert not [name for name in mockexport.__all__ if not re.search(rf"`{name}\b", text)]
+
+
+def test_every_reason_of_a_bad_row_is_on_the_page() -> None:
+    text = (DOCS / "design.md").read_text().replace("\n", " ")
+    assert not [reason for reason in BadRowReason if f"`{reason}`" not in text]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    links = re.findall(r"\]\(((?!https?:)[^)#]+)", page.read_text())
+    paths = re.findall(r"`((?:examples|docs|tests|mockexport|\.ci)/[\w./-]+)`", page.read_text())
+    assert not [link for link in links if not (page.parent / link).exists()]
+    assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_versions_agree() -> None:
+    assert f"## {mockexport.__version__}" in (DOCS / "changelog.md").read_text()
+
+
+def test_the_report_that_the_readme_shows_is_the_demos() -> None:
+    (shown,) = re.findall(r"```json\n(.*?)\n +…\n", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert (ROOT / "examples" / "outputs" / "demo.json").read_text().startswith(shown + "\n")

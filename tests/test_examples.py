@@ -1,0 +1,34 @@
+"""Every example is a script that runs, and the reports kept beside them are those that it gives today."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+# What each prints, at least; a new example needs its line here.
+TELLS = {
+    "analyze_export.py": "bp_dia: 9,372 values, mean 79.4, 906 anomalies",
+    "custom_reducer.py": "day 20326:",
+    "own_files.py": "ward.csv: unverifiable: no row count was announced; bad rows: {'bad event_time': 1}",
+    "test_your_client.py": "206 bytes 0-99/391899",
+    "watch_progress.py": "verified, 9,014 rows in 391,899 bytes",
+}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_runs_and_tells_what_it_should(path: Path, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, path], capture_output=True, text=True, timeout=50, check=True, cwd=tmp_path
+    )  # fmt: skip
+    assert TELLS[path.name] in ran.stdout
+
+
+@pytest.mark.parametrize(("name", "words"), [("demo.json", []), ("demo.counts.json", ["--counts"])])
+def test_the_kept_reports_are_those_of_today(name: str, words: list[str]) -> None:
+    command = [sys.executable, "-m", "mockexport", "demo", *words]
+    ran = subprocess.run(command, capture_output=True, timeout=50, check=True)
+    assert ran.stdout == (ROOT / "examples" / "outputs" / name).read_bytes()
