@@ -94,6 +94,7 @@ cdef extern from "native/rows.h" nogil:
         uint32_t missing_capacity
         aside_row *aside
         uint32_t aside_count
+        uint64_t lines
     uint64_t load64(const void *at)
     int scan_chunk(row_scan *scan, summary_state *state, const uint8_t *data, size_t size)
     void free_scan(row_scan *scan)
@@ -414,6 +415,11 @@ cdef class Scan:
         # Ids are looked at later than the rest of a row, so rows may be out of order.
         aside.sort()
         return aside
+
+    @property
+    def lines(self):
+        """How many lines the last chunk had, blank ones and a last one without its end included."""
+        return self.scan.lines
 
     @property
     def rows(self):

@@ -5,7 +5,7 @@
  * one before it.
  *
  * One build serves every machine: each architecture has a baseline that is always there (SSE2, NEON, or plain 64-bit
- * words), and x86-64 has wider paths that are chosen at run time, once.
+ * words), and x86-64 has a wider path that is chosen at run time, once.
  */
 #ifndef MOCKEXPORT_INDEX_H
 #define MOCKEXPORT_INDEX_H
@@ -61,7 +61,29 @@ static inline uint64_t inside(size_t base, size_t size) {
 
 typedef size_t (*index_function)(const uint8_t *data, size_t size, uint8_t delimiter, uint32_t *out);
 
-#if defined(__x86_64__) && !defined(MOCKEXPORT_PLAIN_C)
+/* The high bit of every byte of `word` that is zero, exactly. */
+static inline uint64_t zero_bytes(uint64_t word) {
+    return ~(((word & 0x7F7F7F7F7F7F7F7FULL) + 0x7F7F7F7F7F7F7F7FULL) | word | 0x7F7F7F7F7F7F7F7FULL);
+}
+
+/* For any machine: eight bytes at a time. */
+static size_t index_words(const uint8_t *data, size_t size, uint8_t delimiter, uint32_t *out) {
+    const uint32_t *first = out;
+    const uint64_t d = delimiter * 0x0101010101010101ULL, n = '\n' * 0x0101010101010101ULL;
+    for (size_t base = 0; base < size; base += 64) {
+        uint64_t mask = 0;
+        for (int part = 0; part < 8; part++) {
+            uint64_t word = load64(data + base + 8 * part);
+            uint64_t hit = (zero_bytes(word ^ d) | zero_bytes(word ^ n)) >> 7;
+            mask |= ((hit * 0x0102040810204080ULL) >> 56) << (8 * part);
+        }
+        mask &= inside(base, size);
+        WRITE_POSITIONS(mask, (uint32_t)base, out, __builtin_popcountll(mask));
+    }
+    return (size_t)(out - first);
+}
+
+#if defined(__x86_64__)
 
 #include <immintrin.h>
 
@@ -104,7 +126,7 @@ __attribute__((target("avx2,bmi,bmi2,popcnt"))) static size_t index_avx2(const u
 #define INDEX_BASELINE index_sse2
 #define INDEX_BASELINE_NAME "sse2"
 
-#elif defined(__aarch64__) && !defined(MOCKEXPORT_PLAIN_C)
+#elif defined(__aarch64__)
 
 #include <arm_neon.h>
 
@@ -132,27 +154,6 @@ static size_t index_neon(const uint8_t *data, size_t size, uint8_t delimiter, ui
 
 #else
 
-/* The high bit of every byte of `word` that is zero, exactly. */
-static inline uint64_t zero_bytes(uint64_t word) {
-    return ~(((word & 0x7F7F7F7F7F7F7F7FULL) + 0x7F7F7F7F7F7F7F7FULL) | word | 0x7F7F7F7F7F7F7F7FULL);
-}
-
-static size_t index_words(const uint8_t *data, size_t size, uint8_t delimiter, uint32_t *out) {
-    const uint32_t *first = out;
-    const uint64_t d = delimiter * 0x0101010101010101ULL, n = '\n' * 0x0101010101010101ULL;
-    for (size_t base = 0; base < size; base += 64) {
-        uint64_t mask = 0;
-        for (int part = 0; part < 8; part++) {
-            uint64_t word = load64(data + base + 8 * part);
-            uint64_t hit = (zero_bytes(word ^ d) | zero_bytes(word ^ n)) >> 7;
-            mask |= ((hit * 0x0102040810204080ULL) >> 56) << (8 * part);
-        }
-        mask &= inside(base, size);
-        WRITE_POSITIONS(mask, (uint32_t)base, out, __builtin_popcountll(mask));
-    }
-    return (size_t)(out - first);
-}
-
 #define INDEX_BASELINE index_words
 #define INDEX_BASELINE_NAME "words"
 
@@ -164,7 +165,7 @@ static const char *index_name = INDEX_BASELINE_NAME;
 
 /* Take the path called `name`, or the best one there is if it is NULL; return 0 if this machine has no such path. */
 static int choose_index(const char *name) {
-#if defined(__x86_64__) && !defined(MOCKEXPORT_PLAIN_C)
+#if defined(__x86_64__)
     __builtin_cpu_init();
     if ((name == NULL || strcmp(name, "avx2") == 0) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
         __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt")) {
@@ -178,13 +179,18 @@ static int choose_index(const char *name) {
         index_name = INDEX_BASELINE_NAME;
         return 1;
     }
+    if (strcmp(name, "words") == 0) {
+        index_block = index_words;
+        index_name = "words";
+        return 1;
+    }
     return 0;
 }
 
 /* The number of line ends in `size` bytes; reads no byte beyond them. */
 static size_t count_line_ends(const uint8_t *data, size_t size) {
     size_t lines = 0, at = 0;
-#if defined(__x86_64__) && !defined(MOCKEXPORT_PLAIN_C)
+#if defined(__x86_64__)
     const __m128i n = _mm_set1_epi8('\n'), zero = _mm_setzero_si128();
     while (size - at >= 16) {
         /* A byte's counter holds 255 hits at the most. */
