@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from mockexport import __version__
-from mockexport.engine import engine_name
+from mockexport.engine import KERNEL_REMEDY, kernel_problem
 from mockexport.errors import ExportNotFound, OptionError, SourceError
 from mockexport.events import Listener
 from mockexport.model import Schema
@@ -59,6 +59,7 @@ async def analyze(
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     queue_size: int = DEFAULT_QUEUE_SIZE,
     strict: bool = False,
+    engine: str = "auto",
     listener: Listener | None = None,
 ) -> Report[Statistics]: ...
 
@@ -78,6 +79,7 @@ async def analyze(
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     queue_size: int = DEFAULT_QUEUE_SIZE,
     strict: bool = False,
+    engine: str = "auto",
     listener: Listener | None = None,
 ) -> Report[R]: ...
 
@@ -96,6 +98,7 @@ async def analyze(
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     queue_size: int = DEFAULT_QUEUE_SIZE,
     strict: bool = False,
+    engine: str = "auto",
     listener: Listener | None = None,
 ) -> Report[Any]:
     """Fetch, reduce, verify and merge an export, and return its report.
@@ -114,6 +117,8 @@ async def analyze(
         chunk_bytes: size of the chunks that go through the queue, in bytes.
         queue_size: chunks that may wait in the queue.
         strict: make the first bad row an error instead of counting it.
+        engine: "auto" for the fastest that there is for the reducer, or "kernel" (compiled) or "python"; the report is
+            the same.
         listener: called with every event of the run, in the event loop.
 
     Returns:
@@ -129,6 +134,10 @@ async def analyze(
     """
     if reducer is None:
         reducer = Summary()
+    if engine == "auto" and (problem := kernel_problem()) is not None:
+        _log.warning(
+            "this is the slow engine, in Python: there is no compiled kernel, as %s; %s", problem, KERNEL_REMEDY
+        )
     if export_id is None and folder is None:
         export_id = "demo"
     async with open_source(export_id, url=url, folder=folder, source=source, session=session) as opened:
@@ -143,6 +152,7 @@ async def analyze(
             chunk_bytes=chunk_bytes,
             queue_size=queue_size,
             strict=strict,
+            engine=engine,
             listener=listener,
         )
         outcome = await pipeline.run(export_id)
@@ -152,12 +162,12 @@ async def analyze(
         export_id=export_id,
         source=opened.source.name,
         synthetic=opened.synthetic,
-        engine=engine_name(),
+        engine=outcome.engine.name,
         version=__version__,
         elapsed_s=outcome.elapsed_s,
         downloads=outcome.downloads,
     )
-    return Report.of(reducer.result(outcome.state), account)
+    return Report.of(outcome.result(), account)
 
 
 @asynccontextmanager

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from mockexport.engine import Fold, engine_name, new_fold, useful_threads
+from mockexport.engine import Engine, Fold, choose_engine
 from mockexport.errors import HeaderError, OptionError, SourceError, first_error_alone
 from mockexport.events import (
     Advanced,
@@ -30,7 +30,7 @@ from mockexport.events import (
 from mockexport.formats import Cutter
 from mockexport.merging import Merger
 from mockexport.model import Chunk, Download, Schema, Span, Verdict, VerdictKind
-from mockexport.reducers import Reducer
+from mockexport.reducers import Reducer, Result
 from mockexport.report import DownloadAccount
 from mockexport.streams import ByteStream, Source, StartOver
 from mockexport.tally import Tally, judge, overlapping
@@ -67,11 +67,24 @@ class RunStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[S]):
-    """What a run leaves: the merged state, and an account of every download, in time order."""
+    """What a run leaves: the merged state, in the engine's form, and an account of every download, in time order."""
 
-    state: S
+    engine: Engine[Any]
+    merged: Any
     downloads: tuple[DownloadAccount, ...]
     elapsed_s: float
+    _reducer: Reducer[S, Any]
+
+    @property
+    def state(self) -> S:
+        """The merged state in the reducer's own form."""
+        if self.engine.reducer is self._reducer:
+            return cast("S", self.merged)
+        return self._reducer.load(self.engine.reducer.dump(self.merged))
+
+    def result(self) -> Result[Any]:
+        """Return what the reducer makes of the merged state."""
+        return self.engine.reducer.result(self.merged)
 
 
 class _Lane(Generic[S]):
@@ -161,10 +174,12 @@ class _Stopwatch:
 class _Flight(Generic[S]):
     """One download on its way, over all its attempts; the lane and the cutter are those of the present one."""
 
-    def __init__(self, download: Download, new_lane: Callable[[Span], _Lane[S]], chunk_bytes: int) -> None:
+    def __init__(
+        self, download: Download, new_lane: Callable[[Span], _Lane[S]], new_cutter: Callable[[Span], Cutter]
+    ) -> None:
         self.download = download
         self._new_lane = new_lane
-        self._chunk_bytes = chunk_bytes
+        self._new_cutter = new_cutter
         self._attempts = 0
         self._void_bytes = 0
         self._begin()
@@ -172,7 +187,7 @@ class _Flight(Generic[S]):
     def _begin(self) -> None:
         span = Span(self.download.id)
         self.lane = self._new_lane(span)
-        self.cutter = Cutter(span, self._chunk_bytes)
+        self.cutter = self._new_cutter(span)
         self._attempts += 1
 
     def start_over(self) -> None:
@@ -210,6 +225,7 @@ class Pipeline(Generic[S]):
         consumers: how many chunks are folded at once; by default as many as there are cores, and one for an engine
             that holds the interpreter's lock.
         strict: make the first bad row an error.
+        engine: "auto" for the fastest there is for the reducer, or "kernel" or "python" (see engine.choose_engine).
         listener: called with every event, in the event loop's thread; it should return quickly.
     """
 
@@ -224,10 +240,13 @@ class Pipeline(Generic[S]):
         queue_size: int = DEFAULT_QUEUE_SIZE,
         consumers: int | None = None,
         strict: bool = False,
+        engine: str = "auto",
         listener: Listener | None = None,
     ) -> None:
+        self._schema = schema or Schema()
+        self._engine = choose_engine(reducer, self._schema, strict=strict, wanted=engine)
         if consumers is None:
-            consumers = useful_threads(os.cpu_count() or 1)
+            consumers = self._engine.useful_threads(os.cpu_count() or 1)
         for option, number in (
             ("concurrency", concurrency),
             ("chunk_bytes", chunk_bytes),
@@ -238,14 +257,12 @@ class Pipeline(Generic[S]):
                 raise OptionError(option, f"must be at least 1, not {number}")
         self._source = source
         self._reducer = reducer
-        self._schema = schema or Schema()
         self._concurrency = concurrency
         self._chunk_bytes = chunk_bytes
         self._consumers = consumers
-        self._strict = strict
         self._listener = listener
         self._queue = _ChunkQueue(queue_size)
-        self._merger = Merger(reducer)
+        self._merger = Merger(self._engine.reducer)
         self._in_flight: dict[str, _Flight[S]] = {}
         self._accounts: dict[str, DownloadAccount] = {}
         self._network, self._full, self._idle = _Stopwatch(), _Stopwatch(), _Stopwatch()
@@ -263,7 +280,7 @@ class Pipeline(Generic[S]):
             in_flight=len(running),
             finished=len(finished),
             received_bytes=sum(d.received_bytes for d in finished) + sum(f.cutter.received for f in running),
-            rows=sum(d.rows for d in finished) + sum(f.lane.fold.tally.rows for f in running),
+            rows=sum(d.rows for d in finished) + sum(f.lane.fold.rows for f in running),
             waited_for_network_s=self._network.total_s,
             waited_for_queue_s=self._full.total_s,
             waited_for_chunks_s=self._idle.total_s,
@@ -281,7 +298,7 @@ class Pipeline(Generic[S]):
         """
         started = time.monotonic()
         export = await self._source.discover(export_id)
-        self._emit(RunStarted(export.id, export.downloads, engine_name()))
+        self._emit(RunStarted(export.id, export.downloads, self._engine.name))
         overlaps = overlapping(export.downloads)
         # Downloads start in time order, so that their states can be merged early.
         queued = deque(enumerate(export.downloads))
@@ -296,7 +313,7 @@ class Pipeline(Generic[S]):
         elapsed_s = time.monotonic() - started
         self._emit(RunFinished(export.id, elapsed_s))
         accounts = tuple(self._accounts[download.id] for download in export.downloads)
-        return Outcome(self._merger.merged(), accounts, elapsed_s)
+        return Outcome(self._engine, self._merger.merged(), accounts, elapsed_s, self._reducer)
 
     async def _produce(self, export_id: str, queued: deque[tuple[int, Download]], overlaps: dict[str, str]) -> None:
         while queued:
@@ -311,7 +328,7 @@ class Pipeline(Generic[S]):
     async def _download(self, position: int, download: Download, stream: ByteStream, overlap: str | None) -> Verdict:
         """Bring one download to its verdict, and its state to the merger."""
         self._emit(DownloadStarted(download.id))
-        flight = self._in_flight[download.id] = _Flight(download, self._new_lane, self._chunk_bytes)
+        flight = self._in_flight[download.id] = _Flight(download, self._new_lane, self._new_cutter)
         try:
             verdict = await self._read(flight, stream)
             while verdict.kind is VerdictKind.FAILED:
@@ -354,7 +371,10 @@ class Pipeline(Generic[S]):
         return judge(flight.download, flight.lane.fold.tally)
 
     def _new_lane(self, span: Span) -> _Lane[S]:
-        return _Lane(new_fold(span, self._schema, self._reducer, strict=self._strict))
+        return _Lane(self._engine.new_fold(span))
+
+    def _new_cutter(self, span: Span) -> Cutter:
+        return Cutter(span, self._chunk_bytes, count_lines=self._engine.count_lines)
 
     def _start_over(self, flight: _Flight[S], restart: StartOver) -> None:
         flight.start_over()
@@ -378,7 +398,7 @@ class Pipeline(Generic[S]):
                 except HeaderError as error:
                     lane.error = error
                 else:
-                    self._emit(Advanced(chunk.span.download_id, lane.fold.offset, lane.fold.tally.rows))
+                    self._emit(Advanced(chunk.span.download_id, lane.fold.offset, lane.fold.rows))
             self._queue.release(lane)
             lane.chunk_done()
 
