@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from mockexport import __version__
 from mockexport.checkpoint import Checkpoint
-from mockexport.engine import engine_name
+from mockexport.engine import KERNEL_REMEDY, kernel_problem
 from mockexport.errors import ExportNotFound, OptionError, SourceError
 from mockexport.events import Listener
 from mockexport.model import Schema
@@ -61,6 +61,7 @@ async def analyze(
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     queue_size: int = DEFAULT_QUEUE_SIZE,
     strict: bool = False,
+    engine: str = "auto",
     on_failure: str = "continue",
     retry: RetryPolicy | None = None,
     limits: TimeLimits | None = None,
@@ -86,6 +87,7 @@ async def analyze(
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     queue_size: int = DEFAULT_QUEUE_SIZE,
     strict: bool = False,
+    engine: str = "auto",
     on_failure: str = "continue",
     retry: RetryPolicy | None = None,
     limits: TimeLimits | None = None,
@@ -110,6 +112,7 @@ async def analyze(
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     queue_size: int = DEFAULT_QUEUE_SIZE,
     strict: bool = False,
+    engine: str = "auto",
     on_failure: str = "continue",
     retry: RetryPolicy | None = None,
     limits: TimeLimits | None = None,
@@ -134,6 +137,8 @@ async def analyze(
         chunk_bytes: size of the chunks that go through the queue, in bytes.
         queue_size: chunks that may wait in the queue.
         strict: make the first bad row an error instead of counting it.
+        engine: "auto" for the fastest that there is for the reducer, or "kernel" (compiled) or "python"; the report is
+            the same.
         on_failure: "continue" with the other downloads when one has failed, or "stop": the others are then skipped.
         retry: how often a download is tried, and how long is waited in between.
         limits: how long anything may take.
@@ -157,6 +162,10 @@ async def analyze(
     """
     if reducer is None:
         reducer = Summary()
+    if engine == "auto" and (problem := kernel_problem()) is not None:
+        _log.warning(
+            "this is the slow engine, in Python: there is no compiled kernel, as %s; %s", problem, KERNEL_REMEDY
+        )
     if export_id is None and folder is None:
         export_id = "demo"
     if on_failure not in ("continue", "stop"):
@@ -185,6 +194,7 @@ async def analyze(
             chunk_bytes=chunk_bytes,
             queue_size=queue_size,
             strict=strict,
+            engine=engine,
             stop_on_failure=on_failure == "stop",
             # The mock server's address is another one each time; what it serves is not.
             checkpoint=None
@@ -199,12 +209,12 @@ async def analyze(
         export_id=export_id,
         source=opened.source.name,
         synthetic=opened.synthetic,
-        engine=engine_name(),
+        engine=outcome.engine.name,
         version=__version__,
         elapsed_s=outcome.elapsed_s,
         downloads=outcome.downloads,
     )
-    return Report.of(reducer.result(outcome.state), account)
+    return Report.of(outcome.result(), account)
 
 
 @asynccontextmanager

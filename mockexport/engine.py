@@ -1,18 +1,29 @@
-"""Folds the chunks of one span into a tally and a reducer's state: decode, count, reduce.
+"""Folds the chunks of one span into a tally and a reducer's state: decode, count, reduce. And who does it: the engine.
 
 Synchronous and single-threaded by design: the pipeline hands over a span's chunks one at a time and in order, each in
 whatever thread is free. So what a fold holds always describes exactly the bytes from the span's start to `offset`.
+
+There are two engines. "python" is the reference: every reducer, every row. "kernel" is compiled, has its own form of
+the state, and is there for `Summary` where it could be built. Reports, tallies and dumped states are equal, bit by bit.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from mockexport.errors import BadRowError, ReducerError
+from mockexport.errors import BadRowError, OptionError, ReducerError
 from mockexport.formats import CsvDecoder
 from mockexport.model import Chunk, Schema, Span
-from mockexport.reducers import Reducer
+from mockexport.reducers import Reducer, Summary
 from mockexport.tally import Tally
 
-__all__ = ["Fold", "ReferenceFold", "engine_name", "new_fold", "useful_threads"]
+__all__ = ["ENGINES", "KERNEL_REMEDY", "Engine", "Fold", "ReferenceFold", "choose_engine", "kernel_problem"]
+
+# What may be asked for: the best there is for the reducer, or one of the two.
+ENGINES = ("auto", "kernel", "python")
+
+# What to do where there is no kernel.
+KERNEL_REMEDY = "to get it, install a C compiler (GCC or Clang), and then mockexport once more"
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
@@ -28,12 +39,16 @@ class Fold(Protocol[S_co]):
         """The header line, None while it has not come: with it, another fold can go on where this one is."""
 
     @property
+    def rows(self) -> int:
+        """The number of rows so far; may be asked for at any time."""
+
+    @property
     def tally(self) -> Tally:
-        """The counts of the rows so far."""
+        """The counts of the rows so far; not to be asked for during `feed`."""
 
     @property
     def state(self) -> S_co:
-        """The reducer's state of the rows so far."""
+        """The state of the rows so far, in the engine's form."""
 
     def feed(self, chunk: Chunk) -> None:
         """Take in the span's next chunk.
@@ -63,6 +78,11 @@ class ReferenceFold(Generic[S]):
         """The header line (see Fold.header)."""
         return self._decoder.header
 
+    @property
+    def rows(self) -> int:
+        """The number of rows so far."""
+        return self.tally.rows
+
     def feed(self, chunk: Chunk) -> None:
         """Take in the span's next chunk (see Fold.feed)."""
         decoded = self._decoder.decode(chunk)
@@ -79,18 +99,74 @@ class ReferenceFold(Generic[S]):
         self.offset = chunk.end
 
 
-def new_fold(
-    span: Span, schema: Schema, reducer: Reducer[S, Any], *, strict: bool = False, header: str | None = None
-) -> Fold[S]:
-    """Return an empty fold of the best engine there is for this reducer; `header` is for a span that begins later."""
-    return ReferenceFold(span, schema, reducer, strict=strict, header=header)
+class NewFold(Protocol[S_co]):
+    """Makes folds."""
+
+    def __call__(self, span: Span, header: str | None = None) -> Fold[S_co]:
+        """Return an empty fold of a span; one that does not begin with the header is given that."""
 
 
-def engine_name() -> str:
-    """Return the name of the engine in use, for the account and the curious."""
-    return "python"
+@dataclass(frozen=True, slots=True)
+class Engine(Generic[S]):
+    """Who folds a run's chunks.
+
+    `reducer` is the reducer in the engine's form: the same as bytes and in its results, with states of its own kind.
+    `count_lines` is for the cutter, where the engine has a quick one; `releases_lock` tells whether several folds make
+    progress at once.
+    """
+
+    name: str
+    reducer: Reducer[S, Any]
+    new_fold: NewFold[S]
+    count_lines: Callable[[bytes], int] | None
+    releases_lock: bool
+
+    def useful_threads(self, cores: int) -> int:
+        """Return how many folds can make progress at once."""
+        return cores if self.releases_lock else 1
 
 
-def useful_threads(cores: int) -> int:
-    """Return how many folds can make progress at once: one where the interpreter's lock is held throughout."""
-    return 1
+def choose_engine(
+    reducer: Reducer[Any, Any], schema: Schema, *, strict: bool = False, wanted: str = "auto"
+) -> Engine[Any]:
+    """Return the engine `wanted` for this reducer; "auto" is the fastest that there is.
+
+    Raises:
+        OptionError: if there is no such engine, or it cannot do what is wanted.
+    """
+    if wanted not in ENGINES:
+        raise OptionError("engine", f"{wanted!a} is none of {', '.join(ENGINES)}")
+    problem = kernel_problem(reducer)
+    if problem is None and wanted != "python" and isinstance(reducer, Summary):
+        from mockexport.kernel import KernelFold, KernelSummary, count_lines
+
+        twin = KernelSummary(reducer)
+        return Engine(
+            "kernel",
+            twin,
+            lambda span, header=None: KernelFold(span, schema, twin, strict=strict, header=header),
+            count_lines,
+            True,
+        )
+    if wanted == "kernel":
+        raise OptionError("engine", f"the kernel cannot be used: {problem}")
+    return Engine(
+        "python",
+        reducer,
+        lambda span, header=None: ReferenceFold(span, schema, reducer, strict=strict, header=header),
+        None,
+        False,
+    )
+
+
+def kernel_problem(reducer: Reducer[Any, Any] | None = None) -> str | None:
+    """Return why the kernel cannot be used, for `reducer` or at all; None if it can."""
+    try:
+        from mockexport.kernel import supports
+    except ImportError as error:
+        # "No module named …" is all that Python has to say of one that was not built.
+        missing = isinstance(error, ModuleNotFoundError)
+        return "it was not built when mockexport was installed" if missing else f"it cannot be loaded ({error})"
+    if reducer is not None and not supports(reducer):
+        return f"it knows no {type(reducer).__name__}, only Summary"
+    return None

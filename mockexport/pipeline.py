@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from mockexport import events
 from mockexport.checkpoint import Belonging, Checkpoint, Saved, SavedFlight, SavedRun
-from mockexport.engine import Fold, engine_name, new_fold, useful_threads
+from mockexport.engine import Engine, Fold, choose_engine
 from mockexport.errors import (
     BadRowError,
     HeaderError,
@@ -31,7 +31,7 @@ from mockexport.events import Advanced, DownloadFinished, DownloadStarted, Event
 from mockexport.formats import Cutter
 from mockexport.merging import Merger
 from mockexport.model import Chunk, Download, Export, Schema, Span, Verdict, VerdictKind
-from mockexport.reducers import Reducer, pack_state, unpack_state
+from mockexport.reducers import Reducer, Result, pack_state, unpack_state
 from mockexport.report import DownloadAccount
 from mockexport.streams import ByteStream, Mark, Marker, Opened, ResumableSource, Resumed, Retry, Source, StartOver
 from mockexport.tally import Tally, judge, overlapping
@@ -70,11 +70,24 @@ class RunStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[S]):
-    """What a run leaves: the merged state, and an account of every download, in time order."""
+    """What a run leaves: the merged state, in the engine's form, and an account of every download, in time order."""
 
-    state: S
+    engine: Engine[Any]
+    merged: Any
     downloads: tuple[DownloadAccount, ...]
     elapsed_s: float
+    _reducer: Reducer[S, Any]
+
+    @property
+    def state(self) -> S:
+        """The merged state in the reducer's own form."""
+        if self.engine.reducer is self._reducer:
+            return cast("S", self.merged)
+        return self._reducer.load(self.engine.reducer.dump(self.merged))
+
+    def result(self) -> Result[Any]:
+        """Return what the reducer makes of the merged state."""
+        return self.engine.reducer.result(self.merged)
 
 
 class _Lane(Generic[S]):
@@ -98,7 +111,7 @@ class _Lane(Generic[S]):
 
     @property
     def rows(self) -> int:
-        return self._base_rows + self.fold.tally.rows
+        return self._base_rows + self.fold.rows
 
     @property
     def tally(self) -> Tally:
@@ -206,13 +219,13 @@ class _Flight(Generic[S]):
         self,
         download: Download,
         new_lane: Callable[[Span, SavedFlight | None], _Lane[S]],
-        chunk_bytes: int,
+        new_cutter: Callable[[Span, int], Cutter],
         base: SavedFlight | None,
     ) -> None:
         self.download = download
         self.mark: Mark | None = None if base is None else base.mark
         self._new_lane = new_lane
-        self._chunk_bytes = chunk_bytes
+        self._new_cutter = new_cutter
         self._attempts = 1
         self._void_bytes = 0
         self._begin(base)
@@ -221,7 +234,7 @@ class _Flight(Generic[S]):
         offset, line = (0, 1) if base is None else (base.offset, base.line)
         span = Span(self.download.id, offset)
         self.lane = self._new_lane(span, base)
-        self.cutter = Cutter(span, self._chunk_bytes, offset=offset, line=line)
+        self.cutter = self._new_cutter(span, line)
         self._skipped_bytes = offset
 
     @property
@@ -287,6 +300,7 @@ class Pipeline(Generic[S]):
         consumers: how many chunks are folded at once; by default as many as there are cores, and one for an engine
             that holds the interpreter's lock.
         strict: make the first bad row an error.
+        engine: "auto" for the fastest there is for the reducer, or "kernel" or "python" (see engine.choose_engine).
         stop_on_failure: break the other downloads off when one has failed; they count as skipped.
         checkpoint: where to keep what another run can go on from; removed once every download is complete.
         checkpoint_every_s: how often it is kept; also at the end of a run that is broken off.
@@ -304,13 +318,16 @@ class Pipeline(Generic[S]):
         queue_size: int = DEFAULT_QUEUE_SIZE,
         consumers: int | None = None,
         strict: bool = False,
+        engine: str = "auto",
         stop_on_failure: bool = False,
         checkpoint: Checkpoint | None = None,
         checkpoint_every_s: float = CHECKPOINT_EVERY_S,
         listener: Listener | None = None,
     ) -> None:
+        self._schema = schema or Schema()
+        self._engine = choose_engine(reducer, self._schema, strict=strict, wanted=engine)
         if consumers is None:
-            consumers = useful_threads(os.cpu_count() or 1)
+            consumers = self._engine.useful_threads(os.cpu_count() or 1)
         for option, number in (
             ("concurrency", concurrency),
             ("chunk_bytes", chunk_bytes),
@@ -321,7 +338,6 @@ class Pipeline(Generic[S]):
                 raise OptionError(option, f"must be at least 1, not {number}")
         self._source = source
         self._reducer = reducer
-        self._schema = schema or Schema()
         self._concurrency = concurrency
         self._chunk_bytes = chunk_bytes
         self._consumers = consumers
@@ -334,7 +350,7 @@ class Pipeline(Generic[S]):
         self._merging = asyncio.Lock()  # held while states are merged, or looked into
         self._listener = listener
         self._queue = _ChunkQueue(queue_size)
-        self._merger = Merger(reducer)
+        self._merger = Merger(self._engine.reducer)
         self._in_flight: dict[str, _Flight[S]] = {}
         self._accounts: dict[str, DownloadAccount] = {}
         self._network, self._full, self._idle = _Stopwatch(), _Stopwatch(), _Stopwatch()
@@ -370,7 +386,7 @@ class Pipeline(Generic[S]):
         """
         started = time.monotonic()
         export = await self._source.discover(export_id)
-        self._emit(RunStarted(export.id, export.downloads, engine_name()))
+        self._emit(RunStarted(export.id, export.downloads, self._engine.name))
         self._restore(export)
         overlaps = overlapping(export.downloads)
         # Downloads start in time order, so that their states can be merged early.
@@ -398,7 +414,7 @@ class Pipeline(Generic[S]):
         elapsed_s = time.monotonic() - started
         self._emit(RunFinished(export.id, elapsed_s))
         accounts = tuple(self._accounts[download.id] for download in export.downloads)
-        return Outcome(self._merger.merged(), accounts, elapsed_s)
+        return Outcome(self._engine, self._merger.merged(), accounts, elapsed_s, self._reducer)
 
     async def _produce(self, export_id: str, queued: deque[tuple[int, Download]], overlaps: dict[str, str]) -> None:
         while queued:
@@ -421,7 +437,7 @@ class Pipeline(Generic[S]):
     ) -> Verdict:
         """Bring one download to its verdict, and its state to the merger."""
         self._emit(DownloadStarted(download.id))
-        flight = self._in_flight[download.id] = _Flight(download, self._new_lane, self._chunk_bytes, base)
+        flight = self._in_flight[download.id] = _Flight(download, self._new_lane, self._new_cutter, base)
         if base is not None:
             self._emit(events.Restored(download.id, base.offset, flight.lane.rows, finished=False))
         try:
@@ -474,9 +490,12 @@ class Pipeline(Generic[S]):
         return judge(flight.download, flight.lane.tally)
 
     def _new_lane(self, span: Span, base: SavedFlight | None) -> _Lane[S]:
-        header = None if base is None else base.header
-        fold = new_fold(span, self._schema, self._reducer, strict=self._strict, header=header)
-        return _Lane(fold, self._reducer, base)
+        fold = self._engine.new_fold(span, None if base is None else base.header)
+        return _Lane(fold, self._engine.reducer, base)
+
+    def _new_cutter(self, span: Span, line: int) -> Cutter:
+        count_lines = self._engine.count_lines
+        return Cutter(span, self._chunk_bytes, offset=span.start, line=line, count_lines=count_lines)
 
     async def _put(self, lane: _Lane[S], chunk: Chunk, next_line: int) -> None:
         if lane.error is not None:
@@ -515,7 +534,7 @@ class Pipeline(Generic[S]):
         )
         saved = self._checkpoint.load(self._belonging)
         for run in saved.runs:
-            self._merger.restore(run.start, run.end, unpack_state(self._reducer, run.state))
+            self._merger.restore(run.start, run.end, unpack_state(self._engine.reducer, run.state))
         for account in saved.finished:
             self._accounts[account.download_id] = account
             self._emit(events.Restored(account.download_id, account.received_bytes, account.rows, finished=True))
@@ -547,7 +566,7 @@ class Pipeline(Generic[S]):
         known |= {flight.download_id: flight for flight in flights if flight is not None}
         return Saved(
             finished=tuple(finished.values()),
-            runs=tuple(SavedRun(a, b, pack_state(self._reducer, state)) for a, b, state in self._merger.runs()),
+            runs=tuple(SavedRun(a, b, pack_state(self._engine.reducer, state)) for a, b, state in self._merger.runs()),
             flights=tuple(flight for i, flight in known.items() if i not in finished),
         )
 
@@ -573,7 +592,7 @@ class Pipeline(Generic[S]):
         for download in export.downloads:
             if download.id not in self._accounts:
                 verdict = Verdict(VerdictKind.SKIPPED, ("the run stopped because another download failed",))
-                flight = self._in_flight.get(download.id) or _Flight(download, self._new_lane, self._chunk_bytes, None)
+                flight = self._in_flight.get(download.id) or _Flight(download, self._new_lane, self._new_cutter, None)
                 self._accounts[download.id] = flight.account(verdict)
 
     def _emit(self, event: Event) -> None:

@@ -19,6 +19,8 @@ ROOMS = [
     "tally",
     "events",
     "reducers",
+    "_kernel",
+    "kernel",
     "engine",
     "merging",
     "report",

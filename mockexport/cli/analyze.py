@@ -28,6 +28,7 @@ async def analyze(options: argparse.Namespace) -> int:
             concurrency=options.concurrency,
             chunk_bytes=options.chunk_size,
             strict=options.strict,
+            engine=options.engine,
             listener=listener,
         )
     text = _text(report.counts() if options.counts else report, options)

@@ -196,6 +196,10 @@ def _effort(command: _Command) -> None:
         help="bytes that go through the queue at once; K and M are understood (default: 256K)",
     )  # fmt: skip
     command.option("--strict", action="store_true", help="end at the first bad row")
+    command.option(
+        "--engine", choices=("auto", "kernel", "python"), default="auto",
+        help="what reads the rows: the compiled kernel or Python; the report is the same (default: auto, the fastest)",
+    )  # fmt: skip
 
 
 def _trouble(command: _Command) -> None:

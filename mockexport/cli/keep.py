@@ -25,6 +25,7 @@ async def download(options: argparse.Namespace) -> int:
             concurrency=options.concurrency,
             chunk_bytes=options.chunk_size,
             strict=options.strict,
+            engine=options.engine,
             listener=listener,
         )
     account_for(report.account, timed=options.time)

@@ -3,6 +3,7 @@
 The rules are in DESIGN.md under "Rows". Whatever another engine does faster, this one's word is law.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from mockexport.errors import HeaderError
@@ -42,48 +43,60 @@ class CsvDecoder:
         if header is not None:
             self._layout = read_header(header, schema, download_id="", line=1)
 
+    @property
+    def layout(self) -> Layout | None:
+        """Where the header puts the columns; None before it came."""
+        return self._layout
+
     def decode(self, chunk: Chunk) -> Decoded:
         """Return the chunk's rows as columns, missing values and bad rows.
 
         Raises:
             HeaderError: if the first row does not name the columns.
         """
-        data = chunk.data
-        if chunk.offset == 0:
-            data = data.removeprefix(_BOM)
-        decoded = Decoded(Batch(), [], [])
-        lines = data.split(b"\n")
+        start, first_line = self.skip_header(chunk)
+        lines = chunk.data[start:].split(b"\n")
+        unended_line = first_line + len(lines) - 1 if lines[-1] else None
         if not lines[-1]:
             lines.pop()
-        if self._layout is None:
-            skipped = self._take_header(chunk, lines)
-            del lines[:skipped]
-            first_line = chunk.line + skipped
-        else:
-            first_line = chunk.line
+        return self.decode_rows(enumerate(lines, first_line), unended_line=unended_line)
+
+    def skip_header(self, chunk: Chunk) -> tuple[int, int]:
+        """Return where in the chunk's data the rows begin, and the number of that line; read the header if it is here.
+
+        Raises:
+            HeaderError: if the first row does not name the columns.
+        """
+        data, line = chunk.data, chunk.line
+        start = len(_BOM) if chunk.offset == 0 and data.startswith(_BOM) else 0
+        while self._layout is None and start < len(data):
+            end = data.find(b"\n", start)
+            end = len(data) if end < 0 else end
+            if row := data[start:end].removesuffix(b"\r"):
+                self._take_header(row, chunk.span.download_id, line)
+            start, line = end + 1, line + 1
+        return min(start, len(data)), line
+
+    def decode_rows(self, rows: Iterable[tuple[int, bytes]], *, unended_line: int | None = None) -> Decoded:
+        """Return rows, given as line numbers and bytes without their line ends, in order, as `decode` would.
+
+        `unended_line` is the number of the line, the chunk's last, that had no line end.
+        """
+        decoded = Decoded(Batch(), [], [])
         if self._layout is None:
             return decoded
-        _decode_rows(lines, first_line, self._schema, self._layout, decoded)
-        last_is_bad = bool(decoded.bad) and decoded.bad[-1].line == first_line + len(lines) - 1
-        return replace(decoded, cut_off=last_is_bad and not data.endswith(b"\n"))
+        _decode_rows(rows, self._schema, self._layout, decoded)
+        return replace(decoded, cut_off=bool(decoded.bad) and decoded.bad[-1].line == unended_line)
 
-    def _take_header(self, chunk: Chunk, lines: list[bytes]) -> int:
-        """Read the first line that is not blank as the header; return how many lines that took."""
-        for index, raw in enumerate(lines):
-            line = raw.removesuffix(b"\r")
-            if not line:
-                continue
-            number = chunk.line + index
-            if len(line) > MAX_ROW_BYTES:
-                raise HeaderError(chunk.span.download_id, number, f"the line is longer than {MAX_ROW_BYTES:,} bytes")
-            try:
-                text = line.decode()
-            except UnicodeDecodeError:
-                raise HeaderError(chunk.span.download_id, number, "the line is not UTF-8") from None
-            self._layout = read_header(text, self._schema, download_id=chunk.span.download_id, line=number)
-            self.header = text
-            return index + 1
-        return len(lines)
+    def _take_header(self, row: bytes, download_id: str, line: int) -> None:
+        if len(row) > MAX_ROW_BYTES:
+            raise HeaderError(download_id, line, f"the line is longer than {MAX_ROW_BYTES:,} bytes")
+        try:
+            text = row.decode()
+        except UnicodeDecodeError:
+            raise HeaderError(download_id, line, "the line is not UTF-8") from None
+        self._layout = read_header(text, self._schema, download_id=download_id, line=line)
+        self.header = text
 
 
 def read_header(text: str, schema: Schema, *, download_id: str, line: int) -> Layout:
@@ -118,15 +131,15 @@ def _instead(text: str, names: list[str]) -> str:
     return f"there came {shown!a}{'…' if len(text) > len(shown) else ''}"
 
 
-def _decode_rows(lines: list[bytes], first_line: int, schema: Schema, layout: Layout, into: Decoded) -> None:
-    """Decode `lines` (without their "\\n") and append each to the part of `into` where it belongs."""
+def _decode_rows(rows: Iterable[tuple[int, bytes]], schema: Schema, layout: Layout, into: Decoded) -> None:
+    """Decode `rows` (without their "\\n") and append each to the part of `into` where it belongs."""
     batch, missing, bad = into.batch, into.missing, into.bad
     add_patient, add_type = batch.patient_ids.append, batch.event_types.append
     add_time, add_value = batch.event_times.append, batch.values.append
     delimiter, null_tokens = schema.delimiter, schema.null_tokens
     at_patient, at_time, at_type, at_value = layout.patient_id, layout.event_time, layout.event_type, layout.value
     width = layout.fields
-    for number, raw in enumerate(lines, first_line):
+    for number, raw in rows:
         if raw.endswith(b"\r"):
             raw = raw[:-1]
         if not raw:

@@ -13,7 +13,7 @@ from mockexport.formats.batch import Batch
 from mockexport.model import ANOMALY_RULES, VALUE_SCALE, AnomalyRule
 from mockexport.reducers.protocol import Result
 
-__all__ = ["Group", "Statistics", "Summary"]
+__all__ = ["Group", "Statistics", "Summary", "SummaryState", "statistics_of"]
 
 _SECOND_US = 1_000_000
 
@@ -146,21 +146,34 @@ def _copy(group: Group) -> Group:
 
 
 def _statistics(groups: Iterable[Group]) -> Statistics:
-    """Return the statistics of one or more groups, of different patients, taken together.
-
-    Latency is pooled: the sum of all gaps over the number of all gaps, so it weighs like the patients' own figures.
-    """
+    """Return the statistics of one or more groups, of different patients, taken together."""
     groups = list(groups)
-    count = sum(group.count for group in groups)
-    gaps = count - len(groups)
-    waited_us = sum(group.last_us - group.first_us for group in groups)
+    return statistics_of(
+        len(groups),
+        sum(group.count for group in groups),
+        sum(group.total for group in groups),
+        min(group.low for group in groups),
+        max(group.high for group in groups),
+        sum(group.anomalies for group in groups),
+        sum(group.last_us - group.first_us for group in groups),
+    )
+
+
+def statistics_of(
+    groups: int, count: int, total: int, low: int, high: int, anomalies: int, waited_us: int
+) -> Statistics:
+    """Return the statistics that the sums of so many groups come to.
+
+    Latency is pooled: the sum of all gaps, `waited_us`, over their number, so it weighs like the patients' own figures.
+    """
+    gaps = count - groups
     return Statistics(
         count=count,
         # Division of two integers is correctly rounded in Python, however large they are.
-        mean=sum(group.total for group in groups) / (count * VALUE_SCALE),
-        min=_number(min(group.low for group in groups)),
-        max=_number(max(group.high for group in groups)),
-        anomalies=sum(group.anomalies for group in groups),
+        mean=total / (count * VALUE_SCALE),
+        min=_number(low),
+        max=_number(high),
+        anomalies=anomalies,
         latency=waited_us / (_SECOND_US * gaps) if gaps else None,
     )
 

@@ -313,7 +313,7 @@ def test_a_body_that_falls_silent_is_broken_off_and_resumed() -> None:
 def test_a_byte_every_ten_seconds_is_below_the_minimum_rate() -> None:
     played = play([Answer(body=BODY[:30], ending="trickle", rest=BODY[30:]), part(36), part(33), part(32)])
     reasons = [marker.reason for marker in played.markers if isinstance(marker, Retry)]
-    assert "the body stalled: 32 bytes in 30 s" in reasons[0]
+    assert "the body stalled: 32 bytes in 30.0 s" in reasons[0]
 
 
 def test_the_whole_has_a_time_limit_of_its_own() -> None:

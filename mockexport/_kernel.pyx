@@ -1,0 +1,457 @@
+# cython: language_level=3, binding=False, embedsignature=False
+"""The compiled twin of the CSV reference and of `Summary`: objects around the C of `native/`.
+
+Rules: no decisions here and none about Python: what a row means is in native/rows.h, who is asked when is in
+kernel.py. A State is used by one thread at a time, which is checked: the interpreter's lock is released during a scan.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+import os
+
+cdef extern from "native/index.h" nogil:
+    const char *index_name
+    int choose_index(const char *name)
+    size_t count_line_ends(const uint8_t *data, size_t size)
+
+cdef extern from "native/state.h" nogil:
+    enum:
+        SHORT_ID_BYTES
+        PADDING
+    uint64_t hash_key[2]
+    ctypedef struct id_record:
+        pass
+    ctypedef struct id_table:
+        id_record *records
+        uint32_t count
+    ctypedef struct group:
+        uint32_t patient
+        uint32_t type
+        uint64_t count
+        uint64_t total_low
+        uint64_t total_high
+        int64_t low
+        int64_t high
+        uint64_t anomalies
+        int64_t first_us
+        int64_t last_us
+    ctypedef struct bounds:
+        int64_t low
+        int64_t high
+    ctypedef struct normal_range:
+        pass
+    ctypedef struct summary_state:
+        id_table patients
+        id_table types
+        id_table ruled
+        normal_range *normal
+        bounds *rules
+        group *groups
+        uint32_t count
+    void id_words(const uint8_t *at, uint32_t length, uint64_t *low, uint64_t *high)
+    uint32_t id_length(const id_record *record)
+    uint64_t is_anomaly(const normal_range *normal, int64_t value)
+    int begin_state(summary_state *state)
+    const uint8_t *id_bytes(const id_table *table, uint32_t number)
+    int64_t add_id(id_table *table, uint64_t low, uint64_t high, uint32_t length, const uint8_t *bytes, int plain)
+    int is_plain_text(const uint8_t *bytes, size_t length)
+    int64_t intern_patient(summary_state *, uint64_t, uint64_t, uint32_t, const uint8_t *, int)
+    int64_t intern_type(summary_state *, uint64_t, uint64_t, uint32_t, const uint8_t *, int)
+    int64_t intern_group(summary_state *state, uint32_t patient, uint32_t type)
+    void add_total(group *into, uint64_t low, uint64_t high)
+    void add_group(group *into, const group *other)
+    int merge_states(summary_state *earlier, const summary_state *later)
+    void free_state(summary_state *state)
+
+cdef extern from "native/rows.h" nogil:
+    ctypedef struct aside_row:
+        uint64_t start
+        uint64_t end
+        uint64_t line
+    ctypedef struct token:
+        const uint8_t *bytes
+        uint32_t length
+    ctypedef struct row_scan:
+        uint32_t patient
+        uint32_t time
+        uint32_t type
+        uint32_t value
+        uint32_t fields
+        uint8_t delimiter
+        token *null_tokens
+        uint32_t null_count
+        uint64_t minute_low
+        uint64_t minute_high
+        int64_t minute_us
+        uint64_t rows
+        int64_t first_us
+        int64_t last_us
+        uint64_t *missing
+        uint32_t missing_capacity
+        aside_row *aside
+        uint32_t aside_count
+        uint64_t lines
+    uint64_t load64(const void *at)
+    int scan_chunk(row_scan *scan, summary_state *state, const uint8_t *data, size_t size)
+    void free_scan(row_scan *scan)
+
+cdef extern from "native/dump.h" nogil:
+    uint8_t *dump_state(const summary_state *state, size_t *length)
+
+cdef int64_t INT64_MAX = 0x7FFFFFFFFFFFFFFF
+cdef int64_t INT64_MIN = -INT64_MAX - 1
+
+
+def path():
+    """Return the name of the instructions in use: "sse2", "avx2", "neon" or "words"."""
+    return index_name.decode()
+
+
+def use_path(name=None):
+    """Use the instructions of that name, by default the best; False if this machine has none of that name."""
+    if name is None:
+        return choose_index(NULL) != 0
+    text = name.encode()
+    return choose_index(<const char *>text) != 0
+
+
+def count_lines(data):
+    """Return the number of line ends in bytes."""
+    cdef Py_buffer view
+    cdef size_t lines
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    with nogil:
+        lines = count_line_ends(<const uint8_t *>view.buf, <size_t>view.len)
+    PyBuffer_Release(&view)
+    return lines
+
+
+cdef class State:
+    """The groups of `Summary`. `rules` are (event type, lowest normal, highest normal), bounds in units of 10⁻⁹."""
+
+    cdef summary_state state
+    cdef bint busy
+
+    def __cinit__(self, rules):
+        cdef size_t number = 0
+        memset(&self.state, 0, sizeof(summary_state))
+        self.busy = False
+        if begin_state(&self.state) < 0:
+            raise MemoryError
+        if rules:
+            self.state.rules = <bounds *>malloc(len(rules) * sizeof(bounds))
+            if self.state.rules == NULL:
+                raise MemoryError
+        for name, low, high in rules:
+            # Values are within ±10¹⁸: bounds beyond 64 bits might as well be at their ends.
+            self.state.rules[number].low = max(INT64_MIN, min(low, INT64_MAX))
+            self.state.rules[number].high = max(INT64_MIN, min(high, INT64_MAX))
+            number += 1
+            _intern(&self.state, &self.state.ruled, name)
+
+    def __dealloc__(self):
+        free_state(&self.state)
+
+    def __len__(self):
+        return self.state.count
+
+    @property
+    def known(self):
+        """How many patients and how many event types have a number."""
+        return self.state.patients.count, self.state.types.count
+
+    def patients(self, uint32_t count):
+        """Return the first `count` patients that came."""
+        self._check()
+        return [_text(&self.state.patients, number) for number in range(min(count, self.state.patients.count))]
+
+    def types(self, uint32_t count):
+        """Return the first `count` event types that came."""
+        self._check()
+        return [_text(&self.state.types, number) for number in range(min(count, self.state.types.count))]
+
+    def row(self, uint32_t number):
+        """Return a group: patient, event type, count, total, low, high, anomalies, first_us, last_us."""
+        self._check()
+        if number >= self.state.count:
+            raise IndexError(number)
+        cdef group *at = &self.state.groups[number]
+        return (
+            _text(&self.state.patients, at.patient), _text(&self.state.types, at.type),
+            at.count, _total(at), at.low, at.high, at.anomalies, at.first_us, at.last_us,
+        )
+
+    def totals(self):
+        """Return per event type: its name, how many groups, count, total, low, high, anomalies, sum of last − first."""
+        self._check()
+        cdef uint32_t number, types = self.state.types.count
+        cdef group *sums = <group *>calloc(types + 1, sizeof(group))
+        cdef group *waits = <group *>calloc(types + 1, sizeof(group))
+        cdef group *into
+        cdef group *at
+        try:
+            if sums == NULL or waits == NULL:
+                raise MemoryError
+            for number in range(types):
+                sums[number].low = INT64_MAX
+                sums[number].high = INT64_MIN
+            for number in range(self.state.count):
+                at = &self.state.groups[number]
+                add_group(&sums[at.type], at)
+                waits[at.type].count += 1
+                add_total(&waits[at.type], <uint64_t>at.last_us - <uint64_t>at.first_us, 0)
+            found = []
+            for number in range(types):
+                if waits[number].count:
+                    into = &sums[number]
+                    found.append((
+                        _text(&self.state.types, number), waits[number].count, into.count, _total(into),
+                        into.low, into.high, into.anomalies, _total(&waits[number]),
+                    ))
+            return found
+        finally:
+            free(sums)
+            free(waits)
+
+    def merge(self, State later not None):
+        """Add the groups of another state to this one."""
+        cdef int result
+        if later is self:
+            raise ValueError("a state cannot be merged with itself")
+        self._check()
+        later._check()
+        self.busy = later.busy = True
+        with nogil:
+            result = merge_states(&self.state, &later.state)
+        self.busy = later.busy = False
+        if result < 0:
+            raise MemoryError
+
+    def dump(self):
+        """Return the state as JSON, byte for byte as Summary.dump does."""
+        cdef size_t length = 0
+        cdef uint8_t *out
+        self._check()
+        self.busy = True
+        with nogil:
+            out = dump_state(&self.state, &length)
+        self.busy = False
+        if out == NULL:
+            raise MemoryError
+        try:
+            return PyBytes_FromStringAndSize(<const char *>out, <Py_ssize_t>length)
+        finally:
+            free(out)
+
+    def put(self, str patient not None, str event_type not None, uint64_t count, total, int64_t low, int64_t high,
+            uint64_t anomalies, int64_t first_us, int64_t last_us):
+        """Set a group, as a dump tells it."""
+        cdef group *into = self._group(patient, event_type)
+        whole = int(total)
+        if not -(1 << 127) <= whole < 1 << 127:
+            raise ValueError("a total is beyond 128 bits")
+        into.count = count
+        into.total_low = whole & 0xFFFFFFFFFFFFFFFF
+        into.total_high = (whole >> 64) & 0xFFFFFFFFFFFFFFFF
+        into.low = low
+        into.high = high
+        into.anomalies = anomalies
+        into.first_us = first_us
+        into.last_us = last_us
+
+    def add_rows(self, patients, times, types, values):
+        """Add rows given as columns: those that the reference has decoded."""
+        cdef group one
+        cdef group *into
+        cdef int64_t value
+        for patient, time_us, event_type, scaled in zip(patients, times, types, values):
+            into = self._group(patient, event_type)
+            value = scaled
+            one.count = 1
+            one.total_low = <uint64_t>value
+            one.total_high = <uint64_t>(value >> 63)
+            one.low = one.high = value
+            one.anomalies = is_anomaly(&self.state.normal[into.type], value)
+            one.first_us = one.last_us = time_us
+            add_group(into, &one)
+
+    cdef group *_group(self, str patient, str event_type) except NULL:
+        cdef int64_t patient_number, type_number, number
+        self._check()
+        patient_number = _intern(&self.state, &self.state.patients, patient.encode())
+        type_number = _intern(&self.state, &self.state.types, event_type.encode())
+        number = intern_group(&self.state, <uint32_t>patient_number, <uint32_t>type_number)
+        if number < 0:
+            raise MemoryError
+        return &self.state.groups[number]
+
+    cdef int _check(self) except -1:
+        if self.busy:
+            raise RuntimeError("the state is in use by another thread")
+        return 0
+
+
+cdef int64_t _intern(summary_state *state, id_table *table, bytes text) except -1:
+    """Return the number of an id that comes from Python."""
+    cdef uint8_t padded[SHORT_ID_BYTES + PADDING]
+    cdef const uint8_t *at = <const uint8_t *><const char *>text
+    cdef size_t length = len(text)
+    cdef uint64_t low = 0, high = 0
+    cdef int64_t number
+    cdef int plain = is_plain_text(at, length)
+    if length <= SHORT_ID_BYTES:
+        memset(padded, 0, sizeof(padded))
+        memcpy(padded, at, length)
+        at = padded
+    if length >= 1 << 31:
+        raise ValueError("an id is longer than 2 GB")
+    id_words(at, <uint32_t>length, &low, &high)
+    if table == &state.types:
+        number = intern_type(state, low, high, <uint32_t>length, at, plain)
+    elif table == &state.patients:
+        number = intern_patient(state, low, high, <uint32_t>length, at, plain)
+    else:
+        number = add_id(table, low, high, <uint32_t>length, at, plain)
+    if number < 0:
+        raise MemoryError
+    return number
+
+
+cdef str _text(id_table *table, uint32_t number):
+    return PyBytes_FromStringAndSize(<const char *>id_bytes(table, number), id_length(&table.records[number])).decode()
+
+
+cdef object _total(const group *at):
+    cdef int64_t high = <int64_t>at.total_high
+    if high == 0 and at.total_low >> 63 == 0 or high == -1 and at.total_low >> 63 == 1:
+        return <int64_t>at.total_low
+    return (<object>high << 64) | <object>at.total_low
+
+
+cdef class Scan:
+    """Takes chunks of one layout into a State, and counts what a tally needs.
+
+    The places of the four columns count from 0; `null_tokens` are the texts, as bytes, that mean "no value".
+    """
+
+    cdef row_scan *scan
+    cdef readonly State state
+
+    def __cinit__(self, State state not None, uint32_t patient_id, uint32_t event_time, uint32_t event_type,
+                  uint32_t value, uint32_t fields, bytes delimiter not None, null_tokens):
+        cdef uint8_t *copied
+        if len(delimiter) != 1 or max(patient_id, event_time, event_type, value) >= fields:
+            raise ValueError("no such layout")
+        self.state = state
+        self.scan = <row_scan *>calloc(1, sizeof(row_scan))
+        if self.scan == NULL:
+            raise MemoryError
+        self.scan.patient = patient_id
+        self.scan.time = event_time
+        self.scan.type = event_type
+        self.scan.value = value
+        self.scan.fields = fields
+        self.scan.delimiter = delimiter[0]
+        self.scan.first_us = INT64_MAX
+        self.scan.last_us = INT64_MIN
+        # The minute remembered must be one: this is that of 1970.
+        minute = b"1970-01-01T00:00"
+        self.scan.minute_low = load64(<const char *>minute)
+        self.scan.minute_high = load64(<const char *>minute + 8)
+        self.scan.minute_us = 0
+        if null_tokens:
+            self.scan.null_tokens = <token *>calloc(len(null_tokens), sizeof(token))
+            if self.scan.null_tokens == NULL:
+                raise MemoryError
+        for text in null_tokens:
+            copied = <uint8_t *>malloc(len(text) + 1)
+            if copied == NULL:
+                raise MemoryError
+            memcpy(copied, <const char *>text, len(text))
+            self.scan.null_tokens[self.scan.null_count].bytes = copied
+            self.scan.null_tokens[self.scan.null_count].length = len(text)
+            self.scan.null_count += 1
+
+    def __dealloc__(self):
+        if self.scan != NULL:
+            free_scan(self.scan)
+            free(self.scan)
+
+    def feed(self, data, size_t start, line):
+        """Take in the whole rows of `data` from byte `start` on, the first of which is line number `line`.
+
+        Returns the rows that the reference must judge, in order, as (line number, bytes without the line end).
+        """
+        cdef Py_buffer view
+        cdef int result
+        cdef uint32_t number
+        cdef const uint8_t *at
+        cdef aside_row *row
+        self.state._check()
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            if start > <size_t>view.len:
+                raise ValueError("start is beyond the data")
+            at = <const uint8_t *>view.buf + start
+            self.state.busy = True
+            with nogil:
+                result = scan_chunk(self.scan, &self.state.state, at, <size_t>view.len - start)
+            self.state.busy = False
+            if result < 0:
+                raise MemoryError
+            aside = []
+            for number in range(self.scan.aside_count):
+                row = &self.scan.aside[number]
+                aside.append((
+                    line + row.line,
+                    PyBytes_FromStringAndSize(<const char *>at + row.start, <Py_ssize_t>(row.end - row.start)),
+                ))
+        finally:
+            PyBuffer_Release(&view)
+        # Ids are looked at later than the rest of a row, so rows may be out of order.
+        aside.sort()
+        return aside
+
+    @property
+    def lines(self):
+        """How many lines the last chunk had, blank ones and a last one without its end included."""
+        return self.scan.lines
+
+    @property
+    def rows(self):
+        """How many rows were taken, those without a value included."""
+        return self.scan.rows
+
+    @property
+    def first_us(self):
+        """The earliest time, or None."""
+        return self.scan.first_us if self.scan.rows else None
+
+    @property
+    def last_us(self):
+        """The latest time, or None."""
+        return self.scan.last_us if self.scan.rows else None
+
+    def missing(self):
+        """Return the number of rows without a value by event type, where there are any."""
+        self.state._check()
+        cdef uint32_t number
+        return {
+            _text(&self.state.state.types, number): self.scan.missing[number]
+            for number in range(self.scan.missing_capacity)
+            if self.scan.missing[number]
+        }
+
+
+def _prepare():
+    drawn = os.urandom(16)
+    hash_key[0] = load64(<const char *>drawn)
+    hash_key[1] = load64(<const char *>drawn + 8) | 1
+    choose_index(NULL)
+
+
+_prepare()

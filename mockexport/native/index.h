@@ -1,0 +1,212 @@
+/* Where the delimiters and line ends of a block are: one pass, 64 bytes at a time, with no knowledge of rows.
+ *
+ * Rules: positions only; what lies between them is for rows.h. The block must be followed by PADDING readable bytes.
+ * Finding boundaries first, apart from the rows, is what makes the scan quick: no row has to wait for the end of the
+ * one before it.
+ *
+ * One build serves every machine: each architecture has a baseline that is always there (SSE2, NEON, or plain 64-bit
+ * words), and x86-64 has a wider path that is chosen at run time, once.
+ */
+#ifndef MOCKEXPORT_INDEX_H
+#define MOCKEXPORT_INDEX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if !defined(__GNUC__) || !defined(__SIZEOF_INT128__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the kernel needs GCC or Clang, 128-bit integers and a little-endian machine; without it Python does the work"
+#endif
+
+/* Readable bytes that must follow whatever is scanned: the widest read, and then some. */
+#define PADDING 64
+/* Positions written beyond the last: they are written eight at a time. */
+#define INDEX_SLACK 64
+
+static inline uint64_t load64(const void *at) {
+    uint64_t word;
+    memcpy(&word, at, 8);
+    return word;
+}
+
+static inline uint32_t load32(const void *at) {
+    uint32_t word;
+    memcpy(&word, at, 4);
+    return word;
+}
+
+/* A writer's step: the positions of the bits of `mask`, which stands for the 64 bytes at `base`. Eight are written
+ * whether there are so many or not, which costs less than asking. */
+#define WRITE_POSITIONS(mask, base, out, popcount)                                                                     \
+    do {                                                                                                               \
+        uint64_t left_ = (mask);                                                                                       \
+        unsigned count_ = (unsigned)(popcount);                                                                        \
+        for (int i_ = 0; i_ < 8; i_++) {                                                                               \
+            (out)[i_] = (base) + (uint32_t)__builtin_ctzll(left_ | (1ULL << 63));                                      \
+            left_ &= left_ - 1;                                                                                        \
+        }                                                                                                              \
+        if (__builtin_expect(count_ > 8, 0)) {                                                                         \
+            for (unsigned i_ = 8; i_ < count_; i_++) {                                                                 \
+                (out)[i_] = (base) + (uint32_t)__builtin_ctzll(left_);                                                 \
+                left_ &= left_ - 1;                                                                                    \
+            }                                                                                                          \
+        }                                                                                                              \
+        (out) += count_;                                                                                               \
+    } while (0)
+
+/* The bits of the 64 bytes at `base` that belong to a block of `size` bytes. */
+static inline uint64_t inside(size_t base, size_t size) {
+    return size - base >= 64 ? ~0ULL : (1ULL << (size - base)) - 1;
+}
+
+typedef size_t (*index_function)(const uint8_t *data, size_t size, uint8_t delimiter, uint32_t *out);
+
+/* The high bit of every byte of `word` that is zero, exactly. */
+static inline uint64_t zero_bytes(uint64_t word) {
+    return ~(((word & 0x7F7F7F7F7F7F7F7FULL) + 0x7F7F7F7F7F7F7F7FULL) | word | 0x7F7F7F7F7F7F7F7FULL);
+}
+
+/* For any machine: eight bytes at a time. */
+static size_t index_words(const uint8_t *data, size_t size, uint8_t delimiter, uint32_t *out) {
+    const uint32_t *first = out;
+    const uint64_t d = delimiter * 0x0101010101010101ULL, n = '\n' * 0x0101010101010101ULL;
+    for (size_t base = 0; base < size; base += 64) {
+        uint64_t mask = 0;
+        for (int part = 0; part < 8; part++) {
+            uint64_t word = load64(data + base + 8 * part);
+            uint64_t hit = (zero_bytes(word ^ d) | zero_bytes(word ^ n)) >> 7;
+            mask |= ((hit * 0x0102040810204080ULL) >> 56) << (8 * part);
+        }
+        mask &= inside(base, size);
+        WRITE_POSITIONS(mask, (uint32_t)base, out, __builtin_popcountll(mask));
+    }
+    return (size_t)(out - first);
+}
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+static size_t index_sse2(const uint8_t *data, size_t size, uint8_t delimiter, uint32_t *out) {
+    const uint32_t *first = out;
+    const __m128i d = _mm_set1_epi8((char)delimiter), n = _mm_set1_epi8('\n');
+    for (size_t base = 0; base < size; base += 64) {
+        uint64_t mask = 0;
+        for (int part = 0; part < 4; part++) {
+            __m128i bytes = _mm_loadu_si128((const __m128i *)(data + base + 16 * part));
+            __m128i hit = _mm_or_si128(_mm_cmpeq_epi8(bytes, d), _mm_cmpeq_epi8(bytes, n));
+            mask |= (uint64_t)(uint32_t)_mm_movemask_epi8(hit) << (16 * part);
+        }
+        mask &= inside(base, size);
+        /* popcount is no baseline instruction; counting by halves is. */
+        uint64_t bits = mask - ((mask >> 1) & 0x5555555555555555ULL);
+        bits = (bits & 0x3333333333333333ULL) + ((bits >> 2) & 0x3333333333333333ULL);
+        bits = (((bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0FULL) * 0x0101010101010101ULL) >> 56;
+        WRITE_POSITIONS(mask, (uint32_t)base, out, bits);
+    }
+    return (size_t)(out - first);
+}
+
+__attribute__((target("avx2,bmi,bmi2,popcnt"))) static size_t index_avx2(const uint8_t *data, size_t size,
+                                                                        uint8_t delimiter, uint32_t *out) {
+    const uint32_t *first = out;
+    const __m256i d = _mm256_set1_epi8((char)delimiter), n = _mm256_set1_epi8('\n');
+    for (size_t base = 0; base < size; base += 64) {
+        __m256i low = _mm256_loadu_si256((const __m256i *)(data + base));
+        __m256i high = _mm256_loadu_si256((const __m256i *)(data + base + 32));
+        low = _mm256_or_si256(_mm256_cmpeq_epi8(low, d), _mm256_cmpeq_epi8(low, n));
+        high = _mm256_or_si256(_mm256_cmpeq_epi8(high, d), _mm256_cmpeq_epi8(high, n));
+        uint64_t mask = (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+        mask &= inside(base, size);
+        WRITE_POSITIONS(mask, (uint32_t)base, out, __builtin_popcountll(mask));
+    }
+    return (size_t)(out - first);
+}
+
+#define INDEX_BASELINE index_sse2
+#define INDEX_BASELINE_NAME "sse2"
+
+#elif defined(__aarch64__)
+
+#include <arm_neon.h>
+
+static size_t index_neon(const uint8_t *data, size_t size, uint8_t delimiter, uint32_t *out) {
+    const uint32_t *first = out;
+    const uint8x16_t d = vdupq_n_u8(delimiter), n = vdupq_n_u8('\n');
+    const uint8x16_t bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    for (size_t base = 0; base < size; base += 64) {
+        uint8x16_t hit[4];
+        for (int part = 0; part < 4; part++) {
+            uint8x16_t bytes = vld1q_u8(data + base + 16 * part);
+            hit[part] = vandq_u8(vorrq_u8(vceqq_u8(bytes, d), vceqq_u8(bytes, n)), bit);
+        }
+        /* Adding neighbours three times leaves a byte per eight bytes: the mask. */
+        uint8x16_t sum = vpaddq_u8(vpaddq_u8(hit[0], hit[1]), vpaddq_u8(hit[2], hit[3]));
+        sum = vpaddq_u8(sum, sum);
+        uint64_t mask = vgetq_lane_u64(vreinterpretq_u64_u8(sum), 0) & inside(base, size);
+        WRITE_POSITIONS(mask, (uint32_t)base, out, __builtin_popcountll(mask));
+    }
+    return (size_t)(out - first);
+}
+
+#define INDEX_BASELINE index_neon
+#define INDEX_BASELINE_NAME "neon"
+
+#else
+
+#define INDEX_BASELINE index_words
+#define INDEX_BASELINE_NAME "words"
+
+#endif
+
+/* Chosen once, when the module is loaded. */
+static index_function index_block = INDEX_BASELINE;
+static const char *index_name = INDEX_BASELINE_NAME;
+
+/* Take the path called `name`, or the best one there is if it is NULL; return 0 if this machine has no such path. */
+static int choose_index(const char *name) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if ((name == NULL || strcmp(name, "avx2") == 0) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt")) {
+        index_block = index_avx2;
+        index_name = "avx2";
+        return 1;
+    }
+#endif
+    if (name == NULL || strcmp(name, INDEX_BASELINE_NAME) == 0) {
+        index_block = INDEX_BASELINE;
+        index_name = INDEX_BASELINE_NAME;
+        return 1;
+    }
+    if (strcmp(name, "words") == 0) {
+        index_block = index_words;
+        index_name = "words";
+        return 1;
+    }
+    return 0;
+}
+
+/* The number of line ends in `size` bytes; reads no byte beyond them. */
+static size_t count_line_ends(const uint8_t *data, size_t size) {
+    size_t lines = 0, at = 0;
+#if defined(__x86_64__)
+    const __m128i n = _mm_set1_epi8('\n'), zero = _mm_setzero_si128();
+    while (size - at >= 16) {
+        /* A byte's counter holds 255 hits at the most. */
+        size_t rounds = (size - at) / 16 < 255 ? (size - at) / 16 : 255;
+        __m128i sums = zero;
+        for (size_t round = 0; round < rounds; round++, at += 16) {
+            sums = _mm_sub_epi8(sums, _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(data + at)), n));
+        }
+        sums = _mm_sad_epu8(sums, zero);
+        lines += (size_t)_mm_cvtsi128_si64(sums) + (size_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(sums, sums));
+    }
+#endif
+    for (; at < size; at++) {
+        lines += data[at] == '\n';
+    }
+    return lines;
+}
+
+#endif

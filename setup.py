@@ -1,0 +1,40 @@
+"""What pyproject.toml cannot say: the compiled parts, which are optional.
+
+A machine without a compiler gets the package without them: the same answers, slower. MOCKEXPORT_BUILD_EXT=require makes
+a failing compiler an error, MOCKEXPORT_BUILD_EXT=no does without.
+"""
+
+import os
+
+from setuptools import Extension, setup
+
+# Without this, an environment that fails to compile would pass for a working one: CI and packagers set it.
+WANTED = os.environ.get("MOCKEXPORT_BUILD_EXT", "optional")
+if WANTED not in ("optional", "require", "no"):
+    raise SystemExit(f"MOCKEXPORT_BUILD_EXT: {WANTED!a} is none of optional, require, no")
+
+# One build serves every Python from 3.11 on.
+LIMITED_API = "0x030B0000"
+
+
+def extension(name: str, headers: list[str]) -> Extension:
+    source = name.replace(".", "/") + ".pyx"
+    return Extension(
+        name,
+        [source],
+        depends=headers,
+        include_dirs=["mockexport"],
+        # No -march, no -ffast-math: the same build, and the same bits, on every machine.
+        extra_compile_args=["-O3", "-std=c11", "-fno-strict-aliasing", "-ffp-contract=off"],
+        define_macros=[("Py_LIMITED_API", LIMITED_API), ("CYTHON_LIMITED_API", "1")],
+        py_limited_api=True,
+        optional=WANTED == "optional",
+    )
+
+
+extensions = []
+if WANTED != "no":
+    NATIVE = [f"mockexport/native/{name}.h" for name in ("dump", "index", "rows", "state")]
+    extensions = [extension("mockexport._kernel", NATIVE)]
+
+setup(ext_modules=extensions, options={"bdist_wheel": {"py_limited_api": "cp311"}} if extensions else {})
