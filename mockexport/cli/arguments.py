@@ -27,6 +27,20 @@ Every option can be given in the environment: --chunk-size as MOCKEXPORT_CHUNK_S
 """
 
 
+class _Several(argparse.Action):
+    """Collects what a repeated option says; the first one said replaces what the environment says."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        so_far = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [values] if so_far is self.default else [*so_far, values])
+
+
 class _Command(argparse.ArgumentParser):
     """A parser whose options fall back to the environment."""
 
@@ -38,7 +52,7 @@ class _Command(argparse.ArgumentParser):
         if text is not None:
             if settings.get("action") == "store_true":
                 settings["default"] = self._truth(variable, text)
-            elif settings.get("action") == "append":
+            elif settings.get("action") is _Several:
                 settings["default"] = [line for line in text.splitlines() if line.strip()]
             else:
                 settings["default"] = text  # argparse converts and checks a default that is text
@@ -180,7 +194,7 @@ def _where(command: _Command, *, folder: bool) -> None:
         help="send the bearer token in FILE to --url's origin (or that in MOCKEXPORT_TOKEN)",
     )  # fmt: skip
     command.option(
-        "--header", action="append", metavar="'NAME: VALUE'",
+        "--header", action=_Several, metavar="'NAME: VALUE'",
         help="send this to --url's origin, too; may be repeated (in the environment: a line each)",
     )  # fmt: skip
     command.option("--proxy", metavar="URL", help="http:// URL of a proxy")
