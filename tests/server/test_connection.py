@@ -208,14 +208,3 @@ async def test_the_way_to_a_late_range_stops_when_the_client_leaves() -> None:
             assert await ask(server) == 200
         async with asyncio.timeout(2):
             await server.idle()
-
-
-async def test_clients_that_leave_midway_are_no_errors_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    request = f"GET {LARGE} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-    async with MockServer() as server:
-        for read in range(40):  # each at another moment
-            async with connect(server) as (reader, writer):
-                writer.write(request)
-                await reader.readexactly(1 + read * 2000)
-        await server.idle()
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
