@@ -22,7 +22,8 @@ def extension(name: str, headers: list[str]) -> Extension:
     return Extension(
         name,
         [source],
-        depends=headers,
+        depends=[f"mockexport/native/{header}.h" for header in headers],
+        libraries=["m"] if os.name == "posix" else [],
         include_dirs=["mockexport"],
         # No -march, no -ffast-math: the same build, and the same bits, on every machine.
         extra_compile_args=["-O3", "-std=c11", "-fno-strict-aliasing", "-ffp-contract=off"],
@@ -34,7 +35,9 @@ def extension(name: str, headers: list[str]) -> Extension:
 
 extensions = []
 if WANTED != "no":
-    NATIVE = [f"mockexport/native/{name}.h" for name in ("dump", "index", "rows", "state")]
-    extensions = [extension("mockexport._kernel", NATIVE)]
+    extensions = [
+        extension("mockexport._kernel", ["dump", "index", "rows", "state"]),
+        extension("mockexport.server._generator", ["generate"]),
+    ]
 
 setup(ext_modules=extensions, options={"bdist_wheel": {"py_limited_api": "cp311"}} if extensions else {})

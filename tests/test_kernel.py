@@ -70,6 +70,19 @@ def test_a_cut_at_any_position_changes_nothing(seed: int) -> None:
     assert outcome("kernel", data, USUAL, edges=range(1, len(data)), chunk_bytes=64) == law
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        b"P001,2025-08-26T00:00:04.906404Z,heart_rate,97",
+        b"P001,2025-08-26T23:59:59Z,spo2,98.25",
+        b"P001,2024-02-29 23:59:59.12+02:30,spo2,-5.5",
+    ],
+)
+def test_the_engines_agree_on_any_byte_at_any_place(row: bytes) -> None:
+    rows = [row[:at] + bytes([byte]) + row[at + 1 :] for at in range(len(row)) for byte in range(256)]
+    agree(HEADER + b"\n".join(rows), chunk_bytes=100_000)
+
+
 @settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_the_engines_agree_on_bytes_without_sense(noise: bytes) -> None:
@@ -105,9 +118,10 @@ def test_ids_of_every_length_are_told_apart(length: int) -> None:
 def test_an_id_that_needs_quotes_is_not_taken_without_them() -> None:
     quoted = b'"a""b",2025-08-26T00:00:00Z,t,1\n'
     bare = b'a"b,2025-08-26T00:00:01Z,t,1\n'
-    _, tally, rows, _, _ = agree(HEADER + quoted + bare)
-    assert rows == 2
-    assert json.loads(tally)["bad"] == {"unbalanced quote": 1}
+    for chunk_bytes in (1, 1000):  # the quoted one in a chunk before, and in the same
+        _, tally, rows, _, _ = agree(HEADER + quoted + bare, chunk_bytes=chunk_bytes)
+        assert rows == 2
+        assert json.loads(tally)["bad"] == {"unbalanced quote": 1}
 
 
 def test_more_groups_than_the_caches_hold_are_kept_apart() -> None:
