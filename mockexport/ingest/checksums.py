@@ -1,8 +1,9 @@
 """The arithmetic that finds a flipped bit in a row, in the three languages that need it. Pure.
 
 A journal row is four integers. Its checksum is a weighted sum modulo a prime, which SQLite computes as it inserts and
-Polars as it reads, both without a line of Python per row. Flipping one bit of a column changes the sum by ±2ⁱ × weight,
-which is never 0 modulo a prime above two: a single flipped bit is always found, any other damage all but once in 2³¹.
+Polars as it reads, both without a line of Python per row. Flipping one bit of a column changes the sum by ±2ⁱ times its
+weight, which is never 0 modulo a prime above two: a single flipped bit is always found, any other damage all but once
+in 2³¹.
 Every term stays below 2⁶², so that no 64-bit sum overflows.
 """
 
@@ -29,7 +30,7 @@ def row_checksum(seq: int, stream: int, time_us: int, heart_rate: int) -> int:
 
 
 def row_checksum_sql(seq: str, stream: str, time_us: str, heart_rate: str) -> str:
-    """Return the SQL expression for the checksum; the arguments are SQL expressions of integers that are not negative."""
+    """Return the SQL expression for the checksum; the arguments are SQL expressions of integers, none negative."""
     terms = (
         f"(({column}) % {PRIME}) * {weight} % {PRIME}"
         for column, weight in zip((seq, stream, time_us, heart_rate), _WEIGHTS, strict=True)

@@ -1,8 +1,8 @@
 """Compaction: journal rows become sorted Parquet files, a few per day. Off the event loop, in a thread of its own.
 
-A pass takes the oldest rows of the journal, merges each day's with some of the day's files, publishes the new files, and
-then, in one transaction, lists them, drops what they replace and deletes the rows. A crash before that leaves files in
-no list, after it files that nobody misses; the numbers in the rows make a repeated merge harmless.
+A pass takes the oldest rows of the journal, merges each day's with some of the day's files, publishes the new files,
+and then, in one transaction, lists them, drops what they replace and deletes the rows. A crash before that leaves files
+in no list, after it files that nobody misses; the numbers in the rows make a repeated merge harmless.
 """
 
 import logging

@@ -7,8 +7,8 @@ under load the groups grow and the disk decides the pace, without a timer.
 The group goes to SQLite as one statement over one JSON text. Row by row the interpreter's lock would change hands ten
 thousand times, each time waiting for a busy event loop; this way SQLite works beside it.
 
-After a failed write or fsync nobody knows what the disk holds, so nothing is accepted until a restart has looked. A full
-disk is different: the transaction is undone, and tried again when there is room.
+After a failed write or fsync nobody knows what the disk holds, so nothing is accepted until a restart has looked. A
+full disk is different: the transaction is undone, and tried again when there is room.
 """
 
 import asyncio

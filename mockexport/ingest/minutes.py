@@ -31,6 +31,12 @@ class Minutes:
     def __len__(self) -> int:
         return len(self.timestamps)
 
+    def __add__(self, later: "Minutes") -> "Minutes":
+        """Append the minutes of a later span."""
+        return Minutes(
+            self.timestamps + later.timestamps, self.hundredths + later.hundredths, self.devices + later.devices
+        )
+
     def entries(self) -> list[dict[str, object]]:
         """Return what the reply lists; a whole average is printed as an integer."""
         return [

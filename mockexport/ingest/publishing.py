@@ -53,12 +53,12 @@ def publish(content: ParquetBytes, folder: Path, disk: Disk) -> StoredFile:
     try:
         return _publish(content, folder, disk)
     except OSError as error:
-        if error.errno in _NO_ROOM and not isinstance(error, _SyncFailed):
+        if error.errno in _NO_ROOM and not isinstance(error, _SyncError):
             raise DiskFull from error
         raise StorageFailed(f"publishing a file: {errno.errorcode.get(error.errno or 0, 'error')}") from error
 
 
-class _SyncFailed(OSError):
+class _SyncError(OSError):
     """A sync that failed, even for want of room, has thrown bytes away that were reported as written."""
 
 
@@ -66,7 +66,7 @@ def _synced(sync: Callable[[T], None], target: T) -> None:
     try:
         sync(target)
     except OSError as error:
-        raise _SyncFailed(*error.args) from error
+        raise _SyncError(*error.args) from error
 
 
 def _publish(content: ParquetBytes, folder: Path, disk: Disk) -> StoredFile:

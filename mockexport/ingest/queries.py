@@ -7,7 +7,7 @@ itself, and what waits for them is bounded: beyond it a caller hears 503 at once
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,12 +19,13 @@ import polars as pl
 from mockexport.ingest.catalogue import Catalogue
 from mockexport.ingest.columns import latest
 from mockexport.ingest.database import Connect, day_of
-from mockexport.ingest.errors import Damaged, Overloaded, StorageFailed
+from mockexport.ingest.errors import Damaged, Overloaded, RequestProblem, StorageFailed
 from mockexport.ingest.leases import Leases
 from mockexport.ingest.minutes import Minutes, minute_means
-from mockexport.ingest.snapshots import Wanted, day_sequences, stored_rows, take
+from mockexport.ingest.readings import DAY_US
+from mockexport.ingest.snapshots import Snapshot, Wanted, day_sequences, stored_rows, take
 
-__all__ = ["Queries"]
+__all__ = ["Queries", "in_pieces"]
 
 T = TypeVar("T")
 
@@ -32,6 +33,10 @@ T = TypeVar("T")
 _THREADS = 2
 # At some ten milliseconds each this is a second of waiting, about what a caller is willing to wait.
 MAX_WAITING = 64
+# A month of one user's readings, once a second from two devices, is some hundred megabytes while it is worked on.
+_DAYS_AT_ONCE = 32
+# What one reply may hold: two years in which every minute was measured, some eighty megabytes of JSON.
+MAX_MINUTES = 2 * 366 * 24 * 60
 
 
 class Queries:
@@ -79,13 +84,24 @@ class Queries:
 
         Raises:
             Damaged: a day that the question touches is not whole.
+            RequestProblem: there are more than one reply may hold.
         """
-        with self._rows(wanted) as rows:
-            return minute_means(rows, priority)
+        self._refuse_damaged(wanted)
+        with self._seam(), self._leases.reading():
+            snapshot = take(self._connect(), wanted)
+            result = Minutes([], [], [])
+            # A minute lies within a day, so days are worked on a few at a time, and memory does not grow with the span.
+            for piece in in_pieces(wanted, _days(snapshot), _DAYS_AT_ONCE):
+                result += minute_means(stored_rows(snapshot, piece, self._catalogue), priority)
+                if len(result) > MAX_MINUTES:
+                    raise RequestProblem("end", f"the span holds more than {MAX_MINUTES} minutes; ask for less at once")
+            return result
 
     def rows(self, wanted: Wanted) -> pl.DataFrame:
         """Return the wanted readings, one per key, by time, user and device."""
-        with self._rows(wanted) as rows:
+        self._refuse_damaged(wanted)
+        with self._seam(), self._leases.reading():
+            rows = stored_rows(take(self._connect(), wanted), wanted, self._catalogue)
             return latest(rows).sort("timestamp", "user_id", "device_id").collect()
 
     def days(self) -> dict[int, int]:
@@ -95,8 +111,7 @@ class Queries:
 
     def size(self, day: int) -> int:
         """Return about how many rows a day has: at least as many as `rows` would give."""
-        first_us = day * 86_400 * 10**6
-        wanted = Wanted(first_us, first_us + 86_400 * 10**6 - 1)
+        wanted = Wanted(day * DAY_US, (day + 1) * DAY_US - 1)
         with self._seam(), self._leases.reading():
             snapshot = take(self._connect(), wanted)
             return snapshot.journal.height + sum(file.rows for file in snapshot.files)
@@ -107,16 +122,12 @@ class Queries:
         for connection in self._connections:
             connection.close()
 
-    @contextmanager
-    def _rows(self, wanted: Wanted) -> Iterator[pl.LazyFrame]:
-        # A user's rows may hide behind a damaged row of any user, so a damaged day answers nobody.
+    def _refuse_damaged(self, wanted: Wanted) -> None:
+        # A damaged row may have been anybody's, so a damaged day answers nobody.
         days, everywhere = self._damaged()
         touched = {day for day in days if day_of(wanted.first_us) <= day <= day_of(wanted.last_us)}
         if touched or everywhere:
             raise Damaged(touched, "a journal row" if touched else "the journal")
-        with self._seam(), self._leases.reading():
-            snapshot = take(self._connect(), wanted)
-            yield stored_rows(snapshot, wanted, self._catalogue)
 
     @contextmanager
     def _seam(self) -> Iterator[None]:
@@ -134,9 +145,17 @@ class Queries:
         return connection
 
 
-def slices(wanted: Wanted, rows: int, rows_per_slice: int) -> list[Wanted]:
-    """Cut a time span into equal pieces of about so many rows, so that each fits in memory. Pure."""
-    pieces = max(1, -(-rows // rows_per_slice))
-    span = wanted.last_us - wanted.first_us + 1
-    edges = [wanted.first_us + span * index // pieces for index in range(pieces + 1)]
-    return [replace(wanted, first_us=first, last_us=end - 1) for first, end in zip(edges, edges[1:], strict=False)]
+def _days(snapshot: Snapshot) -> list[int]:
+    """Return the days on which the snapshot has anything, ascending."""
+    journal = snapshot.journal["timestamp"].to_physical() // DAY_US
+    return sorted({file.day for file in snapshot.files} | set(journal.unique().to_list()))
+
+
+def in_pieces(wanted: Wanted, days: Sequence[int], at_once: int) -> list[Wanted]:
+    """Cut a time span so that each piece holds so many of the days at most, and all of them are covered. Pure."""
+    pieces = []
+    for index in range(0, len(days), at_once):
+        part = days[index : index + at_once]
+        first, last = max(wanted.first_us, part[0] * DAY_US), min(wanted.last_us, (part[-1] + 1) * DAY_US - 1)
+        pieces.append(replace(wanted, first_us=first, last_us=last))
+    return pieces

@@ -1,7 +1,7 @@
-"""What an operator may set, and where from. The limits that protect the process are constants beside what they limit."""
+"""What an operator may set, and where from. The limits that protect the process are constants where they hold."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -62,7 +62,7 @@ class Settings:
         Raises:
             OptionError: a variable cannot be meant; the message names it.
         """
-        readers = {
+        readers: dict[str, Callable[[str], object]] = {
             "data": Path,
             "port": int,
             "priority": parse_priority,

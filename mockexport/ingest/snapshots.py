@@ -18,7 +18,16 @@ from mockexport.ingest.columns import JOURNAL_COLUMNS, SCHEMA, journal_frame, na
 from mockexport.ingest.database import day_of
 from mockexport.ingest.errors import Damaged
 
-__all__ = ["Snapshot", "Wanted", "day_sequences", "journal_columns", "named_streams", "read_transaction", "stored_rows", "take"]
+__all__ = [
+    "Snapshot",
+    "Wanted",
+    "day_sequences",
+    "journal_columns",
+    "named_streams",
+    "read_transaction",
+    "stored_rows",
+    "take",
+]
 
 
 @dataclass(frozen=True, slots=True)
