@@ -6,6 +6,7 @@ Parquet reader given wrong bytes may answer wrongly, or worse, die.
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from mockexport.ingest.errors import Damaged
 __all__ = ["READINGS_FOLDER", "Catalogue", "StoredFile", "add_files", "drop_files", "listed"]
 
 READINGS_FOLDER = "readings"
+
+# The kernel's clock for files ticks every few milliseconds: a file changed twice within a tick looks unchanged. So what
+# is younger than this is not remembered as sound, but read again.
+_SETTLED_NS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +88,13 @@ class Catalogue:
                 if self._sound.get(file.name) == identity:
                     return True
             sound = state.st_size == file.size_bytes and file_sha256(path) == file.sha256
+            settled = time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) > _SETTLED_NS
         except OSError:  # gone, or unreadable: a bad sector says so here
             sound = False
         with self._lock:
             if sound:
-                self._sound[file.name] = identity
+                if settled:
+                    self._sound[file.name] = identity
                 self._damaged.pop(file.name, None)
             else:
                 self._sound.pop(file.name, None)

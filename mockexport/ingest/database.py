@@ -17,10 +17,12 @@ from mockexport.ingest.disk import FILE_MODE
 from mockexport.ingest.errors import FolderUnusable
 from mockexport.ingest.readings import DAY_US
 
-__all__ = ["DATABASE_NAME", "BadRows", "Connect", "bad_rows", "connect", "day_of", "last_sequence", "open_database"]
+__all__ = ["DATABASE_NAME", "UNREADABLE", "BadRows", "Connect", "bad_rows", "connect", "day_of", "last_sequence", "open_database"]
 
 DATABASE_NAME = "journal.sqlite"
 _VERSION = 1
+# How SQLite says that it cannot read; damaged names come out of Python's module as text that cannot be decoded.
+UNREADABLE = (sqlite3.Error, UnicodeError)
 
 # How long a statement waits for another connection's lock. Writers never meet (there is one), so this is for the
 # moments in which SQLite itself recovers or restarts its log.
@@ -84,7 +86,7 @@ def open_database(folder: Path, connector: Connect = connect) -> sqlite3.Connect
         elif version != _VERSION:
             raise FolderUnusable(folder, f"written by another version of this service (format {version})")
         _check_structure(folder, connection)
-    except sqlite3.DatabaseError as error:
+    except UNREADABLE as error:
         raise FolderUnusable(folder, f"{DATABASE_NAME}: {error}") from error
     return connection
 
@@ -149,6 +151,12 @@ def day_of(time_us: int) -> int:
 
 
 def last_sequence(connection: sqlite3.Connection) -> int:
-    """Return the highest sequence number ever given, also where its row is gone."""
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
-    return 0 if row is None else int(row[0])
+    """Return the highest sequence number ever given, also where its row is gone.
+
+    SQLite's own counter has no checksum, so the files' numbers and the rows' are held beside it.
+    """
+    row = connection.execute(
+        "SELECT max(seq) FROM (SELECT seq FROM sqlite_sequence WHERE name = 'journal'"
+        " UNION ALL SELECT max(seq) FROM journal UNION ALL SELECT max(highest_seq) FROM files)"
+    ).fetchone()
+    return int(row[0] or 0)

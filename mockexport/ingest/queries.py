@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from mockexport.ingest.catalogue import Catalogue
+from mockexport.ingest.catalogue import Catalogue, StoredFile, listed
 from mockexport.ingest.columns import latest
 from mockexport.ingest.database import Connect, day_of
 from mockexport.ingest.errors import Damaged, Overloaded, RequestProblem, StorageFailed
@@ -109,6 +109,11 @@ class Queries:
         with self._seam():
             return day_sequences(self._connect())
 
+    def files(self, first_day: int, last_day: int) -> list[StoredFile]:
+        """Return which files hold the readings of some days."""
+        with self._seam():
+            return listed(self._connect(), first_day, last_day)
+
     def size(self, day: int) -> int:
         """Return about how many rows a day has: at least as many as `rows` would give."""
         wanted = Wanted(day * DAY_US, (day + 1) * DAY_US - 1)
@@ -134,7 +139,7 @@ class Queries:
         """Let no error of SQLite, Polars or the disk pass for an answer, or for a crash."""
         try:
             yield
-        except (sqlite3.Error, pl.exceptions.PolarsError, OSError) as error:
+        except (sqlite3.Error, pl.exceptions.PolarsError, OSError, UnicodeError) as error:
             raise StorageFailed(f"reading: {type(error).__name__}") from error
 
     def _connect(self) -> sqlite3.Connection:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mockexport.ingest.catalogue import READINGS_FOLDER, Catalogue, listed
 from mockexport.ingest.compaction import Compactor
-from mockexport.ingest.database import DATABASE_NAME, Connect, bad_rows, connect, open_database
+from mockexport.ingest.database import DATABASE_NAME, UNREADABLE, Connect, bad_rows, connect, open_database
 from mockexport.ingest.disk import Disk, RealDisk, private_folder
 from mockexport.ingest.errors import FolderUnusable
 from mockexport.ingest.journal import Journal, JournalState
@@ -76,6 +76,8 @@ class Store:
                         _log.info("orphans removed", extra={"facts": {"files": removed}})
             except OSError as error:
                 raise FolderUnusable(self.folder, error.strerror or type(error).__name__) from error
+            except UNREADABLE as error:
+                raise FolderUnusable(self.folder, f"{DATABASE_NAME} is damaged ({type(error).__name__})") from error
             self._bad = bad
             database = self.folder / DATABASE_NAME
             self.catalogue = Catalogue(readings)
@@ -122,8 +124,3 @@ class Store:
 
     def _damage(self) -> tuple[frozenset[int], bool]:
         return self._bad.days | self.compactor.bad_days, self._bad.everywhere
-
-
-def data_files(folder: Path) -> list[Path]:
-    """Return every Parquet file below a data folder, listed or not."""
-    return sorted((folder / READINGS_FOLDER).glob("day=*/*"))
