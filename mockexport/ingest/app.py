@@ -228,7 +228,7 @@ def _wanted(user_id: str, start: str, end: str, device_id: str | None) -> Wanted
         if time_us is None:
             # In a query string a bare + means a space, which is how an offset gets lost.
             hint = "; write the + of an offset as %2B" if " " in value[11:] else ""
-            raise RequestProblem(name, f"must be an ISO 8601 date and time, like 2024-01-15T10:00:00Z{hint}")
+            raise RequestProblem(name, f"must be an ISO 8601 date and time (YYYY-MM-DDTHH:MM:SSZ){hint}")
         times.append(time_us)
     if times[0] > times[1]:
         raise RequestProblem("start", "is after end")

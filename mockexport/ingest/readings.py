@@ -162,7 +162,7 @@ def check(item: object) -> Reading | Problem:
         return Problem("timestamp", "must be a string")
     time_us = parse_time(time)
     if time_us is None:
-        return Problem("timestamp", "must be an ISO 8601 date and time, like 2024-01-15T10:00:00Z")
+        return Problem("timestamp", "must be an ISO 8601 date and time (YYYY-MM-DDTHH:MM:SSZ)")
     if not EARLIEST_US <= time_us < END_US:
         return Problem("timestamp", "must be in the years 1970 to 2099")
     return Reading(item["user_id"], item["device_id"], time_us, int(rate))
