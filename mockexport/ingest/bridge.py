@@ -76,7 +76,7 @@ class SnapshotId:
         return Wanted(self.day * DAY_US, (self.day + 1) * DAY_US - 1, up_to_seq=self.seq)
 
 
-def cut(wanted: Wanted, rows: int, at_once: int = _ROWS_AT_ONCE) -> list[Wanted]:
+def cut(wanted: Wanted, rows: int, at_once: int) -> list[Wanted]:
     """Cut a time span into equal pieces of about so many rows each. Pure."""
     pieces = max(1, -(-rows // at_once))
     span = wanted.last_us - wanted.first_us + 1
@@ -104,7 +104,7 @@ def _csv(rows: pl.DataFrame) -> bytes:
 def _describe(queries: Queries, snapshot: SnapshotId) -> dict[str, object]:
     rows = 0
     patients: set[str] = set()
-    for piece in cut(snapshot.wanted, queries.size(snapshot.day)):
+    for piece in cut(snapshot.wanted, queries.size(snapshot.day), _ROWS_AT_ONCE):
         frame = queries.rows(piece)
         rows += frame.height
         patients.update(frame["user_id"].unique())
@@ -163,7 +163,7 @@ class _Bridge:
 
     async def begin(self, snapshot: SnapshotId) -> StreamingResponse:
         size = await self._queries.run(self._queries.size, snapshot.day)
-        pieces = cut(snapshot.wanted, size)
+        pieces = cut(snapshot.wanted, size, _ROWS_AT_ONCE)
         # Before the status is sent, so that damage is a 503 and not a body that breaks off.
         first = await self.slice(pieces[0])
         return StreamingResponse(self.csv(pieces, first), media_type="text/csv; charset=utf-8")
