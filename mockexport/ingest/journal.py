@@ -54,10 +54,12 @@ SELECT json_group_array(given.key), json_group_array(journal.heart_rate)
 FROM json_each(?) AS given JOIN journal ON journal.seq = (
     SELECT max(seq) FROM journal WHERE stream = given.value ->> 0 AND time_us = given.value ->> 1)
 """
+# Materialized, or SQLite would take each value out of the JSON once for its column and again for the checksum.
 _INSERT = f"""
-INSERT INTO journal (seq, stream, time_us, heart_rate, checksum)
-SELECT seq, stream, time_us, heart_rate, {row_checksum_sql("seq", "stream", "time_us", "heart_rate")} FROM (
+WITH given AS MATERIALIZED (
     SELECT ? + key AS seq, value ->> 0 AS stream, value ->> 1 AS time_us, value ->> 2 AS heart_rate FROM json_each(?))
+INSERT INTO journal (seq, stream, time_us, heart_rate, checksum)
+SELECT seq, stream, time_us, heart_rate, {row_checksum_sql("seq", "stream", "time_us", "heart_rate")} FROM given
 """  # noqa: S608 - no outside text
 
 
@@ -149,6 +151,8 @@ class Journal:
         # What a former process left is at least as old as this one.
         self._ages: deque[tuple[int, float]] = deque([(self._next_seq - 1, now)] if self._depth else [])
         self._streams: dict[tuple[str, str], int] = {}
+        # The latest time that the journal holds of each of them, or held before a compaction.
+        self._newest: dict[int, int] = {}
         self._queue: queue.SimpleQueue[_Waiting | _Job | None] = queue.SimpleQueue()
         # Two counters, each written by one side, instead of one that both would have to lock.
         self._submitted_readings = self._settled_readings = 0
@@ -306,23 +310,34 @@ class Journal:
         if any((user, device) not in known for user, device, _ in group.rates):
             self._number_streams(connection, {key[:2] for key in group.rates})
         rows = [(known[user, device], time_us, rate) for (user, device, time_us), rate in group.rates.items()]
-        text = msgspec.json.encode(rows).decode()
-        keys, rates = map(msgspec.json.decode, connection.execute(_PRIOR, (text,)).fetchone())
+        # Nearly every reading is later than all before it from its device, and then it cannot be in the journal already.
+        newest = self._newest
+        suspects = [key for key, (stream, time_us, _) in enumerate(rows) if time_us <= newest[stream]]
         conflicts = 0
-        if keys:
-            prior = dict(zip(keys, rates, strict=True))
+        if suspects:
+            prior = self._prior(connection, rows, suspects)
             conflicts = sum(rows[key][2] != rate for key, rate in prior.items())
             rows = [row for key, row in enumerate(rows) if prior.get(key) != row[2]]
-            text = msgspec.json.encode(rows).decode()
+        for stream, time_us, _ in rows:
+            if time_us > newest[stream]:
+                newest[stream] = time_us
         if rows:
             # Numbers are never given twice, even where this transaction fails: a reader may have seen them.
             first_seq, self._next_seq = self._next_seq, self._next_seq + len(rows)
-            connection.execute(_INSERT, (first_seq, text))
+            connection.execute(_INSERT, (first_seq, msgspec.json.encode(rows).decode()))
         return len(rows), conflicts
+
+    def _prior(
+        self, connection: sqlite3.Connection, rows: list[tuple[int, int, int]], suspects: list[int]
+    ) -> dict[int, int]:
+        """Return the journal's latest rates for those suspects that it holds, by place among the rows."""
+        text = msgspec.json.encode([rows[key] for key in suspects]).decode()
+        keys, rates = map(msgspec.json.decode, connection.execute(_PRIOR, (text,)).fetchone())
+        return {suspects[key]: rate for key, rate in zip(keys, rates, strict=True)}
 
     def _number_streams(self, connection: sqlite3.Connection, wanted: set[tuple[str, str]]) -> None:
         if len(self._streams) + len(wanted) > _KNOWN_STREAMS:
-            self._streams.clear()
+            self._forget_streams()
         for user, device in wanted - self._streams.keys():
             found = connection.execute(
                 "SELECT stream FROM streams WHERE user_id = ? AND device_id = ?", (user, device)
@@ -334,6 +349,13 @@ class Journal:
             else:
                 number = found[0]
             self._streams[user, device] = number
+            (self._newest[number],) = connection.execute(
+                "SELECT coalesce(max(time_us), -1) FROM journal WHERE stream = ?", (number,)
+            ).fetchone()
+
+    def _forget_streams(self) -> None:
+        self._streams.clear()
+        self._newest.clear()
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T | Unavailable:
         """Do `work` and commit; on any error undo, remember what it means, and return that."""
@@ -351,8 +373,8 @@ class Journal:
 
     def _fail(self, error: Exception) -> Unavailable:
         failure = verdict_on(error)
-        # Numbers of streams that this transaction would have made are no numbers.
-        self._streams.clear()
+        # Numbers of streams that this transaction would have made are no numbers, its times no times.
+        self._forget_streams()
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

@@ -7,6 +7,7 @@ Target on two cores, this generator included: 2,500 a second and more with p99 u
 
 import argparse
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,11 +36,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rate", type=float, default=None)
+    parser.add_argument("--metrics", action="store_true", help="print the service's own numbers afterwards")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=".") as folder, RunningService(Path(folder)) as service:
         tally = uvloop.run(drive(service.port, readings(), options.connections, options.seconds, options.rate))
         print(tally.line(202), f"broken {tally.broken}, memory {service.memory_mib():.0f} MiB")
         print({status: tally.count(status) for status in tally.latencies})
+        if options.metrics:
+            print(urllib.request.urlopen(f"{service.url}/metrics").read().decode())
         assert service.stop() in (0, -15)
 
 
