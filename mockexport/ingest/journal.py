@@ -39,7 +39,7 @@ T = TypeVar("T")
 MAX_WAITING_READINGS = 40_000
 MAX_WAITING_REQUESTS = 2_000
 # One transaction's share of that, so that a group of batches does not hold up a single reading for long.
-_GROUP_READINGS = 20_000
+_GROUP_READINGS = 5_000
 # Streams (user and device) whose number is remembered; the others are looked up in the table.
 _KNOWN_STREAMS = 50_000
 # The log is moved into the database after so much writing: rarely enough not to count, often enough to stay small.
@@ -244,33 +244,44 @@ class Journal:
     # The writer's thread
 
     def _work(self) -> None:
-        held: _Waiting | _Job | None = None
+        # Nobody has been promised anything while waiting, so the order is free: single readings go before batches, which
+        # then share what is left of a group, at least one of them. A person's device does not queue behind an import.
+        single: list[_Waiting] = []
+        bulk: deque[_Waiting] = deque()
+        jobs: deque[_Job] = deque()
+        closing = False
         while True:
-            first = held if held is not None else self._take()
-            held = None
-            if first is None:
+            idle = not (single or bulk or jobs)
+            if idle and closing:
                 break
-            if isinstance(first, _Job):
-                self._do(first)
-                continue
-            group, readings = [first], len(first.readings)
-            while readings < _GROUP_READINGS:
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if not isinstance(item, _Waiting):
-                    # A job, or the end: its turn comes after those before it.
-                    held = item
+            try:
+                item = self._take() if idle else self._queue.get_nowait()
+                while True:
                     if item is None:
-                        self._queue.put(None)
-                    break
-                group.append(item)
-                readings += len(item.readings)
-            self._settle(group, self._store(group))
+                        closing = True
+                    elif isinstance(item, _Job):
+                        jobs.append(item)
+                    elif len(item.readings) == 1:
+                        single.append(item)
+                    else:
+                        bulk.append(item)
+                    item = self._queue.get_nowait()
+            except queue.Empty:
+                pass
+            group, single = single, []
+            readings = len(group)
+            while bulk and readings < _GROUP_READINGS:
+                waiting = bulk.popleft()
+                group.append(waiting)
+                readings += len(waiting.readings)
+            if group:
+                self._settle(group, self._store(group))
+            if jobs:
+                self._do(jobs.popleft())
         self._finish()
 
     def _take(self) -> _Waiting | _Job | None:
+        """Wait for the next item; meanwhile, where the disk was full, try whether there is room."""
         while True:
             try:
                 return self._queue.get(timeout=_PROBE_S if self.state is JournalState.FULL else None)

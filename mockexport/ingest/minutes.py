@@ -11,7 +11,6 @@ from fractions import Fraction
 
 import polars as pl
 
-from mockexport.ingest.columns import latest
 from mockexport.ingest.readings import MINUTE_US
 
 __all__ = ["Minutes", "exact_mean", "minute_means"]
@@ -52,28 +51,51 @@ def exact_mean(total: int, count: int) -> float | int:
 
 
 def minute_means(rows: pl.LazyFrame, priority: Mapping[str, int]) -> Minutes:
-    """Reduce one user's rows (see `columns`) to one entry per minute that has any."""
-    rank = (
-        pl.col("device_id").replace_strict(dict(priority), default=_UNRANKED, return_dtype=pl.Int64)
-        if priority
-        else pl.lit(_UNRANKED)
-    )
+    """Reduce one user's rows (see `columns`) of some weeks at most to one entry per minute that has any."""
+    found = rows.select("device_id", "heart_rate", "seq", time_us=pl.col("timestamp").to_physical()).collect()
+    if found.height == 0:
+        return Minutes([], [], [])
+    # Comparing texts would be most of the work, so a device is a number here: its place among the names.
+    names = sorted(found["device_id"].unique())
+    number = pl.col("device_id").cast(pl.Enum(names)).to_physical().cast(pl.Int64)
+    readings = _latest(found.select("time_us", "heart_rate", "seq", device=number), len(names))
+    ranks = [(priority.get(name, _UNRANKED), name) for name in names]
+    preference = [sorted(ranks).index(rank) for rank in ranks]
+
     hundred = pl.col("total") * 100
     doubled_rest = hundred % pl.col("count") * 2
     whole = hundred // pl.col("count")
     half_up = (doubled_rest > pl.col("count")) | ((doubled_rest == pl.col("count")) & (whole % 2 == 1))
     result = (
-        latest(rows)
-        .group_by(minute=pl.col("timestamp").to_physical() // MINUTE_US, device_id=pl.col("device_id"))
+        readings.lazy()
+        .group_by(minute=pl.col("time_us") // MINUTE_US, device=pl.col("device"))
         .agg(total=pl.col("heart_rate").cast(pl.Int64).sum(), count=pl.len().cast(pl.Int64))
-        .with_columns(rank=rank)
-        .sort("minute", "rank", "device_id")
+        .with_columns(rank=pl.col("device").replace_strict(range(len(names)), preference, return_dtype=pl.Int64))
+        .sort("minute", "rank")
         .unique("minute", keep="first", maintain_order=True)
         .select(
             (pl.col("minute") * MINUTE_US).cast(pl.Datetime("us")).dt.strftime("%Y-%m-%dT%H:%M:%SZ").alias("timestamp"),
             (whole + half_up.cast(pl.Int64)).alias("hundredths"),
-            "device_id",
+            "device",
         )
         .collect()
     )
-    return Minutes(result["timestamp"].to_list(), result["hundredths"].to_list(), result["device_id"].to_list())
+    devices = [names[device] for device in result["device"].to_list()]
+    return Minutes(result["timestamp"].to_list(), result["hundredths"].to_list(), devices)
+
+
+def _latest(readings: pl.DataFrame, devices: int) -> pl.DataFrame:
+    """Keep one reading per time and device, that of the highest sequence; the order is not kept."""
+    first, last = readings["time_us"].min(), readings["time_us"].max()
+    if not isinstance(first, int) or not isinstance(last, int):
+        return readings
+    order = ["time_us", "device", "seq"]
+    if (last - first + 1) * devices < 1 << 63:
+        # Time and device as one number: sorting by one column is ten times as fast as by three, and nearly always no
+        # reading was sent twice, so that nothing is left to decide.
+        readings = readings.with_columns(key=(pl.col("time_us") - first) * devices + pl.col("device")).sort("key")
+        if not (readings["key"].diff() == 0).any():
+            return readings
+        order = ["key", "seq"]
+    again = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in order[:-1])
+    return readings.sort(order).filter(~again.fill_null(value=False))

@@ -313,7 +313,7 @@ async def test_a_body_beyond_the_cap_gets_413_before_it_is_read_whole(client: Cl
     async with client.session.post(f"{client.url}/metrics/heart-rate/batch", data=endless()) as reply:
         assert reply.status == 413
     assert MAX_BATCH_BYTES <= sent < 1_000 << 16
-    assert client.app.bodies.held_bytes == 0
+    assert client.app.reading_bodies.held_bytes == client.app.batch_bodies.held_bytes == 0
 
 
 async def test_an_announced_giant_is_refused_before_a_byte_of_it_is_sent(client: Client) -> None:

@@ -74,11 +74,11 @@ async def test_a_trickle_does_not_move_the_deadline(tmp_path: Path) -> None:
 
 async def test_a_body_that_comes_too_slowly_is_told_408(tmp_path: Path) -> None:
     async with serving(tmp_path) as client:
-        client.app.bodies = BodyRoom(timeout_s=0.1)
+        client.app.reading_bodies = BodyRoom(1_000, 1_000, timeout_s=0.1)
         reader, writer = await _open(client)
         writer.write(HALVES["half a body"])
         assert (await _ends(reader)).startswith(b"HTTP/1.1 408 ")
-        assert client.app.bodies.held_bytes == 0
+        assert client.app.reading_bodies.held_bytes == client.app.batch_bodies.held_bytes == 0
         writer.close()
 
 
@@ -124,7 +124,7 @@ async def test_a_client_that_leaves_early_leaves_nothing_half(tmp_path: Path) ->
         assert status == 404 or answer["count"] == 1
         assert await client.post(reading()) == (202, {"status": "accepted"})
         assert (await client.day())[1]["data"][0]["heart_rate"] == 75
-        assert client.app.bodies.held_bytes == 0
+        assert client.app.reading_bodies.held_bytes == client.app.batch_bodies.held_bytes == 0
 
 
 async def test_more_connections_than_allowed_get_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
