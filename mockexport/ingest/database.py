@@ -17,7 +17,17 @@ from mockexport.ingest.disk import FILE_MODE
 from mockexport.ingest.errors import FolderUnusable
 from mockexport.ingest.readings import DAY_US
 
-__all__ = ["DATABASE_NAME", "UNREADABLE", "BadRows", "Connect", "bad_rows", "connect", "day_of", "last_sequence", "open_database"]
+__all__ = [
+    "DATABASE_NAME",
+    "UNREADABLE",
+    "BadRows",
+    "Connect",
+    "bad_rows",
+    "connect",
+    "day_of",
+    "last_sequence",
+    "open_database",
+]
 
 DATABASE_NAME = "journal.sqlite"
 _VERSION = 1

@@ -244,8 +244,8 @@ class Journal:
     # The writer's thread
 
     def _work(self) -> None:
-        # Nobody has been promised anything while waiting, so the order is free: single readings go before batches, which
-        # then share what is left of a group, at least one of them. A person's device does not queue behind an import.
+        # Nobody has been promised anything while waiting, so the order is free: single readings go before batches,
+        # which then share what is left of a group. A person's device does not queue behind an import.
         single: list[_Waiting] = []
         bulk: deque[_Waiting] = deque()
         jobs: deque[_Job] = deque()
@@ -321,7 +321,7 @@ class Journal:
         if any((user, device) not in known for user, device, _ in group.rates):
             self._number_streams(connection, {key[:2] for key in group.rates})
         rows = [(known[user, device], time_us, rate) for (user, device, time_us), rate in group.rates.items()]
-        # Nearly every reading is later than all before it from its device, and then it cannot be in the journal already.
+        # Nearly every reading is later than all before it from its device: then it cannot be in the journal already.
         newest = self._newest
         suspects = [key for key, (stream, time_us, _) in enumerate(rows) if time_us <= newest[stream]]
         conflicts = 0

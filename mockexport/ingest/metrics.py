@@ -1,5 +1,5 @@
 """Few and telling numbers, as Prometheus text. No client library: the format is a page, a registry would be a
-process-wide setting, and counting must cost nothing where readings come in. A test reads it with Prometheus' own parser.
+process-wide setting, and counting must cost nothing where readings come in. A test reads it as Prometheus does.
 """
 
 from bisect import bisect_left

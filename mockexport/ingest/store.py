@@ -4,7 +4,6 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from mockexport.ingest.catalogue import READINGS_FOLDER, Catalogue, listed
 from mockexport.ingest.compaction import Compactor

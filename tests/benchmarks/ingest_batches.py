@@ -17,7 +17,7 @@ from pathlib import Path
 import uvloop
 
 from tests.benchmarks.ingest_wire import drive, post_request
-from tests.ingest.running import RunningService
+from tests.ingest.running import RunningService, scratch
 
 
 def bodies(seconds: float, size: int, users: int = 50) -> list[bytes]:
@@ -27,9 +27,10 @@ def bodies(seconds: float, size: int, users: int = 50) -> list[bytes]:
         for index in range(size):
             step = number * size + index
             second = step // (2 * users)
+            day, hour, minute = 15 + second // 86_400, second // 3_600 % 24, second // 60 % 60
             rows.append(
                 f'{{"device_id":"device_{"ab"[step % 2]}","user_id":"user_{step // 2 % users:03d}",'
-                f'"timestamp":"2024-01-{15 + second // 86_400:02d}T{second // 3_600 % 24:02d}:{second // 60 % 60:02d}:{second % 60:02d}Z",'
+                f'"timestamp":"2024-01-{day:02d}T{hour:02d}:{minute:02d}:{second % 60:02d}Z",'
                 f'"heart_rate":{60 + step % 60}}}'
             )
         made.append(post_request("/metrics/heart-rate/batch", f'{{"readings":[{",".join(rows)}]}}'.encode()))
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=4)
     options = parser.parse_args()
     prepared = bodies(options.seconds, options.size)
-    with tempfile.TemporaryDirectory(dir=".") as folder, RunningService(Path(folder)) as service:
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder, RunningService(Path(folder)) as service:
         tally = uvloop.run(drive(service.port, prepared, options.connections, options.seconds))
         accepted = tally.count(202) * options.size
         began = time.perf_counter()
@@ -53,11 +54,13 @@ def main() -> None:
             time.sleep(0.1)
             rest = json.load(urllib.request.urlopen(f"{service.url}/health"))["journal_readings"]
         drained = time.perf_counter() - began
-        print(tally.line(202), {status: tally.count(status) for status in tally.latencies}, f"broken {tally.broken}")
+        print(tally.line(202))
+        print({status: tally.count(status) for status in tally.latencies}, f"broken {tally.broken}")
+        through = (accepted - rest) / (tally.seconds + drained)
         print(
             f"{accepted:,} readings in {tally.seconds:.1f} s: {accepted / tally.seconds:,.0f}/s; journal then {left:,},"
-            f" below the threshold after {drained:.1f} s more: {(accepted - rest) / (tally.seconds + drained):,.0f}/s through"
-            f" to Parquet; memory {service.memory_mib():.0f} MiB"
+            f" below the threshold after {drained:.1f} s more: {through:,.0f}/s through to Parquet;"
+            f" memory {service.memory_mib():.0f} MiB"
         )
 
 

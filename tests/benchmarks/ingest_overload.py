@@ -17,7 +17,7 @@ import uvloop
 from tests.benchmarks.ingest_batches import bodies
 from tests.benchmarks.ingest_posts import readings
 from tests.benchmarks.ingest_wire import Tally, drive
-from tests.ingest.running import RunningService
+from tests.ingest.running import RunningService, scratch
 
 
 async def _watch(service: RunningService, seen: list[float]) -> None:
@@ -26,7 +26,9 @@ async def _watch(service: RunningService, seen: list[float]) -> None:
         await asyncio.sleep(0.1)
 
 
-async def overload(service: RunningService, clients: int, silent: int, seconds: float) -> tuple[Tally, Tally, Tally, float]:
+async def overload(
+    service: RunningService, clients: int, silent: int, seconds: float
+) -> tuple[Tally, Tally, Tally, float]:
     calm = await drive(service.port, readings(), clients // 10, seconds / 2)
     halves = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(silent)]
     for _, writer in halves:
@@ -49,7 +51,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=320)
     parser.add_argument("--silent", type=int, default=600)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=".") as folder, RunningService(Path(folder)) as service:
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder, RunningService(Path(folder)) as service:
         before = service.memory_mib()
         calm, singles, batches, peak = uvloop.run(overload(service, options.clients, options.silent, options.seconds))
         print(f"calm    {calm.line(202)}")

@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 
 from tests.benchmarks.ingest_wire import drive, post_request
-from tests.ingest.running import RunningService
+from tests.ingest.running import RunningService, scratch
 
 
 def readings() -> Iterator[bytes]:
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=None)
     parser.add_argument("--metrics", action="store_true", help="print the service's own numbers afterwards")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=".") as folder, RunningService(Path(folder)) as service:
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder, RunningService(Path(folder)) as service:
         tally = uvloop.run(drive(service.port, readings(), options.connections, options.seconds, options.rate))
         print(tally.line(202), f"broken {tally.broken}, memory {service.memory_mib():.0f} MiB")
         print({status: tally.count(status) for status in tally.latencies})

@@ -1,9 +1,9 @@
-"""One user's day of 86,400 readings from two devices, asked for again and again while 500 readings a second come in.
+"""One user's day of 86,400 readings from two devices, asked for again and again while 500 a second come in.
 
     python -m tests.benchmarks.ingest_query [--seconds 15] [--users 12]
 
-Target on two cores, the generators included: p99 under 40 ms, cold file cache aside. The day holds the other users' days
-too (a million readings with 12 users), and the readings that come in belong to the same user and day.
+Target on two cores, the generators included: p99 under 40 ms, cold file cache aside. The file holds the
+other users' readings too (a million with 12 users); those that come in belong to the same user and day.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import uvloop
 
 from tests.benchmarks.ingest_stored import fill
 from tests.benchmarks.ingest_wire import Tally, drive, get_request, post_request
-from tests.ingest.running import RunningService
+from tests.ingest.running import RunningService, scratch
 
 
 def posts() -> Iterator[bytes]:
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20, help="GETs per second")
     parser.add_argument("--posts", type=float, default=500, help="POSTs per second")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         stored = fill(Path(folder) / "data", 1, options.users)
         with RunningService(Path(folder)) as service:
             gets, sent = uvloop.run(both(service.port, options.seconds, options.rate, options.posts))

@@ -18,7 +18,7 @@ from mockexport.ingest.readings import DAY_US, Reading
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.store import Store
 from tests.benchmarks.ingest_stored import FIRST_DAY, fill
-from tests.ingest.running import RunningService
+from tests.ingest.running import RunningService, scratch
 
 
 def _leave_in_journal(data: Path, rows: int) -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--journal", type=int, default=150_000)
     parser.add_argument("--times", type=int, default=5)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         days = max(1, round(options.millions * 1e6 / (12 * 86_400)))
         stored = fill(Path(folder) / "data", days, 12)
         _leave_in_journal(Path(folder) / "data", options.journal)
@@ -52,7 +52,9 @@ def main() -> None:
                 reply = json.load(urllib.request.urlopen(f"{service.url}/metrics/heart-rate?{query}"))
                 queries.append(time.perf_counter() - began)
                 assert reply["count"] == 1_440
-            opens += [line["seconds"] for line in service.log_lines() if line["event"] == "store opened"][-1:]
+            opens += [float(str(line["seconds"])) for line in service.log_lines() if line["event"] == "store opened"][
+                -1:
+            ]
         print(
             f"{stored:,} readings in {days} files and {options.journal:,} in the journal, {options.times} starts:"
             f" median {statistics.median(starts):.2f} s, worst {max(starts):.2f} s, of which opening the store"

@@ -29,8 +29,11 @@ class Tally:
 
     def line(self, status: int) -> str:
         rate = self.count(status) / self.seconds
-        figures = " ".join(f"p{share * 100:g} {self.percentile_ms(status, share):.1f}" for share in (0.5, 0.9, 0.99, 0.999))
-        return f"{status}: {self.count(status)} replies, {rate:,.0f}/s, ms: {figures} max {self.percentile_ms(status, 1):.1f}"
+        figures = " ".join(
+            f"p{share * 100:g} {self.percentile_ms(status, share):.1f}" for share in (0.5, 0.9, 0.99, 0.999)
+        )
+        figures += f" max {self.percentile_ms(status, 1):.1f}"
+        return f"{status}: {self.count(status)} replies, {rate:,.0f}/s, ms: {figures}"
 
 
 def post_request(path: str, body: bytes) -> bytes:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -64,7 +65,9 @@ class Browser:
         self.devtools("Emulation.setDeviceMetricsOverride", metrics)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             self._call("DELETE", "", None)
         finally:
@@ -73,13 +76,13 @@ class Browser:
 
     def _call(self, method: str, path: str, body: object) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(  # noqa: S310 - a fixed local address
+        request = urllib.request.Request(
             self._base + path, data=data, method=method, headers={"content-type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=30) as reply:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as reply:
             return json.load(reply)["value"]
 
-    def devtools(self, command: str, parameters: dict[str, object]) -> Any:
+    def devtools(self, command: str, parameters: Mapping[str, object]) -> Any:
         return self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def open(self, url: str) -> None:
@@ -93,7 +96,9 @@ class Browser:
         deadline = time.monotonic() + seconds
         while not (found := self.run(script, *arguments)):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"never true: {script}; the page says {self.run('return document.body.innerText')!r}")
+                raise TimeoutError(
+                    f"never true: {script}; the page says {self.run('return document.body.innerText')!r}"
+                )
             time.sleep(0.02)
         return found
 

@@ -5,6 +5,7 @@ process, which has imported everything once. Used by `test_failing_calls`.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import errno
 import json
@@ -42,10 +43,8 @@ def story(folder: Path) -> dict[str, object]:
         except Unavailable:
             pass
         if index % 3 == 2:
-            try:
+            with contextlib.suppress(Unavailable):
                 store.compactor.compact()
-            except Unavailable:
-                pass
     told["state"] = store.journal.state
     rows = all_rows(store)
     told["readable"] = all(rows.get(("user", "device_a", NOON_US + index)) == 60 + index for index in acknowledged)
@@ -109,7 +108,9 @@ def main() -> None:
     for place in range(int(sys.argv[4]), total, int(sys.argv[5])):
         folder = root / str(place)
         told = life(story, folder, armed(folder, place))
-        print(json.dumps({"place": place, "total": total, **told, "after": life(after, folder, lambda: None)}), flush=True)
+        print(
+            json.dumps({"place": place, "total": total, **told, "after": life(after, folder, lambda: None)}), flush=True
+        )
 
 
 if __name__ == "__main__":

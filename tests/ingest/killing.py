@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from mockexport.ingest.devices import Account, plan, play, verify
+from mockexport.ingest.readings import Reading
 
 __all__ = ["Killed", "WarmService", "kill_often"]
 
@@ -101,7 +102,9 @@ class WarmService:
         self._expect("dead")
         self._child = 0
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._child:
             os.kill(self._child, signal.SIGKILL)
         assert self._warm.stdin is not None
@@ -127,13 +130,15 @@ async def kill_often(folder: Path, kills: int, seed: int, *, tell: int = 0) -> K
     with WarmService(folder) as service:
         await asyncio.to_thread(service.start)
         done = False
-        sent = []
+        sent: list[Reading] = []
 
         async def devices() -> None:
             turn = 0
             while not done:
                 # Each turn has a day of its own, so that minutes do not mix between turns.
-                steps = plan(400, seed * 100_003 + turn, users=2, start_us=(1_705_276_800 + 86_400 * (turn % 3650)) * 10**6)
+                steps = plan(
+                    400, seed * 100_003 + turn, users=2, start_us=(1_705_276_800 + 86_400 * (turn % 3650)) * 10**6
+                )
                 turn += 1
                 await play(service.url, steps, at_once=6, look_every=7, account=account)
                 sent.extend(reading for step in steps for reading in step.readings)

@@ -9,11 +9,18 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["RunningService"]
+__all__ = ["RunningService", "scratch"]
 
 # Importing FastAPI and Polars takes a second, on a busy machine several.
 _START_S = 30.0
 _STOP_S = 20.0
+
+
+def scratch() -> Path:
+    """Return a folder of the working directory that is not kept: on a disk, where the system's own may be in memory."""
+    folder = Path("build")
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 class RunningService:
@@ -89,5 +96,7 @@ class RunningService:
     def __enter__(self) -> "RunningService":
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.kill()

@@ -1,7 +1,7 @@
 """Disks for tests: one that keeps the book of what a power cut may undo, and one that fails when told to.
 
 `PowerCutDisk` does every operation for real and writes it down. `after_power_cut` then builds the folder as it may be
-found after the power came back: an operation that no sync has made durable may have happened or not, in any combination.
+found after the power came back: what no sync has made durable may have happened or not, in any combination.
 """
 
 import errno

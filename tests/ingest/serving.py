@@ -69,11 +69,18 @@ async def serving(
     """Serve a data folder on a free port until the block ends."""
     app = create_app(Settings(data=folder / "data", **settings)) if app is None else app
     config = uvicorn.Config(
-        app, port=0, http=protocol, ws="none", lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=5
+        app,
+        port=0,
+        http=protocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)
     # The test's own signal handling stays.
-    server.capture_signals = _nothing  # type: ignore[method-assign,assignment]
+    server.capture_signals = _nothing  # type: ignore[method-assign]
     task = asyncio.create_task(server.serve())
     while not server.started:
         if task.done():

@@ -37,7 +37,9 @@ def write(store: Store, readings: Iterable[Reading]) -> None:
     asyncio.run(store.journal.write(list(readings)))
 
 
-def some(count: int, *, user: str = "user", device: str = "device_a", start_us: int = NOON_US, step_us: int = 10**6) -> list[Reading]:
+def some(
+    count: int, *, user: str = "user", device: str = "device_a", start_us: int = NOON_US, step_us: int = 10**6
+) -> list[Reading]:
     return [Reading(user, device, start_us + index * step_us, 60 + index % 100) for index in range(count)]
 
 

@@ -4,11 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mockexport.ingest.bodies import MAX_BATCH_BYTES, MAX_READING_BYTES
+from mockexport.ingest.errors import StorageFailed
 from tests.ingest.serving import Client, reading, serving
 
 
@@ -91,12 +93,14 @@ async def test_an_offset_is_converted_and_none_means_utc(client: Client) -> None
     await client.post(reading(timestamp="2024-01-15 10:00", heart_rate=62))
     status, answer = await client.get(user_id="user_123", start="2024-01-14T23:30:00Z", end="2024-01-14T23:30:00Z")
     assert (status, answer["data"][0]["heart_rate"]) == (200, 61)
-    status, answer = await client.get(user_id="user_123", start="2024-01-15T12:00:00+02:00", end="2024-01-15T12:00+02:00")
+    status, answer = await client.get(
+        user_id="user_123", start="2024-01-15T12:00:00+02:00", end="2024-01-15T12:00+02:00"
+    )
     assert (status, answer["data"][0]["heart_rate"]) == (200, 62)
 
 
-BAD_READINGS = [
-    *[("heart_rate", value) for value in ("70", True, None, 29, 221, 72.5, [], {}, -1, 10**30)],
+BAD_READINGS: list[tuple[str, Any]] = [
+    *[("heart_rate", value) for value in ("70", True, None, 29, 221, 72.5, [1], {"a": 1}, -1, 10**30)],
     *[("device_id", value) for value in (1, None, "", "x" * 129, "a\nb", "a\u202eb", "a\x00b", "e\u0301")],
     *[("user_id", value) for value in (1, None, "", "x" * 129, "\x00", "\x1b[31m", "A\u030a")],
     *[
@@ -276,13 +280,18 @@ async def test_the_metrics_are_what_prometheus_reads(client: Client) -> None:
 
 async def test_health_tells_the_journal_and_503_when_nothing_is_accepted(client: Client) -> None:
     status, answer = await client.ask("GET", "/health")
-    assert (status, answer["status"], answer["journal_readings"], answer["oldest_uncompacted_seconds"]) == (200, "ok", 0, 0)
+    assert (status, answer["status"], answer["journal_readings"], answer["oldest_uncompacted_seconds"]) == (
+        200,
+        "ok",
+        0,
+        0,
+    )
     await client.post(reading())
     status, answer = await client.ask("GET", "/health")
     assert (status, answer["journal_readings"]) == (200, 1)
     assert answer["oldest_uncompacted_seconds"] >= 0
     store = client.app.store
-    await asyncio.to_thread(store.compactor._stop_accepting, _failed())  # noqa: SLF001 - as a failed fsync does
+    await asyncio.to_thread(store.compactor._stop_accepting, StorageFailed("test"))  # noqa: SLF001 - as a failed fsync does
     status, answer = await client.ask("GET", "/health")
     assert (status, answer["status"], answer["journal"]) == (503, "unavailable", "failed")
     async with client.session.post(f"{client.url}/metrics/heart-rate", json=reading(user_id="late")) as reply:
@@ -290,12 +299,6 @@ async def test_health_tells_the_journal_and_503_when_nothing_is_accepted(client:
         assert "until the service is restarted" in (await reply.json())["detail"]
     assert (await client.day())[0] == 200, "what is stored stays readable"
     assert (await client.day("late"))[0] == 404
-
-
-def _failed() -> Exception:
-    from mockexport.ingest.errors import StorageFailed
-
-    return StorageFailed("test")
 
 
 async def test_a_body_beyond_the_cap_gets_413_before_it_is_read_whole(client: Client) -> None:

@@ -6,6 +6,7 @@ import io
 import re
 import uuid
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ async def test_what_is_not_there_is_told_as_the_export_api_has_it(client: Client
 
 
 async def test_ids_are_quoted_where_csv_needs_it_and_never_executed(client: Client) -> None:
-    names = ['a,b', 'say "hi"', "=1+1", "<script>", "ü", "'"]
+    names = ["a,b", 'say "hi"', "=1+1", "<script>", "ü", "'"]
     await client.batch([reading(user_id=name, timestamp=f"2024-01-15T10:00:0{i}Z") for i, name in enumerate(names)])
     (download,) = await _ids(client)
     rows = list(csv.reader(io.StringIO((await _csv(client, download)).decode())))
@@ -145,7 +146,7 @@ def test_pieces_cover_a_span_without_gap_or_overlap() -> None:
     for rows in (0, 1, 10, 11, 1_000):
         pieces = cut(Wanted(100, 299), rows, 10)
         assert (pieces[0].first_us, pieces[-1].last_us) == (100, 299)
-        assert all(before.last_us + 1 == after.first_us for before, after in zip(pieces, pieces[1:], strict=False))
+        assert all(before.last_us + 1 == after.first_us for before, after in pairwise(pieces))
     assert SnapshotId.parse("20240115-0000-8000-8000-0000000000FF") == SnapshotId(DAY, 255)
     with pytest.raises(NothingThere):
         SnapshotId.parse("20240115-0000-8000-9000-0000000000ff")
@@ -155,7 +156,7 @@ async def test_a_damaged_day_is_503_before_a_byte_is_sent(client: Client, tmp_pa
     await client.app.store.journal.write([*some(5), *some(5, start_us=NOON_US + DAY_US)])
     client.app.store.compactor.compact()
     first, second = await _ids(client)
-    (path,) = tmp_path.glob("data/readings/day=2024-01-15/*")
+    (path,) = tmp_path.glob("data/readings/day=2024-01-15/*")  # noqa: ASYNC240 - nothing else runs
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(damaged)

@@ -21,7 +21,7 @@ def test_each_system_call_fails_once_and_nothing_acknowledged_is_lost(tmp_path: 
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
     # Each of the two errors takes every other place, so that all places fail once without doing all of them twice.
     first, stride = ("0", "2") if error == "EIO" else ("1", "2")
-    command = [sys.executable, "-m", "tests.ingest.failing_calls", tmp_path, library, error, first, stride]
+    command = [sys.executable, "-m", "tests.ingest.failing_calls", str(tmp_path), str(library), error, first, stride]
     environment = {**os.environ, "LD_PRELOAD": str(library)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
     assert done.returncode == 0, done.stderr

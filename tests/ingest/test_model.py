@@ -105,7 +105,12 @@ class Service(RuleBasedStateMachine):
     def _rows(self, snapshot: SnapshotId) -> list[tuple[object, ...]]:
         return self.store.queries.rows(snapshot.wanted).drop("seq").rows()
 
-    @rule(user=st.sampled_from(USERS), first=times, span=st.integers(0, 2 * DAY_US), device=st.none() | st.sampled_from(DEVICES))
+    @rule(
+        user=st.sampled_from(USERS),
+        first=times,
+        span=st.integers(0, 2 * DAY_US),
+        device=st.none() | st.sampled_from(DEVICES),
+    )
     def ask(self, user: str, first: int, span: int, device: str | None) -> None:
         found = answer(self.store, user, first, first + span, device, self.priority)
         assert found == expected_minutes(self.rates, user, first, first + span, device, self.priority)

@@ -26,8 +26,8 @@ const seen = selector => [...document.querySelectorAll(selector)];
 def _post(url: str, readings: list[dict[str, object]]) -> None:
     for start in range(0, len(readings), 10_000):
         data = json.dumps({"readings": readings[start : start + 10_000]}).encode()
-        request = urllib.request.Request(f"{url}/metrics/heart-rate/batch", data=data)  # noqa: S310 - loopback
-        with urllib.request.urlopen(request) as reply:  # noqa: S310
+        request = urllib.request.Request(f"{url}/metrics/heart-rate/batch", data=data)
+        with urllib.request.urlopen(request) as reply:
             assert json.load(reply)["rejected"] == 0
 
 
@@ -41,7 +41,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
             if minute % 480 < 320:
                 readings.append({"device_id": "device_a", "user_id": "user_1", "timestamp": at, "heart_rate": swing})
             if minute < 1_300:
-                readings.append({"device_id": "device_b", "user_id": "user_1", "timestamp": at, "heart_rate": swing - 12})
+                readings.append(
+                    {"device_id": "device_b", "user_id": "user_1", "timestamp": at, "heart_rate": swing - 12}
+                )
         next_day = time_text(DAY_US + 86_400_000_000)
         readings.append({"device_id": HOSTILE, "user_id": HOSTILE, "timestamp": next_day, "heart_rate": 61})
         _post(running.url, readings)
@@ -102,7 +104,8 @@ def _contrast(browser: Browser) -> float:
     const parse = t => t.match(/[\\d.]+/g).slice(0, 3).map(Number);
     const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
                           if (!c.endsWith(', 0)')) return parse(c); } return [255, 255, 255]; };
-    return Math.min(...[...document.querySelectorAll('label, p:not(:empty), summary, th, td, option, button, bdi, h1, svg text')]
+    const texts = 'label, p:not(:empty), summary, th, td, option, button, bdi, h1, svg text';
+    return Math.min(...[...document.querySelectorAll(texts)]
       .filter(e => e.textContent.trim())
       .map(e => { const s = getComputedStyle(e), c = parse(e.tagName === 'text' ? s.fill : s.color);
                   const a = light(c), b = light(ground(e.parentElement));

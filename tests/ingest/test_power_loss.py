@@ -1,8 +1,8 @@
 """Power cuts while Parquet files are published: whatever unsynced steps are lost, no acknowledged reading is.
 
-kill -9 does not show this: the kernel keeps what a dead process wrote. Here the steps are written down as they are done;
-after every one of them the power goes, and every combination of the steps that no sync has made durable is lost. SQLite's
-commit is durable when it returns (synchronous=FULL), so the list of files is as of the last commit.
+kill -9 does not show this: the kernel keeps what a dead process wrote. Here the steps are written down as they are
+done; after every one of them the power goes, and every combination of the steps that no sync has made durable is lost.
+SQLite's commit is durable when it returns (synchronous=FULL), so the list of files is as of the last commit.
 """
 
 import itertools
@@ -25,7 +25,7 @@ class _CommitNoted(sqlite3.Connection):
 
     noted: Callable[[sqlite3.Connection], None] = staticmethod(lambda connection: None)
 
-    def execute(self, sql: str, parameters: object = (), /) -> sqlite3.Cursor:  # type: ignore[override]
+    def execute(self, sql: str, parameters: object = (), /) -> sqlite3.Cursor:
         found = super().execute(sql, parameters)  # type: ignore[arg-type]
         if sql == "COMMIT":
             type(self).noted(self)
@@ -33,14 +33,12 @@ class _CommitNoted(sqlite3.Connection):
 
 
 def _record(folder: Path, skip: Callable[[Operation], bool]) -> tuple[PowerCutDisk, dict[int, list[StoredFile]]]:
-    """Publish files, merge them with others, over two days; return the steps and after which of them what was listed."""
+    """Publish files, merge them with others, over two days; return the steps, and what was listed after which."""
     disk = PowerCutDisk(skip)
     lists: dict[int, list[StoredFile]] = {0: []}
 
     class Noted(_CommitNoted):
-        noted = staticmethod(
-            lambda connection: lists.__setitem__(len(disk.operations), listed(connection, 0, 1 << 40))
-        )
+        noted = staticmethod(lambda connection: lists.__setitem__(len(disk.operations), listed(connection, 0, 1 << 40)))
 
     def connector(path: Path, writing: bool) -> sqlite3.Connection:
         if not writing:
@@ -73,7 +71,9 @@ def _losses(folder: Path, skip: Callable[[Operation], bool] = lambda operation: 
                 for file in files:
                     data = found.get(folder / "data" / READINGS_FOLDER / file.name)
                     if data is None or len(data) != file.size_bytes:
-                        problems.append(f"after step {cut}: {file.name} is {'missing' if data is None else 'not whole'}")
+                        problems.append(
+                            f"after step {cut}: {file.name} is {'missing' if data is None else 'not whole'}"
+                        )
     return problems
 
 
@@ -100,7 +100,9 @@ def test_the_steps_are_synced_where_the_model_says(tmp_path: Path) -> None:
         pytest.param(lambda each: each.kind == "sync_folder" and "day=" in each.path.name, id="of the day's folder"),
         pytest.param(lambda each: each.kind == "sync_folder" and each.path.name == READINGS_FOLDER, id="of its parent"),
         pytest.param(lambda each: each.kind == "sync_folder" and each.path.name == "data", id="of the data folder"),
-        pytest.param(lambda each: each.kind == "sync_folder" and each.path.name.startswith("test_"), id="of its parent too"),
+        pytest.param(
+            lambda each: each.kind == "sync_folder" and each.path.name.startswith("test_"), id="of its parent too"
+        ),
     ],
 )
 def test_leaving_out_any_one_sync_loses_a_listed_file(tmp_path: Path, left_out: Callable[[Operation], bool]) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,22 @@ def test_a_second_process_is_refused_and_told_who_holds_the_folder(tmp_path: Pat
 
 def test_devices_play_against_it_and_nothing_is_lost(tmp_path: Path) -> None:
     with RunningService(tmp_path, compact_rows=400, compact_age_s=0.2) as service:
-        command = [sys.executable, ROOT / "examples" / "generate_data.py", "--url", service.url, "--max", "1500", "--rate", "0"]
+        command = [
+            sys.executable,
+            str(ROOT / "examples" / "generate_data.py"),
+            "--url",
+            service.url,
+            "--max",
+            "1500",
+            "--rate",
+            "0",
+        ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         played = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert played.returncode == 0, played.stdout + played.stderr
         assert "lost 0, stale 0, doubled 0" in played.stdout
         for path in ("/health", "/metrics", "/docs", "/openapi.json", "/"):
-            with urllib.request.urlopen(service.url + path) as reply:  # noqa: S310 - loopback
+            with urllib.request.urlopen(service.url + path) as reply:
                 assert reply.status == 200
         data = service.folder / "data"
         modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [data, *data.rglob("*")]}
@@ -47,9 +57,12 @@ def test_devices_play_against_it_and_nothing_is_lost(tmp_path: Path) -> None:
         assert any(path.suffix == ".parquet" for path in modes)
         assert service.stop() in (0, -15)
         events = service.log_lines()
-        assert [line["event"] for line in events if line["logger"] == "mockexport.ingest"] == ["store opened", "store closed"]
+        assert [line["event"] for line in events if line["logger"] == "mockexport.ingest"] == [
+            "store opened",
+            "store closed",
+        ]
         text = service.log.read_text()
-        assert not any(word in text for word in ("user_0", "device_a", "heart_rate\""))
+        assert not any(word in text for word in ("user_0", "device_a", 'heart_rate"'))
 
 
 def test_a_taken_port_and_a_bad_option_end_it_with_a_reason(tmp_path: Path) -> None:
@@ -96,7 +109,7 @@ def test_a_play_is_the_same_again_and_has_everything_in_it() -> None:
     assert len(readings) > 3_000, "some are sent twice"
     assert len({reading[:3] for reading in readings}) == 3_000
     times = [reading.time_us for reading in readings]
-    assert sum(before > after for before, after in zip(times, times[1:], strict=False)) > 100, "out of order"
+    assert sum(before > after for before, after in pairwise(times)) > 100, "out of order"
     assert max(len(step.readings) for step in steps) > 5, "bursts"
     assert len({reading.user_id for reading in readings}) == 8
     assert len({reading.device_id for reading in readings}) == 2

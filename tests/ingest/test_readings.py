@@ -10,14 +10,26 @@ from hypothesis import strategies as st
 from mockexport.errors import OptionError
 from mockexport.ingest import readings
 from mockexport.ingest.errors import RequestProblem
-from mockexport.ingest.readings import BatchOutcome, Problem, Reading, check, decode_batch, decode_one, id_problem, parse_time
+from mockexport.ingest.readings import (
+    BatchOutcome,
+    Problem,
+    Reading,
+    check,
+    decode_batch,
+    decode_one,
+    id_problem,
+    parse_time,
+)
 from mockexport.ingest.settings import Settings, parse_priority
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 near_times = st.one_of(
     st.datetimes(datetime(1969, 1, 1), datetime(2101, 1, 1)).map(lambda moment: moment.isoformat() + "Z"),
-    st.from_regex(r"[12][90]\d\d-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d(:[0-6]\d)?(\.\d{1,9})?(Z|[+-][0-2]\d:?[0-5]\d)?", fullmatch=True),
+    st.from_regex(
+        r"[12][90]\d\d-[01]\d-[0-3]\d[T ][0-2]\d:[0-5]\d(:[0-6]\d)?(\.\d{1,9})?(Z|[+-][0-2]\d:?[0-5]\d)?",
+        fullmatch=True,
+    ),
     st.sampled_from(["2024-W03-1T10:00:00Z", "2024-01-15T100000.1Z", "2024-01-15T10:00:00,5Z", "2024-01-15t10:00:00z"]),
     st.text(max_size=24),
 )
@@ -92,13 +104,15 @@ def test_an_id_has_one_spelling() -> None:
 
 
 def test_no_message_repeats_a_value() -> None:
-    secret = "183secret183"
+    unique = "183unique183"
     for field in readings.FIELDS:
-        item = {"device_id": "a", "user_id": "b", "timestamp": "2024-01-15T10:00:00Z", "heart_rate": 70} | {field: [secret]}
+        item = {"device_id": "a", "user_id": "b", "timestamp": "2024-01-15T10:00:00Z", "heart_rate": 70} | {
+            field: [unique]
+        }
         found = check(item)
         assert isinstance(found, Problem)
         assert found.field == field
-        assert secret not in found.message
+        assert unique not in found.message
 
 
 def test_reading_is_a_plain_tuple() -> None:
@@ -118,6 +132,12 @@ def test_settings_come_from_the_environment_and_name_what_is_wrong() -> None:
         {"MOCKEXPORT_INGEST_PORT": "9000", "MOCKEXPORT_INGEST_DATA": "/x", "MOCKEXPORT_INGEST_PRIORITY": "b=1"}
     )
     assert (made.port, str(made.data), dict(made.priority), made.host) == (9000, "/x", {"b": 1}, "127.0.0.1")
-    for name, value in (("PORT", "x"), ("PORT", "70000"), ("COMPACT_ROWS", "0"), ("COMPACT_AGE_S", "-1"), ("PRIORITY", "x")):
+    for name, value in (
+        ("PORT", "x"),
+        ("PORT", "70000"),
+        ("COMPACT_ROWS", "0"),
+        ("COMPACT_AGE_S", "-1"),
+        ("PRIORITY", "x"),
+    ):
         with pytest.raises(OptionError):
             Settings.from_environment({f"MOCKEXPORT_INGEST_{name}": value})

@@ -86,19 +86,20 @@ async def test_a_client_that_does_not_take_its_reply_is_let_go(tmp_path: Path) -
     async with serving(tmp_path, protocol=Hasty) as client:
         for start in range(0, 100_000, 10_000):
             documents = [
-                reading(user_id="x" * 60, timestamp=f"2024-01-15T10:00:00.{index:06d}Z") for index in range(start, start + 10_000)
+                reading(user_id="x" * 60, timestamp=f"2024-01-15T10:00:00.{index:06d}Z")
+                for index in range(start, start + 10_000)
             ]
             assert (await client.batch(documents))[0] == 202
         _, listed = await client.ask("GET", "/api/export/heart-rate")
         path = f"/api/export/heart-rate/{listed['data']['download_ids'][0]}/data"
-        reader, writer = await asyncio.open_connection("127.0.0.1", client.port, limit=1024)
+        _, writer = await asyncio.open_connection("127.0.0.1", client.port, limit=1024)
         writer.write(f"GET {path} HTTP/1.1\r\nhost: t\r\n\r\n".encode())
         # Not a byte is read until the server has given up: ten megabytes do not fit into the kernel's buffers.
         sweep = wire._sweeps[asyncio.get_running_loop()]  # noqa: SLF001 - the only place that knows all connections
         async with asyncio.timeout(20):
-            while not any(each.deadline < float("inf") for each in sweep._watched):  # noqa: SLF001
+            while not any(each.deadline < float("inf") for each in sweep._watched):  # noqa: SLF001, ASYNC110
                 await asyncio.sleep(0.01)
-            while len(sweep) > 1:
+            while len(sweep) > 1:  # noqa: ASYNC110 - the kernel's doing
                 await asyncio.sleep(0.01)
         assert (await client.post(reading()))[0] == 202
         writer.close()
@@ -177,7 +178,7 @@ def test_uvicorns_own_command_gets_the_deadlines_too_and_logs_no_query(tmp_path:
             assert half.recv(100) == b""
         url = f"http://127.0.0.1:{port}/metrics/heart-rate?user_id=user_secret&start=2024-01-15T00:00:00Z&end=2024-01-16T00:00:00Z"
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(url)  # noqa: S310 - loopback
+            urllib.request.urlopen(url)
         refused.value.close()
         assert refused.value.code == 404
         assert service.stop() in (0, -15)
