@@ -1,6 +1,6 @@
 """The heart-rate service: devices post readings, callers ask for a user's minute averages. A map, from the outside in:
 
-    service, app          a process; the FastAPI application and its routes
+    service, application  a process; the FastAPI application and its routes
     wire, bodies          connections and request bodies against clients that are slow, large or gone
     bridge, page          the export API over what is stored; the page for people
     readings              what a reading is, and what is wrong with one that is none
@@ -18,7 +18,7 @@ An extra, `mockexport[ingest]`: importing this package loads none of it; `mockex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mockexport.ingest.app import Service
+    from mockexport.ingest.application import Service
 
     app: Service
 
@@ -32,7 +32,7 @@ def __getattr__(name: str) -> object:
     from mockexport.ingest.extra import explained
 
     with explained():
-        from mockexport.ingest.app import create_app
+        from mockexport.ingest.application import create_app
     from mockexport.ingest.settings import Settings
 
     globals()["app"] = made = create_app(Settings.from_environment())

@@ -61,7 +61,7 @@ def serve(settings: Settings) -> int:
     with explained():
         import uvicorn
 
-        from mockexport.ingest.app import create_app
+        from mockexport.ingest.application import create_app
         from mockexport.ingest.wire import DeadlineProtocol
     from mockexport.ingest.logs import set_up_logging
 

@@ -29,7 +29,7 @@ __all__ = ["Killed", "WarmService", "kill_often"]
 _WARM = """
 import os, sys
 from pathlib import Path
-from mockexport.ingest import app, wire, service
+from mockexport.ingest import application, wire, service
 from mockexport.ingest.settings import Settings
 import uvicorn, uvloop
 settings = Settings(data=Path(sys.argv[1]), port=int(sys.argv[2]), compact_rows=int(sys.argv[3]),

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import uvicorn
 
-from mockexport.ingest.app import Service, create_app
+from mockexport.ingest.application import Service, create_app
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.wire import DeadlineProtocol
 

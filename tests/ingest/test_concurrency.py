@@ -142,3 +142,13 @@ def test_a_number_never_returns_also_after_its_rows_are_gone(tmp_path: Path) -> 
             highest = max(store.queries.days().values())
             assert highest == seen + 5
             seen = highest
+
+
+def test_a_commit_returns_when_the_log_is_on_the_disk(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        modes = store.journal.run(
+            lambda connection: [
+                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+            ]
+        )
+        assert modes == ["wal", 2], "FULL"

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from starlette.types import Receive, Scope, Send
 
-from mockexport.ingest.app import Service, create_app
+from mockexport.ingest.application import Service, create_app
 from mockexport.ingest.settings import Settings
 
 # A folder of its own for every process that collects this: the document is read at collection, the store opened then.
