@@ -4,9 +4,6 @@ Requests hand their readings over and wait; the writer takes all that has gather
 only when the commit has returned (the log is on the disk) tells each of them. While it commits, the next group gathers:
 under load the groups grow and the disk decides the pace, without a timer.
 
-The group goes to SQLite as one statement over one JSON text. Row by row the interpreter's lock would change hands ten
-thousand times, each time waiting for a busy event loop; this way SQLite works beside it.
-
 After a failed write or fsync nobody knows what the disk holds, so nothing is accepted until a restart has looked. A
 full disk is different: the transaction is undone, and tried again when there is room.
 """
@@ -17,20 +14,18 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-import msgspec
-
-from mockexport.ingest.checksums import row_checksum_sql, text_checksum
 from mockexport.ingest.database import last_sequence
 from mockexport.ingest.errors import DiskFull, Overloaded, StorageFailed, Unavailable
+from mockexport.ingest.insertion import Insertion, collapse
 from mockexport.ingest.readings import Reading
 
-__all__ = ["Journal", "JournalCounts", "JournalState", "collapse", "verdict_on"]
+__all__ = ["Journal", "JournalCounts", "JournalState", "verdict_on"]
 
 T = TypeVar("T")
 
@@ -40,27 +35,12 @@ MAX_WAITING_READINGS = 40_000
 MAX_WAITING_REQUESTS = 2_000
 # One transaction's share of that, so that a group of batches does not hold up a single reading for long.
 _GROUP_READINGS = 5_000
-# Streams (user and device) whose number is remembered; the others are looked up in the table.
-_KNOWN_STREAMS = 50_000
 # The log is moved into the database after so much writing: rarely enough not to count, often enough to stay small.
 _CHECKPOINT_ROWS, _CHECKPOINT_COMMITS = 50_000, 500
 # How often a full disk is tried again when no request does.
 _PROBE_S = 1.0
 # The age of the journal's rows is known to this grain.
 _AGE_GRAIN_S = 0.5
-
-_PRIOR = """
-SELECT json_group_array(given.key), json_group_array(journal.heart_rate)
-FROM json_each(?) AS given JOIN journal ON journal.seq = (
-    SELECT max(seq) FROM journal WHERE stream = given.value ->> 0 AND time_us = given.value ->> 1)
-"""
-# Materialized, or SQLite would take each value out of the JSON once for its column and again for the checksum.
-_INSERT = f"""
-WITH given AS MATERIALIZED (
-    SELECT ? + key AS seq, value ->> 0 AS stream, value ->> 1 AS time_us, value ->> 2 AS heart_rate FROM json_each(?))
-INSERT INTO journal (seq, stream, time_us, heart_rate, checksum)
-SELECT seq, stream, time_us, heart_rate, {row_checksum_sql("seq", "stream", "time_us", "heart_rate")} FROM given
-"""  # noqa: S608 - no outside text
 
 
 class JournalState(StrEnum):
@@ -80,32 +60,6 @@ class JournalCounts:
     duplicates: int = 0
     conflicts: int = 0
     commits: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    rates: dict[tuple[str, str, int], int]
-    duplicates: int
-    conflicts: int
-
-
-def collapse(readings: Iterable[Reading]) -> _Group:
-    """Return the last rate of each key, and how many readings repeated or contradicted an earlier one. Pure.
-
-    A group is committed as a whole, so nothing can have been seen between its readings: only the last counts.
-    """
-    rates: dict[tuple[str, str, int], int] = {}
-    duplicates = conflicts = 0
-    for user, device, time_us, rate in readings:
-        key = (user, device, time_us)
-        prior = rates.get(key)
-        if prior is not None:
-            if prior == rate:
-                duplicates += 1
-            else:
-                conflicts += 1
-        rates[key] = rate
-    return _Group(rates, duplicates, conflicts)
 
 
 def verdict_on(error: Exception) -> Unavailable:
@@ -145,14 +99,11 @@ class Journal:
         self._connection = connection
         self._on_commit = on_commit
         self._observe_commit = observe_commit
-        self._next_seq = last_sequence(connection) + 1
+        self._insertion = Insertion(last_sequence(connection) + 1)
         self._depth: int = connection.execute("SELECT count(*) FROM journal").fetchone()[0]
         now = time.monotonic()
         # What a former process left is at least as old as this one.
-        self._ages: deque[tuple[int, float]] = deque([(self._next_seq - 1, now)] if self._depth else [])
-        self._streams: dict[tuple[str, str], int] = {}
-        # The latest time that the journal holds of each of them, or held before a compaction.
-        self._newest: dict[int, int] = {}
+        self._ages: deque[tuple[int, float]] = deque([(self._insertion.last_seq, now)] if self._depth else [])
         self._queue: queue.SimpleQueue[_Waiting | _Job | None] = queue.SimpleQueue()
         # Two counters, each written by one side, instead of one that both would have to lock.
         self._submitted_readings = self._settled_readings = 0
@@ -292,7 +243,7 @@ class Journal:
         """Commit a group; return why not, if not."""
         collapsed = collapse(reading for waiting in group for reading in waiting.readings)
         started = time.perf_counter()
-        stored = self._transact(lambda connection: self._insert(connection, collapsed))
+        stored = self._transact(lambda connection: self._insertion.insert(connection, collapsed))
         if isinstance(stored, Unavailable):
             return stored
         rows, conflicts = stored
@@ -305,7 +256,7 @@ class Journal:
         self.counts.commits += 1
         now = time.monotonic()
         if rows:
-            last_seq = self._next_seq - 1
+            last_seq = self._insertion.last_seq
             if self._ages and now - self._ages[-1][1] < _AGE_GRAIN_S and len(self._ages) > 1:
                 self._ages[-1] = (last_seq, self._ages[-1][1])
             else:
@@ -314,59 +265,6 @@ class Journal:
         self._uncheckpointed_commits += 1
         self._on_commit()
         return None
-
-    def _insert(self, connection: sqlite3.Connection, group: _Group) -> tuple[int, int]:
-        """Insert what the journal does not hold already; return the rows inserted, and how many contradicted others."""
-        known = self._streams
-        if any((user, device) not in known for user, device, _ in group.rates):
-            self._number_streams(connection, {key[:2] for key in group.rates})
-        rows = [(known[user, device], time_us, rate) for (user, device, time_us), rate in group.rates.items()]
-        # Nearly every reading is later than all before it from its device: then it cannot be in the journal already.
-        newest = self._newest
-        suspects = [key for key, (stream, time_us, _) in enumerate(rows) if time_us <= newest[stream]]
-        conflicts = 0
-        if suspects:
-            prior = self._prior(connection, rows, suspects)
-            conflicts = sum(rows[key][2] != rate for key, rate in prior.items())
-            rows = [row for key, row in enumerate(rows) if prior.get(key) != row[2]]
-        for stream, time_us, _ in rows:
-            if time_us > newest[stream]:
-                newest[stream] = time_us
-        if rows:
-            # Numbers are never given twice, even where this transaction fails: a reader may have seen them.
-            first_seq, self._next_seq = self._next_seq, self._next_seq + len(rows)
-            connection.execute(_INSERT, (first_seq, msgspec.json.encode(rows).decode()))
-        return len(rows), conflicts
-
-    def _prior(
-        self, connection: sqlite3.Connection, rows: list[tuple[int, int, int]], suspects: list[int]
-    ) -> dict[int, int]:
-        """Return the journal's latest rates for those suspects that it holds, by place among the rows."""
-        text = msgspec.json.encode([rows[key] for key in suspects]).decode()
-        keys, rates = map(msgspec.json.decode, connection.execute(_PRIOR, (text,)).fetchone())
-        return {suspects[key]: rate for key, rate in zip(keys, rates, strict=True)}
-
-    def _number_streams(self, connection: sqlite3.Connection, wanted: set[tuple[str, str]]) -> None:
-        if len(self._streams) + len(wanted) > _KNOWN_STREAMS:
-            self._forget_streams()
-        for user, device in wanted - self._streams.keys():
-            found = connection.execute(
-                "SELECT stream FROM streams WHERE user_id = ? AND device_id = ?", (user, device)
-            ).fetchone()
-            if found is None:
-                number = connection.execute("SELECT coalesce(max(stream), 0) + 1 FROM streams").fetchone()[0]
-                checksum = text_checksum(number, user, device)
-                connection.execute("INSERT INTO streams VALUES (?, ?, ?, ?)", (number, user, device, checksum))
-            else:
-                number = found[0]
-            self._streams[user, device] = number
-            (self._newest[number],) = connection.execute(
-                "SELECT coalesce(max(time_us), -1) FROM journal WHERE stream = ?", (number,)
-            ).fetchone()
-
-    def _forget_streams(self) -> None:
-        self._streams.clear()
-        self._newest.clear()
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T | Unavailable:
         """Do `work` and commit; on any error undo, remember what it means, and return that."""
@@ -385,7 +283,7 @@ class Journal:
     def _fail(self, error: Exception) -> Unavailable:
         failure = verdict_on(error)
         # Numbers of streams that this transaction would have made are no numbers, its times no times.
-        self._forget_streams()
+        self._insertion.forget()
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
