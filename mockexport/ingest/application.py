@@ -97,7 +97,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if not isinstance(app, Service):
         raise TypeError("not this lifespan's application")
     started = time.perf_counter()
-    store = Store(app.settings, observe_commit=app.metrics.commit_seconds.observe)
+    try:
+        store = Store(app.settings, observe_commit=app.metrics.commit_seconds.observe)
+    except IngestError as error:
+        # Said by itself, since the server's own report is a traceback.
+        _log.error(str(error))
+        raise
     store.start_compaction()
     app.open_store = store
     health = store.health()

@@ -24,11 +24,22 @@ def test_a_second_process_is_refused_and_told_who_holds_the_folder(tmp_path: Pat
     with RunningService(tmp_path) as service:
         with pytest.raises(FolderInUse, match=f"process {service.pid} on "), opened(tmp_path / "data"):
             pass
+        other = tmp_path / "other"
+        other.mkdir()
+        second = RunningService(other, data=service.folder / "data")
+        with pytest.raises(RuntimeError, match="did not start"):
+            second.start()
+        said = [str(line["event"]) for line in second.log_lines() if line["logger"] == "mockexport.ingest"]
+        assert said == [f"{service.folder / 'data'} is in use by {_holder(service)}; one process owns a data folder"]
         holder = service.pid
         service.kill()
         with opened(tmp_path / "data") as store:
             write(store, some(1))
         assert str(holder) not in (tmp_path / "data" / "lock").read_text()
+
+
+def _holder(service: RunningService) -> str:
+    return (service.folder / "data" / "lock").read_text().strip()
 
 
 def test_devices_play_against_it_and_nothing_is_lost(tmp_path: Path) -> None:
