@@ -152,3 +152,15 @@ def test_a_commit_returns_when_the_log_is_on_the_disk(tmp_path: Path) -> None:
             ]
         )
         assert modes == ["wal", 2], "FULL"
+
+
+def test_files_in_no_list_are_removed_at_the_start(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        write(store, some(5))
+        store.compactor.compact()
+        (listed,) = tmp_path.glob("readings/*/*")
+    for name in ("000000000009-0a0b0c0d.parquet", "000000000009-0a0b0c0d.tmp"):
+        (listed.parent / name).write_bytes(listed.read_bytes())
+    with opened(tmp_path) as store:
+        assert list(tmp_path.glob("readings/*/*")) == [listed]
+        assert all_rows(store) == rates_of(some(5))

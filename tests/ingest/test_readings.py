@@ -141,3 +141,8 @@ def test_settings_come_from_the_environment_and_name_what_is_wrong() -> None:
     ):
         with pytest.raises(OptionError):
             Settings.from_environment({f"MOCKEXPORT_INGEST_{name}": value})
+
+
+def test_a_boolean_is_no_number() -> None:
+    item = {"device_id": "a", "user_id": "b", "timestamp": "2024-01-15T10:00:00Z", "heart_rate": True}
+    assert check(item) == Problem("heart_rate", "must be a whole number")

@@ -72,6 +72,26 @@ async def test_a_trickle_does_not_move_the_deadline(tmp_path: Path) -> None:
         writer.close()
 
 
+class Patient(DeadlineProtocol):
+    """Hasty with heads alone."""
+
+    head_timeout_s = 0.1
+
+
+async def test_a_body_has_a_deadline_of_its_own(tmp_path: Path) -> None:
+    async with serving(tmp_path, protocol=Patient) as client:
+        body = b'{"device_id":"device_a","user_id":"user_123","timestamp":"2024-01-15T10:00:00Z","heart_rate":75}'
+        reader, writer = await _open(client)
+        writer.write(f"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: {len(body)}\r\n\r\n".encode())
+        other, silent = await _open(client)
+        # The silent one, which came later, is closed by the head's deadline; the body may still come.
+        assert await _ends(other) == b""
+        writer.write(body)
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 202 ")
+        writer.close()
+        silent.close()
+
+
 async def test_a_body_that_comes_too_slowly_is_told_408(tmp_path: Path) -> None:
     async with serving(tmp_path) as client:
         client.app.reading_bodies = BodyRoom(1_000, 1_000, timeout_s=0.1)
