@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from tests.benchmarks.ingest_wire import drive, post_request
+from tests.benchmarks.ingest_wire import cost, drive, post_request
 from tests.ingest.running import RunningService, scratch
 
 
@@ -45,6 +45,7 @@ def main() -> None:
     options = parser.parse_args()
     prepared = bodies(options.seconds, options.size)
     with tempfile.TemporaryDirectory(dir=scratch()) as folder, RunningService(Path(folder)) as service:
+        before_s, own_s = service.cpu_s(), time.process_time()
         tally = uvloop.run(drive(service.port, prepared, options.connections, options.seconds))
         accepted = tally.count(202) * options.size
         began = time.perf_counter()
@@ -56,6 +57,7 @@ def main() -> None:
         drained = time.perf_counter() - began
         print(tally.line(202))
         print({status: tally.count(status) for status in tally.latencies}, f"broken {tally.broken}")
+        print(cost(service, before_s, own_s, accepted))
         through = (accepted - rest) / (tally.seconds + drained)
         print(
             f"{accepted:,} readings in {tally.seconds:.1f} s: {accepted / tally.seconds:,.0f}/s; journal then {left:,},"

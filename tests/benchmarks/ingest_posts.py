@@ -7,13 +7,14 @@ Target on two cores, this generator included: 2,500 a second and more with p99 u
 
 import argparse
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import uvloop
 
-from tests.benchmarks.ingest_wire import drive, post_request
+from tests.benchmarks.ingest_wire import cost, drive, post_request
 from tests.ingest.running import RunningService, scratch
 
 
@@ -39,8 +40,10 @@ def main() -> None:
     parser.add_argument("--metrics", action="store_true", help="print the service's own numbers afterwards")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=scratch()) as folder, RunningService(Path(folder)) as service:
+        before_s, own_s = service.cpu_s(), time.process_time()
         tally = uvloop.run(drive(service.port, readings(), options.connections, options.seconds, options.rate))
         print(tally.line(202), f"broken {tally.broken}, memory {service.memory_mib():.0f} MiB")
+        print(cost(service, before_s, own_s, tally.count(202)))
         print({status: tally.count(status) for status in tally.latencies})
         if options.metrics:
             print(urllib.request.urlopen(f"{service.url}/metrics").read().decode())

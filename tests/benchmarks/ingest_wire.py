@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-__all__ = ["Tally", "drive", "get_request", "post_request"]
+from tests.ingest.running import RunningService
+
+__all__ = ["Tally", "cost", "drive", "get_request", "post_request"]
 
 
 @dataclass(slots=True)
@@ -34,6 +36,12 @@ class Tally:
         )
         figures += f" max {self.percentile_ms(status, 1):.1f}"
         return f"{status}: {self.count(status)} replies, {rate:,.0f}/s, ms: {figures}"
+
+
+def cost(service: RunningService, before_s: float, own_s: float, units: int) -> str:
+    """Say what one unit of work cost in processor time, which other load on the machine changes little."""
+    served, made = service.cpu_s() - before_s, time.process_time() - own_s
+    return f"processor time per unit: service {served / units * 1e6:.1f} µs, generator {made / units * 1e6:.1f} µs"
 
 
 def post_request(path: str, body: bytes) -> bytes:

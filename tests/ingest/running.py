@@ -89,6 +89,11 @@ class RunningService:
                 return int(line.split()[1]) / 1024
         raise RuntimeError("no resident memory is told")
 
+    def cpu_s(self) -> float:
+        """Return the processor time that the process has used: what a busy machine does not change much."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def log_lines(self) -> list[dict[str, object]]:
         """Return the log, each line as the object it must be."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]

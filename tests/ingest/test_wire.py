@@ -172,7 +172,7 @@ async def test_hundreds_of_silent_connections_do_not_hold_up_the_others(tmp_path
             began = time.perf_counter()
             assert (await client.post(reading(timestamp=f"2024-01-15T10:00:{second:02d}Z")))[0] == 202
             slowest = max(slowest, time.perf_counter() - began)
-        assert slowest < 1
+        assert slowest < 5, "a busy machine is slow, a deadline would be ten seconds"
         for _, writer in idle:
             writer.transport.abort()
 
