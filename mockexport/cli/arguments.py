@@ -12,7 +12,7 @@ from mockexport import __version__
 
 __all__ = ["COMMANDS", "parse"]
 
-COMMANDS = ("analyze", "list", "show", "download", "generate", "serve")
+COMMANDS = ("analyze", "list", "show", "download", "generate", "serve", "ingest")
 
 _EPILOG = """\
 exit codes:
@@ -42,12 +42,14 @@ class _Several(argparse.Action):
 
 
 class _Command(argparse.ArgumentParser):
-    """A parser whose options fall back to the environment."""
+    """A parser whose options fall back to the environment: to variables that begin with `variables`."""
+
+    variables = "MOCKEXPORT_"
 
     def option(self, *names: str, **settings: Any) -> None:
         """Add an option; its default is taken from the environment if it is set there."""
         long_name = next(name for name in names if name.startswith("--"))
-        variable = "MOCKEXPORT_" + long_name[2:].upper().replace("-", "_")
+        variable = self.variables + long_name[2:].upper().replace("-", "_")
         text = os.environ.get(variable)
         if text is not None:
             if settings.get("action") == "store_true":
@@ -89,6 +91,7 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
         ("download", _download),
         ("generate", _generate),
         ("serve", _serve),
+        ("ingest", _ingest),
     ):
         add(commands.add_parser, name)
     given = list(arguments)
@@ -170,6 +173,20 @@ def _serve(add: _Add, name: str) -> None:
     )
     command.option("--seed", type=_natural, default=0, metavar="N", help="the same faults for the same N (default: 0)")
     command.option("--exit-with-stdin", action="store_true", help="end when standard input is closed")
+
+
+def _ingest(add: _Add, name: str) -> None:
+    command = _command(add, name, "run the heart-rate service (needs the extra: mockexport[ingest])")
+    # The same variables that `uvicorn mockexport.ingest:app` reads; another server's port and folder are not its own.
+    command.variables = "MOCKEXPORT_INGEST_"
+    command.option("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1, this machine alone)")
+    command.option("--port", type=_port, default=8000, help="port to bind, 0 for any free one (default: 8000)")
+    command.option("--data", metavar="DIR", default="data", help="where everything is kept (default: data)")
+    command.option(
+        "--priority", metavar="DEVICE=N,…", help="lower is preferred (default: device_a=1,device_b=2; then by name)"
+    )
+    command.option("--compact-rows", type=_positive, metavar="N", help="journal rows that start a compaction")
+    command.option("--compact-age-s", type=_seconds, metavar="S", help="age of the oldest row that starts one")
 
 
 def _export(command: _Command) -> None:
