@@ -38,6 +38,9 @@ READ_TIMEOUT_S = 60
 # The largest JSON reply: some million patients of one download.
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_REDIRECTS = 5
+# aiohttp stops reading a connection at twice this, which a single reading of the event loop just reaches: two of them,
+# 512 KiB, lie ready for each download, and more would only be memory.
+READ_BUFFER_BYTES = 128 * 1024
 # Metadata requests at once: discovery should neither take a round trip per download nor look like an attack.
 DISCOVERY_CONCURRENCY = 8
 
@@ -201,7 +204,10 @@ class ExportApi:
         if self._session is None:
             raise RuntimeError("ExportApi is used outside its `async with`")
         return self._session.get(
-            URL(url, encoded=True), headers={"Accept-Encoding": "identity"}, max_redirects=MAX_REDIRECTS
+            URL(url, encoded=True),
+            headers={"Accept-Encoding": "identity"},
+            max_redirects=MAX_REDIRECTS,
+            read_bufsize=READ_BUFFER_BYTES,
         )
 
     def _url(self, *parts: str) -> str:
