@@ -12,7 +12,7 @@ from mockexport import __version__
 
 __all__ = ["COMMANDS", "parse"]
 
-COMMANDS = ("analyze", "list", "show", "download", "generate", "serve")
+COMMANDS = ("analyze", "list", "show", "download", "generate", "serve", "doctor")
 
 _EPILOG = """\
 exit codes:
@@ -73,6 +73,7 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
         ("download", _download),
         ("generate", _generate),
         ("serve", _serve),
+        ("doctor", _doctor),
     ):
         add(commands.add_parser, name)
     given = list(arguments)
@@ -142,6 +143,10 @@ def _serve(add: _Add, name: str) -> None:
     command.option("--port", type=_port, default=8000, help="port to bind, 0 for any free one (default: 8000)")
     command.option("--data", metavar="DIR", help="serve what generate or download left in DIR, straight from disk")
     command.option("--exit-with-stdin", action="store_true", help="end when standard input is closed")
+
+
+def _doctor(add: _Add, name: str) -> None:
+    _command(add, name, "tell what this installation has and uses: engine and why, Python, packages, cores, memory")
 
 
 def _export(command: _Command) -> None:
