@@ -15,9 +15,11 @@ The rooms, each importing only those above it:
     merging.py     states → one state, in time order
     report.py      the report, its JSON, and the account of the run
     streams.py     what the pipeline asks of a source
+    eventlog.py    events as lines of JSON
+    checkpoint.py  what a run keeps so that another can go on from it
     pipeline.py    producers, the queue, consumers
     metadata.py    the export API's replies; folder.py, newfile.py: exports kept as files
-    sources/       the export API, a folder, retrying, saving
+    sources/       the export API, a folder, resuming, saving
     server/        the mock export server
     analysis.py    `analyze`
     cli/           the command line
@@ -30,8 +32,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mockexport.analysis import analyze
+    from mockexport.checkpoint import Checkpoint
     from mockexport.errors import (
         BadRowError,
+        CheckpointError,
         ExportNotFound,
         FolderError,
         FormatError,
@@ -51,25 +55,31 @@ if TYPE_CHECKING:
     from mockexport.pipeline import Pipeline, RunStatistics
     from mockexport.reducers import Counts, Reducer, Result, Statistics, Summary, pack_state, unpack_state
     from mockexport.report import Account, DownloadAccount, Report
+    from mockexport.server.faults import Faults
     from mockexport.server.run import MockServer
     from mockexport.sources.export_api import ExportApi
     from mockexport.sources.folder import Folder
-    from mockexport.sources.retrying import RetryPolicy
+    from mockexport.sources.http import Access
+    from mockexport.sources.retrying import RetryPolicy, TimeLimits
     from mockexport.streams import ByteStream, Source, StartOver
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Access",
     "Account",
     "BadRowError",
     "Batch",
     "ByteStream",
+    "Checkpoint",
+    "CheckpointError",
     "Counts",
     "Download",
     "DownloadAccount",
     "Export",
     "ExportApi",
     "ExportNotFound",
+    "Faults",
     "Folder",
     "FolderError",
     "FormatError",
@@ -95,6 +105,7 @@ __all__ = [
     "StateError",
     "Statistics",
     "Summary",
+    "TimeLimits",
     "TransferError",
     "Verdict",
     "VerdictKind",
@@ -105,8 +116,10 @@ __all__ = [
 
 _HOMES = {
     "analysis": ("analyze",),
+    "checkpoint": ("Checkpoint",),
     "errors": (
         "BadRowError",
+        "CheckpointError",
         "ExportNotFound",
         "FolderError",
         "FormatError",
@@ -126,10 +139,12 @@ _HOMES = {
     "pipeline": ("Pipeline", "RunStatistics"),
     "reducers": ("Counts", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"),
     "report": ("Account", "DownloadAccount", "Report"),
+    "server.faults": ("Faults",),
     "server.run": ("MockServer",),
     "sources.export_api": ("ExportApi",),
     "sources.folder": ("Folder",),
-    "sources.retrying": ("RetryPolicy",),
+    "sources.http": ("Access",),
+    "sources.retrying": ("RetryPolicy", "TimeLimits"),
     "streams": ("ByteStream", "Source", "StartOver"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

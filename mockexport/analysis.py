@@ -1,13 +1,14 @@
 """`analyze`: joins a source and the pipeline, and makes the report. Also where an export is looked for by default."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from mockexport import __version__
+from mockexport.checkpoint import Checkpoint
 from mockexport.engine import KERNEL_REMEDY, kernel_problem
 from mockexport.errors import ExportNotFound, OptionError, SourceError
 from mockexport.events import Listener
@@ -19,7 +20,8 @@ from mockexport.server.embedded import embedded
 from mockexport.server.exports import EXPORTS
 from mockexport.sources.export_api import ExportApi
 from mockexport.sources.folder import Folder
-from mockexport.sources.retrying import RetryPolicy
+from mockexport.sources.http import Access
+from mockexport.sources.retrying import RetryPolicy, TimeLimits
 from mockexport.sources.saving import Saving
 from mockexport.streams import Source
 
@@ -60,6 +62,12 @@ async def analyze(
     queue_size: int = DEFAULT_QUEUE_SIZE,
     strict: bool = False,
     engine: str = "auto",
+    on_failure: str = "continue",
+    retry: RetryPolicy | None = None,
+    limits: TimeLimits | None = None,
+    access: Access | None = None,
+    compress: bool = False,
+    checkpoint: str | Path | None = None,
     listener: Listener | None = None,
 ) -> Report[Statistics]: ...
 
@@ -80,6 +88,12 @@ async def analyze(
     queue_size: int = DEFAULT_QUEUE_SIZE,
     strict: bool = False,
     engine: str = "auto",
+    on_failure: str = "continue",
+    retry: RetryPolicy | None = None,
+    limits: TimeLimits | None = None,
+    access: Access | None = None,
+    compress: bool = False,
+    checkpoint: str | Path | None = None,
     listener: Listener | None = None,
 ) -> Report[R]: ...
 
@@ -99,6 +113,12 @@ async def analyze(
     queue_size: int = DEFAULT_QUEUE_SIZE,
     strict: bool = False,
     engine: str = "auto",
+    on_failure: str = "continue",
+    retry: RetryPolicy | None = None,
+    limits: TimeLimits | None = None,
+    access: Access | None = None,
+    compress: bool = False,
+    checkpoint: str | Path | None = None,
     listener: Listener | None = None,
 ) -> Report[Any]:
     """Fetch, reduce, verify and merge an export, and return its report.
@@ -119,6 +139,13 @@ async def analyze(
         strict: make the first bad row an error instead of counting it.
         engine: "auto" for the fastest that there is for the reducer, or "kernel" (compiled) or "python"; the report is
             the same.
+        on_failure: "continue" with the other downloads when one has failed, or "stop": the others are then skipped.
+        retry: how often a download is tried, and how long is waited in between.
+        limits: how long anything may take.
+        access: token, header fields, proxy and certificates; they go with `url`.
+        compress: ask for compressed bodies; a download that breaks off then starts over instead of resuming.
+        checkpoint: a file in which to keep, every few seconds, what another run with the same arguments goes on from;
+            it is removed once every download is complete.
         listener: called with every event of the run, in the event loop.
 
     Returns:
@@ -129,7 +156,8 @@ async def analyze(
         ExportNotFound, ServerUnreachable, MetadataError, FolderError: if the export cannot be had at all.
         BadRowError: for a bad row, if strict.
         ReducerError: if the reducer raises.
-        OutputError: if a file to be kept cannot be written.
+        OutputError: if a file to be kept, or the checkpoint, cannot be written.
+        CheckpointError: if the checkpoint that is there belongs to another run.
         OptionError: for an argument that cannot be meant.
     """
     if reducer is None:
@@ -140,7 +168,21 @@ async def analyze(
         )
     if export_id is None and folder is None:
         export_id = "demo"
-    async with open_source(export_id, url=url, folder=folder, source=source, session=session) as opened:
+    if on_failure not in ("continue", "stop"):
+        raise OptionError("on_failure", f"{on_failure!a} is neither continue nor stop")
+    if checkpoint is not None and save is not None:
+        raise OptionError("checkpoint", "does not go with save, which keeps what it has fetched by itself")
+    async with open_source(
+        export_id,
+        url=url,
+        folder=folder,
+        source=source,
+        session=session,
+        retry=retry,
+        limits=limits,
+        access=access,
+        compress=compress,
+    ) as opened:
         if export_id is None:
             export_id = _only(await opened.source.export_ids())
         saving = None if save is None else Saving(opened.source, save)
@@ -153,6 +195,11 @@ async def analyze(
             queue_size=queue_size,
             strict=strict,
             engine=engine,
+            stop_on_failure=on_failure == "stop",
+            # The mock server's address is another one each time; what it serves is not.
+            checkpoint=None
+            if checkpoint is None
+            else Checkpoint(checkpoint, source="the mock server" if opened.synthetic else None),
             listener=listener,
         )
         outcome = await pipeline.run(export_id)
@@ -178,21 +225,32 @@ async def open_source(
     folder: str | Path | None = None,
     source: Source | None = None,
     session: "aiohttp.ClientSession | None" = None,
+    retry: RetryPolicy | None = None,
+    limits: TimeLimits | None = None,
+    access: Access | None = None,
+    compress: bool = False,
 ) -> AsyncIterator[OpenedSource]:
     """Open the source that the arguments of `analyze` mean, for `export_id` or, where that is None, to look around."""
     if sum(given is not None for given in (url, folder, source)) > 1:
         raise OptionError("source", "give one of url, folder and source")
     if session is not None and url is None:
         raise OptionError("session", "goes with url")
+    if access is not None and url is None:
+        # Secrets are for the server that they were given for, not for whatever listens on a local port.
+        raise OptionError("access", "token, headers, proxy and certificates go with url")
     if source is not None:
         yield OpenedSource(source)
     elif folder is not None:
         yield OpenedSource(Folder(folder))
     elif url is not None:
-        async with ExportApi(url, session=session) as api:
+        async with ExportApi(url, session=session, retry=retry, limits=limits, access=access, compress=compress) as api:
             yield OpenedSource(api)
     else:
-        async with _default_source(export_id) as opened:
+
+        def api_at(address: str) -> ExportApi:
+            return ExportApi(address, retry=retry, limits=limits, compress=compress)
+
+        async with _default_source(export_id, api_at) as opened:
             yield opened
 
 
@@ -203,7 +261,7 @@ def _only(export_ids: list[str]) -> str:
 
 
 @asynccontextmanager
-async def _default_source(export_id: str | None) -> AsyncIterator[OpenedSource]:
+async def _default_source(export_id: str | None, api_at: Callable[[str], ExportApi]) -> AsyncIterator[OpenedSource]:
     """The server on the local port if it has the export, else our mock server, started for as long as it is used."""
     listed: list[str] = []
     async with ExportApi(LOCAL_URL, retry=RetryPolicy(attempts=1)) as local:
@@ -213,10 +271,10 @@ async def _default_source(export_id: str | None) -> AsyncIterator[OpenedSource]:
             _log.debug("no export server on the local port: %s", error)
     if export_id in listed or (export_id is None and listed):
         _log.info("using the export server at %s", LOCAL_URL)
-        async with ExportApi(LOCAL_URL) as api:
+        async with api_at(LOCAL_URL) as api:
             yield OpenedSource(api)
     elif export_id in EXPORTS or export_id is None:
-        async with embedded() as url, ExportApi(url) as api:
+        async with embedded() as url, api_at(url) as api:
             _log.info("no server given: the mock server runs for as long as needed; its data is synthetic")
             yield OpenedSource(api, synthetic=True)
     else:

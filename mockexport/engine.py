@@ -35,6 +35,10 @@ class Fold(Protocol[S_co]):
     offset: int
 
     @property
+    def header(self) -> str | None:
+        """The header line, None while it has not come: with it, another fold can go on where this one is."""
+
+    @property
     def rows(self) -> int:
         """The number of rows so far; may be asked for at any time."""
 
@@ -59,13 +63,20 @@ class Fold(Protocol[S_co]):
 class ReferenceFold(Generic[S]):
     """The pure-Python engine: every reducer, every row, and the last word on what a row means."""
 
-    def __init__(self, span: Span, schema: Schema, reducer: Reducer[S, Any], *, strict: bool) -> None:
+    def __init__(
+        self, span: Span, schema: Schema, reducer: Reducer[S, Any], *, strict: bool, header: str | None = None
+    ) -> None:
         self.offset = span.start
         self.tally = Tally()
         self.state = reducer.empty()
         self._reducer = reducer
         self._strict = strict
-        self._decoder = CsvDecoder(schema)
+        self._decoder = CsvDecoder(schema, header=header)
+
+    @property
+    def header(self) -> str | None:
+        """The header line (see Fold.header)."""
+        return self._decoder.header
 
     @property
     def rows(self) -> int:
@@ -88,6 +99,13 @@ class ReferenceFold(Generic[S]):
         self.offset = chunk.end
 
 
+class NewFold(Protocol[S_co]):
+    """Makes folds."""
+
+    def __call__(self, span: Span, header: str | None = None) -> Fold[S_co]:
+        """Return an empty fold of a span; one that does not begin with the header is given that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Engine(Generic[S]):
     """Who folds a run's chunks.
@@ -99,7 +117,7 @@ class Engine(Generic[S]):
 
     name: str
     reducer: Reducer[S, Any]
-    new_fold: Callable[[Span], Fold[S]]
+    new_fold: NewFold[S]
     count_lines: Callable[[bytes], int] | None
     releases_lock: bool
 
@@ -123,10 +141,22 @@ def choose_engine(
         from mockexport.kernel import KernelFold, KernelSummary, count_lines
 
         twin = KernelSummary(reducer)
-        return Engine("kernel", twin, lambda span: KernelFold(span, schema, twin, strict=strict), count_lines, True)
+        return Engine(
+            "kernel",
+            twin,
+            lambda span, header=None: KernelFold(span, schema, twin, strict=strict, header=header),
+            count_lines,
+            True,
+        )
     if wanted == "kernel":
         raise OptionError("engine", f"the kernel cannot be used: {problem}")
-    return Engine("python", reducer, lambda span: ReferenceFold(span, schema, reducer, strict=strict), None, False)
+    return Engine(
+        "python",
+        reducer,
+        lambda span, header=None: ReferenceFold(span, schema, reducer, strict=strict, header=header),
+        None,
+        False,
+    )
 
 
 def kernel_problem(reducer: Reducer[Any, Any] | None = None) -> str | None:

@@ -13,6 +13,7 @@
     │   └── BadRowError              a bad row where none is allowed (strict)
     ├── ReducerError             a reducer raised: its author's
     ├── StateError               saved bytes are no state of this reducer
+    ├── CheckpointError          a checkpoint that does not belong to this run, or cannot be read
     └── OutputError              this machine's: a file cannot be written
 
 A class takes facts and writes its own message: what, where, and what to do. No message holds a patient's id or value,
@@ -25,6 +26,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 __all__ = [
     "BadRowError",
+    "CheckpointError",
     "ExportNotFound",
     "FolderError",
     "FormatError",
@@ -96,11 +98,20 @@ class FolderError(SourceError):
 class TransferError(SourceError):
     """A download's bytes did not arrive whole.
 
-    `passing` tells whether another attempt may help; `offset` is the number of bytes that had arrived.
+    `passing` tells whether another attempt may help; `offset` is the number of bytes that had arrived; `status` is the
+    server's, if that is what went wrong.
     """
 
     def __init__(
-        self, download_id: str, where: str, problem: str, *, attempt: int = 1, offset: int = 0, passing: bool = False
+        self,
+        download_id: str,
+        where: str,
+        problem: str,
+        *,
+        attempt: int = 1,
+        offset: int = 0,
+        passing: bool = False,
+        status: int | None = None,
     ) -> None:
         self.download_id = download_id
         self.where = public_url(where)
@@ -108,6 +119,7 @@ class TransferError(SourceError):
         self.attempt = attempt
         self.offset = offset
         self.passing = passing
+        self.status = status
         super().__init__(f"download {download_id} from {self.where}, attempt {attempt}, byte {offset}: {problem}")
 
 
@@ -156,6 +168,17 @@ class StateError(MockExportError):
 
     def __init__(self, reducer: str, problem: str) -> None:
         super().__init__(f"saved state of reducer {reducer}: {problem}")
+
+
+class CheckpointError(MockExportError):
+    """A checkpoint that does not belong to this run, or cannot be read; it was left alone."""
+
+    def __init__(self, path: object, problem: str) -> None:
+        self.path = str(path)
+        self.problem = problem
+        super().__init__(
+            f"the checkpoint {path} cannot be used: {problem}; name another file, or remove it to begin anew"
+        )
 
 
 class OutputError(MockExportError):

@@ -10,10 +10,15 @@ from mockexport.model import Download, Verdict
 
 __all__ = [
     "Advanced",
+    "CheckpointSaved",
     "DownloadFinished",
     "DownloadStarted",
     "Event",
     "Listener",
+    "Opened",
+    "Restored",
+    "Resumed",
+    "Retried",
     "RunFinished",
     "RunStarted",
     "StartedOver",
@@ -46,16 +51,70 @@ class Advanced:
 
 
 @dataclass(frozen=True, slots=True)
-class StartedOver:
-    """An attempt failed and the download begins again from nothing, after a wait.
+class Opened:
+    """A body begins at its first byte; `resumable` if it can be resumed midway, because the server tags it strongly."""
 
-    `attempt` is the number of the one that failed, from 1; `reason` says why.
+    download_id: str
+    resumable: bool
+    total_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """An attempt failed and another follows after a wait; the `offset` bytes received so far are kept.
+
+    `attempt` is the number of the one that failed, from 1; `reason` says why. `asked_s` is how long the server asked
+    to wait (Retry-After), None if it did not.
     """
 
     download_id: str
     attempt: int
     wait_s: float
     reason: str
+    offset: int
+    asked_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The server goes on with byte `offset`."""
+
+    download_id: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartedOver:
+    """An attempt failed and the download begins again from nothing, after a wait.
+
+    `attempt` is the number of the one that failed, from 1; `reason` says why. `void_bytes` had been received, and are
+    fetched a second time. `asked_s` as in Retried.
+    """
+
+    download_id: str
+    attempt: int
+    wait_s: float
+    reason: str
+    void_bytes: int = 0
+    asked_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A checkpoint spares the download's first `offset` bytes and `rows` rows; if `finished`, all of them."""
+
+    download_id: str
+    offset: int
+    rows: int
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSaved:
+    """The checkpoint on disk is of now: so many downloads finished, so many in flight."""
+
+    finished: int
+    in_flight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,5 +136,17 @@ class RunFinished:
     elapsed_s: float
 
 
-Event = RunStarted | DownloadStarted | Advanced | StartedOver | DownloadFinished | RunFinished
+Event = (
+    RunStarted
+    | DownloadStarted
+    | Opened
+    | Advanced
+    | Retried
+    | Resumed
+    | StartedOver
+    | Restored
+    | CheckpointSaved
+    | DownloadFinished
+    | RunFinished
+)
 Listener = Callable[[Event], None]

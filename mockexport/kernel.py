@@ -138,16 +138,23 @@ class _Part:
 class KernelFold:
     """The fold (engine.Fold) of `Summary`."""
 
-    def __init__(self, span: Span, schema: Schema, reducer: KernelSummary, *, strict: bool) -> None:
+    def __init__(
+        self, span: Span, schema: Schema, reducer: KernelSummary, *, strict: bool, header: str | None = None
+    ) -> None:
         self.offset = span.start
         self.rows = 0
         self._schema = schema
         self._reducer = reducer
         self._strict = strict
-        self._decoder = CsvDecoder(schema)
+        self._decoder = CsvDecoder(schema, header=header)
         self._part: _Part | None = None
         self._empty = reducer.empty()
         self._tally: Tally | None = None  # as long as it is up to date
+
+    @property
+    def header(self) -> str | None:
+        """The header line (see engine.Fold.header)."""
+        return self._decoder.header
 
     @property
     def state(self) -> State:

@@ -20,6 +20,7 @@ class Merger(Generic[S]):
         self._reducer = reducer
         self._runs: dict[int, tuple[int, S]] = {}  # first position → (position after the last, merged state)
         self._starts: dict[int, int] = {}  # position after the last → first position
+        self._apart: dict[int, S] = {}  # by position
 
     def __repr__(self) -> str:
         return f"<Merger {len(self._runs)} runs>"
@@ -27,7 +28,16 @@ class Merger(Generic[S]):
     @property
     def held(self) -> int:
         """How many states are held now."""
-        return len(self._runs)
+        return len(self._runs) + len(self._apart)
+
+    def runs(self) -> list[tuple[int, int, S]]:
+        """Return what is merged so far as (first position, position after the last, state); the states are in use."""
+        return [(start, end, state) for start, (end, state) in self._runs.items()]
+
+    def restore(self, start: int, end: int, state: S) -> None:
+        """Put a merged state for the positions from `start` to `end` (exclusive), which must be free."""
+        self._runs[start] = (end, state)
+        self._starts[end] = start
 
     def add(self, position: int, state: S) -> None:
         """Put `state` at `position`, which must be free, and merge it with its neighbours."""
@@ -42,6 +52,10 @@ class Merger(Generic[S]):
         self._runs[start] = (end, state)
         self._starts[end] = start
 
+    def add_apart(self, position: int, state: S) -> None:
+        """Put `state` at `position`, and keep it out of `runs`: another run is to replace it."""
+        self._apart[position] = state
+
     def skip(self, position: int) -> None:
         """Leave `position` without rows: a download that failed."""
         self.add(position, self._reducer.empty())
@@ -49,6 +63,7 @@ class Merger(Generic[S]):
     def merged(self) -> S:
         """Return all states merged in time order."""
         merged = self._reducer.empty()
-        for _, (_, state) in sorted(self._runs.items(), key=lambda run: run[0]):
+        states = {start: state for start, (_, state) in self._runs.items()} | self._apart
+        for _, state in sorted(states.items(), key=lambda item: item[0]):
             merged = self._reducer.merge(merged, state)
         return merged

@@ -164,7 +164,7 @@ class Verdict:
     @property
     def complete(self) -> bool:
         """Whether nothing of the download is missing or in doubt."""
-        return self.kind in (VerdictKind.VERIFIED, VerdictKind.UNVERIFIABLE, VerdictKind.SKIPPED)
+        return self.kind in (VerdictKind.VERIFIED, VerdictKind.UNVERIFIABLE)
 
     def __str__(self) -> str:
         return f"{self.kind}: {'; '.join(self.reasons)}" if self.reasons else str(self.kind)

@@ -9,30 +9,31 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+from mockexport import events
+from mockexport.checkpoint import Belonging, Checkpoint, Saved, SavedFlight, SavedRun
 from mockexport.engine import Engine, Fold, choose_engine
-from mockexport.errors import HeaderError, OptionError, SourceError, first_error_alone
-from mockexport.events import (
-    Advanced,
-    DownloadFinished,
-    DownloadStarted,
-    Event,
-    Listener,
-    RunFinished,
-    RunStarted,
-    StartedOver,
+from mockexport.errors import (
+    BadRowError,
+    HeaderError,
+    OptionError,
+    OutputError,
+    ReducerError,
+    SourceError,
+    first_error_alone,
 )
+from mockexport.events import Advanced, DownloadFinished, DownloadStarted, Event, Listener, RunFinished, RunStarted
 from mockexport.formats import Cutter
 from mockexport.merging import Merger
-from mockexport.model import Chunk, Download, Schema, Span, Verdict, VerdictKind
-from mockexport.reducers import Reducer, Result
+from mockexport.model import Chunk, Download, Export, Schema, Span, Verdict, VerdictKind
+from mockexport.reducers import Reducer, Result, pack_state, unpack_state
 from mockexport.report import DownloadAccount
-from mockexport.streams import ByteStream, Source, StartOver
+from mockexport.streams import ByteStream, Mark, Marker, Opened, ResumableSource, Resumed, Retry, Source, StartOver
 from mockexport.tally import Tally, judge, overlapping
 
 __all__ = ["DEFAULT_CHUNK_BYTES", "DEFAULT_CONCURRENCY", "DEFAULT_QUEUE_SIZE", "Outcome", "Pipeline", "RunStatistics"]
@@ -43,6 +44,8 @@ DEFAULT_CONCURRENCY = 4
 DEFAULT_CHUNK_BYTES = 384 * 1024
 # Evens out a consumer's hiccup; more would only cost memory.
 DEFAULT_QUEUE_SIZE = 4
+# What a crash may cost, beside the little that saving takes.
+CHECKPOINT_EVERY_S = 5.0
 
 S = TypeVar("S")
 
@@ -88,17 +91,44 @@ class Outcome(Generic[S]):
 
 
 class _Lane(Generic[S]):
-    """One attempt at one download: its chunks, in order, and what they have been folded into."""
+    """One attempt at one download: its chunks, in order, and what they have been folded into.
 
-    def __init__(self, fold: Fold[S]) -> None:
+    `base` is what a checkpoint knows of the rows before the lane's first chunk; merged with the fold's, it is all.
+    """
+
+    def __init__(self, fold: Fold[S], reducer: Reducer[S, Any], base: SavedFlight | None) -> None:
         self.fold = fold
         self.error: HeaderError | None = None
         self.abandoned = False
+        self.turn = asyncio.Lock()  # held while the fold is fed, or looked into
+        self._reducer = reducer
+        self._base = base
+        self._base_rows = 0 if base is None else Tally.from_bytes(base.tally).rows
+        self._borders = deque([(fold.offset, 1 if base is None else base.line)])  # where chunks end: offset, next line
         self._pending = 0
         self._drained = asyncio.Event()
         self._drained.set()
 
-    def chunk_put(self) -> None:
+    @property
+    def rows(self) -> int:
+        return self._base_rows + self.fold.rows
+
+    @property
+    def tally(self) -> Tally:
+        if self._base is None:
+            return self.fold.tally
+        tally = Tally.from_bytes(self._base.tally)
+        tally.merge(self.fold.tally)
+        return tally
+
+    @property
+    def state(self) -> S:
+        if self._base is None:
+            return self.fold.state
+        return self._reducer.merge(unpack_state(self._reducer, self._base.state), self.fold.state)
+
+    def chunk_put(self, end: int, next_line: int) -> None:
+        self._borders.append((end, next_line))
         self._pending += 1
         self._drained.clear()
 
@@ -116,6 +146,17 @@ class _Lane(Generic[S]):
     async def drained(self) -> None:
         """Wait until every chunk that was put has been folded."""
         await self._drained.wait()
+
+    def saved(self, download_id: str, mark: Mark) -> SavedFlight | None:
+        """Return what another lane can go on from; the fold must be at rest."""
+        while len(self._borders) > 1 and self._borders[1][0] <= self.fold.offset:
+            self._borders.popleft()
+        offset, line = self._borders[0]
+        header = self.fold.header
+        if not offset or header is None or self.error is not None:
+            return None
+        state = pack_state(self._reducer, self.state)
+        return SavedFlight(download_id, offset, line, header, mark, state, self.tally.to_bytes())
 
 
 class _ChunkQueue(asyncio.Queue[tuple[_Lane[Any], list[Chunk]]]):
@@ -187,30 +228,60 @@ class _Flight(Generic[S]):
     """One download on its way, over all its attempts; the lane and the cutter are those of the present one."""
 
     def __init__(
-        self, download: Download, new_lane: Callable[[Span], _Lane[S]], new_cutter: Callable[[Span], Cutter]
+        self,
+        download: Download,
+        new_lane: Callable[[Span, SavedFlight | None], _Lane[S]],
+        new_cutter: Callable[[Span, int], Cutter],
+        base: SavedFlight | None,
     ) -> None:
         self.download = download
+        self.mark: Mark | None = None if base is None else base.mark
         self._new_lane = new_lane
         self._new_cutter = new_cutter
-        self._attempts = 0
+        self._attempts = 1
         self._void_bytes = 0
-        self._begin()
+        self._begin(base)
 
-    def _begin(self) -> None:
-        span = Span(self.download.id)
-        self.lane = self._new_lane(span)
-        self.cutter = self._new_cutter(span)
-        self._attempts += 1
+    def _begin(self, base: SavedFlight | None) -> None:
+        offset, line = (0, 1) if base is None else (base.offset, base.line)
+        span = Span(self.download.id, offset)
+        self.lane = self._new_lane(span, base)
+        self.cutter = self._new_cutter(span, line)
+        self._skipped_bytes = offset
 
-    def start_over(self) -> None:
-        """Forget everything that came so far and begin with a fresh state and tally."""
-        self.lane.abandoned = True
-        self._void_bytes += self.cutter.received
-        self._begin()
+    @property
+    def received_bytes(self) -> int:
+        """The download's bytes so far, those that a checkpoint spared included."""
+        return self._skipped_bytes + self.cutter.received
+
+    def take(self, marker: Marker) -> Event:
+        """Do as the marker says; return it as an event."""
+        download_id = self.download.id
+        match marker:
+            case StartOver(attempt, wait_s, reason, asked_s):
+                self.lane.abandoned = True
+                void_bytes = self.cutter.received
+                self._void_bytes += void_bytes
+                self._attempts = max(self._attempts, attempt + 1)
+                self.mark = None
+                self._begin(None)
+                return events.StartedOver(download_id, attempt, wait_s, reason, void_bytes, asked_s)
+            case Retry(attempt, wait_s, reason, offset, asked_s):
+                self._attempts = max(self._attempts, attempt + 1)
+                return events.Retried(download_id, attempt, wait_s, reason, offset, asked_s)
+            case Opened(mark):
+                self.mark = mark
+                return events.Opened(download_id, mark is not None, None if mark is None else mark.total)
+            case Resumed(offset):
+                return events.Resumed(download_id, offset)
+
+    def saved(self) -> SavedFlight | None:
+        """Return what another run can go on from, None if the source gave nothing to know its content by."""
+        return None if self.mark is None else self.lane.saved(self.download.id, self.mark)
 
     def account(self, verdict: Verdict) -> DownloadAccount:
         """Return how it went."""
-        tally: Tally = self.lane.fold.tally
+        tally = self.lane.tally
         return DownloadAccount(
             download_id=self.download.id,
             verdict=verdict,
@@ -219,9 +290,13 @@ class _Flight(Generic[S]):
             first_bad_rows=tuple(tally.examples),
             missing_values=dict(tally.missing),
             attempts=self._attempts,
-            received_bytes=self.cutter.received,
+            received_bytes=self.received_bytes,
             fetched_bytes=self._void_bytes + self.cutter.received,
         )
+
+
+class _Stopped(Exception):  # noqa: N818 - no error of its own
+    """A download failed, and the run is to stop there."""
 
 
 class Pipeline(Generic[S]):
@@ -238,6 +313,9 @@ class Pipeline(Generic[S]):
             that holds the interpreter's lock.
         strict: make the first bad row an error.
         engine: "auto" for the fastest there is for the reducer, or "kernel" or "python" (see engine.choose_engine).
+        stop_on_failure: break the other downloads off when one has failed; they count as skipped.
+        checkpoint: where to keep what another run can go on from; removed once every download is complete.
+        checkpoint_every_s: how often it is kept; also at the end of a run that is broken off.
         listener: called with every event, in the event loop's thread; it should return quickly.
     """
 
@@ -253,6 +331,9 @@ class Pipeline(Generic[S]):
         consumers: int | None = None,
         strict: bool = False,
         engine: str = "auto",
+        stop_on_failure: bool = False,
+        checkpoint: Checkpoint | None = None,
+        checkpoint_every_s: float = CHECKPOINT_EVERY_S,
         listener: Listener | None = None,
     ) -> None:
         self._schema = schema or Schema()
@@ -272,6 +353,13 @@ class Pipeline(Generic[S]):
         self._concurrency = concurrency
         self._chunk_bytes = chunk_bytes
         self._consumers = consumers
+        self._strict = strict
+        self._stop_on_failure = stop_on_failure
+        self._checkpoint = checkpoint
+        self._checkpoint_every_s = checkpoint_every_s
+        self._belonging: Belonging | None = None
+        self._restored: dict[str, SavedFlight] = {}
+        self._merging = asyncio.Lock()  # held while states are merged, or looked into
         self._listener = listener
         self._queue = _ChunkQueue(queue_size)
         self._merger = Merger(self._engine.reducer)
@@ -291,8 +379,8 @@ class Pipeline(Generic[S]):
             peak_queue_depth=self._queue.peak,
             in_flight=len(running),
             finished=len(finished),
-            received_bytes=sum(d.received_bytes for d in finished) + sum(f.cutter.received for f in running),
-            rows=sum(d.rows for d in finished) + sum(f.lane.fold.rows for f in running),
+            received_bytes=sum(d.received_bytes for d in finished) + sum(f.received_bytes for f in running),
+            rows=sum(d.rows for d in finished) + sum(f.lane.rows for f in running),
             waited_for_network_s=self._network.total_s,
             waited_for_queue_s=self._full.total_s,
             waited_for_chunks_s=self._idle.total_s,
@@ -311,17 +399,30 @@ class Pipeline(Generic[S]):
         started = time.monotonic()
         export = await self._source.discover(export_id)
         self._emit(RunStarted(export.id, export.downloads, self._engine.name))
+        self._restore(export)
         overlaps = overlapping(export.downloads)
         # Downloads start in time order, so that their states can be merged early.
-        queued = deque(enumerate(export.downloads))
-        with first_error_alone(), ThreadPoolExecutor(self._consumers, thread_name_prefix="mockexport") as threads:
-            async with asyncio.TaskGroup() as outer:
-                consumers = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
-                async with asyncio.TaskGroup() as producers:
-                    for _ in range(min(self._concurrency, len(queued))):
-                        producers.create_task(self._produce(export.id, queued, overlaps))
-                for consumer in consumers:
-                    consumer.cancel()
+        queued = deque((at, d) for at, d in enumerate(export.downloads) if d.id not in self._accounts)
+        try:
+            with first_error_alone(), ThreadPoolExecutor(self._consumers, thread_name_prefix="mockexport") as threads:
+                async with asyncio.TaskGroup() as outer:
+                    others = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
+                    if self._checkpoint is not None:
+                        others.append(outer.create_task(self._keep_saving(threads)))
+                    async with asyncio.TaskGroup() as producers:
+                        for _ in range(min(self._concurrency, len(queued))):
+                            producers.create_task(self._produce(export.id, queued, overlaps))
+                    for other in others:
+                        other.cancel()
+        except _Stopped:
+            self._skip_the_rest(export)
+        except (BadRowError, ReducerError, OutputError):
+            # A reducer that has raised may have left its state half changed; a disk that is full is full.
+            raise
+        except BaseException:
+            self._save_now()
+            raise
+        self._conclude()
         elapsed_s = time.monotonic() - started
         self._emit(RunFinished(export.id, elapsed_s))
         accounts = tuple(self._accounts[download.id] for download in export.downloads)
@@ -330,37 +431,55 @@ class Pipeline(Generic[S]):
     async def _produce(self, export_id: str, queued: deque[tuple[int, Download]], overlaps: dict[str, str]) -> None:
         while queued:
             position, download = queued.popleft()
-            stream = self._source.stream(export_id, download)
+            base = self._restored.get(download.id)
+            if base is not None and isinstance(self._source, ResumableSource):
+                stream = self._source.stream_from(export_id, download, base.offset, base.mark)
+            else:
+                base, stream = None, self._source.stream(export_id, download)
             verdict: Verdict | None = None
             try:
-                verdict = await self._download(position, download, stream, overlaps.get(download.id))
+                verdict = await self._download(position, download, base, stream, overlaps.get(download.id))
             finally:
                 await stream.close(verdict)
+            if self._stop_on_failure and verdict.kind is VerdictKind.FAILED:
+                raise _Stopped
 
-    async def _download(self, position: int, download: Download, stream: ByteStream, overlap: str | None) -> Verdict:
+    async def _download(
+        self, position: int, download: Download, base: SavedFlight | None, stream: ByteStream, overlap: str | None
+    ) -> Verdict:
         """Bring one download to its verdict, and its state to the merger."""
         self._emit(DownloadStarted(download.id))
-        flight = self._in_flight[download.id] = _Flight(download, self._new_lane, self._new_cutter)
+        flight = self._in_flight[download.id] = _Flight(download, self._new_lane, self._new_cutter, base)
+        if base is not None:
+            self._emit(events.Restored(download.id, base.offset, flight.lane.rows, finished=False))
         try:
             verdict = await self._read(flight, stream)
             while verdict.kind is VerdictKind.FAILED:
-                self._start_over(flight, stream.start_over(verdict.reasons[0]))
+                self._emit(flight.take(stream.start_over(verdict.reasons[0])))
                 verdict = await self._read(flight, stream)
         except (SourceError, HeaderError) as error:
             flight.lane.abandoned = True
             await flight.lane.drained()
             verdict = Verdict(VerdictKind.FAILED, (str(error),))
-        if not verdict.counts:
-            self._merger.skip(position)
-        else:
-            if overlap is not None:
-                verdict = Verdict(VerdictKind.MISMATCH, (*verdict.reasons, overlap))
-            self._merger.add(position, flight.lane.fold.state)
-        del self._in_flight[download.id]
-        account = self._accounts[download.id] = flight.account(verdict)
+        if verdict.counts and overlap is not None:
+            verdict = Verdict(VerdictKind.MISMATCH, (*verdict.reasons, overlap))
+        async with self._merging:
+            self._merge(position, verdict, flight.lane)
+            account = self._accounts[download.id] = flight.account(verdict)
+            del self._in_flight[download.id]
         bad_rows = sum(account.bad_rows.values())
         self._emit(DownloadFinished(download.id, verdict, account.received_bytes, account.rows, bad_rows))
         return verdict
+
+    def _merge(self, position: int, verdict: Verdict, lane: _Lane[S]) -> None:
+        if not verdict.counts:
+            # The next run of a checkpoint tries again, so its place must stay free.
+            if self._checkpoint is None:
+                self._merger.skip(position)
+        elif verdict.complete or self._checkpoint is None:
+            self._merger.add(position, lane.state)
+        else:
+            self._merger.add_apart(position, lane.state)
 
     async def _read(self, flight: _Flight[S], stream: ByteStream) -> Verdict:
         """Read the stream to its end, fold all of it, and judge."""
@@ -370,32 +489,30 @@ class Pipeline(Generic[S]):
                     piece = await anext(pieces, None)
                 if piece is None:
                     break
-                if isinstance(piece, StartOver):
-                    self._start_over(flight, piece)
+                if not isinstance(piece, bytes):
+                    self._emit(flight.take(piece))
                     continue
                 for chunk in flight.cutter.feed(piece):
-                    await self._put(flight.lane, chunk)
+                    await self._put(flight.lane, chunk, flight.cutter.line)
         for chunk in flight.cutter.finish():
-            await self._put(flight.lane, chunk)
+            await self._put(flight.lane, chunk, flight.cutter.line)
         await flight.lane.drained()
         if flight.lane.error is not None:
             raise flight.lane.error
-        return judge(flight.download, flight.lane.fold.tally)
+        return judge(flight.download, flight.lane.tally)
 
-    def _new_lane(self, span: Span) -> _Lane[S]:
-        return _Lane(self._engine.new_fold(span))
+    def _new_lane(self, span: Span, base: SavedFlight | None) -> _Lane[S]:
+        fold = self._engine.new_fold(span, None if base is None else base.header)
+        return _Lane(fold, self._engine.reducer, base)
 
-    def _new_cutter(self, span: Span) -> Cutter:
-        return Cutter(span, self._chunk_bytes, count_lines=self._engine.count_lines)
+    def _new_cutter(self, span: Span, line: int) -> Cutter:
+        count_lines = self._engine.count_lines
+        return Cutter(span, self._chunk_bytes, offset=span.start, line=line, count_lines=count_lines)
 
-    def _start_over(self, flight: _Flight[S], restart: StartOver) -> None:
-        flight.start_over()
-        self._emit(StartedOver(flight.download.id, restart.attempt, restart.wait_s, restart.reason))
-
-    async def _put(self, lane: _Lane[S], chunk: Chunk) -> None:
+    async def _put(self, lane: _Lane[S], chunk: Chunk, next_line: int) -> None:
         if lane.error is not None:
             raise lane.error
-        lane.chunk_put()
+        lane.chunk_put(chunk.end, next_line)
         with self._full.running():
             await self._queue.put((lane, [chunk]))
 
@@ -406,13 +523,89 @@ class Pipeline(Generic[S]):
                 lane, chunks = await self._queue.get()
             if not lane.abandoned and lane.error is None:
                 try:
-                    await loop.run_in_executor(threads, lane.feed, chunks)
+                    async with lane.turn:
+                        await loop.run_in_executor(threads, lane.feed, chunks)
                 except HeaderError as error:
                     lane.error = error
                 else:
-                    self._emit(Advanced(chunks[0].span.download_id, lane.fold.offset, lane.fold.rows))
+                    self._emit(Advanced(chunks[0].span.download_id, lane.fold.offset, lane.rows))
             self._queue.release(lane)
             lane.chunks_done(len(chunks))
+
+    def _restore(self, export: Export) -> None:
+        """Take over what an earlier run has saved."""
+        if self._checkpoint is None:
+            return
+        self._belonging = Belonging.of(
+            export.id,
+            export.downloads,
+            source=self._checkpoint.source or self._source.name,
+            schema=self._schema,
+            reducer=self._reducer.fingerprint,
+            strict=self._strict,
+        )
+        saved = self._checkpoint.load(self._belonging)
+        for run in saved.runs:
+            self._merger.restore(run.start, run.end, unpack_state(self._engine.reducer, run.state))
+        for account in saved.finished:
+            self._accounts[account.download_id] = account
+            self._emit(events.Restored(account.download_id, account.received_bytes, account.rows, finished=True))
+        self._restored = {flight.download_id: flight for flight in saved.flights}
+        # At once: a folder that cannot be written to is better known before the morning is over.
+        self._save_now()
+
+    async def _keep_saving(self, threads: ThreadPoolExecutor) -> None:
+        """Save every few seconds, each state while nobody changes it.
+
+        In the run's own threads: when they have ended, nothing is being saved any more.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._checkpoint_every_s)
+            flights = []
+            for flight in list(self._in_flight.values()):
+                async with flight.lane.turn:
+                    flights.append(await loop.run_in_executor(threads, flight.saved))
+            async with self._merging:
+                saved = await loop.run_in_executor(threads, self._saved, flights)
+            await loop.run_in_executor(threads, self._save, saved)
+            self._emit(events.CheckpointSaved(len(saved.finished), len(saved.flights)))
+
+    def _saved(self, flights: Iterable[SavedFlight | None]) -> Saved:
+        finished = {i: account for i, account in self._accounts.items() if account.verdict.complete}
+        # One that is about to begin, or has come to nothing but may another time, stands where the last run left it.
+        known = {i: flight for i, flight in self._restored.items() if i not in self._accounts}
+        known |= {flight.download_id: flight for flight in flights if flight is not None}
+        return Saved(
+            finished=tuple(finished.values()),
+            runs=tuple(SavedRun(a, b, pack_state(self._engine.reducer, state)) for a, b, state in self._merger.runs()),
+            flights=tuple(flight for i, flight in known.items() if i not in finished),
+        )
+
+    def _save(self, saved: Saved) -> None:
+        if self._checkpoint is not None and self._belonging is not None:
+            self._checkpoint.save(self._belonging, saved)
+
+    def _save_now(self) -> None:
+        """Save with everything at rest."""
+        if self._checkpoint is not None:
+            self._save(self._saved(flight.saved() for flight in self._in_flight.values()))
+
+    def _conclude(self) -> None:
+        """Leave a checkpoint only where another run has something left to do."""
+        if self._checkpoint is None:
+            return
+        if all(account.verdict.complete for account in self._accounts.values()):
+            self._checkpoint.remove()
+        else:
+            self._save_now()
+
+    def _skip_the_rest(self, export: Export) -> None:
+        for download in export.downloads:
+            if download.id not in self._accounts:
+                verdict = Verdict(VerdictKind.SKIPPED, ("the run stopped because another download failed",))
+                flight = self._in_flight.get(download.id) or _Flight(download, self._new_lane, self._new_cutter, None)
+                self._accounts[download.id] = flight.account(verdict)
 
     def _emit(self, event: Event) -> None:
         if self._listener is not None:

@@ -32,6 +32,21 @@ class DownloadAccount:
     received_bytes: int
     fetched_bytes: int
 
+    def to_plain(self) -> dict[str, Any]:
+        """Return the account as what JSON can hold."""
+        return {
+            "id": self.download_id,
+            "verdict": self.verdict.kind,
+            "reasons": list(self.verdict.reasons),
+            "rows": self.rows,
+            "bad_rows": dict(self.bad_rows),
+            "first_bad_rows": [{"line": bad.line, "reason": bad.reason} for bad in self.first_bad_rows],
+            "missing_values": dict(self.missing_values),
+            "attempts": self.attempts,
+            "received_bytes": self.received_bytes,
+            "fetched_bytes": self.fetched_bytes,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -54,6 +69,21 @@ class Account:
     def bad_rows(self) -> int:
         """The bad rows of all downloads that count."""
         return sum(sum(download.bad_rows.values()) for download in self.downloads if download.verdict.counts)
+
+    def to_json(self) -> str:
+        """Return the account as JSON text; names are stable (see docs/reliability.md), and no patient is named."""
+        plain = {
+            "export_id": self.export_id,
+            "source": self.source,
+            "synthetic": self.synthetic,
+            "engine": self.engine,
+            "version": self.version,
+            "elapsed_s": round(self.elapsed_s, 3),
+            "rows": self.rows,
+            "bad_rows": self.bad_rows,
+            "downloads": [download.to_plain() for download in self.downloads],
+        }
+        return json.dumps(plain, indent=2) + "\n"
 
     def of_kind(self, kind: VerdictKind) -> tuple[DownloadAccount, ...]:
         """Return the downloads whose verdict is of `kind`."""

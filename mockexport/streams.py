@@ -1,31 +1,86 @@
-"""What the pipeline asks of those who bring the bytes: the Source protocol, and a download's stream."""
+"""What the pipeline asks of those who bring the bytes: the Source protocol, and a download's stream.
+
+A stream is pieces of bytes with a few markers between them, which tell what became of the bytes so far. A reader that
+knows `StartOver` alone reads right; the other markers are for the account and for checkpoints.
+"""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mockexport.model import Download, Export, Verdict
 
-__all__ = ["ByteStream", "Source", "StartOver"]
+__all__ = [
+    "ByteStream",
+    "Mark",
+    "Marker",
+    "Opened",
+    "Piece",
+    "ResumableSource",
+    "Resumed",
+    "Retry",
+    "Source",
+    "StartOver",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """By what a body is known again: a strong entity tag, quotes included, its length if told, and who sent it."""
+
+    etag: str
+    total: int | None
+    origin: str
 
 
 @dataclass(frozen=True, slots=True)
 class StartOver:
-    """Between two pieces: the next one is the first byte again, and all before it is void.
+    """The next piece is the first byte again, and all before it is void.
 
     `attempt` is the one that failed, counted from 1; `wait_s` is waited before the next piece; `reason` says why.
+    `asked_s` is how long the server asked to wait, None if it did not.
     """
 
     attempt: int
     wait_s: float
     reason: str
+    asked_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """An attempt failed, and nothing is void: the next piece follows the last, byte `offset` of the download."""
+
+    attempt: int
+    wait_s: float
+    reason: str
+    offset: int
+    asked_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A body begins at its first byte. `mark` is None if it cannot be resumed."""
+
+    mark: Mark | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The source goes on with byte `offset`."""
+
+    offset: int
+
+
+Marker = StartOver | Retry | Opened | Resumed
+Piece = bytes | Marker
 
 
 class ByteStream(Protocol):
     """The bytes of one download, in order, for one reader."""
 
-    def pieces(self) -> AsyncGenerator[bytes | StartOver]:
-        """Yield the bytes as they come, and StartOver where they begin again.
+    def pieces(self) -> AsyncGenerator[Piece]:
+        """Yield the bytes as they come, and markers between them.
 
         Raises:
             TransferError: when the bytes cannot be had, all attempts included.
@@ -62,3 +117,11 @@ class Source(Protocol):
 
     def stream(self, export_id: str, download: Download) -> ByteStream:
         """Return the bytes of a download of an export; nothing is asked for before the first piece."""
+
+
+@runtime_checkable
+class ResumableSource(Protocol):
+    """A Source that can also begin in the middle of a download, where an earlier run has stopped."""
+
+    def stream_from(self, export_id: str, download: Download, offset: int, mark: Mark) -> ByteStream:
+        """Return the download's bytes from `offset` on, if it still is what `mark` says; else StartOver and all."""

@@ -73,7 +73,8 @@ class Tally:
     def merge(self, later: "Tally") -> None:
         """Add the tally of the span that follows this one; its line numbers must be the download's."""
         self.rows += later.rows
-        self.cut_off = later.cut_off
+        if later.rows:
+            self.cut_off = later.cut_off
         self.bad += later.bad
         self.missing += later.missing
         self.examples += later.examples[: MAX_EXAMPLES - len(self.examples)]

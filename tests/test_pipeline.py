@@ -27,7 +27,16 @@ from mockexport import (
     VerdictKind,
     analyze,
 )
-from mockexport.events import Advanced, DownloadFinished, DownloadStarted, Event, RunFinished, RunStarted, StartedOver
+from mockexport.events import (
+    Advanced,
+    DownloadFinished,
+    DownloadStarted,
+    Event,
+    Opened,
+    RunFinished,
+    RunStarted,
+    StartedOver,
+)
 from mockexport.sources.scripted import Fail, Scripted, Step
 from mockexport.streams import StartOver
 from tests.rows import HEADER, csv_bodies
@@ -391,10 +400,10 @@ async def test_events_tell_the_whole_story_in_order() -> None:
     scripts: dict[Download, list[list[Step]]] = {download: [[HEADER, Fail("reset")], [body(2)]]}
     await analyze("x", source=Scripted("x", scripts), listener=events.append)
     assert [type(event) for event in events] == [
-        RunStarted, DownloadStarted, StartedOver, Advanced, DownloadFinished, RunFinished
+        RunStarted, DownloadStarted, Opened, StartedOver, Opened, Advanced, DownloadFinished, RunFinished
     ]  # fmt: skip
-    assert events[2] == StartedOver("d", 1, 0.0, "reset")
-    assert events[4] == DownloadFinished("d", Verdict(VerdictKind.VERIFIED), len(body(2)), 2, 0)
+    assert events[3] == StartedOver("d", 1, 0.0, "reset", void_bytes=len(HEADER))
+    assert events[6] == DownloadFinished("d", Verdict(VerdictKind.VERIFIED), len(body(2)), 2, 0)
 
 
 @pytest.mark.parametrize("option", ["concurrency", "chunk_bytes", "queue_size"])

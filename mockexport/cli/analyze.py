@@ -7,6 +7,7 @@ from typing import Any
 
 from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
+from mockexport.cli.fetching import fetching, listening, write_account
 from mockexport.cli.progress import showing_progress
 from mockexport.cli.text import say, table
 from mockexport.errors import OptionError
@@ -18,10 +19,11 @@ __all__ = ["account_for", "analyze", "chosen_export"]
 
 async def analyze(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
-    with showing_progress(verbose=options.verbose) as listener:
+    with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
         report = await analyze_export(
             chosen_export(options),
-            url=options.url,
+            **fetching(options),
+            checkpoint=options.checkpoint,
             folder=options.folder,
             concurrency=options.concurrency,
             chunk_bytes=options.chunk_size,
@@ -31,6 +33,7 @@ async def analyze(options: argparse.Namespace) -> int:
         )
     text = _text(report.counts() if options.counts else report, options)
     account_for(report.account, timed=options.time)
+    write_account(options, report.account)
     if options.output == "-":
         sys.stdout.write(text)
     else:

@@ -27,6 +27,20 @@ Every option can be given in the environment: --chunk-size as MOCKEXPORT_CHUNK_S
 """
 
 
+class _Several(argparse.Action):
+    """Collects what a repeated option says; the first one said replaces what the environment says."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        so_far = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [values] if so_far is self.default else [*so_far, values])
+
+
 class _Command(argparse.ArgumentParser):
     """A parser whose options fall back to the environment."""
 
@@ -38,6 +52,8 @@ class _Command(argparse.ArgumentParser):
         if text is not None:
             if settings.get("action") == "store_true":
                 settings["default"] = self._truth(variable, text)
+            elif settings.get("action") is _Several:
+                settings["default"] = [line for line in text.splitlines() if line.strip()]
             else:
                 settings["default"] = text  # argparse converts and checks a default that is text
                 if "choices" in settings and text not in settings["choices"]:
@@ -99,6 +115,11 @@ def _analyze(add: _Add, name: str) -> None:
     _export(command)
     _where(command, folder=True)
     _effort(command)
+    _trouble(command)
+    command.option(
+        "--checkpoint", metavar="FILE",
+        help="save to FILE every few seconds and when interrupted; the same command again goes on from there",
+    )  # fmt: skip
     command.option("--counts", action="store_true", help="print counts only")
     command.option("--round", type=_natural, metavar="N", help="round to N decimal places (default: full precision)")
     command.option("--format", choices=("json", "table"), default="json", help="of the report (default: json)")
@@ -128,6 +149,7 @@ def _download(add: _Add, name: str) -> None:
     command.add_argument("directory", metavar="DIR")
     _where(command, folder=False)
     _effort(command)
+    _trouble(command)
     command.option("-t", "--time", action="store_true", help="seconds and rows per second on stderr")
 
 
@@ -142,6 +164,12 @@ def _serve(add: _Add, name: str) -> None:
     command.option("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1, this machine alone)")
     command.option("--port", type=_port, default=8000, help="port to bind, 0 for any free one (default: 8000)")
     command.option("--data", metavar="DIR", help="serve what generate or download left in DIR, straight from disk")
+    command.option(
+        "--faults",
+        metavar="KIND=P,…",
+        help="what goes wrong, with which probability per data request: reset=0.2,cut=0.1",
+    )
+    command.option("--seed", type=_natural, default=0, metavar="N", help="the same faults for the same N (default: 0)")
     command.option("--exit-with-stdin", action="store_true", help="end when standard input is closed")
 
 
@@ -162,6 +190,20 @@ def _where(command: _Command, *, folder: bool) -> None:
         help="base URL of the export server (default: one on local port 8000 that has the export; else, for demo,"
         " small and large, the mock server is started for the run)",
     )
+    command.option(
+        "--timeout", type=_seconds, metavar="SECONDS",
+        help="without an answer, or with hardly any bytes (default: 60 and 30)",
+    )  # fmt: skip
+    command.option(
+        "--token-file", metavar="FILE",
+        help="send the bearer token in FILE to --url's origin (or that in MOCKEXPORT_TOKEN)",
+    )  # fmt: skip
+    command.option(
+        "--header", action=_Several, metavar="'NAME: VALUE'",
+        help="send this to --url's origin, too; may be repeated (in the environment: a line each)",
+    )  # fmt: skip
+    command.option("--proxy", metavar="URL", help="http:// URL of a proxy")
+    command.option("--cacert", metavar="FILE", help="certificates to trust instead of the system's")
     if folder:
         command.option("--from", dest="folder", metavar="DIR", help="read a folder of files instead")
 
@@ -179,6 +221,24 @@ def _effort(command: _Command) -> None:
     )  # fmt: skip
 
 
+def _trouble(command: _Command) -> None:
+    command.option(
+        "--on-failure", choices=("continue", "stop"), default="continue",
+        help="when a download has failed: finish the others, or stop there (default: continue)",
+    )  # fmt: skip
+    command.option(
+        "--attempts", type=_positive, default=4, metavar="N",
+        help="how often a download may fail in a row without progress (default: 4)",
+    )  # fmt: skip
+    command.option(
+        "--time-limit", type=_seconds, metavar="SECONDS",
+        help="for a download with all its attempts and waits (default: 43200)",
+    )  # fmt: skip
+    command.option("--compress", action="store_true", help="ask for gzip; gives up resuming midway")
+    command.option("--events", metavar="FILE", help="write what happens to FILE, a line of JSON each")
+    command.option("--account", metavar="FILE", help="write how it went to FILE, as JSON")
+
+
 def _natural(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
     if number < 0:
@@ -194,6 +254,16 @@ def _positive(text: str) -> int:
     if not number:
         raise argparse.ArgumentTypeError(f"{text!a} is not a whole number from 1")
     return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text) if len(text) < 20 else 0.0
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!a} is not a number of seconds above 0")
+    return seconds
 
 
 def _port(text: str) -> int:

@@ -1,6 +1,14 @@
 """Exit codes, and which error ends with which."""
 
-from mockexport.errors import BadRowError, ExportNotFound, FolderError, MetadataError, OptionError, ServerUnreachable
+from mockexport.errors import (
+    BadRowError,
+    CheckpointError,
+    ExportNotFound,
+    FolderError,
+    MetadataError,
+    OptionError,
+    ServerUnreachable,
+)
 from mockexport.model import VerdictKind
 from mockexport.report import Account
 
@@ -37,7 +45,7 @@ def of_account(account: Account) -> int:
 def of_error(error: Exception) -> int:
     """Return the exit code of a run that an error ended."""
     match error:
-        case OptionError():
+        case OptionError() | CheckpointError():
             return USAGE
         case ServerUnreachable() | ExportNotFound() | MetadataError() | FolderError():
             return UNREACHABLE

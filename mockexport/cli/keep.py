@@ -7,6 +7,7 @@ from pathlib import Path
 from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
 from mockexport.cli.analyze import account_for
+from mockexport.cli.fetching import fetching, listening, write_account
 from mockexport.cli.progress import showing_progress
 from mockexport.cli.text import say
 from mockexport.server.folder import generate as generate_export
@@ -16,10 +17,10 @@ __all__ = ["download", "generate"]
 
 async def download(options: argparse.Namespace) -> int:
     """Run `mockexport download`: the same pass as analyze, with the files kept."""
-    with showing_progress(verbose=options.verbose) as listener:
+    with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
         report = await analyze_export(
             options.export,
-            url=options.url,
+            **fetching(options),
             save=options.directory,
             concurrency=options.concurrency,
             chunk_bytes=options.chunk_size,
@@ -28,6 +29,7 @@ async def download(options: argparse.Namespace) -> int:
             listener=listener,
         )
     account_for(report.account, timed=options.time)
+    write_account(options, report.account)
     kept = sum(d.verdict.counts for d in report.account.downloads)
     say(f"{kept} of {len(report.account.downloads)} files are in {options.directory}")
     return exits.of_account(report.account)

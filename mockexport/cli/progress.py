@@ -8,7 +8,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mockexport.cli.text import printable, say, size
-from mockexport.events import Advanced, DownloadFinished, DownloadStarted, Event, Listener, RunStarted, StartedOver
+from mockexport.events import (
+    Advanced,
+    DownloadFinished,
+    DownloadStarted,
+    Event,
+    Listener,
+    Opened,
+    Restored,
+    Resumed,
+    Retried,
+    RunStarted,
+    StartedOver,
+)
 from mockexport.model import VerdictKind
 
 if TYPE_CHECKING:
@@ -43,10 +55,18 @@ def _quiet(event: Event) -> None:
     match event:
         case RunStarted():
             say(_announced(event))
-        case StartedOver() | DownloadFinished():
+        case StartedOver() | Retried() | Restored() | DownloadFinished():
             _tell(event)
         case DownloadStarted():
             _log.debug("download %s started", event.download_id)
+        case Opened(download_id, resumable=False):
+            _log.debug(
+                "download %s cannot be resumed midway (the server sends no strong ETag, or compresses):"
+                " a checkpoint keeps it once it is finished",
+                download_id,
+            )
+        case Resumed(download_id, offset):
+            _log.debug("download %s goes on from byte %s", download_id, f"{offset:,}")
         case _:
             pass
 
@@ -56,9 +76,17 @@ def _announced(event: RunStarted) -> str:
     return f"{event.export_id}: {len(event.downloads)} downloads, {rows:,} rows announced"
 
 
-def _tell(event: StartedOver | DownloadFinished) -> None:
+def _tell(event: StartedOver | Retried | Restored | DownloadFinished) -> None:
     """Say what a user should know at once; the rest is for the debug log."""
-    if isinstance(event, StartedOver):
+    if isinstance(event, Restored):
+        spared = "all of it" if event.finished else f"its first {event.rows:,} rows"
+        say(f"download {event.download_id}: {spared} from the checkpoint")
+    elif isinstance(event, Retried):
+        say(
+            f"download {event.download_id}: attempt {event.attempt} failed ({event.reason});"
+            f" going on from byte {event.offset:,} in {event.wait_s:.1f} s"
+        )
+    elif isinstance(event, StartedOver):
         say(
             f"download {event.download_id}: attempt {event.attempt} failed ({event.reason});"
             f" starting over in {event.wait_s:.1f} s"
@@ -96,6 +124,11 @@ class _Bars:
             case StartedOver(download_id):
                 _tell(event)
                 self._advance(download_id, 0, 0)
+            case Retried():
+                _tell(event)
+            case Restored(download_id, offset, rows):
+                _tell(event)
+                self._advance(download_id, offset, rows)
             case DownloadFinished(download_id, _, received_bytes, rows):
                 _tell(event)
                 self._advance(download_id, received_bytes, rows)

@@ -50,6 +50,11 @@ class Cutter:
         self._skipping = False  # until the line end of an overlong row
         self._dropped = 0  # its bytes, after those held, that are gone
 
+    @property
+    def line(self) -> int:
+        """The number of the line that follows the chunks so far."""
+        return self._line
+
     def feed(self, piece: bytes) -> Iterator[Chunk]:
         """Take the stream's next bytes; yield the chunks that are full. Exhaust it before feeding again."""
         self.received += len(piece)

@@ -6,7 +6,9 @@
     folder        the same exports written to a folder of files
     catalogue     what a server offers: generated exports or folders
     ranges        which part of a body a request asks for
+    faults        what goes wrong, and when: drawn from a seed
     delivery      rows and files on their way to a client
+    misbehaving   what a fault sends in place of the right reply
     app           the routes, as an aiohttp application
     connection    what is said to requests that cannot be read
     run           `MockServer` for tests, `serve` for the command line

@@ -4,6 +4,7 @@ Rules: every reply but the CSV is JSON, errors are `{"detail": …}`, and no req
 Handlers look up and decide; `ranges` knows the rules of parts, `delivery` sends.
 """
 
+import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -17,6 +18,8 @@ from aiohttp import hdrs, web
 from mockexport.metadata import ExportContents, ExportList, Reply
 from mockexport.server.catalogue import Catalogue, Offer, StoredFile, folder_catalogue, generated_catalogue
 from mockexport.server.delivery import FileChanged, Sending, finish, open_file, send_file, send_rows
+from mockexport.server.faults import Faults
+from mockexport.server.misbehaving import misbehave
 from mockexport.server.ranges import Conditions, Failed, Full, NotModified, Partial, Unsatisfiable, decide
 
 __all__ = ["SENDING", "STALL_S", "create_app", "error_reply"]
@@ -33,24 +36,27 @@ WORKERS = 4
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CATALOGUE: web.AppKey[Catalogue] = web.AppKey("catalogue")
+FAULTS: web.AppKey[Faults | None] = web.AppKey("faults")
 SENDING: web.AppKey[Sending] = web.AppKey("sending")
 WORKER_POOL: web.AppKey[ThreadPoolExecutor] = web.AppKey("worker_pool")
 STALL_LIMIT_S: web.AppKey[float] = web.AppKey("stall_limit_s")
 
 
-def create_app(*, data: Path | None = None, stall_s: float = STALL_S) -> web.Application:
+def create_app(*, data: Path | None = None, stall_s: float = STALL_S, faults: Faults | None = None) -> web.Application:
     """Return the export server as an application, for `serve`, `MockServer` or a runner of your own.
 
     Args:
         data: a folder that holds an export's files, or folders that do; by default the three built-in exports are
             generated.
         stall_s: seconds after which a client that takes no more bytes is dropped.
+        faults: what goes wrong with data requests; by default nothing does.
 
     Raises:
         FolderError: `data` is no such folder.
     """
     app = web.Application(middlewares=[_reply])
     app[CATALOGUE] = generated_catalogue() if data is None else folder_catalogue(data)
+    app[FAULTS] = faults
     app[SENDING] = Sending()
     app[STALL_LIMIT_S] = stall_s
     app.cleanup_ctx.append(_workers)
@@ -119,8 +125,10 @@ async def _data(request: web.Request) -> web.StreamResponse:
     offer = _find(request)
     if isinstance(offer, web.Response):
         return offer
-    headers: dict[str, str] = {hdrs.ETAG: offer.etag, hdrs.ACCEPT_RANGES: "bytes"}
-    answer = decide(_conditions(request), length=offer.length, etag=offer.etag)
+    faults = request.app[FAULTS] if request.method == hdrs.METH_GET else None
+    etag = offer.etag if faults is None else _tag(offer, faults)
+    headers: dict[str, str] = {hdrs.ETAG: etag, hdrs.ACCEPT_RANGES: "bytes"}
+    answer = decide(_conditions(request), length=offer.length, etag=etag)
     match answer:
         case Failed():
             return error_reply(412, "Precondition Failed", headers)
@@ -135,10 +143,41 @@ async def _data(request: web.Request) -> web.StreamResponse:
         case Full():
             status, first, count = 200, 0, offer.length
     headers[hdrs.CONTENT_TYPE] = "text/csv; charset=utf-8"
-    response = web.StreamResponse(status=status, headers=headers)
-    response.content_length = count
     with request.app[SENDING].one():
+        if faults is not None:
+            await _suffer(request, offer, faults, status, headers, first, count)
+        response = web.StreamResponse(status=status, headers=headers)
+        response.content_length = count
         return await _send(request, response, offer, first, count)
+
+
+def _tag(offer: Offer, faults: Faults) -> str:
+    """Return the ETag as the faults so far have left it."""
+    changes = faults.changes[offer.metadata.id]
+    return f'{offer.etag[:-1]}-{changes}"' if changes else offer.etag
+
+
+async def _suffer(
+    request: web.Request,
+    offer: Offer,
+    faults: Faults,
+    status: int,
+    headers: dict[str, str],
+    first: int,
+    count: int,
+) -> None:
+    """Let the request's fault happen, if there is one; returning means that the right reply is to follow."""
+    fault = faults.next(offer.metadata.id, ranged=hdrs.RANGE in request.headers)
+    if fault is None:
+        return
+    logger.info("fault: %s for request %d of download %s", fault, len(faults.served), offer.metadata.id)
+    if fault.kind == "delay" or (fault.kind in ("no-range", "wrong-206") and not fault.prepares and status != 206):
+        await asyncio.sleep(faults.delay_s if fault.kind == "delay" else 0)
+        return
+    workers = request.app[WORKER_POOL]
+    await misbehave(
+        request, offer, fault, faults, status=status, fields=headers, first=first, count=count, workers=workers
+    )
 
 
 async def _send(

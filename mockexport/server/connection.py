@@ -39,12 +39,14 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Return the reply to a request that could not be read, or whose handler failed."""
+        if isinstance(exc, ConnectionError):
+            # The client left, or a fault was asked for; either way nobody is there to be answered.
+            raise ConnectionResetError("the connection is at its end")
         if isinstance(exc, HttpProcessingError):
             # Anyone can send junk: no reason to fill the log with tracebacks, and none to repeat the junk in it.
             logger.info("refused a request that is not HTTP as we know it: %s", type(exc).__name__)
         elif isinstance(exc, ConnectionError):
-            # It left while a piece was being made for it, which is no fault of the handler's.
-            logger.debug("a client left before its reply was complete")
+            logger.info("a client left before its reply was out")
         else:
             logger.error("a handler failed", exc_info=exc)
         if request.writer.output_size > 0:

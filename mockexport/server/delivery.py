@@ -19,7 +19,7 @@ from mockexport.server.catalogue import Offer, StoredFile
 from mockexport.server.exports import GeneratedDownload
 from mockexport.server.generation import rows_of
 
-__all__ = ["FileChanged", "Sending", "finish", "open_file", "send_file", "send_rows"]
+__all__ = ["FileChanged", "Sending", "finish", "next_piece", "open_file", "send_file", "send_rows"]
 
 # A file goes out in slices so that a deadline can tell a slow client from one that has stopped: at the default
 # deadline a client must take some 17 KB/s.
@@ -77,7 +77,7 @@ async def send_rows(
     loop = asyncio.get_running_loop()
     pieces = rows_of(download, start=first)
     while count:
-        piece = await loop.run_in_executor(workers, _next_piece, pieces)
+        piece = await loop.run_in_executor(workers, next_piece, pieces)
         if not piece:
             continue
         piece = piece[:count]
@@ -87,7 +87,8 @@ async def send_rows(
         count -= len(piece)
 
 
-def _next_piece(pieces: Iterator[bytes]) -> bytes:
+def next_piece(pieces: Iterator[bytes]) -> bytes:
+    """Return the next of the pieces; it is for a worker thread."""
     try:
         return next(pieces)
     except StopIteration:

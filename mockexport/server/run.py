@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from aiohttp import web
 from mockexport.errors import OptionError
 from mockexport.server.app import SENDING, STALL_S, create_app
 from mockexport.server.connection import HEAD_LIMIT_BYTES, IDLE_S, LINGER_S, Connection
+from mockexport.server.faults import Faults
 
 __all__ = ["MockServer", "serve", "stdin_closed"]
 
@@ -43,6 +44,9 @@ class MockServer:
         data: a folder of files to serve (see `create_app`) instead of the generated exports.
         idle_s: seconds in which a connection must bring a request's whole head.
         stall_s: seconds after which a client that takes no more bytes is dropped.
+        faults: what goes wrong with data requests: a kind and its probability each (see docs/mock-server.md), as a
+            mapping or as text like `reset=0.2,cut=0.1`. What happened to which request is in `faults.served`.
+        seed: of the faults; the same seed brings the same ones.
 
     Raises (at the start):
         FolderError: `data` is no folder of exports.
@@ -57,12 +61,17 @@ class MockServer:
         data: Path | None = None,
         idle_s: float = IDLE_S,
         stall_s: float = STALL_S,
+        faults: Faults | Mapping[str, float] | str | None = None,
+        seed: int = 0,
     ) -> None:
         self.host = host
         self.port = port
         self._data = data
         self._idle_s = idle_s
         self._stall_s = stall_s
+        if isinstance(faults, str):
+            faults = Faults.parse(faults, seed=seed)
+        self.faults = faults if isinstance(faults, Faults) else Faults(faults or {}, seed=seed)
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
 
@@ -90,7 +99,9 @@ class MockServer:
             await self._runner.app[SENDING].none()
 
     async def __aenter__(self) -> Self:
-        app = create_app(data=self._data, stall_s=self._stall_s)
+        app = create_app(
+            data=self._data, stall_s=self._stall_s, faults=self.faults if self.faults.probabilities else None
+        )
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         try:
@@ -152,6 +163,7 @@ async def serve(
     port: int = 8000,
     *,
     data: Path | None = None,
+    faults: Faults | None = None,
     on_ready: Callable[[str], object] | None = None,
     until: Awaitable[object] | None = None,
 ) -> None:
@@ -161,6 +173,7 @@ async def serve(
         host: the address to listen at.
         port: 0 takes a free one.
         data: a folder of files to serve (see `create_app`) instead of the generated exports.
+        faults: what goes wrong with data requests.
         on_ready: called with the server's address once it listens.
         until: awaited while the server runs; its end is the server's.
 
@@ -168,7 +181,7 @@ async def serve(
         FolderError: `data` is no folder of exports.
         OptionError: the host or port cannot be listened at.
     """
-    async with MockServer(host, port, data=data) as server:
+    async with MockServer(host, port, data=data, faults=faults) as server:
         if on_ready is not None:
             on_ready(server.url)
         await (until if until is not None else asyncio.Event().wait())

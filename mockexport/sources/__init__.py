@@ -3,6 +3,14 @@
 export_api.py    an export server over HTTP
 folder.py        a folder of files
 saving.py        any other source, its verified files kept in a folder
-retrying.py      a byte stream that is tried again
-http_faults.py   what aiohttp raises, in our own words
+scripted.py      what a test says
+
+What they bring them with:
+
+replies.py       what a reply's head means for a download: pure decisions
+resuming.py      a byte stream that is tried again, resumed, or begun anew
+retrying.py      how often, how long to wait, how long anything may take
+watching.py      minimum rate and time limits, at no cost to the pieces
+gunzip.py        compressed bodies, neither cut nor bombs
+exchange.py      one GET and its reply, as a protocol; http.py: over aiohttp; http_faults.py: its errors in our words
 """

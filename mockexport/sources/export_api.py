@@ -6,14 +6,11 @@ or the size of pieces.
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Coroutine, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
-
-import aiohttp
-from yarl import URL
 
 from mockexport.errors import (
     ExportNotFound,
@@ -26,21 +23,18 @@ from mockexport.errors import (
 )
 from mockexport.metadata import DownloadMetadata, ExportContents, ExportList, Reply, decode_json
 from mockexport.model import Download, Export
-from mockexport.sources.http_faults import FOREIGN_ERRORS, RETRYABLE_STATUSES, explain
-from mockexport.sources.retrying import RetryingStream, RetryPolicy
+from mockexport.sources.http import Access, HttpClient, HttpReply
+from mockexport.sources.resuming import ResumingStream
+from mockexport.sources.retrying import RetryPolicy, TimeLimits
+from mockexport.streams import Mark, StartOver
+
+if TYPE_CHECKING:
+    import aiohttp
 
 __all__ = ["ExportApi"]
 
-# A connection that takes longer is taken for dead.
-CONNECT_TIMEOUT_S = 15
-# The longest silence within a reply; our own waiting (a full queue) does not count.
-READ_TIMEOUT_S = 60
 # The largest JSON reply: some million patients of one download.
 MAX_REPLY_BYTES = 64 * 1024 * 1024
-MAX_REDIRECTS = 5
-# aiohttp stops reading a connection at twice this, which a single reading of the event loop just reaches: two of them,
-# 512 KiB, lie ready for each download, and more would only be memory.
-READ_BUFFER_BYTES = 128 * 1024
 # Metadata requests at once: discovery should neither take a round trip per download nor look like an attack.
 DISCOVERY_CONCURRENCY = 8
 
@@ -61,18 +55,29 @@ class ExportApi:
         url: the server's base URL, such as `http://127.0.0.1:8000`.
         session: a session of the caller's, left open afterwards; by default one is made and closed by `async with`.
         retry: how often a download, or a discovery request, is tried.
+        limits: how long anything may take.
+        access: token, headers, proxy and certificates.
+        compress: ask for compressed bodies; a download that breaks off then starts over instead of resuming.
     """
 
     def __init__(
-        self, url: str, *, session: aiohttp.ClientSession | None = None, retry: RetryPolicy | None = None
+        self,
+        url: str,
+        *,
+        session: "aiohttp.ClientSession | None" = None,
+        retry: RetryPolicy | None = None,
+        limits: TimeLimits | None = None,
+        access: Access | None = None,
+        compress: bool = False,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise OptionError("url", f"{public_url(url)!r} is no http:// or https:// URL of a server")
         self._base = url.rstrip("/")
-        self._given_session = session
-        self._session = session
         self._retry = retry or RetryPolicy()
+        self._limits = limits or TimeLimits()
+        self._compress = compress
+        self._client = HttpClient(self._base, session=session, access=access or Access(), limits=self._limits)
 
     @property
     def name(self) -> str:
@@ -80,18 +85,13 @@ class ExportApi:
         return public_url(self._base)
 
     async def __aenter__(self) -> Self:
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S)
-            # Downloads in flight are bounded by the pipeline; the pool must not bound them a second time.
-            self._session = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
+        await self._client.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._session is not None and self._given_session is None:
-            await self._session.close()
-            self._session = None
+        await self._client.__aexit__(kind, error, traceback)
 
     async def export_ids(self) -> list[str]:
         """Return the ids of the exports that the server lists."""
@@ -131,84 +131,53 @@ class ExportApi:
         except ValueError as error:
             raise MetadataError(url, str(error)) from None
 
-    def stream(self, export_id: str, download: Download) -> RetryingStream:
+    def stream(self, export_id: str, download: Download) -> ResumingStream:
         """Return the download's bytes (see streams.Source.stream)."""
-        url = self._url(export_id, download.id, "data")
+        return self._stream(self._url(export_id, download.id, "data"), download.id, compress=self._compress)
 
-        def open_body(attempt: int) -> AsyncGenerator[bytes]:
-            return self._body(url, download.id, attempt)
+    def stream_from(self, export_id: str, download: Download, offset: int, mark: Mark) -> ResumingStream:
+        """Return the download's bytes from `offset` on (see streams.ResumableSource.stream_from)."""
+        return self._stream(self._url(export_id, download.id, "data"), download.id, start=(offset, mark))
 
-        return RetryingStream(download.id, url, open_body, self._retry)
+    def _stream(
+        self,
+        url: str,
+        name: str,
+        *,
+        compress: bool = False,
+        start: tuple[int, Mark] | None = None,
+        rows: bool = True,
+    ) -> ResumingStream:
+        def exchange(fields: Mapping[str, str]) -> Awaitable[HttpReply]:
+            return self._client.get(url, fields)
 
-    async def _body(self, url: str, download_id: str, attempt: int) -> AsyncGenerator[bytes]:
-        """Yield one attempt's bytes as they come off the wire."""
-        received = 0
-
-        def fault(problem: str, *, passing: bool) -> TransferError:
-            return TransferError(download_id, url, problem, attempt=attempt, offset=received, passing=passing)
-
-        try:
-            async with self._request(url) as response:
-                if response.status != 200:
-                    raise fault(f"status {response.status}", passing=response.status in RETRYABLE_STATUSES)
-                encoding = response.headers.get("Content-Encoding", "identity").lower()
-                if encoding != "identity":
-                    # Cut-off compressed bodies pass for whole ones in common clients; none was asked for.
-                    raise fault(f"the body is encoded ({encoding!a}), which was not asked for", passing=False)
-                # Pieces as they came: putting them together is the cutter's.
-                async for piece, _ in response.content.iter_chunks():
-                    received += len(piece)
-                    yield piece
-        except FOREIGN_ERRORS as error:
-            explained = explain(error)
-            raise fault(explained.problem, passing=explained.passing) from error
+        return ResumingStream(name, url, exchange, self._retry, self._limits, compress=compress, start=start, rows=rows)
 
     async def _get_json(self, url: str, kind: type[T]) -> T:
-        """Return the payload of a reply; passing faults are retried.
+        """Return the payload of a reply; passing faults are retried like those of a download.
 
         Raises:
             _NotFound: for status 404.
             ServerUnreachable, MetadataError: if there is no usable reply.
         """
-        for attempt in range(1, self._retry.attempts + 1):
-            try:
-                async with self._request(url) as response:
-                    if response.status == 404:
-                        raise _NotFound
-                    if response.status == 200:
-                        return await self._payload(response, url, kind)
-                    problem, passing = f"status {response.status}", response.status in RETRYABLE_STATUSES
-            except MetadataError:
-                raise
-            except FOREIGN_ERRORS as error:
-                explained = explain(error)
-                problem, passing = explained.problem, explained.passing
-            if not passing:
-                break
-            if attempt < self._retry.attempts:
-                await asyncio.sleep(self._retry.wait_s(attempt))
-        raise ServerUnreachable(url, problem)
-
-    async def _payload(self, response: aiohttp.ClientResponse, url: str, kind: type[T]) -> T:
         body = bytearray()
-        async for piece in response.content.iter_any():
-            body += piece
-            if len(body) > MAX_REPLY_BYTES:
-                raise MetadataError(url, f"it is longer than {MAX_REPLY_BYTES:,} bytes")
+        try:
+            async with aclosing(self._stream(url, "metadata", rows=False).pieces()) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, bytes):
+                        body += piece
+                    elif isinstance(piece, StartOver):
+                        body.clear()
+                    if len(body) > MAX_REPLY_BYTES:
+                        raise MetadataError(url, f"it is longer than {MAX_REPLY_BYTES:,} bytes")
+        except TransferError as error:
+            if error.status == 404:
+                raise _NotFound from None
+            raise ServerUnreachable(url, error.problem) from error
         try:
             return decode_json(bytes(body), Reply[kind]).data  # type: ignore[valid-type]
         except ValueError as error:
             raise MetadataError(url, f"it is not the JSON expected ({error})") from None
-
-    def _request(self, url: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        if self._session is None:
-            raise RuntimeError("ExportApi is used outside its `async with`")
-        return self._session.get(
-            URL(url, encoded=True),
-            headers={"Accept-Encoding": "identity"},
-            max_redirects=MAX_REDIRECTS,
-            read_bufsize=READ_BUFFER_BYTES,
-        )
 
     def _url(self, *parts: str) -> str:
         return "/".join((self._base, "api/export", *(quote(part, safe="") for part in parts)))

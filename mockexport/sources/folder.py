@@ -9,7 +9,7 @@ import aiofiles
 from mockexport.errors import ExportNotFound, FolderError, TransferError
 from mockexport.folder import LISTING, UNFINISHED, ListedFile, check_file, read_listing
 from mockexport.model import Download, Export, Verdict
-from mockexport.streams import StartOver
+from mockexport.streams import Piece, StartOver
 
 __all__ = ["Folder"]
 
@@ -76,7 +76,7 @@ class FileStream:
         self._path = directory / (download.id if listed is None else listed.file)
         self._received = 0
 
-    async def pieces(self) -> AsyncGenerator[bytes | StartOver]:
+    async def pieces(self) -> AsyncGenerator[Piece]:
         """Yield the file's bytes; at its end, hold them against the SHA-256 that is noted, if there is one."""
         digest = hashlib.sha256()
         try:

@@ -4,53 +4,66 @@ The texts of foreign exceptions are not passed on: they may hold the query or cr
 """
 
 import ssl
-from dataclasses import dataclass
 
 import aiohttp
+from aiohttp import http_exceptions
 
-__all__ = ["FOREIGN_ERRORS", "RETRYABLE_STATUSES", "Fault", "explain"]
+from mockexport.sources.exchange import ExchangeFailed
+
+__all__ = ["FOREIGN_ERRORS", "explain"]
 
 # Everything that a request or a body may raise.
-FOREIGN_ERRORS = (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError, ValueError)
-
-# Statuses that may pass (RFC 9110, section 15, and RFC 6585); all others are final.
-RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What happened, in words, and whether it may pass."""
-
-    problem: str
-    passing: bool
+FOREIGN_ERRORS = (
+    aiohttp.ClientError,
+    http_exceptions.HttpProcessingError,
+    TimeoutError,
+    OSError,
+    ssl.SSLError,
+    ValueError,
+)
 
 
-def explain(error: BaseException) -> Fault:
+def explain(error: BaseException) -> ExchangeFailed:
     """Return what one of FOREIGN_ERRORS means."""
     match error:
         case aiohttp.ClientConnectorDNSError():
-            return Fault("the host name could not be resolved", passing=True)
+            return ExchangeFailed("the host name could not be resolved", passing=True)
         case aiohttp.ClientConnectorCertificateError():
-            return Fault("the server's TLS certificate is not trusted", passing=False)
+            return ExchangeFailed("the server's TLS certificate is not trusted", passing=False)
+        case aiohttp.ClientProxyConnectionError():
+            return ExchangeFailed("no connection to the proxy", passing=True)
         case aiohttp.ClientConnectorError():
             reason = error.os_error.strerror or type(error.os_error).__name__
-            return Fault(f"no connection ({reason.lower()})", passing=True)
+            return ExchangeFailed(f"no connection ({reason.lower()})", passing=True)
+        case aiohttp.ClientHttpProxyError():
+            return ExchangeFailed(f"the proxy refuses (status {error.status})", passing=error.status >= 500)
         case aiohttp.ConnectionTimeoutError():
-            return Fault("no connection within the time limit", passing=True)
+            return ExchangeFailed("no connection within the time limit", passing=True)
         case aiohttp.SocketTimeoutError():
-            return Fault("no bytes came within the time limit", passing=True)
+            return ExchangeFailed("no bytes came within the time limit", passing=True)
         case aiohttp.ServerDisconnectedError():
-            return Fault("the server closed the connection before it answered", passing=True)
-        case aiohttp.ClientPayloadError():
-            return Fault("the body broke off before its end", passing=True)
-        case aiohttp.TooManyRedirects():
-            return Fault("too many redirects", passing=False)
-        case aiohttp.InvalidURL() | ValueError():
-            return Fault("the URL, or one it redirects to, is not usable", passing=False)
-        case aiohttp.ClientResponseError():
-            return Fault("the reply is not valid HTTP", passing=True)
+            return ExchangeFailed("the server closed the connection before it answered", passing=True)
+        case aiohttp.ClientPayloadError() | http_exceptions.PayloadEncodingError():
+            return ExchangeFailed("the body broke off before its end", passing=True)
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError() | ValueError():
+            return ExchangeFailed("the URL, or one it redirects to, is not usable", passing=False)
+        case aiohttp.ClientResponseError() | http_exceptions.HttpProcessingError():
+            return ExchangeFailed(f"the reply is not valid HTTP ({_fault(error)})", passing=True, protocol=True)
         case TimeoutError():
-            return Fault("the time limit was reached", passing=True)
+            return ExchangeFailed("the time limit was reached", passing=True)
         case OSError():
-            return Fault(f"the connection failed ({(error.strerror or type(error).__name__).lower()})", passing=True)
-    return Fault(f"the request failed ({type(error).__name__})", passing=False)
+            reason = (error.strerror or type(error).__name__).lower()
+            return ExchangeFailed(f"the connection failed ({reason})", passing=True)
+    return ExchangeFailed(f"the request failed ({type(error).__name__})", passing=False)
+
+
+def _fault(error: BaseException) -> str:
+    """Say what is wrong with a head, without repeating any of it: it may be 10 MB long, or hold a secret."""
+    match error.__cause__ or error:
+        case http_exceptions.LineTooLong():
+            return "a header that is too long"
+        case http_exceptions.BadStatusLine():
+            return "a bad status line"
+        case http_exceptions.InvalidHeader():
+            return "a bad header"
+    return "a head that contradicts itself or is too long"

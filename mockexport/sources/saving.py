@@ -30,7 +30,7 @@ from mockexport.folder import (
 from mockexport.metadata import format_api_time
 from mockexport.model import Download, Export, Verdict, VerdictKind
 from mockexport.sources.folder import FileStream
-from mockexport.streams import ByteStream, Source, StartOver
+from mockexport.streams import ByteStream, Piece, Source, StartOver
 
 __all__ = ["Saving"]
 
@@ -158,13 +158,13 @@ class _SavedStream:
         self._digest = hashlib.sha256()
         self._size = 0
 
-    async def pieces(self) -> AsyncGenerator[bytes | StartOver]:
+    async def pieces(self) -> AsyncGenerator[Piece]:
         async with aclosing(self._fetched.pieces()) as pieces:
             async for piece in pieces:
-                if isinstance(piece, StartOver):
-                    await self._discard()
-                else:
+                if isinstance(piece, bytes):
                     await self._write(piece)
+                elif isinstance(piece, StartOver):
+                    await self._discard()
                 yield piece
 
     def start_over(self, problem: str) -> StartOver:
@@ -228,7 +228,7 @@ class _KeptStream:
         self._saved = _SavedStream(saving, download, fetched)
         self._use_file = True
 
-    async def pieces(self) -> AsyncGenerator[bytes | StartOver]:
+    async def pieces(self) -> AsyncGenerator[Piece]:
         if self._use_file:
             try:
                 async with aclosing(self._file.pieces()) as pieces:

@@ -8,9 +8,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mockexport.errors import ExportNotFound, TransferError
+from mockexport.errors import ExportNotFound
 from mockexport.model import Download, Export
-from mockexport.sources.retrying import RetryingStream, RetryPolicy
+from mockexport.sources.exchange import ExchangeFailed
+from mockexport.sources.replies import Head
+from mockexport.sources.resuming import ResumingStream
+from mockexport.sources.retrying import RetryPolicy, TimeLimits
 
 __all__ = ["Fail", "Scripted", "Step"]
 
@@ -58,26 +61,47 @@ class Scripted:
             raise ExportNotFound(export_id, self.name, [self._export.id])
         return self._export
 
-    def stream(self, export_id: str, download: Download) -> RetryingStream:
+    def stream(self, export_id: str, download: Download) -> ResumingStream:
         """Return the download's bytes (see streams.Source.stream)."""
-        return RetryingStream(download.id, self.name, lambda attempt: self._play(download.id, attempt), self._policy)
+
+        async def exchange(fields: Mapping[str, str]) -> _Played:
+            attempt = self.asked[download.id] = self.asked.get(download.id, 0) + 1
+            return _Played(self._play(download.id, attempt))
+
+        return ResumingStream(download.id, self.name, exchange, self._policy, TimeLimits())
 
     async def _play(self, download_id: str, attempt: int) -> AsyncGenerator[bytes]:
-        self.asked[download_id] = attempt
         script = self._scripts[download_id]
-        sent = 0
         self.open += 1
         try:
             for step in script[min(attempt, len(script)) - 1]:
                 match step:
                     case bytes():
-                        sent += len(step)
                         yield step
                     case asyncio.Event():
                         await step.wait()
                     case Fail(problem, passing):
-                        raise TransferError(
-                            download_id, self.name, problem, attempt=attempt, offset=sent, passing=passing
-                        )
+                        raise ExchangeFailed(problem, passing=passing)
         finally:
             self.open -= 1
+
+
+class _Played:
+    """One attempt as an exchange.Reply; it has no ETag, so nothing of it can be resumed."""
+
+    head = Head(200, (("Transfer-Encoding", "chunked"),))
+
+    def __init__(self, steps: AsyncGenerator[bytes]) -> None:
+        self._steps = steps
+
+    async def read(self) -> bytes:
+        async for piece in self._steps:
+            if piece:  # an empty one would be the end
+                return piece
+        return b""
+
+    def abort(self, reason: str) -> None:
+        raise NotImplementedError("a script that waits is waited for")
+
+    async def close(self) -> None:
+        await self._steps.aclose()

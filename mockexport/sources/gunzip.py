@@ -1,0 +1,133 @@
+"""Decodes a gzip body as it arrives, in bounded steps, and does not let a cut or a bomb pass (RFC 1952).
+
+Rules: synchronous, no I/O; what is held is one piece of input and one step of output. A body is whole only when the end
+of its last member and that member's checksum were seen: common clients take a cut-off body for a whole one where the
+length announced is that of the cut.
+"""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+__all__ = ["BadGzip", "Gunzip", "GzipLimits"]
+
+# Output made at once, a chunk of the default size: it bounds memory whatever the input claims to hold.
+STEP_BYTES = 256 * 1024
+# Input looked at at once. What follows the end of a member is copied by zlib, so with many tiny members the cost is
+# quadratic in this.
+BITE_BYTES = 16 * 1024
+_MAGIC = b"\x1f\x8b"
+# wbits for a gzip member with its header and checksum.
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class BadGzip(Exception):  # noqa: N818 - a state of the bytes, named as one
+    """The body is no whole gzip. `passing` if it may be whole another time; a bomb stays one."""
+
+    def __init__(self, problem: str, *, passing: bool) -> None:
+        self.problem = problem
+        self.passing = passing
+        super().__init__(problem)
+
+
+@dataclass(frozen=True, slots=True)
+class GzipLimits:
+    """What a compressed body may come to.
+
+    CSV shrinks some tenfold, hardly more than hundredfold; deflate itself ends at 1,032. The ratio counts from
+    `free_bytes` of output on, as little says nothing. Members of less than `least_member_bytes` on average, once there
+    are `free_members`, keep a processor busy with nothing; real ones, of files in blocks, hold 64 KiB.
+    """
+
+    max_bytes: int = 2**40
+    max_ratio: int = 300
+    free_bytes: int = 2**20
+    free_members: int = 1000
+    least_member_bytes: int = 512
+
+
+class Gunzip:
+    """Takes a gzip body piece by piece. Call `finish` at its end."""
+
+    def __init__(self, limits: GzipLimits | None = None) -> None:
+        self._limits = limits or GzipLimits()
+        self._member: zlib._Decompress | None = None
+        self._start = b""  # of a member, too short to tell whether it is one
+        self.taken = 0
+        self.made = 0
+        self.members = 0
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield what `piece` holds, in steps. Exhaust it before feeding again.
+
+        Raises:
+            BadGzip: it is no gzip, or more than the limits allow.
+        """
+        view = memoryview(piece)
+        for at in range(0, len(view), BITE_BYTES):
+            bite = bytes(view[at : at + BITE_BYTES])
+            self.taken += len(bite)
+            yield from self._decode(self._start + bite)
+
+    def _decode(self, rest: bytes) -> Iterator[bytes]:
+        self._start = b""
+        while rest:
+            if self._member is None:
+                if len(rest) < len(_MAGIC) and _MAGIC.startswith(rest):
+                    self._start = rest
+                    return
+                self._begin(rest)
+            assert self._member is not None  # noqa: S101 - just begun
+            try:
+                made = self._member.decompress(rest, STEP_BYTES)
+            except zlib.error as error:
+                raise BadGzip("the compressed body is damaged", passing=True) from error
+            self.made += len(made)
+            self._check()
+            if self._member.eof:
+                rest = self._member.unused_data
+                self._member = None
+            else:
+                rest = self._member.unconsumed_tail
+            if made:
+                yield made
+        # zlib may hold output back that needs no further input.
+        while self._member is not None and not self._member.eof:
+            made = self._member.decompress(b"", STEP_BYTES)
+            if not made:
+                return
+            self.made += len(made)
+            self._check()
+            yield made
+
+    def _begin(self, rest: bytes) -> None:
+        if not rest.startswith(_MAGIC):
+            where = "follows the end of the compressed data" if self.members else "came instead of compressed data"
+            raise BadGzip(f"something else {where}", passing=True)
+        self.members += 1
+        self._member = zlib.decompressobj(_GZIP)
+
+    def _check(self) -> None:
+        limits = self._limits
+        if self.made > limits.max_bytes:
+            raise BadGzip(f"the body decodes to more than {limits.max_bytes:,} bytes", passing=False)
+        if self.made > limits.free_bytes and self.made > limits.max_ratio * self.taken:
+            raise BadGzip(
+                f"a gzip bomb: {self.taken:,} bytes decode to more than {self.made:,},"
+                f" over {limits.max_ratio} times as many",
+                passing=False,
+            )
+        if self.members > limits.free_members and self.made < limits.least_member_bytes * self.members:
+            raise BadGzip(
+                f"a gzip bomb: {self.members:,} members in {self.taken:,} bytes hold no more than {self.made:,} bytes",
+                passing=False,
+            )
+
+    def finish(self) -> None:
+        """Make sure that the body is whole.
+
+        Raises:
+            BadGzip: it is not.
+        """
+        if self._member is not None or self._start or not self.members:
+            raise BadGzip("the compressed body was cut off before its end", passing=True)

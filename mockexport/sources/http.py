@@ -1,0 +1,224 @@
+"""GET over HTTP with aiohttp: sessions, redirects, secrets, proxy, certificates; replies as `exchange` has them.
+
+Rules: this is where foreign exceptions end. Secrets (the token, the extra headers) go to the origin that the user named
+and to no other, whatever it redirects to, and appear in no message, log or repr. What is not asked for (decoding,
+redirects, waiting) aiohttp is told not to do.
+"""
+
+import asyncio
+import base64
+import ipaddress
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from mockexport.errors import OptionError, public_url
+from mockexport.sources.exchange import ExchangeFailed
+from mockexport.sources.http_faults import FOREIGN_ERRORS, explain
+from mockexport.sources.replies import Head
+from mockexport.sources.retrying import TimeLimits
+
+__all__ = ["Access", "HttpClient", "HttpReply"]
+
+MAX_REDIRECTS = 5
+# aiohttp stops reading a connection at twice this, which a single reading of the event loop just reaches: two of them,
+# 512 KiB, lie ready for each download, and more would only be memory.
+READ_BUFFER_BYTES = 128 * 1024
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Only GET is ever asked, with fields of our own making; these would break framing or resuming.
+_RESERVED_FIELDS = frozenset(
+    {"accept-encoding", "connection", "content-length", "host", "if-range", "range", "transfer-encoding"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to get at a server. What may be secret is kept out of the repr.
+
+    Args:
+        token: sent as `Authorization: Bearer …`.
+        headers: further header fields.
+        proxy: URL of an HTTP proxy.
+        cacert: a file of CA certificates to trust instead of the system's.
+        link_local: follow redirects to link-local addresses, where machines in a cloud keep their credentials.
+    """
+
+    token: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    proxy: str | None = field(default=None, repr=False)
+    cacert: str | Path | None = None
+    link_local: bool = False
+
+    def __post_init__(self) -> None:
+        if self.token is not None and not (self.token and self.token.isascii() and self.token.isprintable()):
+            raise OptionError("token", "must be one line of visible ASCII characters")
+        for name, value in self.headers:
+            if not name or not name.isascii() or not all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name):
+                raise OptionError("header", f"{name[:40]!a} is no name of a header field")
+            if any(c in value for c in "\r\n\0"):
+                raise OptionError("header", f"the value of {name} must be one line")
+            if name.lower() in _RESERVED_FIELDS:
+                raise OptionError("header", f"{name} is the download's own business")
+        if self.proxy is not None and (urlsplit(self.proxy).scheme != "http" or not urlsplit(self.proxy).hostname):
+            raise OptionError("proxy", f"{public_url(self.proxy)!r} is no http:// URL of a proxy")
+
+    def secrets(self) -> dict[str, str]:
+        """Return the header fields that are for the user's origin alone."""
+        fields = dict(self.headers)
+        return fields if self.token is None else fields | {"Authorization": f"Bearer {self.token}"}
+
+    def ssl_context(self) -> ssl.SSLContext | bool:
+        """Return what TLS is to trust.
+
+        Raises:
+            OptionError: the CA file cannot be used.
+        """
+        if self.cacert is None:
+            return True
+        try:
+            return ssl.create_default_context(cafile=str(self.cacert))
+        except (OSError, ssl.SSLError) as error:
+            reason = error.strerror or type(error).__name__
+            raise OptionError("cacert", f"{self.cacert} holds no certificates that can be used ({reason})") from error
+
+
+class HttpReply:
+    """An aiohttp response as an exchange.Reply."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.head = Head(response.status, tuple(response.headers.items()), _origin(response.url))
+        # The pieces of a chunked body are small, and come joined; others go on as they came, which saves a copy.
+        self._chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+
+    async def read(self) -> bytes:
+        """Return the body's next bytes (see Reply.read)."""
+        try:
+            if self._chunked:
+                return await self._response.content.readany()
+            return (await self._response.content.readchunk())[0]
+        except FOREIGN_ERRORS as error:
+            raise explain(error) from error
+
+    def abort(self, reason: str) -> None:
+        """Make a pending read fail, and every later one."""
+        self._response.content.set_exception(ExchangeFailed(reason, passing=True))
+
+    async def close(self) -> None:
+        """Let go of the connection: back into the pool after the whole body, closed otherwise."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+class HttpClient:
+    """GETs from one server, and from wherever it redirects to.
+
+    Args:
+        base: the URL whose origin may see the secrets.
+        session: a session of the caller's, left open; by default one is made and closed by `async with`.
+    """
+
+    def __init__(self, base: str, *, session: aiohttp.ClientSession | None, access: Access, limits: TimeLimits) -> None:
+        at = URL(base, encoded=True)
+        self._origin = _origin(at)
+        self._secrets = access.secrets()
+        if at.user is not None or at.password is not None:
+            if access.token is not None:
+                raise OptionError("token", "the URL holds credentials, too; give one of the two")
+            credentials = f"{at.user or ''}:{at.password or ''}".encode()
+            self._secrets["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
+        self._given_session = session
+        self._session = session
+        self._access = access
+        self._ssl = access.ssl_context()
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=limits.connect_s, sock_connect=limits.connect_s, sock_read=None
+        )
+
+    async def __aenter__(self) -> Self:
+        if self._session is None:
+            # Downloads in flight are bounded by the pipeline; the pool must not bound them a second time.
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._session is not None and self._given_session is None:
+            await self._session.close()
+            self._session = None
+
+    async def get(self, url: str, fields: Mapping[str, str]) -> HttpReply:
+        """Return the reply to a GET, redirects followed.
+
+        Raises:
+            ExchangeFailed: there is none, or it lies where it must not be fetched from.
+        """
+        at = URL(url, encoded=True)
+        for _ in range(MAX_REDIRECTS + 1):
+            try:
+                response = await self._get(at, fields)
+                if response.status not in _REDIRECTS or "Location" not in response.headers:
+                    return HttpReply(response)
+                target = response.headers["Location"]
+                response.close()
+                at = await self._follow(at, target)
+            except FOREIGN_ERRORS as error:
+                raise explain(error) from error
+        raise ExchangeFailed(f"more than {MAX_REDIRECTS} redirects", passing=False)
+
+    async def _get(self, at: URL, fields: Mapping[str, str]) -> aiohttp.ClientResponse:
+        if self._session is None:
+            raise RuntimeError("the client is used outside its `async with`")
+        secrets = self._secrets if _origin(at) == self._origin else {}
+        return await self._session.get(
+            at.with_user(None),  # the user's are among the secrets, and a redirect's are nobody's
+            headers={**secrets, **fields},
+            allow_redirects=False,
+            auto_decompress=False,
+            proxy=self._access.proxy,
+            ssl=self._ssl,
+            timeout=self._timeout,
+            read_bufsize=READ_BUFFER_BYTES,
+        )
+
+    async def _follow(self, at: URL, location: str) -> URL:
+        """Return where a redirect leads, if that is a place to go."""
+        target = at.join(URL(location))
+        if target.scheme not in ("http", "https") or not target.host:
+            raise ExchangeFailed(f"a redirect to a {target.scheme[:20]!a} address, which is refused", passing=False)
+        if at.scheme == "https" and target.scheme == "http":
+            raise ExchangeFailed("a redirect from https to http, which is refused", passing=False)
+        if _origin(target) != _origin(at) and not self._access.link_local:
+            await self._refuse_link_local(target)
+        return target
+
+    async def _refuse_link_local(self, target: URL) -> None:
+        """Raise if the host has a link-local address: the next request would ask the name again, but a cloud's
+        credentials are worth a check that is not perfect."""
+        host = target.host or ""
+        addresses = [host]
+        if self._access.proxy is None:
+            found = await asyncio.get_running_loop().getaddrinfo(host, target.port)
+            addresses += [str(address[4][0]) for address in found]
+        for address in addresses:
+            try:
+                ip = ipaddress.ip_address(address.partition("%")[0])
+            except ValueError:
+                continue  # a name
+            mapped = getattr(ip, "ipv4_mapped", None)
+            if ip.is_link_local or (mapped is not None and mapped.is_link_local):
+                raise ExchangeFailed("a redirect to a link-local address, which is refused", passing=False)
+
+
+def _origin(url: URL) -> str:
+    return f"{url.scheme}://{url.host}:{url.port}"

@@ -1,0 +1,212 @@
+"""An export server in memory that misbehaves as `mockexport.server.faults` draws it: replies without sockets.
+
+It says in exchange.Reply's words what the mock server does to real connections, so that thousands of schedules take
+seconds; that the words mean the same over real sockets is tested in test_mock_faults.py.
+"""
+
+import asyncio
+import gzip
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mockexport.model import Download, Export
+from mockexport.server.faults import Fault, Faults
+from mockexport.server.ranges import Conditions, Full, Partial, decide
+from mockexport.sources.exchange import ExchangeFailed
+from mockexport.sources.replies import Head
+from mockexport.sources.resuming import ResumingStream
+from mockexport.sources.retrying import RetryPolicy, TimeLimits
+from mockexport.streams import Mark
+
+__all__ = ["MemoryReply", "MemorySource", "edited"]
+
+ORIGIN = "http://memory:80"
+LOGIN = b"<!DOCTYPE html>\n<html>\nPlease log in\n</html>\n"
+
+
+class MemoryReply:
+    """A reply that brings `body` in pieces, then ends as `ending` says: "end", "break", "stall" or "trickle"."""
+
+    def __init__(
+        self,
+        source: "MemorySource",
+        status: int,
+        fields: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        ending: str = "end",
+        rest: bytes = b"",
+    ) -> None:
+        self.head = Head(status, tuple(fields.items()), ORIGIN)
+        self._source = source
+        self._body = body
+        self._ending = ending
+        self._rest = rest
+        self._at = 0
+        self._aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        source.open += 1
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(0.001)
+        if self._aborted.done():
+            self._aborted.result()
+        if self._at < len(self._body):
+            piece = self._body[self._at : self._at + self._source.piece_bytes]
+            self._at += len(piece)
+            return piece
+        match self._ending:
+            case "break":
+                raise ExchangeFailed("the body broke off before its end", passing=True)
+            case "stall":
+                await self._aborted
+            case "trickle":
+                await asyncio.wait([self._aborted], timeout=10)
+                if self._aborted.done():
+                    self._aborted.result()
+                piece, self._rest = self._rest[:1], self._rest[1:]
+                return piece
+        return b""
+
+    def abort(self, reason: str) -> None:
+        if not self._aborted.done():
+            self._aborted.set_exception(ExchangeFailed(reason, passing=True))
+
+    async def close(self) -> None:
+        self._source.open -= 1
+        if self._aborted.done():
+            self._aborted.exception()
+        else:
+            self._aborted.cancel()
+
+
+@dataclass
+class MemorySource:
+    """A Source of one export: its downloads and their bodies, with the faults of a plan."""
+
+    export_id: str
+    bodies: Mapping[Download, bytes]
+    faults: Faults = field(default_factory=lambda: Faults({}))
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    limits: TimeLimits = field(default_factory=TimeLimits)
+    compress: bool = False
+    etags: bool = True
+    piece_bytes: int = 1000
+    name: str = "memory"
+    open: int = 0
+    sent: dict[str, list[str]] = field(default_factory=dict)  # by download, the kinds that changed what was sent
+
+    async def export_ids(self) -> list[str]:
+        return [self.export_id]
+
+    async def discover(self, export_id: str) -> Export:
+        return Export.of(export_id, self.bodies)
+
+    def stream(self, export_id: str, download: Download) -> ResumingStream:
+        return self._stream(download, None)
+
+    def stream_from(self, export_id: str, download: Download, offset: int, mark: Mark) -> ResumingStream:
+        return self._stream(download, (offset, mark))
+
+    def _stream(self, download: Download, start: tuple[int, Mark] | None) -> ResumingStream:
+        async def exchange(fields: Mapping[str, str]) -> MemoryReply:
+            await asyncio.sleep(0)
+            return await self._answer(download, fields)
+
+        return ResumingStream(
+            download.id, self.name, exchange, self.policy, self.limits, compress=self.compress and start is None,
+            start=start, now=lambda: 1_000_000_000.0,
+        )  # fmt: skip
+
+    async def _answer(self, download: Download, asked: Mapping[str, str]) -> MemoryReply:
+        body = self.bodies[download]
+        fault = self.faults.next(download.id, ranged="Range" in asked)
+        changes = self.faults.changes[download.id]
+        fields = {"ETag": f'"{download.id}-{changes}"'} if self.etags else {}
+        if "gzip" in asked["Accept-Encoding"]:
+            fields = {"Content-Encoding": "gzip"}
+            body = gzip.compress(body[: len(body) // 2]) + gzip.compress(body[len(body) // 2 :])
+        # A server without tags has no ranges to offer.
+        answer = decide(
+            Conditions(range=asked.get("Range"), if_range=asked.get("If-Range")),
+            length=len(body), etag=fields.get("ETag", "none"),
+        )  # fmt: skip
+        status, first, count = 200, 0, len(body)
+        if isinstance(answer, Partial):
+            status, first, count = 206, answer.first, answer.last - answer.first + 1
+            fields["Content-Range"] = f"bytes {first}-{answer.last}/{len(body)}"
+        elif not isinstance(answer, Full):
+            return MemoryReply(self, 416, {"Content-Range": f"bytes */{len(body)}"})
+        part = body[first : first + count]
+        framed = {**fields, "Content-Length": str(count)}
+        if fault is None or (fault.kind in ("no-range", "wrong-206") and not fault.prepares and status != 206):
+            return MemoryReply(self, status, framed, part)
+        return await self._misbehave(download, fault, status, fields, framed, part, body)
+
+    async def _misbehave(
+        self, download: Download, fault: Fault, status: int, fields: dict[str, str], framed: dict[str, str],
+        part: bytes, body: bytes,
+    ) -> MemoryReply:  # fmt: skip
+        cut, rest = part[: fault.byte(len(part))], part[fault.byte(len(part)) :]
+        kind = "reset" if fault.prepares else fault.kind
+        gzipped = "Content-Encoding" in fields
+        if kind == "cut-gzip" and not gzipped:
+            kind = "cut"
+        match kind:
+            case "refuse":
+                raise ExchangeFailed("the connection failed (reset)", passing=True)
+            case "delay" | "slow-headers":
+                await asyncio.sleep(5)
+                return MemoryReply(self, status, framed, part)
+            case "stall" | "trickle":
+                return MemoryReply(self, status, framed, cut, ending=kind, rest=rest)
+            case "reset" | "cut":
+                return MemoryReply(self, status, framed, cut, ending="break" if rest else "end")
+            case "etag":
+                self.faults.changes[download.id] += 1
+                return MemoryReply(self, status, framed, cut, ending="break" if rest else "end")
+            case "cut-chunked":
+                return MemoryReply(self, status, {**fields, "Transfer-Encoding": "chunked"}, cut, ending="break")
+            case "cut-close":
+                return MemoryReply(self, status, fields, cut)
+            case "cut-gzip":
+                return MemoryReply(self, 200, {**fields, "Content-Length": str(len(cut))}, cut)
+            case "status":
+                retry = {"date": "Sun, 09 Sep 2001 01:46:41 GMT"}.get(fault.retry_after or "", fault.retry_after)
+                return MemoryReply(self, fault.status, {} if retry is None else {"Retry-After": retry})
+            case "no-range":
+                fields.pop("Content-Range", None)
+                return MemoryReply(self, 200, {**fields, "Content-Length": str(len(body))}, body)
+            case "wrong-206":
+                wrong = dict(framed)
+                wrong["Content-Range"] = {
+                    "other-first": "bytes 1-2/3", "other-total": f"bytes 0-{len(body)}/{len(body) + 1}",
+                    "any-total": "bytes 1-2/*", "any-range": "bytes */9",
+                }.get(fault.variant, wrong["Content-Range"])  # fmt: skip
+                if fault.variant == "other-etag":
+                    wrong["ETag"] = '"another"'
+                if fault.variant == "no-content-range":
+                    del wrong["Content-Range"]
+                if fault.variant == "multipart":
+                    wrong["Content-Type"] = "multipart/byteranges; boundary=x"
+                return MemoryReply(self, 206, wrong, part)
+            case "html":
+                return MemoryReply(self, 200, {"Content-Length": str(len(LOGIN))}, LOGIN)
+            case _:
+                self.sent.setdefault(download.id, []).append(kind)
+                return MemoryReply(self, 200, {"Transfer-Encoding": "chunked"}, edited(self.bodies[download], kind))
+
+
+def edited(body: bytes, kind: str) -> bytes:
+    """Return a body with some of its rows not as they were."""
+    header, *rows, rest = body.split(b"\n")
+    if rows:
+        match kind:
+            case "few-rows":
+                del rows[-1]
+            case "bad-row":
+                rows[0] = rows[0].rpartition(b",")[0] + b",oops"
+            case "duplicate-row":
+                rows.append(rows[0])
+            case _:
+                rows.reverse()
+    return b"\n".join([header, *rows, rest])
