@@ -100,8 +100,8 @@ def disk(data: Path, export_id: str, rounds: int) -> Figures:
         "disk: DuckDB's time / ours": paired(measured, "duckdb", "ours"),
         "disk: Polars' time / ours": paired(measured, "polars", "ours"),
         "cpu: our seconds per GB": median(measured, "ours", "cpu_s") / (size / 1e9),
-        "cpu: raw read, seconds per GB": median(measured, "raw", "process_cpu_s") / (size / 1e9),
-        "cpu: plain aiohttp, seconds per GB": median(measured, "plain aiohttp", "process_cpu_s") / (size / 1e9),
+        "cpu: raw read, seconds per GB": median(measured, "raw", "cpu_s") / (size / 1e9),
+        "cpu: plain aiohttp, seconds per GB": median(measured, "plain aiohttp", "cpu_s") / (size / 1e9),
     }
     if python["python"]:
         figures["disk: Python engine's time / ours"] = median(python, "python") / median(measured, "ours")
