@@ -12,7 +12,7 @@ from mockexport import __version__
 
 __all__ = ["COMMANDS", "parse"]
 
-COMMANDS = ("analyze", "list", "show", "download", "generate", "serve", "ingest")
+COMMANDS = ("analyze", "list", "show", "download", "generate", "serve", "ingest", "doctor")
 
 _EPILOG = """\
 exit codes:
@@ -92,6 +92,7 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
         ("generate", _generate),
         ("serve", _serve),
         ("ingest", _ingest),
+        ("doctor", _doctor),
     ):
         add(commands.add_parser, name)
     given = list(arguments)
@@ -189,6 +190,10 @@ def _ingest(add: _Add, name: str) -> None:
     command.option("--compact-age-s", type=_seconds, metavar="S", help="age of the oldest row that starts one")
 
 
+def _doctor(add: _Add, name: str) -> None:
+    _command(add, name, "tell what this installation has and uses: engine and why, Python, packages, cores, memory")
+
+
 def _export(command: _Command) -> None:
     command.add_argument("export", metavar="EXPORT", nargs="?", help="id of the export (default: demo)")
     command.option(
@@ -223,8 +228,8 @@ def _where(command: _Command, *, folder: bool) -> None:
 def _effort(command: _Command) -> None:
     command.option("--concurrency", type=_positive, default=4, metavar="N", help="downloads at once (default: 4)")
     command.option(
-        "--chunk-size", type=_size, default=256 * 1024, metavar="BYTES",
-        help="bytes that go through the queue at once; K and M are understood (default: 256K)",
+        "--chunk-size", type=_size, default=384 * 1024, metavar="BYTES",
+        help="bytes that go through the queue at once; K and M are understood (default: 384K)",
     )  # fmt: skip
     command.option("--strict", action="store_true", help="end at the first bad row")
     command.option(

@@ -66,6 +66,10 @@ def _command(name: str) -> Command:
         from mockexport.cli.serve import ingest
 
         return ingest
+    if name == "doctor":
+        from mockexport.cli.doctor import doctor
+
+        return doctor
     from mockexport.cli import browse
 
     return browse.show if name == "show" else browse.list_exports
