@@ -201,6 +201,7 @@ async def test_a_redirect_within_the_origin_keeps_the_token() -> None:
     [
         ("/api/export/x/d/data", "more than 5 redirects", 6),
         ("file:///etc/passwd", "a redirect to a 'file' address, which is refused", 1),
+        ("file://localhost/etc/passwd", "a redirect to a 'file' address, which is refused", 1),
         ("ftp://example.org/x", "a redirect to a 'ftp' address, which is refused", 1),
         ("http://169.254.169.254/latest", "a redirect to a link-local address, which is refused", 1),
         ("http://[fe80::1]/", "a redirect to a link-local address, which is refused", 1),
