@@ -145,6 +145,31 @@ def test_a_download_that_failed_is_tried_again_and_those_finished_are_not() -> N
     raise AssertionError("no seed made a download fail")
 
 
+def test_what_a_failed_download_had_received_is_kept_for_the_next_run() -> None:
+    bodies = export_of(random.Random(7), 1, 25)
+    checkpoint = MemoryCheckpoint()
+    restored: list[Event] = []
+
+    async def once(faults: Faults) -> str:
+        source = MemorySource("x", bodies, faults, policy=RetryPolicy(attempts=1), piece_bytes=60)
+        outcome = await Pipeline(
+            source, Summary(), chunk_bytes=60, checkpoint=checkpoint,
+            listener=lambda event: restored.append(event) if isinstance(event, Restored) else None,
+        ).run("x")  # fmt: skip
+        return report_of(outcome.state, outcome.downloads)
+
+    broken = next(f for f in (Faults({"reset": 1.0}, seed=seed) for seed in range(99)) if middle(f))
+    assert "incomplete" in str(run(lambda: once(Faults({"reset": 1.0}, seed=broken.seed)))[0])
+    assert run(lambda: once(Faults({})))[0] == expected(bodies)
+    assert len(restored) == 1
+
+
+def middle(faults: Faults) -> bool:
+    """Whether the first fault is somewhere in the middle of the body."""
+    fault = faults.next("d0", ranged=False)
+    return fault is not None and 0.4 < fault.at < 0.9
+
+
 def test_other_options_or_data_are_refused_by_the_run() -> None:
     bodies = export_of(random.Random(7), 2, 20)
     checkpoint = MemoryCheckpoint()

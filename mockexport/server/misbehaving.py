@@ -26,6 +26,8 @@ from mockexport.server.generation import rows_of
 __all__ = ["misbehave"]
 
 PIECE_BYTES = 64 * 1024
+# A piece with more lines than these has rows enough to change one.
+EDIT_LINES = 3
 # A stalled connection ends with its client, or at last like this.
 HOLD_S = 3600.0
 _LOGIN_PAGE = b"<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>Please log in.</body></html>\n"
@@ -192,8 +194,8 @@ async def _send(
     edit: Fault | None = None,
 ) -> None:
     async for piece in _pieces(offer, first, end - first, workers):
-        if edit is not None:
-            piece, edit = _edited(piece, edit), None  # the first piece alone
+        if edit is not None and piece.count(b"\n") > EDIT_LINES:
+            piece, edit = _edited(piece, edit), None  # one piece alone
         await connection.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
 
 
@@ -207,7 +209,7 @@ async def _trickle(
 
 
 def _edited(piece: bytes, fault: Fault) -> bytes:
-    """Return the first piece of a body with some of its rows not as they were."""
+    """Return a piece of a body with some of its rows not as they were; its first line, maybe the header, stays."""
     header, *rows, rest = piece.split(b"\n")
     if len(rows) > 1:
         at = min(round(fault.at * len(rows)), len(rows) - 2)

@@ -140,6 +140,7 @@ class HttpClient:
         self._session = session
         self._access = access
         self._ssl = access.ssl_context()
+        self._limits = limits
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=limits.connect_s, sock_connect=limits.connect_s, sock_read=None
         )
@@ -172,6 +173,9 @@ class HttpClient:
                 target = response.headers["Location"]
                 response.close()
                 at = await self._follow(at, target)
+            except aiohttp.ConnectionTimeoutError as error:
+                limit_s = self._limits.connect_s
+                raise ExchangeFailed(f"no connection within the time limit ({limit_s:g} s)", passing=True) from error
             except FOREIGN_ERRORS as error:
                 raise explain(error) from error
         raise ExchangeFailed(f"more than {MAX_REDIRECTS} redirects", passing=False)

@@ -37,10 +37,6 @@ def explain(error: BaseException) -> ExchangeFailed:
             return ExchangeFailed(f"no connection ({reason.lower()})", passing=True)
         case aiohttp.ClientHttpProxyError():
             return ExchangeFailed(f"the proxy refuses (status {error.status})", passing=error.status >= 500)
-        case aiohttp.ConnectionTimeoutError():
-            return ExchangeFailed("no connection within the time limit", passing=True)
-        case aiohttp.SocketTimeoutError():
-            return ExchangeFailed("no bytes came within the time limit", passing=True)
         case aiohttp.ServerDisconnectedError():
             return ExchangeFailed("the server closed the connection before it answered", passing=True)
         case aiohttp.ClientPayloadError() | http_exceptions.PayloadEncodingError():

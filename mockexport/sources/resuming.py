@@ -130,7 +130,6 @@ class ResumingStream:
                         self._mark = decision.mark
                         yield Opened(self._mark)
                     watch.start(reply.abort)
-                    started_at = self._offset
                     while True:
                         watch.waiting = True
                         piece = await reply.read()
@@ -150,10 +149,8 @@ class ResumingStream:
                                 self._offset += len(decoded)
                                 body.last = decoded
                                 yield decoded
-                    if self._is_whole(body, decoder, watch):
+                    if self._is_whole(body, decoder):
                         return
-                    if self._offset == started_at:
-                        raise _Failed("a part came without any bytes")
                 finally:
                     watch.stop()
                     await reply.close()
@@ -164,7 +161,7 @@ class ResumingStream:
             except ExchangeFailed as error:
                 self._protocol_errors += error.protocol
                 final = not error.passing or self._protocol_errors >= MAX_PROTOCOL_ERRORS
-                failure = _Failed(watch.broken or error.problem, final=final and watch.broken is None)
+                failure = _Failed(error.problem, final=final)
             else:
                 continue  # the part is whole, and there is more
             yield self._next_attempt(failure, watch)
@@ -218,10 +215,8 @@ class ResumingStream:
                     f"the source keeps changing: its ETag was {before[:80]} and is now {etag[:80]}", final=True
                 )
 
-    def _is_whole(self, body: _Body, decoder: Gunzip | None, watch: Watch) -> bool:
+    def _is_whole(self, body: _Body, decoder: Gunzip | None) -> bool:
         """Tell whether the download is complete, now that a body has ended; raise if it ended before its time."""
-        if watch.broken is not None:
-            raise _Failed(watch.broken)
         if decoder is not None:
             decoder.finish()
         if self._rows and not body.framed and self._offset and not body.last.endswith(b"\n"):

@@ -32,7 +32,6 @@ class Watch:
         self._window: tuple[float, int] = (0.0, 0)
         self.waiting = False
         self.received = 0
-        self.broken: str | None = None  # why the body was aborted
 
     @property
     def left_s(self) -> float:
@@ -47,7 +46,6 @@ class Watch:
     def start(self, abort: Callable[[str], None]) -> None:
         """Watch a body; `abort` is called with the reason, and must make a pending read fail."""
         self._abort = abort
-        self.broken = None
         self._window = (self._loop.time(), self.received)
         self._timer = self._loop.call_later(self._tick_s, self._tick)
 
@@ -68,19 +66,15 @@ class Watch:
             self._window = (now_s, self.received)
             return
         if self.left_s <= 0:
-            self._break(self.out_of_time)
+            self._abort(self.out_of_time)
         elif now_s - since_s >= self._limits.stall_s:
             came = self.received - before
             if came < self._limits.min_rate * (now_s - since_s):
-                self._break(
+                self._abort(
                     f"the body stalled: {came:,} bytes in {now_s - since_s:.1f} s,"
                     f" less than the minimum rate of {self._limits.min_rate:g} bytes/s"
                 )
             self._window = (now_s, self.received)
-
-    def _break(self, reason: str) -> None:
-        self.broken = reason
-        self._abort(reason)
 
 
 def _ignore(reason: str) -> None:

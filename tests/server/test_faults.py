@@ -1,6 +1,7 @@
 """The mock server's faults: drawn from a seed, logged, and over real sockets what they say they are."""
 
 import asyncio
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -147,3 +148,31 @@ async def test_without_faults_nothing_is_drawn() -> None:
     async with MockServer() as server:
         await analyze("demo", url=server.url)
         assert server.faults.served == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_all_kinds_at_once_over_sockets_leave_the_right_report_and_nothing_behind(seed: int) -> None:
+    """As the schedules of tests/faults, a few with real sockets, and leaks counted."""
+    harmless = sorted(SURVIVED - {"etag", "few-rows", "unordered-rows"})
+    before = Counter(os.listdir("/proc/self/fd"))
+    faults = Faults(dict.fromkeys(harmless, 0.5 / len(harmless)), seed=seed, delay_s=0.01, pause_s=0.05, drip_s=0.0001)
+    async with MockServer() as server:
+        wanted = (await analyze("demo", url=server.url)).to_json()
+    async with MockServer(faults=faults) as server:
+        policy = RetryPolicy(attempts=30, base_wait_s=0.001)
+        report = await analyze("demo", url=server.url, retry=policy, limits=TimeLimits(stall_s=0.2))
+        assert report.to_json() == wanted
+    assert len(asyncio.all_tasks()) == 1
+    await asyncio.sleep(0)
+    assert sum((Counter(os.listdir("/proc/self/fd")) - before).values()) <= 2  # the listing itself
+
+
+async def test_files_kept_in_the_same_pass_are_whole_after_faults(tmp_path: Path) -> None:
+    async with MockServer(faults="reset=0.4,cut-chunked=0.2,no-range=0.2", seed=87) as server:
+        policy = RetryPolicy(attempts=30, base_wait_s=0)
+        report = await analyze("demo", url=server.url, save=tmp_path / "kept", retry=policy)
+        assert any(served.fault for served in server.faults.served)
+    assert not report.incomplete
+    again = await analyze(folder=tmp_path / "kept")
+    assert again.to_json() == report.to_json()
+    assert {d.verdict.kind for d in again.account.downloads} == {VerdictKind.VERIFIED}

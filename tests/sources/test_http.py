@@ -1,12 +1,15 @@
 """The client over real sockets: framing, broken replies, redirects and secrets, limits."""
 
 import asyncio
+import contextlib
 import gzip
 import json
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import pytest
 
 from mockexport import (
@@ -15,6 +18,7 @@ from mockexport import (
     ExportApi,
     OptionError,
     RetryPolicy,
+    ServerUnreachable,
     TimeLimits,
     TransferError,
     VerdictKind,
@@ -201,6 +205,7 @@ async def test_a_redirect_within_the_origin_keeps_the_token() -> None:
     [
         ("/api/export/x/d/data", "more than 5 redirects", 6),
         ("file:///etc/passwd", "a redirect to a 'file' address, which is refused", 1),
+        ("file://localhost/etc/passwd", "a redirect to a 'file' address, which is refused", 1),
         ("ftp://example.org/x", "a redirect to a 'ftp' address, which is refused", 1),
         ("http://169.254.169.254/latest", "a redirect to a link-local address, which is refused", 1),
         ("http://[fe80::1]/", "a redirect to a link-local address, which is refused", 1),
@@ -262,6 +267,37 @@ async def test_limits_of_silence_are_kept_over_sockets() -> None:
                 assert told in str(raised.value)
     finally:
         never.set()
+
+
+async def test_a_connection_that_does_not_come_about_has_a_limit_of_its_own() -> None:
+    """A listener whose backlog is full takes no more connections, as a black hole takes none."""
+    with socket.socket() as hole, contextlib.ExitStack() as fillers:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(0)
+        for _ in range(4):
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(hole.getsockname())
+        url = f"http://127.0.0.1:{hole.getsockname()[1]}"
+        async with ExportApi(url, retry=RetryPolicy(attempts=1), limits=TimeLimits(connect_s=0.2)) as api:
+            with pytest.raises(ServerUnreachable, match=r"no connection within the time limit \(0.2 s\)"):
+                await api.export_ids()
+
+
+async def test_a_name_that_is_nowhere_is_told() -> None:
+    class Nowhere(aiohttp.abc.AbstractResolver):
+        async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> Any:
+            raise OSError("no such name")
+
+        async def close(self) -> None:
+            pass
+
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=Nowhere())) as session,
+        ExportApi("http://name.invalid", session=session, retry=IMPATIENT) as api,
+    ):
+        with pytest.raises(ServerUnreachable, match="the host name could not be resolved"):
+            await api.export_ids()
 
 
 async def test_no_secret_is_in_any_log_or_message(caplog: pytest.LogCaptureFixture) -> None:

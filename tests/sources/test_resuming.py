@@ -160,6 +160,8 @@ def test_a_part_that_brings_more_than_it_says_is_void() -> None:
     played = play([cut(5), more, Answer()])
     assert played.data == BODY
     assert played.kinds()[-2:] == ["StartOver", "Opened"]
+    assert "more bytes came than the part was to hold" in str(played.markers[-2])
+    assert "Range" not in played.asked[2]
 
 
 @pytest.mark.parametrize(
@@ -277,6 +279,12 @@ def test_a_wait_beyond_the_limit_fails_at_once_and_says_so(text: str) -> None:
     assert played.took_s == 0
 
 
+def test_a_wait_beyond_the_time_that_is_left_is_not_begun() -> None:
+    played = play([status(503, Retry_After="200"), Answer()], limits=TimeLimits(total_s=100))
+    assert "longer than the time limit for a download (100 s)" in str(played.error)
+    assert played.took_s == 0
+
+
 def test_retry_after_0_again_and_again_does_not_spin() -> None:
     played = play([status(503, Retry_After="0")])
     assert len(played.asked) == 4
@@ -327,6 +335,9 @@ def test_our_own_waiting_is_nobodys_delay() -> None:
     played = play([Answer()], limits=TimeLimits(stall_s=5, total_s=60), rest_s=50)
     assert played.data == BODY
     assert played.took_s > 600
+    # Nor is it part of the time that is left for another attempt.
+    played = play([cut(90), part(90)], limits=TimeLimits(stall_s=5, total_s=60), rest_s=50)
+    assert played.data == BODY
 
 
 def test_a_checkpoints_stream_begins_where_its_state_ends() -> None:

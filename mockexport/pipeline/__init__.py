@@ -1,0 +1,20 @@
+"""Producers, one bounded queue, consumers, and the merge: an export becomes one state while it downloads.
+
+run.py       the Pipeline: who produces, who consumes, when it ends
+flights.py   one download on its way, over all its attempts
+lanes.py     one attempt: chunks in order, and what they are folded into; the queue that hands them out
+keeping.py   the checkpoint of a run: what is taken over, saved, and when
+
+It knows bytes and chunks, but no HTTP and no files.
+"""
+
+from mockexport.pipeline.run import (
+    DEFAULT_CHUNK_BYTES,
+    DEFAULT_CONCURRENCY,
+    DEFAULT_QUEUE_SIZE,
+    Outcome,
+    Pipeline,
+    RunStatistics,
+)
+
+__all__ = ["DEFAULT_CHUNK_BYTES", "DEFAULT_CONCURRENCY", "DEFAULT_QUEUE_SIZE", "Outcome", "Pipeline", "RunStatistics"]

@@ -1,0 +1,138 @@
+"""Keeps a run's checkpoint: takes over what an earlier run has saved, saves every few seconds and at the end.
+
+Rules: a state is looked into only while nobody changes it: a lane's while its turn is held, the merged ones while
+`merging` is. What is slow happens in the run's own threads, so when those have ended nothing is being saved any more.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+from mockexport.checkpoint import Belonging, Checkpoint, Saved, SavedFlight, SavedRun
+from mockexport.events import CheckpointSaved, Listener, Restored
+from mockexport.merging import Merger
+from mockexport.model import Verdict
+from mockexport.pipeline.flights import Flight
+from mockexport.pipeline.lanes import Lane
+from mockexport.reducers import Reducer, pack_state, unpack_state
+from mockexport.report import DownloadAccount
+
+__all__ = ["Keeper"]
+
+S = TypeVar("S")
+
+
+class Keeper(Generic[S]):
+    """The merged states and accounts of a run, and its checkpoint if it has one.
+
+    Args:
+        reducer: in the engine's form.
+        checkpoint: the file, None to keep nothing.
+        every_s: how often to save.
+        emit: called with events.
+    """
+
+    def __init__(self, reducer: Reducer[S, Any], checkpoint: Checkpoint | None, every_s: float, emit: Listener) -> None:
+        self.merging = asyncio.Lock()
+        self.in_flight: dict[str, Flight[S]] = {}
+        self.accounts: dict[str, DownloadAccount] = {}
+        self._merger = Merger(reducer)
+        self._reducer = reducer
+        self._checkpoint = checkpoint
+        self._every_s = every_s
+        self._emit = emit
+        self._belonging: Belonging | None = None
+        self._known: dict[str, SavedFlight] = {}  # what may be gone on from, of downloads that are not in flight
+
+    def restore(self, belonging: Belonging) -> None:
+        """Take over what an earlier run has saved.
+
+        Raises:
+            CheckpointError: it cannot be used.
+            OutputError: a new one cannot be written.
+        """
+        if self._checkpoint is None:
+            return
+        saved = self._checkpoint.load(belonging)
+        self._belonging = belonging
+        for run in saved.runs:
+            self._merger.restore(run.start, run.end, unpack_state(self._reducer, run.state))
+        for account in saved.finished:
+            self.accounts[account.download_id] = account
+            self._emit(Restored(account.download_id, account.received_bytes, account.rows, finished=True))
+        self._known = {flight.download_id: flight for flight in saved.flights}
+        # At once: a folder that cannot be written to is better known before the morning is over.
+        self.save_now()
+
+    def base_of(self, download_id: str) -> SavedFlight | None:
+        """Return what an earlier run has left of a download."""
+        return self._known.get(download_id)
+
+    async def land(self, position: int, verdict: Verdict, flight: Flight[S]) -> DownloadAccount:
+        """Merge a download that has its verdict; return its account."""
+        async with self.merging:
+            self._merge(position, verdict, flight.lane)
+            account = self.accounts[flight.download.id] = flight.account(verdict)
+            del self.in_flight[flight.download.id]
+            if self._checkpoint is not None and not verdict.counts:
+                # Another run may have more luck, and begin where this one got to.
+                left = flight.saved()
+                if left is not None:
+                    self._known[left.download_id] = left
+        return account
+
+    def _merge(self, position: int, verdict: Verdict, lane: Lane[S]) -> None:
+        if not verdict.counts:
+            # The next run of a checkpoint tries again, so its place must stay free.
+            if self._checkpoint is None:
+                self._merger.skip(position)
+        elif verdict.complete or self._checkpoint is None:
+            self._merger.add(position, lane.state)
+        else:
+            self._merger.add_apart(position, lane.state)
+
+    def merged(self) -> S:
+        """Return all states merged in time order."""
+        return self._merger.merged()
+
+    async def keep_saving(self, threads: ThreadPoolExecutor) -> None:
+        """Save every few seconds until cancelled."""
+        loop = asyncio.get_running_loop()
+        while self._checkpoint is not None:
+            await asyncio.sleep(self._every_s)
+            flights = []
+            for flight in list(self.in_flight.values()):
+                async with flight.lane.turn:
+                    flights.append(await loop.run_in_executor(threads, flight.saved))
+            async with self.merging:
+                saved = await loop.run_in_executor(threads, self._saved, flights)
+            await loop.run_in_executor(threads, self._save, saved)
+            self._emit(CheckpointSaved(len(saved.finished), len(saved.flights)))
+
+    def _saved(self, flights: Iterable[SavedFlight | None]) -> Saved:
+        finished = {i: account for i, account in self.accounts.items() if account.verdict.complete}
+        known: Mapping[str, SavedFlight] = self._known | {f.download_id: f for f in flights if f is not None}
+        return Saved(
+            finished=tuple(finished.values()),
+            runs=tuple(SavedRun(a, b, pack_state(self._reducer, state)) for a, b, state in self._merger.runs()),
+            flights=tuple(flight for i, flight in known.items() if i not in finished),
+        )
+
+    def _save(self, saved: Saved) -> None:
+        if self._checkpoint is not None and self._belonging is not None:
+            self._checkpoint.save(self._belonging, saved)
+
+    def save_now(self) -> None:
+        """Save, with everything at rest."""
+        if self._checkpoint is not None:
+            self._save(self._saved(flight.saved() for flight in self.in_flight.values()))
+
+    def conclude(self) -> None:
+        """Leave a checkpoint only where another run has something left to do."""
+        if self._checkpoint is None:
+            return
+        if all(account.verdict.complete for account in self.accounts.values()):
+            self._checkpoint.remove()
+        else:
+            self.save_now()

@@ -1,0 +1,333 @@
+"""The pipeline: producers, one bounded queue, consumers, and the merge.
+
+A producer per download in flight reads a stream, cuts it into chunks and puts them into the queue. Consumers take them
+out and fold them in threads. A full queue makes the producers wait; they stop reading, and TCP stops the sender. So
+memory is (queue + producers + consumers) chunks, plus a state per download in flight, however long the export.
+"""
+
+import asyncio
+import os
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from mockexport import events
+from mockexport.checkpoint import Belonging, Checkpoint, SavedFlight
+from mockexport.engine import Engine, choose_engine
+from mockexport.errors import (
+    BadRowError,
+    HeaderError,
+    OptionError,
+    OutputError,
+    ReducerError,
+    SourceError,
+    first_error_alone,
+)
+from mockexport.events import Advanced, DownloadFinished, DownloadStarted, Event, Listener, RunFinished, RunStarted
+from mockexport.formats import Cutter
+from mockexport.model import Chunk, Download, Export, Schema, Span, Verdict, VerdictKind
+from mockexport.pipeline.flights import Flight
+from mockexport.pipeline.keeping import Keeper
+from mockexport.pipeline.lanes import ChunkQueue, Lane, Stopwatch
+from mockexport.reducers import Reducer, Result
+from mockexport.report import DownloadAccount
+from mockexport.streams import ByteStream, ResumableSource, Source
+from mockexport.tally import judge, overlapping
+
+__all__ = ["DEFAULT_CHUNK_BYTES", "DEFAULT_CONCURRENCY", "DEFAULT_QUEUE_SIZE", "Outcome", "Pipeline", "RunStatistics"]
+
+# Enough to keep two cores and a fast line busy, little enough for any server.
+DEFAULT_CONCURRENCY = 4
+# A hand-over costs as much as a thousand rows or two: large enough to bear it, small enough for the memory budget.
+DEFAULT_CHUNK_BYTES = 384 * 1024
+# Evens out a consumer's hiccup; more would only cost memory.
+DEFAULT_QUEUE_SIZE = 4
+# What a crash may cost, beside the little that saving takes.
+CHECKPOINT_EVERY_S = 5.0
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatistics:
+    """A snapshot of a run: how deep the queue is and was, how far it got, and where time was waited.
+
+    The waits are summed over all producers (network, queue) and all consumers (chunks), in seconds.
+    """
+
+    queue_depth: int
+    peak_queue_depth: int
+    in_flight: int
+    finished: int
+    received_bytes: int
+    rows: int
+    waited_for_network_s: float
+    waited_for_queue_s: float
+    waited_for_chunks_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[S]):
+    """What a run leaves: the merged state, in the engine's form, and an account of every download, in time order."""
+
+    engine: Engine[Any]
+    merged: Any
+    downloads: tuple[DownloadAccount, ...]
+    elapsed_s: float
+    _reducer: Reducer[S, Any]
+
+    @property
+    def state(self) -> S:
+        """The merged state in the reducer's own form."""
+        if self.engine.reducer is self._reducer:
+            return cast("S", self.merged)
+        return self._reducer.load(self.engine.reducer.dump(self.merged))
+
+    def result(self) -> Result[Any]:
+        """Return what the reducer makes of the merged state."""
+        return self.engine.reducer.result(self.merged)
+
+
+class _Stopped(Exception):  # noqa: N818 - no error of its own
+    """A download failed, and the run is to stop there."""
+
+
+class Pipeline(Generic[S]):
+    """Turns an export into one merged state while it downloads. Use an instance for one run.
+
+    Args:
+        source: where the bytes come from.
+        reducer: what becomes of the rows.
+        schema: how the columns are called.
+        concurrency: downloads in flight at once.
+        chunk_bytes: size of a chunk, in bytes; a chunk holds one row at the least.
+        queue_size: chunks that may wait for a consumer.
+        consumers: how many chunks are folded at once; by default as many as there are cores, and one for an engine
+            that holds the interpreter's lock.
+        strict: make the first bad row an error.
+        engine: "auto" for the fastest there is for the reducer, or "kernel" or "python" (see engine.choose_engine).
+        stop_on_failure: break the other downloads off when one has failed; they count as skipped.
+        checkpoint: where to keep what another run can go on from; removed once every download is complete.
+        checkpoint_every_s: how often it is kept; also at the end of a run that is broken off.
+        listener: called with every event, in the event loop's thread; it should return quickly.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        reducer: Reducer[S, Any],
+        *,
+        schema: Schema | None = None,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+        queue_size: int = DEFAULT_QUEUE_SIZE,
+        consumers: int | None = None,
+        strict: bool = False,
+        engine: str = "auto",
+        stop_on_failure: bool = False,
+        checkpoint: Checkpoint | None = None,
+        checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+        listener: Listener | None = None,
+    ) -> None:
+        self._schema = schema or Schema()
+        self._engine = choose_engine(reducer, self._schema, strict=strict, wanted=engine)
+        if consumers is None:
+            consumers = self._engine.useful_threads(os.cpu_count() or 1)
+        for option, number in (
+            ("concurrency", concurrency),
+            ("chunk_bytes", chunk_bytes),
+            ("queue_size", queue_size),
+            ("consumers", consumers),
+        ):
+            if number < 1:
+                raise OptionError(option, f"must be at least 1, not {number}")
+        self._source = source
+        self._reducer = reducer
+        self._concurrency = concurrency
+        self._chunk_bytes = chunk_bytes
+        self._consumers = consumers
+        self._strict = strict
+        self._stop_on_failure = stop_on_failure
+        self._checkpoint = checkpoint
+        self._listener = listener
+        self._queue = ChunkQueue(queue_size)
+        self._keeper = Keeper(self._engine.reducer, checkpoint, checkpoint_every_s, self._emit)
+        self._network, self._full, self._idle = Stopwatch(), Stopwatch(), Stopwatch()
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self.statistics()}>"
+
+    def statistics(self) -> RunStatistics:
+        """Return a snapshot of the run; cheap enough to ask often."""
+        finished = self._keeper.accounts.values()
+        running = self._keeper.in_flight.values()
+        return RunStatistics(
+            queue_depth=self._queue.qsize(),
+            peak_queue_depth=self._queue.peak,
+            in_flight=len(running),
+            finished=len(finished),
+            received_bytes=sum(d.received_bytes for d in finished) + sum(f.received_bytes for f in running),
+            rows=sum(d.rows for d in finished) + sum(f.lane.rows for f in running),
+            waited_for_network_s=self._network.total_s,
+            waited_for_queue_s=self._full.total_s,
+            waited_for_chunks_s=self._idle.total_s,
+        )
+
+    async def run(self, export_id: str) -> Outcome[S]:
+        """Discover an export; fetch, fold, verify and merge all its downloads.
+
+        A download that fails contributes nothing and does not disturb the others; its account says why.
+
+        Raises:
+            ExportNotFound, SourceError: if the export cannot be discovered.
+            BadRowError: for a bad row, if strict.
+            ReducerError: if the reducer raises.
+        """
+        started = time.monotonic()
+        export = await self._source.discover(export_id)
+        self._emit(RunStarted(export.id, export.downloads, self._engine.name))
+        self._keeper.restore(self._belonging(export))
+        overlaps = overlapping(export.downloads)
+        # Downloads start in time order, so that their states can be merged early.
+        queued = deque((at, d) for at, d in enumerate(export.downloads) if d.id not in self._keeper.accounts)
+        try:
+            with first_error_alone(), ThreadPoolExecutor(self._consumers, thread_name_prefix="mockexport") as threads:
+                async with asyncio.TaskGroup() as outer:
+                    others = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
+                    others.append(outer.create_task(self._keeper.keep_saving(threads)))
+                    async with asyncio.TaskGroup() as producers:
+                        for _ in range(min(self._concurrency, len(queued))):
+                            producers.create_task(self._produce(export.id, queued, overlaps))
+                    for other in others:
+                        other.cancel()
+        except _Stopped:
+            self._skip_the_rest(export)
+        except (BadRowError, ReducerError, OutputError):
+            # A reducer that has raised may have left its state half changed; a disk that is full is full.
+            raise
+        except BaseException:
+            self._keeper.save_now()
+            raise
+        self._keeper.conclude()
+        elapsed_s = time.monotonic() - started
+        self._emit(RunFinished(export.id, elapsed_s))
+        accounts = tuple(self._keeper.accounts[download.id] for download in export.downloads)
+        return Outcome(self._engine, self._keeper.merged(), accounts, elapsed_s, self._reducer)
+
+    async def _produce(self, export_id: str, queued: deque[tuple[int, Download]], overlaps: dict[str, str]) -> None:
+        while queued:
+            position, download = queued.popleft()
+            base = self._keeper.base_of(download.id)
+            if base is not None and isinstance(self._source, ResumableSource):
+                stream = self._source.stream_from(export_id, download, base.offset, base.mark)
+            else:
+                base, stream = None, self._source.stream(export_id, download)
+            verdict: Verdict | None = None
+            try:
+                verdict = await self._download(position, download, base, stream, overlaps.get(download.id))
+            finally:
+                await stream.close(verdict)
+            if self._stop_on_failure and verdict.kind is VerdictKind.FAILED:
+                raise _Stopped
+
+    async def _download(
+        self, position: int, download: Download, base: SavedFlight | None, stream: ByteStream, overlap: str | None
+    ) -> Verdict:
+        """Bring one download to its verdict, and its state to the merger."""
+        self._emit(DownloadStarted(download.id))
+        flight = self._keeper.in_flight[download.id] = Flight(download, self._new_lane, self._new_cutter, base)
+        if base is not None:
+            self._emit(events.Restored(download.id, base.offset, flight.lane.rows, finished=False))
+        try:
+            verdict = await self._read(flight, stream)
+            while verdict.kind is VerdictKind.FAILED:
+                self._emit(flight.take(stream.start_over(verdict.reasons[0])))
+                verdict = await self._read(flight, stream)
+        except (SourceError, HeaderError) as error:
+            flight.lane.abandoned = True
+            await flight.lane.drained()
+            verdict = Verdict(VerdictKind.FAILED, (str(error),))
+        if verdict.counts and overlap is not None:
+            verdict = Verdict(VerdictKind.MISMATCH, (*verdict.reasons, overlap))
+        account = await self._keeper.land(position, verdict, flight)
+        bad_rows = sum(account.bad_rows.values())
+        self._emit(DownloadFinished(download.id, verdict, account.received_bytes, account.rows, bad_rows))
+        return verdict
+
+    async def _read(self, flight: Flight[S], stream: ByteStream) -> Verdict:
+        """Read the stream to its end, fold all of it, and judge."""
+        async with aclosing(stream.pieces()) as pieces:
+            while True:
+                with self._network.running():
+                    piece = await anext(pieces, None)
+                if piece is None:
+                    break
+                if not isinstance(piece, bytes):
+                    self._emit(flight.take(piece))
+                    continue
+                for chunk in flight.cutter.feed(piece):
+                    await self._put(flight.lane, chunk, flight.cutter.line)
+        for chunk in flight.cutter.finish():
+            await self._put(flight.lane, chunk, flight.cutter.line)
+        await flight.lane.drained()
+        if flight.lane.error is not None:
+            raise flight.lane.error
+        return judge(flight.download, flight.lane.tally)
+
+    def _new_lane(self, span: Span, base: SavedFlight | None) -> Lane[S]:
+        fold = self._engine.new_fold(span, None if base is None else base.header)
+        return Lane(fold, self._engine.reducer, base)
+
+    def _new_cutter(self, span: Span, line: int) -> Cutter:
+        count_lines = self._engine.count_lines
+        return Cutter(span, self._chunk_bytes, offset=span.start, line=line, count_lines=count_lines)
+
+    async def _put(self, lane: Lane[S], chunk: Chunk, next_line: int) -> None:
+        if lane.error is not None:
+            raise lane.error
+        lane.chunk_put(chunk.end, next_line)
+        with self._full.running():
+            await self._queue.put((lane, [chunk]))
+
+    async def _consume(self, threads: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            with self._idle.running():
+                lane, chunks = await self._queue.get()
+            if not lane.abandoned and lane.error is None:
+                try:
+                    async with lane.turn:
+                        await loop.run_in_executor(threads, lane.feed, chunks)
+                except HeaderError as error:
+                    lane.error = error
+                else:
+                    self._emit(Advanced(chunks[0].span.download_id, lane.fold.offset, lane.rows))
+            self._queue.release(lane)
+            lane.chunks_done(len(chunks))
+
+    def _skip_the_rest(self, export: Export) -> None:
+        for download in export.downloads:
+            if download.id not in self._keeper.accounts:
+                verdict = Verdict(VerdictKind.SKIPPED, ("the run stopped because another download failed",))
+                flight = self._keeper.in_flight.get(download.id) or Flight(
+                    download, self._new_lane, self._new_cutter, None
+                )
+                self._keeper.accounts[download.id] = flight.account(verdict)
+
+    def _belonging(self, export: Export) -> Belonging:
+        given = None if self._checkpoint is None else self._checkpoint.source
+        return Belonging.of(
+            export.id,
+            export.downloads,
+            source=given or self._source.name,
+            schema=self._schema,
+            reducer=self._reducer.fingerprint,
+            strict=self._strict,
+        )
+
+    def _emit(self, event: Event) -> None:
+        if self._listener is not None:
+            self._listener(event)

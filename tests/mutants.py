@@ -1,0 +1,189 @@
+"""Each rule of reliability broken once, on purpose: the tests must notice.
+
+    python -m tests.mutants [--only WORD]
+
+A mutant is a copy of the project with one piece of text replaced. It is killed if the tests of its rules fail. Exit code
+1 if one survives, or if its text is not there any more.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+# The tests of each file's rules; the whole suite would notice more, and take an hour.
+TESTS = {
+    "sources/replies.py": ["tests/sources/test_replies.py"],
+    "sources/resuming.py": ["tests/sources/test_resuming.py"],
+    "sources/watching.py": ["tests/sources/test_resuming.py"],
+    "sources/gunzip.py": ["tests/sources/test_gunzip.py"],
+    "sources/http.py": ["tests/sources/test_http.py"],
+    "pipeline/flights.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
+    "pipeline/lanes.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
+    "pipeline/keeping.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
+    "pipeline/run.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
+    "checkpoint.py": ["tests/test_checkpoint.py"],
+    "merging.py": ["tests/test_merging.py", "tests/test_checkpoint.py", "tests/faults"],
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A rule, and how it is broken: in a file of the package, `old` becomes `new`."""
+
+    rule: str
+    file: str
+    old: str
+    new: str
+
+
+REPLIES, RESUMING, GUNZIP = "sources/replies.py", "sources/resuming.py", "sources/gunzip.py"
+HTTP, WATCHING, CHECKPOINT = "sources/http.py", "sources/watching.py", "checkpoint.py"
+FLIGHTS, LANES, KEEPING, RUN = "pipeline/flights.py", "pipeline/lanes.py", "pipeline/keeping.py", "pipeline/run.py"
+
+MUTANTS = [
+    Mutant("resumable only by a strong tag", REPLIES, "_STRONG_TAG.fullmatch(etag) is not None", "True"),
+    Mutant("resumable only without encoding", REPLIES, 'coding == "identity" and etag is not None', "etag is not None"),
+    Mutant("one tag", REPLIES, "etag = tags[0] if len(tags) == 1 else None", "etag = tags[0] if tags else None"),
+    Mutant("unasked encoding is refused", REPLIES, 'coding == "gzip" and asked.gzip', 'coding == "gzip"'),
+    Mutant("exactly one Content-Range", REPLIES, "ranges[0]) if len(ranges) == 1 else None\n    if match is None:\n"
+           "        # Several", "ranges[0]) if ranges else None\n    if match is None:\n        # Several"),
+    Mutant("the part's first byte", REPLIES, "if first != offset:", "if first > offset:"),
+    Mutant("the part's last byte after its first", REPLIES, "last < first or last >= total", "last >= total"),
+    Mutant("the part's last byte before the total", REPLIES, "last < first or last >= total", "last < first"),
+    Mutant("the total remembered", REPLIES, "if mark.total is not None and total != mark.total:", "if False:"),
+    Mutant("the part's length", REPLIES, "if lengths and lengths != [str(last - first + 1)]:", "if False:"),
+    Mutant("the part's tag, byte-equal", REPLIES, "if tags != [mark.etag]:", "if tags and tags != [mark.etag]:"),
+    Mutant("no encoded part", REPLIES, 'if _coding(head) != "identity":', "if False:"),
+    Mutant("no multipart", REPLIES, 'if any(kind.lower().startswith("multipart/")', 'if any(kind == "no"'),
+    Mutant("the same origin", REPLIES, "if head.origin != mark.origin:", "if False:"),
+    Mutant("no total of *", REPLIES, 'rf"bytes[ \\t]+({_NUMBER})-({_NUMBER})/({_NUMBER})"',
+           'rf"bytes[ \\t]+({_NUMBER})-({_NUMBER})/\\*?({_NUMBER})?"'),
+    Mutant("an unasked 206 is an error", REPLIES, 'which nobody asked for", passing=False)',
+           'which nobody asked for", passing=True)'),
+    Mutant("416 is complete only at the total", REPLIES, "int(match[1]) == mark.total == offset", "int(match[1]) == offset"),
+    Mutant("416 is complete only for the total remembered", REPLIES, "int(match[1]) == mark.total == offset",
+           "int(match[1]) == mark.total"),
+    Mutant("404 is final", REPLIES, "frozenset({408,", "frozenset({404, 408,"),
+    Mutant("503 passes", REPLIES, "502, 503, 504})", "502, 504})"),
+    Mutant("Retry-After's junk is ignored", REPLIES, '_SECONDS = re.compile(r"[0-9]+")', '_SECONDS = re.compile(r"[0-9e]+")'),
+    Mutant("Retry-After's dates count", REPLIES, "return max(0.0, date.timestamp() - now_s)", "return None"),
+    Mutant("the byte after the last one is asked for", RESUMING, 'f"bytes={self._offset}-"', 'f"bytes={self._offset - 1}-"'),
+    Mutant("If-Range is sent", RESUMING, ', "If-Range": self._mark.etag}', "}"),
+    Mutant("identity is asked for", RESUMING, '"gzip" if self._compress else "identity"', '"gzip"'),
+    Mutant("a 200 to a range starts over", RESUMING, "                            yield self._begin_anew()",
+           "                            self._begin_anew()"),
+    Mutant("what does not join starts over", RESUMING, "raise _Failed(problem, void=True)\n            case Begin",
+           "raise _Failed(problem)\n            case Begin"),
+    Mutant("changing content stops", RESUMING, "MAX_CHANGES = 2", "MAX_CHANGES = 9"),
+    Mutant("one change is survived", RESUMING, "MAX_CHANGES = 2", "MAX_CHANGES = 1"),
+    Mutant("a part is not longer than it says", RESUMING, "self._offset > body.end:", "False:"),
+    Mutant("a part is not shorter than it says", RESUMING, "if self._offset < body.end:", "if False:"),
+    Mutant("a part may hold less than asked", RESUMING, "return self._mark is not None and body.end == self._mark.total",
+           "return True"),
+    Mutant("gzip's end must be seen", RESUMING, "            decoder.finish()", "            pass"),
+    Mutant("a body without framing ends with a row", RESUMING, "if self._rows and not body.framed and", "if False and"),
+    Mutant("no HTTP is tried once more, no oftener", RESUMING, "MAX_PROTOCOL_ERRORS = 2", "MAX_PROTOCOL_ERRORS = 3"),
+    Mutant("attempts are limited", RESUMING, "or self._failures >= self._policy.attempts", "or self._failures >= 50"),
+    Mutant("progress refills attempts", RESUMING, "self._failures = self._protocol_errors = 0", "pass"),
+    Mutant("bytes fetched again are no progress", RESUMING, "            self._furthest = self._offset\n", ""),
+    Mutant("the total time is kept", RESUMING, "if wait_s >= watch.left_s:", "if False:"),
+    Mutant("Retry-After is a minimum", RESUMING, "max(self._policy.wait_s(self._failures), failure.asked_s or 0.0)",
+           "self._policy.wait_s(self._failures)"),
+    Mutant("Retry-After is capped", RESUMING, "failure.asked_s > self._policy.max_retry_after_s", "False"),
+    Mutant("no answer has a limit", RESUMING, "asyncio.timeout(min(self._limits.first_byte_s, left_s))", "asyncio.timeout(None)"),
+    Mutant("void bytes are forgotten", RESUMING, "self._offset, self._mark = 0, None\n            return StartOver",
+           "return StartOver"),
+    Mutant("a stall is noticed", WATCHING, "if came < self._limits.min_rate * (now_s - since_s):", "if False:"),
+    Mutant("a trickle is a stall", WATCHING, "if came < self._limits.min_rate * (now_s - since_s):", "if came < 1:"),
+    Mutant("the total ends a body, too", WATCHING, "if self.left_s <= 0:", "if False:"),
+    Mutant("our own waiting is no stall", WATCHING, "if not self.waiting:", "if False:"),
+    Mutant("our own waiting is not in the total", WATCHING, "self._own_s += self._tick_s", "pass"),
+    Mutant("all members are read", GUNZIP, "rest = self._member.unused_data", 'rest = b""'),
+    Mutant("junk after the end is an error", GUNZIP, 'raise BadGzip(f"something else {where}", passing=True)', "return"),
+    Mutant("output is capped", GUNZIP, "if self.made > limits.max_bytes:", "if False:"),
+    Mutant("the ratio is capped", GUNZIP, "if self.made > limits.free_bytes and", "if False and"),
+    Mutant("tiny members are capped", GUNZIP, "if self.members > limits.free_members and", "if False and"),
+    Mutant("output comes in steps", GUNZIP, "decompress(rest, STEP_BYTES)", "decompress(rest)"),
+    Mutant("secrets stay with their origin", HTTP, "self._secrets if _origin(at) == self._origin else {}", "self._secrets"),
+    Mutant("a redirect's credentials are nobody's", HTTP, "at.with_user(None),", "at,"),
+    Mutant("five redirects", HTTP, "MAX_REDIRECTS = 5", "MAX_REDIRECTS = 6"),
+    Mutant("file: is refused", HTTP, 'target.scheme not in ("http", "https")', 'target.scheme == "ftp"'),
+    Mutant("link-local is refused", HTTP, "and not self._access.link_local:", "and False:"),
+    Mutant("names are looked up", HTTP, "addresses += [", "_ = ["),
+    Mutant("aiohttp does not decode", HTTP, "auto_decompress=False", "auto_decompress=True"),
+    Mutant("a start-over begins with a fresh state", FLIGHTS, "                self._begin(None)\n", ""),
+    Mutant("a failed download contributes nothing", KEEPING, "        if not verdict.counts:\n            # The next",
+           "        if False:\n            # The next"),
+    Mutant("stop skips the others", RUN, "                raise _Stopped\n", "                pass\n"),
+    Mutant("a cancelled run saves", RUN, "        except BaseException:\n            self._keeper.save_now()",
+           "        except BaseException:\n            pass"),
+    Mutant("saved is what is folded, not what is received", LANES, "self._borders[1][0] <= self.fold.offset:", "True:"),
+    Mutant("what was restored is merged in", LANES,
+           "self._reducer.merge(unpack_state(self._reducer, self._base.state), self.fold.state)", "self.fold.state"),
+    Mutant("what was restored is in the tally", LANES, "        tally.merge(self.fold.tally)\n        return tally",
+           "        return self.fold.tally"),
+    Mutant("finished downloads are not fetched again", RUN, "if d.id not in self._keeper.accounts)", "if True)"),
+    Mutant("failed downloads are not kept", KEEPING, "self.accounts.items() if account.verdict.complete}", "self.accounts.items()}"),
+    Mutant("a complete run removes its checkpoint", KEEPING, "self._checkpoint.remove()", "pass"),
+    Mutant("an unwritable checkpoint is known at once", KEEPING, "better known before the morning is over.\n        self.save_now()",
+           "better known before the morning is over."),
+    Mutant("a checkpoint belongs to its data", CHECKPOINT, "if other.downloads != self.downloads:", "if False:"),
+    Mutant("a checkpoint belongs to its options", CHECKPOINT, "if other.columns != self.columns:", "if False:"),
+    Mutant("a checkpoint belongs to its statistics", CHECKPOINT, "if other.reducer != self.reducer:", "if False:"),
+    Mutant("a checkpoint belongs to its version", CHECKPOINT, "if other.version != self.version:", "if False:"),
+    Mutant("a checkpoint belongs to its source", CHECKPOINT, "if other.source != self.source:", "if False:"),
+    Mutant("a damaged checkpoint is refused", CHECKPOINT, "if head != _MAGIC + hashlib.sha256(payload).digest():", "if False:"),
+    Mutant("failed positions stay free", "merging.py", "        self._apart[position] = state", "        self.add(position, state)"),
+]  # fmt: skip
+
+
+def survives(mutant: Mutant) -> str | None:
+    """Run the tests against a mutant; return what is wrong if it is not killed."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in ("mockexport", "tests", "pyproject.toml"):
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, copy / name)
+        path = copy / "mockexport" / mutant.file
+        text = path.read_text()
+        if text.count(mutant.old) != 1:
+            return f"its text is there {text.count(mutant.old)} times"
+        path.write_text(text.replace(mutant.old, mutant.new))
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *TESTS[mutant.file]]
+        environment = {**os.environ, "PYTHONPATH": str(copy)}
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=300)
+        if done.returncode == 0:
+            return "the tests pass"
+        return None if done.returncode == 1 else f"pytest ended with {done.returncode}: {done.stdout[-300:]}"
+
+
+def main() -> int:
+    """Play all mutants, or those whose rule holds a word."""
+    parser = argparse.ArgumentParser(description="Break each rule once.")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if options.only in mutant.rule]
+    alive = 0
+    with ThreadPoolExecutor(options.processes) as pool:
+        for mutant, problem in zip(chosen, pool.map(survives, chosen), strict=True):
+            alive += problem is not None
+            sys.stdout.write(f"{'killed  ' if problem is None else 'SURVIVED'} {mutant.rule}")
+            sys.stdout.write("\n" if problem is None else f": {problem}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{len(chosen) - alive} of {len(chosen)} killed\n")
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
