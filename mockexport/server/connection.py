@@ -42,6 +42,9 @@ class Connection(web.RequestHandler):
         if isinstance(exc, HttpProcessingError):
             # Anyone can send junk: no reason to fill the log with tracebacks, and none to repeat the junk in it.
             logger.info("refused a request that is not HTTP as we know it: %s", type(exc).__name__)
+        elif isinstance(exc, ConnectionError):
+            # The client left between two of our writes: its own affair, and nobody is there for a reply.
+            raise exc
         else:
             logger.error("a handler failed", exc_info=exc)
         if request.writer.output_size > 0:
