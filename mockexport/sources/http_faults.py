@@ -3,6 +3,7 @@
 The texts of foreign exceptions are not passed on: they may hold the query or credentials of a URL.
 """
 
+import os
 import ssl
 from dataclasses import dataclass
 
@@ -33,8 +34,7 @@ def explain(error: BaseException) -> Fault:
         case aiohttp.ClientConnectorCertificateError():
             return Fault("the server's TLS certificate is not trusted", passing=False)
         case aiohttp.ClientConnectorError():
-            reason = error.os_error.strerror or type(error.os_error).__name__
-            return Fault(f"no connection ({reason.lower()})", passing=True)
+            return Fault(f"no connection ({_reason(error.os_error)})", passing=True)
         case aiohttp.ConnectionTimeoutError():
             return Fault("no connection within the time limit", passing=True)
         case aiohttp.SocketTimeoutError():
@@ -52,5 +52,11 @@ def explain(error: BaseException) -> Fault:
         case TimeoutError():
             return Fault("the time limit was reached", passing=True)
         case OSError():
-            return Fault(f"the connection failed ({(error.strerror or type(error).__name__).lower()})", passing=True)
+            return Fault(f"the connection failed ({_reason(error)})", passing=True)
     return Fault(f"the request failed ({type(error).__name__})", passing=False)
+
+
+def _reason(error: OSError) -> str:
+    # asyncio puts the address, as a tuple, where the system's words were.
+    system = error.errno is not None and error.errno > 0
+    return (os.strerror(error.errno) if system else error.strerror or type(error).__name__).lower()

@@ -231,7 +231,7 @@ async def test_a_reply_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_no_server_is_an_error_that_says_so(unused_tcp_port: int) -> None:
     async with ExportApi(f"http://127.0.0.1:{unused_tcp_port}", retry=IMPATIENT) as api:
-        with pytest.raises(ServerUnreachable, match=r"no connection .*is the server running"):
+        with pytest.raises(ServerUnreachable, match=r"no connection \(connection refused\); is the server running"):
             await api.export_ids()
 
 
