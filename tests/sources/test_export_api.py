@@ -199,7 +199,7 @@ async def test_an_unknown_export_is_told_with_those_there_are() -> None:
         (
             f"/api/export/x/{A}",
             reply("200 OK", json.dumps({"data": metadata(A, end_time="soon")}).encode()),
-            "event_time",
+            "end_time is no time",
         ),
         (
             f"/api/export/x/{A}",
