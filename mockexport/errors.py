@@ -169,8 +169,11 @@ class OutputError(MockExportError):
 def public_url(url: str) -> str:
     """Return `url` without credentials, query and fragment: what a message or log may show."""
     if "://" not in url:
-        return url
-    parts = urlsplit(url)
+        return url  # a path
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that do not match; credentials all the same, perhaps
+        return url.rpartition("@")[2].partition("?")[0]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 

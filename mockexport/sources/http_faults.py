@@ -58,5 +58,5 @@ def explain(error: BaseException) -> Fault:
 
 def _reason(error: OSError) -> str:
     # asyncio puts the address, as a tuple, where the system's words were.
-    system = error.errno is not None and error.errno > 0
-    return (os.strerror(error.errno) if system else error.strerror or type(error).__name__).lower()
+    system = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else None
+    return (system or error.strerror or type(error).__name__).lower()

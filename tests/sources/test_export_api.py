@@ -244,10 +244,33 @@ async def test_credentials_and_queries_stay_out_of_messages(unused_tcp_port: int
     assert "secret" not in str(raised.value)
 
 
-@pytest.mark.parametrize("url", ["", "example.org", "ftp://example.org", "http://", "file:///etc/passwd"])
-def test_a_url_that_is_no_server_is_refused(url: str) -> None:
-    with pytest.raises(OptionError, match="url"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.org",
+        "user:secret@example.org:8000",
+        "ftp://user:secret@example.org",
+        "http://",
+        "http://user:secret@[::1",
+        "http://user:secret@example.org:port",
+        "http://example.org:99999",
+        "http://example.org?token=secret",
+        "http://example.org/#secret",
+        "file:///etc/passwd",
+    ],
+)
+def test_a_url_that_is_no_server_is_refused_and_its_secrets_are_not_told(url: str) -> None:
+    with pytest.raises(OptionError, match="url") as raised:
         ExportApi(url)
+    assert "secret" not in str(raised.value)
+
+
+async def test_an_export_id_that_is_no_unicode_is_an_unknown_one() -> None:
+    server = one_download()
+    async with foreign_server(server), ExportApi(server.url, retry=IMPATIENT) as api:
+        with pytest.raises(ExportNotFound):
+            await api.discover("\udcff")
 
 
 async def test_a_callers_session_is_used_and_left_open() -> None:
