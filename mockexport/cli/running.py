@@ -22,9 +22,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command that `options` name; return its exit code, whatever happens."""
     _start_log(verbose=options.verbose)
     try:
-        code = asyncio.run(_until_terminated(_command(options.command)(options)))
-        sys.stdout.flush()
-        return code
+        return asyncio.run(_until_terminated(_command(options.command)(options)))
     except KeyboardInterrupt:
         say("interrupted")
         return exits.INTERRUPTED
