@@ -123,6 +123,6 @@ def test_a_download_that_ends_before_it_starts_is_a_value_error() -> None:
 
 @pytest.mark.parametrize("name", ["start_time", "end_time"])
 def test_a_time_that_is_none_is_a_value_error_that_names_the_field(name: str) -> None:
-    metadata = DownloadMetadata(id="d", **{name: "26/08/2025"})
+    metadata = decode_json(f'{{"id": "d", "{name}": "26/08/2025"}}'.encode(), DownloadMetadata)
     with pytest.raises(ValueError, match=f"^{name} "):
         metadata.to_download()
