@@ -14,6 +14,7 @@ from pathlib import Path
 import aiofiles
 import aiofiles.os
 import msgspec
+from aiofiles.threadpool import wrap
 from aiofiles.threadpool.binary import AsyncBufferedIOBase
 
 from mockexport.errors import FolderError, OutputError, TransferError
@@ -184,7 +185,8 @@ class _SavedStream:
         try:
             if self._file is None:
                 self._partial.unlink(missing_ok=True)
-                self._file = await aiofiles.open(self._partial, "xb", opener=_private)
+                # Not awaited: if this were cancelled, the file would be there and nobody would know of it.
+                self._file = wrap(open(self._partial, "xb", opener=_private))  # noqa: ASYNC230, SIM115
             elif self._size == 0:  # a new attempt after one that had ended
                 await self._file.seek(0)
                 await self._file.truncate()
@@ -214,8 +216,10 @@ class _SavedStream:
         if self._file is not None:
             file, self._file = self._file, None
             with suppress(OSError):  # what led here says more
-                await file.close()
-                self._partial.unlink(missing_ok=True)
+                try:
+                    await file.close()
+                finally:  # also where this is cancelled
+                    self._partial.unlink(missing_ok=True)
 
 
 class _KeptStream:
