@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from mockexport.errors import BadRowError, OptionError, ReducerError
+from mockexport.errors import BadRowError, OptionError, ReducerError, reducer_at_work
 from mockexport.formats import CsvDecoder
 from mockexport.model import Chunk, Schema, Span
 from mockexport.reducers import Reducer, Summary
@@ -62,7 +62,8 @@ class ReferenceFold(Generic[S]):
     def __init__(self, span: Span, schema: Schema, reducer: Reducer[S, Any], *, strict: bool) -> None:
         self.offset = span.start
         self.tally = Tally()
-        self.state = reducer.empty()
+        with reducer_at_work(reducer, "empty"):
+            self.state = reducer.empty()
         self._reducer = reducer
         self._strict = strict
         self._decoder = CsvDecoder(schema)

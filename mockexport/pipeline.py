@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from mockexport.engine import Engine, Fold, choose_engine
-from mockexport.errors import HeaderError, OptionError, SourceError, first_error_alone
+from mockexport.errors import HeaderError, OptionError, SourceError, first_error_alone, reducer_at_work
 from mockexport.events import (
     Advanced,
     DownloadFinished,
@@ -84,7 +84,8 @@ class Outcome(Generic[S]):
 
     def result(self) -> Result[Any]:
         """Return what the reducer makes of the merged state."""
-        return self.engine.reducer.result(self.merged)
+        with reducer_at_work(self._reducer, "result"):
+            return self.engine.reducer.result(self.merged)
 
 
 class _Lane(Generic[S]):
@@ -397,7 +398,7 @@ class Pipeline(Generic[S]):
                     await loop.run_in_executor(threads, lane.fold.feed, chunk)
                 except HeaderError as error:
                     lane.error = error
-                else:
+                if not lane.abandoned and lane.error is None:  # it may have been, meanwhile
                     self._emit(Advanced(chunk.span.download_id, lane.fold.offset, lane.fold.rows))
             self._queue.release(lane)
             lane.chunk_done()
