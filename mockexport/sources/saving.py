@@ -112,8 +112,11 @@ class Saving:
             return
         files = tuple(self._kept[download.id] for download in self._export.downloads)
         write_listing(self.directory, FolderListing(self._export.id, files))
-        with suppress(OSError):  # what is left of it holds nothing against the listing just written
-            (self.directory / UNFINISHED).unlink(missing_ok=True)
+        path = self.directory / UNFINISHED
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(path, error.strerror or type(error).__name__) from error
 
     def _read_finished(self) -> FolderListing | None:
         return read_listing(self.directory) if (self.directory / LISTING).exists() else None
