@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mockexport import HeaderError, Schema
 from mockexport.formats import BadRow, BadRowReason, Batch, CsvDecoder, Cutter, Decoded
-from mockexport.model import Span
+from mockexport.model import Chunk, Span
 from tests.rows import HEADER, csv_bodies
 
 GOOD = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
@@ -184,3 +184,11 @@ def test_a_row_of_data_in_the_place_of_the_header_is_not_told(row: bytes) -> Non
     with pytest.raises(HeaderError, match="looks like a row of data") as raised:
         decode(row + b"\n")
     assert not any(text in str(raised.value) for text in ("P001", "Jane", "72", "heart_rate"))
+
+
+def test_a_byte_order_mark_is_one_at_the_start_of_the_body_alone() -> None:
+    decoder = CsvDecoder(Schema())
+    decoder.decode(Chunk(Span("d"), HEADER, 0, len(HEADER), 1))
+    row = b"\xef\xbb\xbf" + GOOD
+    decoded = decoder.decode(Chunk(Span("d"), row, len(HEADER), len(HEADER) + len(row), 2))
+    assert decoded.batch.patient_ids == ["\ufeffP001"]
