@@ -32,6 +32,8 @@ __all__ = ["LOCAL_URL", "OpenedSource", "analyze", "open_source"]
 
 # Where an export server is looked for when no URL is given.
 LOCAL_URL = "http://127.0.0.1:8000"
+# Whatever listens there and does not answer at once is no export server.
+PROBE_S = 2.0
 
 R = TypeVar("R")
 
@@ -264,7 +266,7 @@ def _only(export_ids: list[str]) -> str:
 async def _default_source(export_id: str | None, api_at: Callable[[str], ExportApi]) -> AsyncIterator[OpenedSource]:
     """The server on the local port if it has the export, else our mock server, started for as long as it is used."""
     listed: list[str] = []
-    async with ExportApi(LOCAL_URL, retry=RetryPolicy(attempts=1)) as local:
+    async with ExportApi(LOCAL_URL, retry=RetryPolicy(attempts=1), limits=TimeLimits.of(PROBE_S)) as local:
         try:
             listed = await local.export_ids()
         except SourceError as error:

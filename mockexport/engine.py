@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from mockexport.errors import BadRowError, OptionError, ReducerError
+from mockexport.errors import BadRowError, OptionError, ReducerError, reducer_at_work
 from mockexport.formats import CsvDecoder
 from mockexport.model import Chunk, Schema, Span
 from mockexport.reducers import Reducer, Summary
@@ -68,7 +68,8 @@ class ReferenceFold(Generic[S]):
     ) -> None:
         self.offset = span.start
         self.tally = Tally()
-        self.state = reducer.empty()
+        with reducer_at_work(reducer, "empty"):
+            self.state = reducer.empty()
         self._reducer = reducer
         self._strict = strict
         self._decoder = CsvDecoder(schema, header=header)
@@ -86,8 +87,7 @@ class ReferenceFold(Generic[S]):
     def feed(self, chunk: Chunk) -> None:
         """Take in the span's next chunk (see Fold.feed)."""
         decoded = self._decoder.decode(chunk)
-        if self._strict and decoded.bad:
-            bad = decoded.bad[0]
+        if self._strict and (bad := decoded.first_fault) is not None:
             raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
         self.tally.update(decoded)
         if decoded.batch:

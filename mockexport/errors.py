@@ -42,6 +42,7 @@ __all__ = [
     "TransferError",
     "first_error_alone",
     "public_url",
+    "reducer_at_work",
 ]
 
 
@@ -152,15 +153,16 @@ class BadRowError(FormatError):
 
 
 class ReducerError(MockExportError):
-    """A reducer raised; the cause is chained."""
+    """A reducer raised; the cause is chained. `download_id` and `offset` are None unless it was updating a state."""
 
-    def __init__(self, reducer: str, download_id: str, offset: int, cause: BaseException) -> None:
+    def __init__(
+        self, reducer: str, download_id: str | None, offset: int | None, cause: BaseException, *, doing: str = "update"
+    ) -> None:
         self.download_id = download_id
         self.offset = offset
+        where = doing if download_id is None else f"download {download_id}, in the chunk at byte {offset}"
         # The cause's own text may quote a row, so only its type is told here.
-        super().__init__(
-            f"reducer {reducer} raised {type(cause).__name__} in download {download_id}, in the chunk at byte {offset}"
-        )
+        super().__init__(f"reducer {reducer} raised {type(cause).__name__} in {where}")
 
 
 class StateError(MockExportError):
@@ -192,9 +194,21 @@ class OutputError(MockExportError):
 def public_url(url: str) -> str:
     """Return `url` without credentials, query and fragment: what a message or log may show."""
     if "://" not in url:
-        return url
-    parts = urlsplit(url)
+        return url  # a path
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that do not match; credentials all the same, perhaps
+        return url.rpartition("@")[2].partition("?")[0]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+@contextmanager
+def reducer_at_work(reducer: object, doing: str) -> Iterator[None]:
+    """Turn what a reducer raises in its method `doing`, where no chunk is to blame, into a ReducerError."""
+    try:
+        yield
+    except Exception as error:
+        raise ReducerError(type(reducer).__name__, None, None, error, doing=doing) from error
 
 
 @contextmanager

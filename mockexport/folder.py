@@ -27,6 +27,7 @@ __all__ = [
     "file_name",
     "read_folder",
     "read_listing",
+    "refuse_unfinished",
     "write_listing",
 ]
 
@@ -86,12 +87,23 @@ def read_folder(directory: Path) -> FolderListing:
     """Return what the `export.json` of `directory` says, once its files are seen to be as it says.
 
     Raises:
-        FolderError: as `read_listing` and `check_file`.
+        FolderError: as `refuse_unfinished`, `read_listing` and `check_file`.
     """
+    refuse_unfinished(directory)
     listing = read_listing(directory)
     for listed in listing.downloads:
         check_file(directory, listed)
     return listing
+
+
+def refuse_unfinished(directory: Path) -> None:
+    """See that no download into `directory` was broken off: files may have been replaced since its `export.json`.
+
+    Raises:
+        FolderError: one was.
+    """
+    if (directory / UNFINISHED).exists():
+        raise FolderError(directory, "is the folder of a download that is not finished; download it again")
 
 
 def read_listing(directory: Path) -> FolderListing:

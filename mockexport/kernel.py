@@ -111,8 +111,7 @@ class _Part:
         if rows:
             ended = chunk.data.endswith(b"\n")
             decoded = self._decoder.decode_rows(rows, unended_line=None if ended else line + self._scan.lines - 1)
-            if strict and decoded.bad:
-                bad = decoded.bad[0]
+            if strict and (bad := decoded.first_fault) is not None:
                 raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
             self.handed_back.update(decoded)
             batch = decoded.batch

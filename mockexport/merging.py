@@ -6,6 +6,7 @@ per run of finished downloads, and runs are only ever parted by downloads in fli
 
 from typing import Any, Generic, TypeVar
 
+from mockexport.errors import reducer_at_work
 from mockexport.reducers import Reducer
 
 __all__ = ["Merger"]
@@ -45,10 +46,10 @@ class Merger(Generic[S]):
         if start in self._starts:
             earlier_start = self._starts.pop(start)
             _, earlier = self._runs.pop(earlier_start)
-            start, state = earlier_start, self._reducer.merge(earlier, state)
+            start, state = earlier_start, self._merge(earlier, state)
         if end in self._runs:
             end, later = self._runs.pop(end)
-            state = self._reducer.merge(state, later)
+            state = self._merge(state, later)
         self._runs[start] = (end, state)
         self._starts[end] = start
 
@@ -58,12 +59,20 @@ class Merger(Generic[S]):
 
     def skip(self, position: int) -> None:
         """Leave `position` without rows: a download that failed."""
-        self.add(position, self._reducer.empty())
+        self.add(position, self._empty())
 
     def merged(self) -> S:
         """Return all states merged in time order."""
-        merged = self._reducer.empty()
+        merged = self._empty()
         states = {start: state for start, (_, state) in self._runs.items()} | self._apart
         for _, state in sorted(states.items(), key=lambda item: item[0]):
-            merged = self._reducer.merge(merged, state)
+            merged = self._merge(merged, state)
         return merged
+
+    def _empty(self) -> S:
+        with reducer_at_work(self._reducer, "empty"):
+            return self._reducer.empty()
+
+    def _merge(self, earlier: S, later: S) -> S:
+        with reducer_at_work(self._reducer, "merge"):
+            return self._reducer.merge(earlier, later)

@@ -48,10 +48,17 @@ class DownloadMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
             rows=self.rows,
             event_types=self.event_types,
             patients=self.patients,
-            start_us=None if self.start_time is None else parse_time(self.start_time),
-            end_us=None if self.end_time is None else parse_time(self.end_time),
+            start_us=_time("start_time", self.start_time),
+            end_us=_time("end_time", self.end_time),
             size_bytes=size_bytes,
         )
+
+
+def _time(name: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_time(text)
+    except ValueError:
+        raise ValueError(f"{name} is no time such as 2025-08-26T00:00:00") from None
 
 
 class ExportList(msgspec.Struct, frozen=True):

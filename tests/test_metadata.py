@@ -119,3 +119,10 @@ def test_a_download_that_ends_before_it_starts_is_a_value_error() -> None:
     metadata = DownloadMetadata(id="d", start_time="2025-01-02T00:00:00", end_time="2025-01-01T00:00:00")
     with pytest.raises(ValueError, match="before"):
         metadata.to_download()
+
+
+@pytest.mark.parametrize("name", ["start_time", "end_time"])
+def test_a_time_that_is_none_is_a_value_error_that_names_the_field(name: str) -> None:
+    metadata = decode_json(f'{{"id": "d", "{name}": "26/08/2025"}}'.encode(), DownloadMetadata)
+    with pytest.raises(ValueError, match=f"^{name} "):
+        metadata.to_download()

@@ -37,6 +37,7 @@ from mockexport.events import (
     RunStarted,
     StartedOver,
 )
+from mockexport.reducers.summary import SummaryState
 from mockexport.sources.scripted import Fail, Scripted, Step
 from mockexport.streams import StartOver
 from tests.rows import HEADER, csv_bodies
@@ -414,3 +415,55 @@ async def test_an_option_below_one_is_refused(option: str) -> None:
 
 def test_a_start_over_marker_is_a_value() -> None:
     assert StartOver(1, 0.5, "x") == StartOver(1, 0.5, "x")
+
+
+@pytest.mark.parametrize("method", ["empty", "merge", "result"])
+async def test_what_a_reducer_raises_outside_of_a_chunk_is_told_as_its_error(method: str) -> None:
+    def fail(*_: object) -> None:
+        raise LookupError("P001 has 72")
+
+    raising = type("Raising", (Summary,), {method: fail})()
+    source = Scripted("x", {Download("a", rows=1): [[body(1)]], Download("b", rows=1): [[body(1)]]})
+    with pytest.raises(ReducerError, match=f"^reducer Raising raised LookupError in {method}$") as raised:
+        await analyze("x", source=source, reducer=raising, engine="python")
+    assert isinstance(raised.value.__cause__, LookupError)
+    assert source.open == 0
+
+
+async def test_nothing_is_told_of_an_attempt_that_was_given_up() -> None:
+    loop, folding, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    class Slow(Summary):
+        def update(self, state: SummaryState, batch: Batch) -> SummaryState:
+            loop.call_soon_threadsafe(folding.set)
+            assert go_on.wait(10)
+            return super().update(state, batch)
+
+    events: list[Event] = []
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, StartedOver):
+            go_on.set()
+
+    first: list[Step] = [body(5), folding, Fail("cut")]
+    source = Scripted("x", {Download("a", rows=1): [first, [body(1)]]})
+    report = await analyze("x", source=source, reducer=Slow(), chunk_bytes=1, listener=listen)
+    assert kinds(report) == [VerdictKind.VERIFIED]
+    told = [event.rows for event in events if isinstance(event, Advanced)]
+    assert told == sorted(told)
+    assert max(told) == 1
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+async def test_a_stump_at_a_bodys_end_is_fetched_again_even_if_strict(engine: str) -> None:
+    whole = body(3)
+    source = Scripted("x", {Download("d", rows=3): [[whole[:-20]], [whole]]})
+    report = await analyze("x", source=source, strict=True, engine=engine)
+    assert report.account.downloads[0].attempts == 2
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+async def test_a_stump_that_nothing_announces_as_one_ends_a_strict_run(engine: str) -> None:
+    with pytest.raises(BadRowError, match="line 3"):
+        await analyze("x", source=Scripted("x", {Download("d"): [[body(1) + b"junk"]]}), strict=True, engine=engine)

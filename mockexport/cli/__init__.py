@@ -38,6 +38,9 @@ def server(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: "argparse.Namespace") -> int:
-    from mockexport.cli.running import run  # no sooner: --help should not wait for it
+    try:
+        from mockexport.cli.running import run  # no sooner: --help should not wait for it
+    except KeyboardInterrupt:
+        return 130  # as exits.INTERRUPTED, which may not be there yet
 
     return run(options)

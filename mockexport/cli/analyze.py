@@ -1,7 +1,7 @@
 """`mockexport analyze`: the report of an export, on stdout or in a file."""
 
 import argparse
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,8 @@ from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
 from mockexport.cli.fetching import fetching, listening, write_account
 from mockexport.cli.progress import showing_progress
-from mockexport.cli.text import say, table
-from mockexport.errors import OptionError
+from mockexport.cli.text import put, say, table
+from mockexport.errors import OptionError, OutputError
 from mockexport.newfile import NewFile
 from mockexport.report import Account, Report
 
@@ -19,6 +19,7 @@ __all__ = ["account_for", "analyze", "chosen_export"]
 
 async def analyze(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
+    output = None if options.output == "-" else _output(options.output)
     with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
         report = await analyze_export(
             chosen_export(options),
@@ -34,10 +35,10 @@ async def analyze(options: argparse.Namespace) -> int:
     text = _text(report.counts() if options.counts else report, options)
     account_for(report.account, timed=options.time)
     write_account(options, report.account)
-    if options.output == "-":
-        sys.stdout.write(text)
+    if output is None:
+        put(text)
     else:
-        _write(Path(options.output), text, complete=not report.incomplete)
+        _write(output, text, complete=not report.incomplete)
     return exits.of_account(report.account)
 
 
@@ -59,10 +60,11 @@ def account_for(account: Account, *, timed: bool) -> None:
     say(f"{account.export_id}: {account.rows:,} rows; {told}")
     if account.bad_rows:
         reasons: dict[str, int] = {}
-        for download in account.downloads:
+        counted = [download for download in account.downloads if download.verdict.counts]
+        for download in counted:
             for reason, number in download.bad_rows.items():
                 reasons[reason] = reasons.get(reason, 0) + number
-        first = next(d for d in account.downloads if d.first_bad_rows)
+        first = next(d for d in counted if d.first_bad_rows)
         say(
             f"warning: {account.bad_rows:,} bad rows are not in the report"
             f" ({', '.join(f'{number:,} {reason}' for reason, number in sorted(reasons.items()))});"
@@ -109,6 +111,18 @@ def _cell(value: float | None, places: int) -> str:
     if value is None:
         return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.{places}f}"
+
+
+def _output(name: str) -> Path:
+    """Return the path that `--output` means; see before the run, not after it, that a file can be made there."""
+    path = Path(name)
+    if not name or path.is_dir():
+        raise OptionError("output", f"{name!a} is not the name of a file")
+    if not path.parent.is_dir():
+        raise OutputError(name, f"there is no folder {path.parent}; make it first")
+    if not path.exists() and not os.access(path.parent, os.W_OK):
+        raise OutputError(name, f"the folder {path.parent} is read-only")
+    return path
 
 
 def _write(path: Path, text: str, *, complete: bool) -> None:

@@ -41,32 +41,45 @@ class _Several(argparse.Action):
         setattr(namespace, self.dest, [values] if so_far is self.default else [*so_far, values])
 
 
+class _FromEnvironment(str):
+    """A text from the environment: what the command line says goes before it, contradictions included."""
+
+    __slots__ = ()
+
+
 class _Command(argparse.ArgumentParser):
-    """A parser whose options fall back to the environment: to variables that begin with `variables`."""
+    """A parser whose options fall back to the environment: to variables that begin with `variables`.
+
+    `problems` are those with its variables: no concern of other commands, nor of --help and --version.
+    """
 
     variables = "MOCKEXPORT_"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.problems: list[str] = []
 
     def option(self, *names: str, **settings: Any) -> None:
         """Add an option; its default is taken from the environment if it is set there."""
         long_name = next(name for name in names if name.startswith("--"))
         variable = self.variables + long_name[2:].upper().replace("-", "_")
         text = os.environ.get(variable)
-        if text is not None:
+        if text:
             if settings.get("action") == "store_true":
                 settings["default"] = self._truth(variable, text)
             elif settings.get("action") is _Several:
                 settings["default"] = [line for line in text.splitlines() if line.strip()]
             else:
-                settings["default"] = text  # argparse converts and checks a default that is text
+                settings["default"] = _FromEnvironment(text)  # argparse converts and checks a default that is text
                 if "choices" in settings and text not in settings["choices"]:
-                    self.error(f"{variable}: {text!a} is none of {', '.join(settings['choices'])}")
+                    self.problems.append(f"{variable}: {text!a} is none of {', '.join(settings['choices'])}")
         self.add_argument(*names, **settings)
 
     def _truth(self, variable: str, text: str) -> bool:
         if text.lower() in ("1", "true", "yes", "on"):
             return True
-        if text.lower() not in ("", "0", "false", "no", "off"):
-            self.error(f"{variable}: {text!a} is neither true nor false")
+        if text.lower() not in ("0", "false", "no", "off"):
+            self.problems.append(f"{variable}: {text!a} is neither true nor false")
         return False
 
 
@@ -82,7 +95,7 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("-v", "--version", action="version", version=f"mockexport {__version__}")
+    _version(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, add in (
         ("analyze", _analyze),
@@ -99,9 +112,20 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
     if not given or (given[0] not in COMMANDS and given[0] not in ("-h", "--help", "-v", "--version")):
         given.insert(0, "analyze")
     options = parser.parse_args(given)
+    for problem in commands.choices[options.command].problems:
+        parser.error(problem)
+    for name, other in (("url", "folder"), ("folder", "url"), ("export_id", "export")):
+        said = getattr(options, other, None)
+        overruled = isinstance(getattr(options, name, None), _FromEnvironment)
+        if overruled and said is not None and not isinstance(said, _FromEnvironment):
+            setattr(options, name, None)
     if counts:
         options.counts = True
     return options
+
+
+def _version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-v", "--version", action="version", version=f"mockexport {__version__}")
 
 
 _Add = Callable[..., Any]
@@ -110,6 +134,7 @@ _Add = Callable[..., Any]
 def _command(add: _Add, name: str, summary: str) -> _Command:
     command: _Command = add(name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False)
     command.option("-d", "--verbose", action="store_true", help="a debug log on stderr")
+    _version(command)
     return command
 
 

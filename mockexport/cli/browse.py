@@ -2,12 +2,11 @@
 
 import argparse
 import json
-import sys
 from typing import Any
 
 from mockexport.analysis import open_source
 from mockexport.cli.fetching import reaching
-from mockexport.cli.text import table
+from mockexport.cli.text import put, table
 from mockexport.formats.fields import format_time
 from mockexport.model import Download, Export
 
@@ -19,9 +18,9 @@ async def list_exports(options: argparse.Namespace) -> int:
     async with open_source(None, **reaching(options), folder=options.folder) as opened:
         ids = await opened.source.export_ids()
     if options.json:
-        sys.stdout.write(json.dumps({"export_ids": ids}, indent=2) + "\n")
+        put(json.dumps({"export_ids": ids}, indent=2) + "\n")
     else:
-        sys.stdout.write("".join(table([export_id], []) for export_id in ids))
+        put("".join(table([export_id], []) for export_id in ids))
     return 0
 
 
@@ -31,9 +30,9 @@ async def show(options: argparse.Namespace) -> int:
         export = await opened.source.discover(options.export)
     if options.json:
         downloads = [_plain(download) for download in export.downloads]
-        sys.stdout.write(json.dumps({"id": export.id, "downloads": downloads}, indent=2) + "\n")
+        put(json.dumps({"id": export.id, "downloads": downloads}, indent=2) + "\n")
     else:
-        sys.stdout.write(_table(export))
+        put(_table(export))
     return 0
 
 

@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from mockexport import __version__
-from mockexport.cli.text import size
+from mockexport.cli.text import put, size
 from mockexport.engine import KERNEL_REMEDY, kernel_problem
 from mockexport.server.generation import generator_problem
 
@@ -33,7 +33,7 @@ async def doctor(options: argparse.Namespace) -> int:
         ("extras", ", ".join(f"{name} {found}" for name in _EXTRAS if (found := _version(name))) or "none"),
     ]
     width = max(len(name) for name, _ in facts)
-    sys.stdout.write("".join(f"{name.ljust(width)}  {fact}\n" for name, fact in facts))
+    put("".join(f"{name.ljust(width)}  {fact}\n" for name, fact in facts))
     return 0
 
 

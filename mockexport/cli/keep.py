@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import threading
 from pathlib import Path
 
 from mockexport.analysis import analyze as analyze_export
@@ -36,7 +37,16 @@ async def download(options: argparse.Namespace) -> int:
 
 
 async def generate(options: argparse.Namespace) -> int:
-    """Run `mockexport generate`."""
-    await asyncio.to_thread(generate_export, options.export, Path(options.directory))
+    """Run `mockexport generate`, in a thread, which stops at its next piece if the command is ended."""
+    ended = threading.Event()
+
+    def going_on(name: str, done_bytes: int, all_bytes: int) -> None:
+        if ended.is_set():
+            raise InterruptedError
+
+    try:
+        await asyncio.to_thread(generate_export, options.export, Path(options.directory), progress=going_on)
+    finally:
+        ended.set()
     say(f"{options.export} is in {options.directory}; its data is synthetic")
     return 0

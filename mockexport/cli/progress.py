@@ -34,7 +34,7 @@ _log = logging.getLogger("mockexport")
 @contextmanager
 def showing_progress(*, verbose: bool) -> Iterator[Listener]:
     """Yield a listener that shows a run's progress in the way that fits stderr."""
-    if verbose or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if verbose or sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield _quiet
         return
     from rich.console import Console  # as late as this: it is large, and only a terminal needs it

@@ -24,9 +24,7 @@ def run(options: argparse.Namespace) -> int:
     _start_log(verbose=options.verbose)
     try:
         work = _command(options.command)(options)
-        code = work if isinstance(work, int) else asyncio.run(_until_terminated(work))
-        sys.stdout.flush()
-        return code
+        return work if isinstance(work, int) else asyncio.run(_until_terminated(work))
     except KeyboardInterrupt:
         say("interrupted")
         return exits.INTERRUPTED

@@ -1,10 +1,9 @@
 """`mockexport serve` and `mockexport ingest`: the mock export server and the heart-rate service, until Ctrl-C."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from mockexport.cli.text import say
+from mockexport.cli.text import put, say
 from mockexport.server.faults import Faults
 from mockexport.server.run import serve as serve_exports
 from mockexport.server.run import stdin_closed
@@ -16,8 +15,7 @@ async def serve(options: argparse.Namespace) -> int:
     """Run the command; the server's URL is the one line on stdout."""
 
     def ready(url: str) -> None:
-        sys.stdout.write(url + "\n")
-        sys.stdout.flush()
+        put(url + "\n")
         say(f"serving {'synthetic data' if options.data is None else options.data}; Ctrl-C ends it")
 
     data = None if options.data is None else Path(options.data)

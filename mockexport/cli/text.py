@@ -1,10 +1,14 @@
-"""Text for people: names from data made harmless for a terminal, numbers grouped, columns aligned."""
+"""What goes to stdout and stderr: names from data made harmless for a terminal, numbers grouped, columns aligned."""
 
+import os
 import sys
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 
-__all__ = ["printable", "say", "size", "table"]
+from mockexport.errors import OutputError
+
+__all__ = ["printable", "put", "say", "size", "table"]
 
 
 def printable(text: str) -> str:
@@ -17,9 +21,29 @@ def printable(text: str) -> str:
     )
 
 
+def put(text: str) -> None:
+    """Write a command's result to stdout, what its encoding does not know escaped.
+
+    Raises:
+        OutputError: stdout is closed.
+    """
+    if sys.stdout is None:  # so Python has it where a process is started with it closed
+        raise OutputError("the result to stdout", "it is closed; name a file with --output")
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.flush()
+
+
 def say(text: str) -> None:
-    """Write a line for people to stderr."""
-    print(f"mockexport: {printable(text)}", file=sys.stderr, flush=True)
+    """Write a line for people to stderr. Where nobody listens there, the work goes on all the same."""
+    if sys.stderr is None:
+        return
+    try:
+        print(f"mockexport: {printable(text)}", file=sys.stderr, flush=True)
+    except OSError:
+        # What is left unsaid must not be tried again at exit, which would change the exit code.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def size(number: float) -> str:

@@ -51,6 +51,11 @@ class Decoded:
     cut_off: bool = False
 
     @property
+    def first_fault(self) -> BadRow | None:
+        """The first bad row; but not the stump that a cut leaves, of which only the whole body's verdict can tell."""
+        return None if not self.bad or (self.cut_off and len(self.bad) == 1) else self.bad[0]
+
+    @property
     def rows(self) -> int:
         """The number of rows, bad ones included, blank lines not."""
         return len(self.batch) + len(self.missing) + len(self.bad)

@@ -3,6 +3,7 @@
 The rules are in DESIGN.md under "Rows". Whatever another engine does faster, this one's word is law.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,9 @@ from mockexport.model import Chunk, Schema
 __all__ = ["CsvDecoder", "Layout", "read_header"]
 
 _BOM = b"\xef\xbb\xbf"
+# What separates fields, here or elsewhere, and how a number or a time begins, whatever its format.
+_ANY_DELIMITER = re.compile(r"[,;|\t]")
+_BEGINS_WITH_A_DIGIT = re.compile(r"[\s\"'.+-]*\d")
 # Of a line that should have been the header, so much is shown: enough to know a login page.
 _SHOWN_OF_HEADER = 80
 
@@ -108,25 +112,25 @@ def read_header(text: str, schema: Schema, *, download_id: str, line: int) -> La
     try:
         names = _split(text, schema.delimiter)
     except BadField as bad:
-        raise HeaderError(download_id, line, f"{bad.reason}; {_instead(text, [text])}") from None
+        raise HeaderError(download_id, line, f"{bad.reason}; {_instead(text, schema.delimiter)}") from None
     positions = []
     for column in schema.columns:
         if names.count(column) != 1:
             fault = "repeated" if column in names else "missing"
-            raise HeaderError(download_id, line, f"column {column} is {fault}; {_instead(text, names)}")
+            raise HeaderError(download_id, line, f"column {column} is {fault}; {_instead(text, schema.delimiter)}")
         positions.append(names.index(column))
     patient_id, event_time, event_type, value = positions
     return Layout(patient_id, event_time, event_type, value, len(names))
 
 
-def _instead(text: str, names: list[str]) -> str:
-    """Say what came where the header should be, unless that is a row of somebody's data."""
-    for name in names:
-        try:
-            parse_time(name)
-        except BadField:
-            continue
-        return "the line is a row of data, so the header is missing"
+def _instead(text: str, delimiter: str) -> str:
+    """Say what came where the header should be, unless that may be a row of somebody's data.
+
+    Columns are not called by numbers or times: one such field, by any usual delimiter, will do.
+    """
+    fields = {*text.split(delimiter), *_ANY_DELIMITER.split(text)}
+    if any(_BEGINS_WITH_A_DIGIT.match(field) for field in fields):
+        return "the line looks like a row of data, so the header is missing"
     shown = text[:_SHOWN_OF_HEADER]
     return f"there came {shown!a}{'…' if len(text) > len(shown) else ''}"
 

@@ -96,14 +96,20 @@ def format_time(time_us: int) -> str:
         return f"{time_us / _SECOND_US} s since 1970"
 
 
-# Devices report few distinct values; the bound keeps a stream of distinct decimals from filling memory.
-@lru_cache(maxsize=4096)
+# Longer texts of values are rare, and kept by the thousand they would fill memory: a row may hold 64 KiB of digits.
+_REMEMBERED_CHARACTERS = 32
+
+
 def parse_value(text: str) -> int:
     """Return a decimal number as an integer in units of 10⁻⁹, rounded half to even beyond nine places.
 
     Raises:
         BadField: if `text` is no `[+-]?(digits[.digits?] | .digits)([eE][+-]?digits)?` in ASCII, or beyond ±10⁹.
     """
+    return _remembered_value(text) if len(text) <= _REMEMBERED_CHARACTERS else _value(text)
+
+
+def _value(text: str) -> int:
     match = _VALUE.fullmatch(text)
     if match is None:
         raise BadField(BadRowReason.VALUE)
@@ -116,6 +122,10 @@ def parse_value(text: str) -> int:
     if scaled > MAX_VALUE * VALUE_SCALE:
         raise BadField(BadRowReason.VALUE_RANGE)
     return -scaled if sign == "-" else scaled
+
+
+# Devices report few distinct values; the bound keeps a stream of distinct decimals from filling memory.
+_remembered_value = lru_cache(maxsize=4096)(_value)
 
 
 def _bounded(exponent: str) -> int:

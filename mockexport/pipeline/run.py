@@ -25,6 +25,7 @@ from mockexport.errors import (
     ReducerError,
     SourceError,
     first_error_alone,
+    reducer_at_work,
 )
 from mockexport.events import Advanced, DownloadFinished, DownloadStarted, Event, Listener, RunFinished, RunStarted
 from mockexport.formats import Cutter
@@ -88,7 +89,8 @@ class Outcome(Generic[S]):
 
     def result(self) -> Result[Any]:
         """Return what the reducer makes of the merged state."""
-        return self.engine.reducer.result(self.merged)
+        with reducer_at_work(self._reducer, "result"):
+            return self.engine.reducer.result(self.merged)
 
 
 class _Stopped(Exception):  # noqa: N818 - no error of its own
@@ -275,7 +277,13 @@ class Pipeline(Generic[S]):
         await flight.lane.drained()
         if flight.lane.error is not None:
             raise flight.lane.error
-        return judge(flight.download, flight.lane.tally)
+        tally = flight.lane.tally
+        verdict = judge(flight.download, tally)
+        if self._strict and tally.bad and verdict.kind is not VerdictKind.FAILED:
+            # The stump of a row at the very end, where no announced number tells it from a row.
+            stump = tally.examples[-1]
+            raise BadRowError(flight.download.id, stump.line, flight.lane.fold.offset, stump.reason)
+        return verdict
 
     def _new_lane(self, span: Span, base: SavedFlight | None) -> Lane[S]:
         fold = self._engine.new_fold(span, None if base is None else base.header)
@@ -303,7 +311,7 @@ class Pipeline(Generic[S]):
                         await loop.run_in_executor(threads, lane.feed, chunks)
                 except HeaderError as error:
                     lane.error = error
-                else:
+                if not lane.abandoned and lane.error is None:  # it may have been, meanwhile
                     self._emit(Advanced(chunks[0].span.download_id, lane.fold.offset, lane.rows))
             self._queue.release(lane)
             lane.chunks_done(len(chunks))

@@ -61,9 +61,11 @@ def create_app(*, data: Path | None = None, stall_s: float = STALL_S, faults: Fa
     app[STALL_LIMIT_S] = stall_s
     app.cleanup_ctx.append(_workers)
     app.router.add_get("/api/export", _exports)
-    app.router.add_get("/api/export/{export_id}", _export)
-    app.router.add_get("/api/export/{export_id}/{download_id}", _download)
-    app.router.add_get("/api/export/{export_id}/{download_id}/data", _data)
+    # By itself aiohttp would take no braces for an id, and answer in its own words.
+    export, download = "/api/export/{export_id:[^/]+}", "/{download_id:[^/]+}"
+    app.router.add_get(export, _export)
+    app.router.add_get(export + download, _download)
+    app.router.add_get(export + download + "/data", _data)
     return app
 
 

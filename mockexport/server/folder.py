@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mockexport.errors import ExportNotFound, FolderError, OutputError, SourceError
-from mockexport.folder import LISTING, FolderListing, ListedFile, file_name, read_listing, write_listing
+from mockexport.folder import LISTING, UNFINISHED, FolderListing, ListedFile, file_name, read_listing, write_listing
 from mockexport.newfile import NewFile
 from mockexport.server.bodies import Body, body_of
 from mockexport.server.exports import EXPORTS, GeneratedDownload, downloads_of
@@ -71,6 +71,11 @@ def generate(export_id: str, directory: Path, *, progress: Progress | None = Non
         files.append(listed)
     listing = FolderListing(export_id, tuple(files))
     write_listing(directory, listing)
+    try:
+        # What a download broken off had begun is complete now.
+        (directory / UNFINISHED).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(directory / UNFINISHED, error.strerror or type(error).__name__) from error
     return listing
 
 

@@ -70,9 +70,16 @@ class ExportApi:
         access: Access | None = None,
         compress: bool = False,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise OptionError("url", f"{public_url(url)!r} is no http:// or https:// URL of a server")
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # brackets that do not match, a port that is none
+            usable = False
+        if not usable:
+            shown = public_url(url) if "://" in url else public_url(f"http://{url}").removeprefix("http://")
+            raise OptionError("url", f"{shown!a} is no http:// or https:// URL of a server")
+        if parts.query or parts.fragment:
+            raise OptionError("url", f"{public_url(url)!r} is followed by a query or fragment; leave it out")
         self._base = url.rstrip("/")
         self._retry = retry or RetryPolicy()
         self._limits = limits or TimeLimits()
@@ -180,7 +187,7 @@ class ExportApi:
             raise MetadataError(url, f"it is not the JSON expected ({error})") from None
 
     def _url(self, *parts: str) -> str:
-        return "/".join((self._base, "api/export", *(quote(part, safe="") for part in parts)))
+        return "/".join((self._base, "api/export", *(quote(part, safe="", errors="replace") for part in parts)))
 
 
 async def _all(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiofiles
 
 from mockexport.errors import ExportNotFound, FolderError, TransferError
-from mockexport.folder import LISTING, UNFINISHED, ListedFile, check_file, read_listing
+from mockexport.folder import LISTING, ListedFile, check_file, read_listing, refuse_unfinished
 from mockexport.model import Download, Export, Verdict
 from mockexport.streams import Piece, StartOver
 
@@ -49,8 +49,7 @@ class Folder:
     async def discover(self, export_id: str) -> Export:
         """Return the export with its downloads (see streams.Source.discover)."""
         for directory in (self._path, self._path / export_id):
-            if (directory / UNFINISHED).exists():
-                raise FolderError(directory, "is the folder of a download that is not finished; download it again")
+            refuse_unfinished(directory)
             if (directory / LISTING).is_file() and (listing := read_listing(directory)).id == export_id:
                 self._directory = directory
                 self._listed = {listed.id: listed for listed in listing.downloads}

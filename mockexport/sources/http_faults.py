@@ -3,6 +3,7 @@
 The texts of foreign exceptions are not passed on: they may hold the query or credentials of a URL.
 """
 
+import os
 import ssl
 
 import aiohttp
@@ -33,8 +34,7 @@ def explain(error: BaseException) -> ExchangeFailed:
         case aiohttp.ClientProxyConnectionError():
             return ExchangeFailed("no connection to the proxy", passing=True)
         case aiohttp.ClientConnectorError():
-            reason = error.os_error.strerror or type(error.os_error).__name__
-            return ExchangeFailed(f"no connection ({reason.lower()})", passing=True)
+            return ExchangeFailed(f"no connection ({_reason(error.os_error)})", passing=True)
         case aiohttp.ClientHttpProxyError():
             return ExchangeFailed(f"the proxy refuses (status {error.status})", passing=error.status >= 500)
         case aiohttp.ServerDisconnectedError():
@@ -48,9 +48,14 @@ def explain(error: BaseException) -> ExchangeFailed:
         case TimeoutError():
             return ExchangeFailed("the time limit was reached", passing=True)
         case OSError():
-            reason = (error.strerror or type(error).__name__).lower()
-            return ExchangeFailed(f"the connection failed ({reason})", passing=True)
+            return ExchangeFailed(f"the connection failed ({_reason(error)})", passing=True)
     return ExchangeFailed(f"the request failed ({type(error).__name__})", passing=False)
+
+
+def _reason(error: OSError) -> str:
+    # asyncio puts the address, as a tuple, where the system's words were.
+    system = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else None
+    return (system or error.strerror or type(error).__name__).lower()
 
 
 def _fault(error: BaseException) -> str:

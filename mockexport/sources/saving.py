@@ -14,6 +14,7 @@ from pathlib import Path
 import aiofiles
 import aiofiles.os
 import msgspec
+from aiofiles.threadpool import wrap
 from aiofiles.threadpool.binary import AsyncBufferedIOBase
 
 from mockexport.errors import FolderError, OutputError, TransferError
@@ -111,8 +112,11 @@ class Saving:
             return
         files = tuple(self._kept[download.id] for download in self._export.downloads)
         write_listing(self.directory, FolderListing(self._export.id, files))
-        with suppress(OSError):  # what is left of it holds nothing against the listing just written
-            (self.directory / UNFINISHED).unlink(missing_ok=True)
+        path = self.directory / UNFINISHED
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(path, error.strerror or type(error).__name__) from error
 
     def _read_finished(self) -> FolderListing | None:
         return read_listing(self.directory) if (self.directory / LISTING).exists() else None
@@ -184,7 +188,8 @@ class _SavedStream:
         try:
             if self._file is None:
                 self._partial.unlink(missing_ok=True)
-                self._file = await aiofiles.open(self._partial, "xb", opener=_private)
+                # Not awaited: if this were cancelled, the file would be there and nobody would know of it.
+                self._file = wrap(open(self._partial, "xb", opener=_private))  # noqa: ASYNC230, SIM115
             elif self._size == 0:  # a new attempt after one that had ended
                 await self._file.seek(0)
                 await self._file.truncate()
@@ -214,8 +219,10 @@ class _SavedStream:
         if self._file is not None:
             file, self._file = self._file, None
             with suppress(OSError):  # what led here says more
-                await file.close()
-                self._partial.unlink(missing_ok=True)
+                try:
+                    await file.close()
+                finally:  # also where this is cancelled
+                    self._partial.unlink(missing_ok=True)
 
 
 class _KeptStream:

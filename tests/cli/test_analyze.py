@@ -1,6 +1,8 @@
 """`mockexport analyze`: reports on stdout or in files, and every exit code."""
 
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,6 @@ def export(folder: Path, *rows: str, **announced: Any) -> Path:
     folder.mkdir()
     body = HEADER + "".join(f"{row}\n" for row in rows).encode()
     (folder / "a.csv").write_bytes(body)
-    import hashlib
-
     listed = {
         "id": "a", "file": "a.csv", "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest(), **announced
     }  # fmt: skip
@@ -110,15 +110,6 @@ def test_an_incomplete_report_goes_beside_the_file_and_leaves_it_alone(run: Run,
     assert (ran.code, ran.out, path.read_text()) == (3, "", "old")
     assert json.loads((tmp_path / "report.json.partial").read_text())["incomplete"] == ["a"]
     assert "incomplete" in ran.err
-
-
-@pytest.mark.parametrize("where", ["missing/report.json", "."])
-def test_a_file_that_cannot_be_written_is_an_error_with_its_path(
-    run: Run, server_url: str, tmp_path: Path, where: str
-) -> None:
-    ran = run("demo", "--url", server_url, "-o", str(tmp_path / where))
-    assert (ran.code, ran.out) == (1, "")
-    assert f"cannot write {tmp_path / where}" in ran.err
 
 
 def test_time_is_told_on_stderr(run: Run, server_url: str) -> None:
@@ -220,3 +211,71 @@ def test_a_variable_that_cannot_be_meant_is_usage(
 def test_a_folder_needs_no_id(run: Run, tmp_path: Path) -> None:
     generate("demo", tmp_path)
     assert json.loads(run("--from", str(tmp_path)).out)["totals"] == DEMO_TOTALS
+
+
+def test_the_command_line_goes_before_the_environment_that_contradicts_it(
+    run: Run, server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = export(tmp_path / "x", GOOD)
+    monkeypatch.setenv("MOCKEXPORT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("MOCKEXPORT_EXPORT_ID", "nosuch")
+    assert run("x", "--from", str(folder)).code == 0
+    monkeypatch.setenv("MOCKEXPORT_FROM", str(folder))
+    assert run("demo", "--url", server_url).code == 0
+    assert run("demo").code == 2
+
+
+def test_an_empty_variable_is_none_and_those_of_other_commands_do_no_harm(
+    run: Run, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("URL", "ROUND", "FORMAT", "COUNTS"):
+        monkeypatch.setenv(f"MOCKEXPORT_{name}", "")
+    assert run("demo", "--url", server_url).code == 0
+    monkeypatch.setenv("MOCKEXPORT_FORMAT", "xml")
+    assert run("list", "--url", server_url).code == 0
+    assert run("--version").code == 0
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "{tmp}"])
+def test_an_output_that_is_no_file_is_refused_before_the_run(run: Run, tmp_path: Path, name: str) -> None:
+    ran = run("demo", "--url", "http://127.0.0.1:1", "-o", name.format(tmp=tmp_path))
+    assert (ran.code, ran.out) == (2, "")
+    assert "is not the name of a file" in ran.err
+
+
+def test_an_output_in_no_folder_is_refused_before_the_run(run: Run, tmp_path: Path) -> None:
+    ran = run("demo", "--url", "http://127.0.0.1:1", "-o", str(tmp_path / "none" / "report.json"))
+    assert (ran.code, ran.out) == (1, "")
+    assert f"cannot write {tmp_path / 'none' / 'report.json'}: there is no folder" in ran.err
+
+
+def test_an_output_that_is_a_link_or_a_pipe_stays_one(run: Run, server_url: str, tmp_path: Path) -> None:
+    link, target = tmp_path / "latest.json", tmp_path / "report.json"
+    link.symlink_to(target.name)
+    assert run("demo", "--url", server_url, "-o", str(link)).code == 0
+    assert link.is_symlink()
+    assert json.loads(target.read_text())["totals"] == DEMO_TOTALS
+
+    os.mkfifo(tmp_path / "pipe")
+    reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run("demo", "--url", server_url, "--counts", "-o", str(tmp_path / "pipe")).code == 0
+        assert json.loads(os.read(reading, 65_536))["totals"] == {"bp_dia": 9372, "bp_sys": 9412}
+    finally:
+        os.close(reading)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest.json", "pipe", "report.json"]
+
+
+def test_the_bad_rows_of_a_failed_download_are_not_told_as_part_of_the_report(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    folder.mkdir()
+    listed = []
+    for name, rows, body in (("a", 9, f"{BAD}\nP001\n"), ("b", 2, f"{GOOD}\n{BAD}\n")):
+        text = HEADER + body.encode()
+        (folder / f"{name}.csv").write_bytes(text)
+        sha256 = hashlib.sha256(text).hexdigest()
+        listed.append({"id": name, "file": f"{name}.csv", "rows": rows, "bytes": len(text), "sha256": sha256})
+    (folder / "export.json").write_text(json.dumps({"id": "x", "downloads": listed}))
+    ran = run("analyze", "--from", str(folder))
+    assert ran.code == 3
+    assert "1 bad rows are not in the report (1 bad value); the first is line 3 of download b" in ran.err

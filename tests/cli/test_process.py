@@ -4,12 +4,16 @@ import json
 import os
 import pty
 import select
+import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from tests.rows import HEADER
 
 MODULE = [sys.executable, "-m", "mockexport"]
 BIN = Path(sys.executable).parent
@@ -184,3 +188,53 @@ def test_a_folder_can_be_served(tmp_path: Path) -> None:
         server.communicate(timeout=30)
     assert json.loads(out)["totals"] == {"bp_dia": 9372, "bp_sys": 9412}
     assert server.returncode == 130
+
+
+def test_a_report_to_a_closed_stdout_is_an_error_in_words(server_url: str) -> None:
+    command = shlex.join([*MODULE, "demo", "--url", server_url])
+    ran = subprocess.run(["sh", "-c", f"{command} >&-"], stderr=subprocess.PIPE, text=True, env=clean(), timeout=50)
+    assert ran.returncode == 1
+    assert "cannot write the result to stdout" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_report_comes_also_where_nobody_reads_stderr(server_url: str) -> None:
+    command = shlex.join([*MODULE, "demo", "--counts", "--url", server_url])
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        for line in (f"{command} 2>&-", f"{command} 2>&{writing}"):
+            ran = subprocess.run(
+                ["bash", "-c", line], stdout=subprocess.PIPE, env=clean(), timeout=50, pass_fds=[writing]
+            )
+            assert (ran.returncode, json.loads(ran.stdout)["totals"]["bp_dia"]) == (0, 9372)
+    finally:
+        os.close(writing)
+
+
+def test_a_table_for_a_terminal_without_unicode_is_escaped(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(HEADER + "Jörg,2025-08-26T00:00:04Z,spo2,97\n".encode())
+    ran = subprocess.run(
+        [*MODULE, "analyze", "--from", str(tmp_path), "--format", "table"],
+        capture_output=True, env=clean() | {"PYTHONIOENCODING": "ascii"}, timeout=50,
+    )  # fmt: skip
+    assert ran.returncode == 0
+    assert b"J\\xf6rg" in ran.stdout
+
+
+@pytest.mark.parametrize("words", [["mockexport", "demo", "-v"], ["cli", "--version"], ["server", "-v"]], ids=" ".join)
+def test_every_command_tells_the_version(words: list[str]) -> None:
+    told = subprocess.run([BIN / words[0], *words[1:]], capture_output=True, text=True, check=True, timeout=50).stdout
+    assert told.startswith("mockexport ")
+
+
+def test_generating_ends_when_it_is_told_to_and_leaves_no_part_of_a_file(tmp_path: Path) -> None:
+    with start("generate", "large", str(tmp_path / "made")) as process:
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.glob("made/*.partial")) and time.monotonic() < deadline:
+            time.sleep(0.01)  # until it is at work
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob("made/*.partial"))

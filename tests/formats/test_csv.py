@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mockexport import HeaderError, Schema
 from mockexport.formats import BadRow, BadRowReason, Batch, CsvDecoder, Cutter, Decoded
-from mockexport.model import Span
+from mockexport.model import Chunk, Span
 from tests.rows import HEADER, csv_bodies
 
 GOOD = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
@@ -167,3 +167,28 @@ def test_a_row_may_be_split_anywhere() -> None:
         cutter, decoder = Cutter(Span("d"), 10), CsvDecoder(Schema())
         chunks = [*cutter.feed(body[:position]), *cutter.feed(body[position:]), *cutter.finish()]
         assert sum(decoder.decode(chunk).rows for chunk in chunks) == 2
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        b"P001,2025-08-26T00:00:04Z,heart_rate,72",
+        b"P001,1756166400,heart_rate,72",
+        b"P001;2025-08-26T00:00:04Z;heart_rate;72",
+        b"P001|26/08/2025 10:00|heart_rate|",
+        b'"Doe, Jane"\t26 August 2025\theart_rate\t"72"',
+        b'P001,26 August 2025,heart_rate,"72',
+    ],
+)
+def test_a_row_of_data_in_the_place_of_the_header_is_not_told(row: bytes) -> None:
+    with pytest.raises(HeaderError, match="looks like a row of data") as raised:
+        decode(row + b"\n")
+    assert not any(text in str(raised.value) for text in ("P001", "Jane", "72", "heart_rate"))
+
+
+def test_a_byte_order_mark_is_one_at_the_start_of_the_body_alone() -> None:
+    decoder = CsvDecoder(Schema())
+    decoder.decode(Chunk(Span("d"), HEADER, 0, len(HEADER), 1))
+    row = b"\xef\xbb\xbf" + GOOD
+    decoded = decoder.decode(Chunk(Span("d"), row, len(HEADER), len(HEADER) + len(row), 2))
+    assert decoded.batch.patient_ids == ["\ufeffP001"]

@@ -78,3 +78,13 @@ def test_a_cutter_can_begin_where_a_saved_state_ends() -> None:
         (100, 104, 8),
         (104, 105, 9),
     ]
+
+
+def test_a_long_row_leaves_its_followers_to_be_cut_as_ever() -> None:
+    body = b"x" * 60_000 + b"\n" + b"0123456789abcdefghi\n" * 10_000
+    cutter = Cutter(Span("d"), 10)
+    chunks = [
+        chunk for piece in (body[:59_000], body[59_000:60_001], body[60_001:]) for chunk in cutter.feed(piece)
+    ] + list(cutter.finish())
+    assert b"".join(chunk.data for chunk in chunks) == body
+    assert {len(chunk.data) for chunk in chunks[1:]} == {20}

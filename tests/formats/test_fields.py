@@ -1,5 +1,6 @@
 """The grammar of one field: exact integers out, or a reason."""
 
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -170,3 +171,14 @@ def test_an_id_is_any_text_of_up_to_256_bytes(text: str) -> None:
 def test_other_ids_are_bad(text: str, reason: str) -> None:
     with pytest.raises(BadField, match=reason):
         check_id(text)
+
+
+def test_long_texts_of_values_are_not_kept() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            assert parse_value(f"1.{'0' * 60_000}{number:03}") == 10**9
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1_000_000

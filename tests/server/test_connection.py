@@ -208,3 +208,16 @@ async def test_the_way_to_a_late_range_stops_when_the_client_leaves() -> None:
             assert await ask(server) == 200
         async with asyncio.timeout(2):
             await server.idle()
+
+
+async def test_a_client_that_leaves_is_no_failure_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    path = LARGE.removesuffix("/data")
+    with caplog.at_level(logging.INFO, "mockexport.server"):
+        async with MockServer() as server:
+            async with connect(server) as (_, writer):
+                # With its side closed, what we write finds a closing transport.
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                writer.write_eof()
+                await asyncio.sleep(0)
+            await ask(server)
+    assert not caplog.records

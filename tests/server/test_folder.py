@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mockexport.errors import ExportNotFound, FolderError, OutputError
-from mockexport.folder import LISTING, FolderListing, read_folder, write_listing
+from mockexport.folder import LISTING, UNFINISHED, FolderListing, read_folder, write_listing
+from mockexport.server.catalogue import folder_catalogue
 from mockexport.server.exports import downloads_of
 from mockexport.server.folder import generate
 
@@ -86,3 +87,13 @@ def test_a_run_broken_off_leaves_no_listing_and_no_half_file(tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         generate("demo", tmp_path, progress=stop)
     assert [path.name for path in tmp_path.iterdir()] == ["00-f725622a-22ea-4acc-aab8-810ec8b5e2c6.csv"]
+
+
+def test_a_download_that_was_broken_off_is_completed(tmp_path: Path) -> None:
+    generate("demo", tmp_path)
+    (tmp_path / UNFINISHED).write_text("\n")
+    with pytest.raises(FolderError, match="not finished"):
+        folder_catalogue(tmp_path)
+    generate("demo", tmp_path)
+    assert list(folder_catalogue(tmp_path)) == ["demo"]
+    assert not (tmp_path / UNFINISHED).exists()

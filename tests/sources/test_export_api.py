@@ -198,7 +198,7 @@ async def test_an_unknown_export_is_told_with_those_there_are() -> None:
         (
             f"/api/export/x/{A}",
             reply("200 OK", json.dumps({"data": metadata(A, end_time="soon")}).encode()),
-            "event_time",
+            "end_time is no time",
         ),
         (
             f"/api/export/x/{A}",
@@ -230,7 +230,7 @@ async def test_a_reply_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_no_server_is_an_error_that_says_so(unused_tcp_port: int) -> None:
     async with ExportApi(f"http://127.0.0.1:{unused_tcp_port}", retry=IMPATIENT) as api:
-        with pytest.raises(ServerUnreachable, match=r"no connection .*is the server running"):
+        with pytest.raises(ServerUnreachable, match=r"no connection \(connection refused\); is the server running"):
             await api.export_ids()
 
 
@@ -243,10 +243,33 @@ async def test_credentials_and_queries_stay_out_of_messages(unused_tcp_port: int
     assert "secret" not in str(raised.value)
 
 
-@pytest.mark.parametrize("url", ["", "example.org", "ftp://example.org", "http://", "file:///etc/passwd"])
-def test_a_url_that_is_no_server_is_refused(url: str) -> None:
-    with pytest.raises(OptionError, match="url"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.org",
+        "user:secret@example.org:8000",
+        "ftp://user:secret@example.org",
+        "http://",
+        "http://user:secret@[::1",
+        "http://user:secret@example.org:port",
+        "http://example.org:99999",
+        "http://example.org?token=secret",
+        "http://example.org/#secret",
+        "file:///etc/passwd",
+    ],
+)
+def test_a_url_that_is_no_server_is_refused_and_its_secrets_are_not_told(url: str) -> None:
+    with pytest.raises(OptionError, match="url") as raised:
         ExportApi(url)
+    assert "secret" not in str(raised.value)
+
+
+async def test_an_export_id_that_is_no_unicode_is_an_unknown_one() -> None:
+    server = one_download()
+    async with foreign_server(server), ExportApi(server.url, retry=IMPATIENT) as api:
+        with pytest.raises(ExportNotFound):
+            await api.discover("\udcff")
 
 
 async def test_a_callers_session_is_used_and_left_open() -> None:

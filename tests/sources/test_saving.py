@@ -1,5 +1,6 @@
 """Keeping files in the same pass: whole or not at all, not fetched twice, and a part never passes for the whole."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -121,3 +122,16 @@ async def test_a_folder_that_cannot_be_written_ends_the_run_with_its_path(tmp_pa
     with pytest.raises(OutputError, match="file"):
         await analyze("x", source=played, save=tmp_path / "file" / "deeper")
     assert played.open == 0
+
+
+async def test_a_run_that_is_cancelled_anywhere_leaves_no_part_of_a_file(tmp_path: Path) -> None:
+    for steps in range(60):
+        folder = tmp_path / str(steps)
+        run = asyncio.create_task(analyze("x", source=source(), save=folder, engine="python"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        run.cancel()
+        await asyncio.sleep(0)
+        run.cancel()  # an impatient user's second Ctrl-C
+        await asyncio.wait([run])
+        assert not list(folder.glob("*.partial"))
