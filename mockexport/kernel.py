@@ -7,8 +7,8 @@ once per chunk, and the reference says what it is. So the two never disagree, an
 import json
 from dataclasses import dataclass
 
-from mockexport import _kernel
-from mockexport._kernel import Scan, State
+from mockexport._kernel import Scan, State, count_lines
+from mockexport._kernel import path as instructions
 from mockexport.errors import BadRowError
 from mockexport.formats import Batch, CsvDecoder
 from mockexport.model import VALUE_SCALE, Chunk, Schema, Span
@@ -17,9 +17,6 @@ from mockexport.reducers.summary import statistics_of
 from mockexport.tally import Tally
 
 __all__ = ["KernelFold", "KernelSummary", "count_lines", "instructions", "supports"]
-
-count_lines = _kernel.count_lines
-instructions = _kernel.path
 
 
 def supports(reducer: object) -> bool:

@@ -17,19 +17,27 @@ __all__ = ["NewFile"]
 class NewFile:
     """A new file at `path`, readable by its owner alone; what was at `path` stays until `commit`.
 
-    Use it as a context manager: what is not committed at the end is discarded.
+    Use it as a context manager: what is not committed at the end is discarded. Where `path` is a link, it is the file
+    that it leads to. Where it is a device or a pipe, that is written to as it is: there is nothing to keep, and a file
+    in its place would be the end of a /dev/null.
     """
 
-    __slots__ = ("_file", "partial", "path")
+    __slots__ = ("_file", "_partial", "path")
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.partial = path.with_name(path.name + ".partial")
         try:
-            # What an earlier, killed run left is no use, and its permissions or a link in its place less so.
-            self.partial.unlink(missing_ok=True)
-            self._file = open(os.open(self.partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)  # noqa: SIM115 - closed by commit and discard
-        except OSError as error:
+            target = path.resolve()
+            special = target.exists() and not (target.is_file() or target.is_dir())
+            self._partial = None if special else target.with_name(target.name + ".partial")
+            if self._partial is None:
+                descriptor = os.open(target, os.O_WRONLY)
+            else:
+                # What an earlier, killed run left is no use, and its permissions or a link in its place less so.
+                self._partial.unlink(missing_ok=True)
+                descriptor = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - closed by commit and discard
+        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
             raise OutputError(path, _reason(error)) from error
 
     def write(self, data: bytes) -> None:
@@ -44,9 +52,11 @@ class NewFile:
     def commit(self) -> None:
         """Make the file appear under its name, its bytes on the disk first."""
         try:
-            os.fsync(self._file.fileno())
+            if self._partial is not None:
+                os.fsync(self._file.fileno())
             self._file.close()
-            self.partial.replace(self.path)
+            if self._partial is not None:
+                self._partial.replace(self.path.resolve())
         except OSError as error:
             raise OutputError(self.path, _reason(error)) from error
 
@@ -54,7 +64,8 @@ class NewFile:
         """Remove what was written so far; nothing happens after `commit`."""
         try:
             self._file.close()
-            self.partial.unlink(missing_ok=True)
+            if self._partial is not None:
+                self._partial.unlink(missing_ok=True)
         except OSError:
             # Where not even removing works, the error that led here says more than this one.
             return
@@ -71,5 +82,5 @@ class NewFile:
         return f"<NewFile {self.path} {'closed' if self._file.closed else 'open'}>"
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__

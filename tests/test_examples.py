@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.ingest.running import RunningService
+
 ROOT = Path(__file__).parent.parent
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.name != "generate_data.py")
 
 # What each prints, at least; a new example needs its line here.
 TELLS = {
@@ -25,6 +27,15 @@ def test_an_example_runs_and_tells_what_it_should(path: Path, tmp_path: Path) ->
         [sys.executable, path], capture_output=True, text=True, timeout=50, check=True, cwd=tmp_path
     )  # fmt: skip
     assert TELLS[path.name] in ran.stdout
+
+
+def test_the_devices_play_against_a_running_service(tmp_path: Path) -> None:
+    with RunningService(tmp_path) as service:
+        command = [sys.executable, str(ROOT / "examples" / "generate_data.py"), "--url", service.url]
+        ran = subprocess.run(
+            [*command, "--max", "300", "--rate", "0"], capture_output=True, text=True, timeout=50, check=True
+        )
+    assert "lost 0, stale 0, doubled 0" in ran.stdout
 
 
 @pytest.mark.parametrize(("name", "words"), [("demo.json", []), ("demo.counts.json", ["--counts"])])

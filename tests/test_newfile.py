@@ -1,5 +1,6 @@
 """A new file appears whole or not at all."""
 
+import os
 import resource
 from pathlib import Path
 
@@ -66,3 +67,28 @@ def test_a_disk_without_room_is_an_output_error_with_the_path(tmp_path: Path) ->
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_file_is_written_to_and_stays_what_it_is() -> None:
+    mine, theirs = os.openpty()
+    try:
+        path = Path(os.ttyname(theirs))
+        with NewFile(path) as file:
+            file.write(b"told")
+            file.commit()
+        assert os.read(mine, 100) == b"told"
+        assert path.is_char_device()
+    finally:
+        os.close(mine)
+        os.close(theirs)
+
+
+def test_a_link_stays_and_the_file_that_it_leads_to_is_new(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("target")
+    for content in (b"first", b"second"):
+        with NewFile(tmp_path / "link") as file:
+            file.write(content)
+            file.commit()
+        assert (tmp_path / "target").read_bytes() == content
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "target"]

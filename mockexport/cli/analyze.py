@@ -114,6 +114,8 @@ def _cell(value: float | None, places: int) -> str:
 def _write(path: Path, text: str, *, complete: bool) -> None:
     """Write the report at once and whole; an incomplete one beside `path`, which stays as it is."""
     partial = path.with_name(path.name + ".partial")
+    if path.exists() and not path.is_file():
+        complete = True  # a device or a pipe has nothing to lose
     with NewFile(path if complete else partial) as file:
         file.write(text.encode())
         file.commit()

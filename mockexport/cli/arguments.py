@@ -12,7 +12,7 @@ from mockexport import __version__
 
 __all__ = ["COMMANDS", "parse"]
 
-COMMANDS = ("analyze", "list", "show", "download", "generate", "serve")
+COMMANDS = ("analyze", "list", "show", "download", "generate", "serve", "ingest", "doctor")
 
 _EPILOG = """\
 exit codes:
@@ -42,12 +42,14 @@ class _Several(argparse.Action):
 
 
 class _Command(argparse.ArgumentParser):
-    """A parser whose options fall back to the environment."""
+    """A parser whose options fall back to the environment: to variables that begin with `variables`."""
+
+    variables = "MOCKEXPORT_"
 
     def option(self, *names: str, **settings: Any) -> None:
         """Add an option; its default is taken from the environment if it is set there."""
         long_name = next(name for name in names if name.startswith("--"))
-        variable = "MOCKEXPORT_" + long_name[2:].upper().replace("-", "_")
+        variable = self.variables + long_name[2:].upper().replace("-", "_")
         text = os.environ.get(variable)
         if text is not None:
             if settings.get("action") == "store_true":
@@ -89,6 +91,8 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
         ("download", _download),
         ("generate", _generate),
         ("serve", _serve),
+        ("ingest", _ingest),
+        ("doctor", _doctor),
     ):
         add(commands.add_parser, name)
     given = list(arguments)
@@ -172,6 +176,24 @@ def _serve(add: _Add, name: str) -> None:
     command.option("--exit-with-stdin", action="store_true", help="end when standard input is closed")
 
 
+def _ingest(add: _Add, name: str) -> None:
+    command = _command(add, name, "run the heart-rate service (needs the extra: mockexport[ingest])")
+    # The same variables that `uvicorn mockexport.ingest:app` reads; another server's port and folder are not its own.
+    command.variables = "MOCKEXPORT_INGEST_"
+    command.option("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1, this machine alone)")
+    command.option("--port", type=_port, default=8000, help="port to bind, 0 for any free one (default: 8000)")
+    command.option("--data", metavar="DIR", default="data", help="where everything is kept (default: data)")
+    command.option(
+        "--priority", metavar="DEVICE=N,…", help="lower is preferred (default: device_a=1,device_b=2; then by name)"
+    )
+    command.option("--compact-rows", type=_positive, metavar="N", help="journal rows that start a compaction")
+    command.option("--compact-age-s", type=_seconds, metavar="S", help="age of the oldest row that starts one")
+
+
+def _doctor(add: _Add, name: str) -> None:
+    _command(add, name, "tell what this installation has and uses: engine and why, Python, packages, cores, memory")
+
+
 def _export(command: _Command) -> None:
     command.add_argument("export", metavar="EXPORT", nargs="?", help="id of the export (default: demo)")
     command.option(
@@ -206,8 +228,8 @@ def _where(command: _Command, *, folder: bool) -> None:
 def _effort(command: _Command) -> None:
     command.option("--concurrency", type=_positive, default=4, metavar="N", help="downloads at once (default: 4)")
     command.option(
-        "--chunk-size", type=_size, default=256 * 1024, metavar="BYTES",
-        help="bytes that go through the queue at once; K and M are understood (default: 256K)",
+        "--chunk-size", type=_size, default=384 * 1024, metavar="BYTES",
+        help="bytes that go through the queue at once; K and M are understood (default: 384K)",
     )  # fmt: skip
     command.option("--strict", action="store_true", help="end at the first bad row")
     command.option(

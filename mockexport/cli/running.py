@@ -15,14 +15,16 @@ from mockexport.errors import MockExportError
 
 __all__ = ["run"]
 
-Command = Callable[[argparse.Namespace], Awaitable[int]]
+# Most commands run in the event loop; one that brings a loop of its own returns its exit code at once.
+Command = Callable[[argparse.Namespace], Awaitable[int] | int]
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command that `options` name; return its exit code, whatever happens."""
     _start_log(verbose=options.verbose)
     try:
-        code = asyncio.run(_until_terminated(_command(options.command)(options)))
+        work = _command(options.command)(options)
+        code = work if isinstance(work, int) else asyncio.run(_until_terminated(work))
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -60,6 +62,14 @@ def _command(name: str) -> Command:
         from mockexport.cli.serve import serve
 
         return serve
+    if name == "ingest":
+        from mockexport.cli.serve import ingest
+
+        return ingest
+    if name == "doctor":
+        from mockexport.cli.doctor import doctor
+
+        return doctor
     from mockexport.cli import browse
 
     return browse.show if name == "show" else browse.list_exports

@@ -1,4 +1,4 @@
-"""`mockexport serve`: the mock export server, until Ctrl-C."""
+"""`mockexport serve` and `mockexport ingest`: the mock export server and the heart-rate service, until Ctrl-C."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from mockexport.server.faults import Faults
 from mockexport.server.run import serve as serve_exports
 from mockexport.server.run import stdin_closed
 
-__all__ = ["serve"]
+__all__ = ["ingest", "serve"]
 
 
 async def serve(options: argparse.Namespace) -> int:
@@ -25,3 +25,17 @@ async def serve(options: argparse.Namespace) -> int:
     until = stdin_closed() if options.exit_with_stdin else None
     await serve_exports(options.host, options.port, data=data, faults=faults, on_ready=ready, until=until)
     return 0
+
+
+def ingest(options: argparse.Namespace) -> int:
+    """Run `mockexport ingest`; it has a log of its own, of one JSON object a line."""
+    from mockexport.ingest.service import run
+
+    return run(
+        options.host,
+        options.port,
+        options.data,
+        priority=options.priority,
+        compact_rows=options.compact_rows,
+        compact_age_s=options.compact_age_s,
+    )

@@ -1,9 +1,12 @@
 """Cuts a byte stream, arriving in pieces that end where they like, into chunks of whole rows.
 
 It looks for line ends and nothing else: what a row says is the decoder's business. A row may not hold a line break, so
-every `\\n` ends one.
+every `\\n` ends one. Chunks do not depend on the pieces.
+
+Every byte is copied once, when its chunk is put together: pieces are kept as they came until then.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from mockexport.model import Chunk, Span
@@ -14,6 +17,8 @@ __all__ = ["MAX_ROW_BYTES", "Cutter"]
 MAX_ROW_BYTES = 64 * 1024
 # Of an overlong row so much is passed on that the decoder sees that it is one, a final "\r" taken off.
 _KEPT_OF_OVERLONG = MAX_ROW_BYTES + 2
+# Shorter pieces are gathered as they come: an object for each would take more memory than its bytes.
+_SMALL_PIECE_BYTES = 16 * 1024
 
 
 class Cutter:
@@ -36,7 +41,9 @@ class Cutter:
         self._chunk_bytes = chunk_bytes
         self._count_lines = count_lines or _count_lines
         self.received = 0  # bytes so far
-        self._held = bytearray()
+        self._held: deque[bytes | bytearray] = deque()
+        self._begin = 0  # where in the first of them those held begin
+        self._size = 0  # of all that is held
         self._offset = offset  # of the first byte held
         self._line = line  # that begins there
         self._searched = 0  # up to here, nothing held is a line end
@@ -53,11 +60,11 @@ class Cutter:
         self.received += len(piece)
         if self._skipping:
             piece = self._skip(piece)
-        self._held += piece
-        while len(self._held) >= self._chunk_bytes:
-            end = self._held.rfind(b"\n", 0, self._chunk_bytes) + 1
+        self._hold(piece)
+        while self._size >= self._chunk_bytes:
+            end = self._last_line_end(self._chunk_bytes)
             if not end:  # one row fills the chunk: it ends with that row, wherever that is
-                end = self._held.find(b"\n", max(self._searched, self._chunk_bytes)) + 1
+                end = self._next_line_end(max(self._searched, self._chunk_bytes))
             if not end:
                 self._let_go()
                 return
@@ -65,17 +72,54 @@ class Cutter:
 
     def finish(self) -> Iterator[Chunk]:
         """Yield the chunk that is left when the stream has ended; its last row needs no line end."""
-        if self._held:
-            yield self._cut(len(self._held))
+        if self._size:
+            yield self._cut(self._size)
+
+    def _hold(self, piece: bytes) -> None:
+        if not piece:
+            return
+        self._size += len(piece)
+        if len(piece) >= _SMALL_PIECE_BYTES:
+            self._held.append(piece)
+        elif self._held and isinstance(self._held[-1], bytearray):
+            self._held[-1].extend(piece)
+        else:
+            self._held.append(bytearray(piece))
+
+    def _last_line_end(self, before: int) -> int:
+        """Return the position after the last line end among the first `before` bytes held, 0 if there is none."""
+        end = self._size
+        for piece in reversed(self._held):
+            start = end - len(piece)  # of the piece, as a position among those held; the first may begin before 0
+            if start < before:
+                found = piece.rfind(b"\n", max(0, -start), before - start)
+                if found >= 0:
+                    return start + found + 1
+            end = start
+        return 0
+
+    def _next_line_end(self, after: int) -> int:
+        """Return the position after the first line end from position `after` on, 0 if there is none."""
+        start = -self._begin
+        for piece in self._held:
+            if start + len(piece) > after:
+                found = piece.find(b"\n", max(0, after - start))
+                if found >= 0:
+                    return start + found + 1
+            start += len(piece)
+        return 0
 
     def _let_go(self) -> None:
         """Keep of the unfinished row that is all that is held no more than an overlong row is worth."""
-        excess = len(self._held) - _KEPT_OF_OVERLONG
+        excess = self._size - _KEPT_OF_OVERLONG
         if excess > 0 and not self._skipping:
-            del self._held[_KEPT_OF_OVERLONG:]
+            kept = self._take(_KEPT_OF_OVERLONG)
+            self._held.clear()
+            self._begin = self._size = 0
+            self._hold(kept)
             self._dropped = excess
             self._skipping = True
-        self._searched = len(self._held)
+        self._searched = self._size
 
     def _skip(self, piece: bytes) -> bytes:
         """Drop what belongs to the overlong row; return the rest, from its line end on."""
@@ -86,9 +130,23 @@ class Cutter:
         self._dropped += end
         return piece[end:]
 
+    def _take(self, end: int) -> bytes:
+        """Take the first `end` bytes held out, as one."""
+        self._size -= end
+        parts = []
+        while end:
+            first, begin = self._held[0], self._begin
+            size = min(end, len(first) - begin)
+            parts.append(memoryview(first)[begin : begin + size])
+            end -= size
+            self._begin += size
+            if self._begin == len(first):
+                self._held.popleft()
+                self._begin = 0
+        return b"".join(parts)
+
     def _cut(self, end: int) -> Chunk:
-        data = bytes(memoryview(self._held)[:end])
-        del self._held[:end]
+        data = self._take(end)
         chunk = Chunk(self._span, data, self._offset, self._offset + end + self._dropped, self._line)
         self._offset = chunk.end
         self._line += self._count_lines(data)

@@ -66,8 +66,14 @@ class Lane(Generic[S]):
         self._pending += 1
         self._drained.clear()
 
-    def chunk_done(self) -> None:
-        self._pending -= 1
+    def feed(self, chunks: list[Chunk]) -> None:
+        """Fold chunks, in a thread; one that was abandoned meanwhile is not gone on with."""
+        for chunk in chunks:
+            if not self.abandoned:
+                self.fold.feed(chunk)
+
+    def chunks_done(self, number: int) -> None:
+        self._pending -= number
         if not self._pending:
             self._drained.set()
 
@@ -87,15 +93,17 @@ class Lane(Generic[S]):
         return SavedFlight(download_id, offset, line, header, mark, state, self.tally.to_bytes())
 
 
-class ChunkQueue(asyncio.Queue[tuple[Lane[Any], Chunk]]):
-    """A bounded queue that hands out the chunks of one lane one at a time, and of different lanes in turn.
+class ChunkQueue(asyncio.Queue[tuple[Lane[Any], list[Chunk]]]):
+    """A bounded queue that takes chunks one by one and hands out all that a lane has, to one taker at a time.
 
-    A lane is ready while it has chunks and no consumer works on it; only ready lanes are on offer. Whoever has taken a
-    chunk must `release` its lane, and comes back for the next: so a lane that turns ready then has a taker already.
+    Going to a thread and back costs as much as many rows do, so a consumer that comes late makes one trip with all that
+    waits. A lane is ready while it has chunks and no consumer works on it; only ready lanes are on offer, in turn.
+    Whoever has taken chunks must `release` their lane, and comes back for more: so a lane that turns ready then has a
+    taker already.
     """
 
     def _init(self, maxsize: int) -> None:
-        self._waiting: dict[Lane[Any], deque[Chunk]] = {}
+        self._waiting: dict[Lane[Any], list[Chunk]] = {}
         self._ready: deque[Lane[Any]] = deque()
         self._taken: set[Lane[Any]] = set()
         self._depth = 0
@@ -107,20 +115,24 @@ class ChunkQueue(asyncio.Queue[tuple[Lane[Any], Chunk]]):
     def empty(self) -> bool:
         return not self._ready
 
-    def _put(self, item: tuple[Lane[Any], Chunk]) -> None:
-        lane, chunk = item
-        chunks = self._waiting.setdefault(lane, deque())
-        chunks.append(chunk)
-        if len(chunks) == 1 and lane not in self._taken:
+    def _put(self, item: tuple[Lane[Any], list[Chunk]]) -> None:
+        lane, added = item
+        chunks = self._waiting.setdefault(lane, [])
+        if not chunks and lane not in self._taken:
             self._ready.append(lane)
-        self._depth += 1
+        chunks += added
+        self._depth += len(added)
         self.peak = max(self.peak, self._depth)
 
-    def _get(self) -> tuple[Lane[Any], Chunk]:
+    def _get(self) -> tuple[Lane[Any], list[Chunk]]:
         lane = self._ready.popleft()
         self._taken.add(lane)
-        self._depth -= 1
-        return lane, self._waiting[lane].popleft()
+        chunks, self._waiting[lane] = self._waiting[lane], []
+        self._depth -= len(chunks)
+        # One putter is woken for every get; there is room for more of them.
+        for _ in chunks[1:]:
+            self._wakeup_next(self._putters)  # type: ignore[attr-defined]
+        return lane, chunks
 
     def release(self, lane: Lane[Any]) -> None:
         """Put the lane on offer again."""

@@ -2,8 +2,9 @@
 
     python -m mockexport.server.lengths [export id ...]
 
-Without ids it takes all exports: 161 million rows, some four core-minutes, one process per usable core. It prints the
-lines of the table as they should be, says on stderr which of them differ, and exits 1 if any does.
+Without ids it takes all exports: 161 million rows, one process per usable core; some ten core-seconds with the compiled
+generator, four core-minutes without. It prints the lines of the table as they should be, says on stderr which of them
+differ, and exits 1 if any does.
 """
 
 import hashlib

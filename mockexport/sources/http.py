@@ -28,6 +28,9 @@ from mockexport.sources.retrying import TimeLimits
 __all__ = ["Access", "HttpClient", "HttpReply"]
 
 MAX_REDIRECTS = 5
+# aiohttp stops reading a connection at twice this, which a single reading of the event loop just reaches: two of them,
+# 512 KiB, lie ready for each download, and more would only be memory.
+READ_BUFFER_BYTES = 128 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Only GET is ever asked, with fields of our own making; these would break framing or resuming.
 _RESERVED_FIELDS = frozenset(
@@ -92,11 +95,15 @@ class HttpReply:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self.head = Head(response.status, tuple(response.headers.items()), _origin(response.url))
+        # The pieces of a chunked body are small, and come joined; others go on as they came, which saves a copy.
+        self._chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
 
     async def read(self) -> bytes:
         """Return the body's next bytes (see Reply.read)."""
         try:
-            return await self._response.content.readany()
+            if self._chunked:
+                return await self._response.content.readany()
+            return (await self._response.content.readchunk())[0]
         except FOREIGN_ERRORS as error:
             raise explain(error) from error
 
@@ -185,6 +192,7 @@ class HttpClient:
             proxy=self._access.proxy,
             ssl=self._ssl,
             timeout=self._timeout,
+            read_bufsize=READ_BUFFER_BYTES,
         )
 
     async def _follow(self, at: URL, location: str) -> URL:

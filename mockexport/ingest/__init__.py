@@ -1,0 +1,41 @@
+"""The heart-rate service: devices post readings, callers ask for a user's minute averages. A map, from the outside in:
+
+    service, application  a process; the FastAPI application and its routes
+    wire, bodies          connections and request bodies against clients that are slow, large or gone
+    replies, documents    what an error becomes on the wire; the shapes that /openapi.json tells
+    metrics, logs         few and telling numbers; JSON lines without health data
+    bridge, page          the export API over what is stored; the page for people
+    readings              what a reading is, and what is wrong with one that is none
+    store                 joins the rooms below: opened once per data folder, under a lock
+    journal, insertion    one writer thread, one commit for all who wait: what a 202 stands on
+    compaction, publishing  journal rows become Parquet files, in an order of steps that survives a power cut
+    catalogue, leases     which files there are, whether they are whole, who still reads them
+    queries, snapshots, columns, minutes   one read transaction, then Polars
+    database, checksums, disk, lock   SQLite, the arithmetic that finds a flipped bit, the system calls, the holder
+    devices               plays the devices and checks afterwards that nothing was lost, stale or doubled
+
+An extra, `mockexport[ingest]`: importing this package loads none of it; `mockexport.ingest:app` does.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mockexport.ingest.application import Service
+
+    app: Service
+
+__all__ = ["app"]
+
+
+def __getattr__(name: str) -> object:
+    """Make `app` when a server first asks for it: settings come from the environment (see `settings`)."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mockexport.ingest.extra import explained
+
+    with explained():
+        from mockexport.ingest.application import create_app
+    from mockexport.ingest.settings import Settings
+
+    globals()["app"] = made = create_app(Settings.from_environment())
+    return made

@@ -1,0 +1,294 @@
+"""The FastAPI application: routes, what they promise, and the store's life. Judging and storing are other rooms'.
+
+The two routes for readings take the raw request: their bodies are capped while they are read, and judged by `readings`.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.types import Receive, Scope, Send
+
+from mockexport import __version__
+from mockexport.ingest import bridge, documents, metrics
+from mockexport.ingest.bodies import ALL_BATCHES_BYTES, ALL_READINGS_BYTES, MAX_BATCH_BYTES, MAX_READING_BYTES, BodyRoom
+from mockexport.ingest.errors import IngestError, NothingThere, Overloaded, RequestProblem, Unavailable, day_text
+from mockexport.ingest.page import page_reply
+from mockexport.ingest.readings import ID_LENGTH, decode_batch, decode_one, id_problem, parse_time
+from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply
+from mockexport.ingest.settings import Settings
+from mockexport.ingest.snapshots import Wanted
+from mockexport.ingest.store import Store
+from mockexport.ingest.wire import install
+
+__all__ = ["Service", "create_app"]
+
+_log = logging.getLogger("mockexport.ingest")
+
+# Requests that may begin in one turn of the event loop: at some 150 µs each, forty milliseconds.
+_BEGUN_IN_A_TURN = 256
+
+_ACCEPTED = msgspec.json.encode({"status": "accepted"})
+_Responses = dict[int | str, dict[str, Any]]
+_REFUSALS: _Responses = {status: {"model": documents.Detail} for status in (400, 503)}
+_BODY_REFUSALS: _Responses = _REFUSALS | {status: {"model": documents.Detail} for status in (408, 413)}
+
+
+class Service(FastAPI):
+    """The application, and the open store while it runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(
+            title="Heart-rate service",
+            version=__version__,
+            description="Devices post heart-rate readings; callers ask for a user's minute averages.",
+            lifespan=_lifespan,
+            # A path is spelled one way; a redirect would send a reading's body twice.
+            redirect_slashes=False,
+        )
+        self.settings = settings
+        self.metrics = metrics.Metrics()
+        self.reading_bodies = BodyRoom(MAX_READING_BYTES, ALL_READINGS_BYTES)
+        self.batch_bodies = BodyRoom(MAX_BATCH_BYTES, ALL_BATCHES_BYTES)
+        self._begun = 0
+        self.open_store: Store | None = None
+
+    @property
+    def store(self) -> Store:
+        """The open store."""
+        if self.open_store is None:
+            raise Unavailable("the service is not open")
+        return self.open_store
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve; where the server is uvicorn, put the connections' deadlines in place first."""
+        if scope["type"] == "lifespan" and not install(receive):
+            _log.warning("no connection deadlines: they need uvicorn with httptools")
+        if scope["type"] == "http" and scope["method"] == "POST" and not self._begin():
+            self.metrics.refused += 1
+            await problem_reply(Overloaded("too many requests at once"))(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
+
+    def _begin(self) -> bool:
+        """Tell whether one more request may begin in this turn of the event loop.
+
+        What has arrived when a turn begins is worked off in it, so a turn is what each of them waits. Beyond the bound
+        they are refused before anything is done for them, which costs a fraction of serving them.
+        """
+        if self._begun == 0:
+            asyncio.get_running_loop().call_soon(self._turn)
+        self._begun += 1
+        return self._begun <= _BEGUN_IN_A_TURN
+
+    def _turn(self) -> None:
+        self._begun = 0
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    if not isinstance(app, Service):
+        raise TypeError("not this lifespan's application")
+    started = time.perf_counter()
+    try:
+        store = Store(app.settings, observe_commit=app.metrics.commit_seconds.observe)
+    except IngestError as error:
+        # Said by itself, since the server's own report is a traceback.
+        _log.error(str(error))
+        raise
+    store.start_compaction()
+    app.open_store = store
+    health = store.health()
+    facts = {
+        "status": health.status,
+        "journal_rows": health.journal_rows,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    _log.info("store opened", extra={"facts": facts})
+    try:
+        yield
+    finally:
+        app.open_store = None
+        store.close()
+        _log.info("store closed")
+
+
+def create_app(settings: Settings) -> Service:
+    """Make the application. Its lifespan opens the store, so making it touches no file."""
+    app = Service(settings)
+    _readings_routes(app)
+    _service_routes(app)
+    app.include_router(bridge.router(lambda: app.store))
+
+    @app.exception_handler(IngestError)
+    async def ours(request: Request, error: Exception) -> Response:
+        if isinstance(error, Unavailable):
+            app.metrics.refused += 1
+        return problem_reply(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def parameters(request: Request, error: Exception) -> Response:
+        # FastAPI's own reply would repeat the value, and with another status.
+        first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": ("request",), "type": ""}
+        missing = first["type"] == "missing"
+        return problem_reply(RequestProblem(str(first["loc"][-1]), "is missing" if missing else "is malformed"))
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        return problem_reply(error)
+
+    return app
+
+
+def _readings_routes(app: Service) -> None:
+    tags: list[str | Enum] = ["readings"]
+
+    def admit() -> Store:
+        store = app.store
+        if not store.has_room():
+            raise Overloaded("the journal is full, compaction does not keep up")
+        return store
+
+    @app.post(
+        "/metrics/heart-rate",
+        status_code=202,
+        tags=tags,
+        response_model=documents.Accepted,
+        responses=_BODY_REFUSALS,
+        openapi_extra=documents.body_of(documents.ReadingIn),
+    )
+    async def post_reading(request: Request) -> Response:
+        """Store one reading. 202: it is on disk, and every query from now on sees it. Anything else: send it again."""
+        store = admit()
+        async with app.reading_bodies.read(request) as body:
+            try:
+                reading = decode_one(body)
+            except RequestProblem:
+                app.metrics.rejected += 1
+                raise
+            await store.journal.write((reading,))
+        return JsonBytes(_ACCEPTED, 202)
+
+    @app.post(
+        "/metrics/heart-rate/batch",
+        status_code=202,
+        tags=tags,
+        response_model=documents.BatchAccepted,
+        responses=_BODY_REFUSALS,
+        openapi_extra=documents.body_of(documents.BatchIn),
+    )
+    async def post_batch(request: Request) -> Response:
+        """Store up to 10,000 readings. The good ones are stored, the bad ones listed by index."""
+        store = admit()
+        async with app.batch_bodies.read(request) as body:
+            outcome = decode_batch(body)
+            await store.journal.write(outcome.readings)
+        app.metrics.rejected += len(outcome.problems)
+        return json_reply(
+            {
+                "status": "accepted",
+                "accepted": len(outcome.readings),
+                "rejected": len(outcome.problems),
+                "errors": [
+                    {"index": index, "field": problem.field, "message": problem.message}
+                    for index, problem in outcome.problems
+                ],
+            },
+            202,
+        )
+
+    id_query = Query(min_length=1, max_length=ID_LENGTH)
+    time_query = Query(description=documents.TIME, json_schema_extra={"format": "date-time"})
+
+    @app.get(
+        "/metrics/heart-rate",
+        tags=tags,
+        response_model=documents.MinutesOut,
+        responses=_REFUSALS | {404: {"model": documents.Detail}},
+    )
+    async def get_minutes(
+        request: Request,
+        user_id: Annotated[str, id_query],
+        start: Annotated[str, time_query],
+        end: Annotated[str, time_query],
+        device_id: Annotated[str | None, id_query] = None,
+    ) -> Response:
+        """Return the user's average of every minute from start to end, both inclusive, that has any reading."""
+        names = [name for name, _ in request.query_params.multi_items()]
+        for name in ("user_id", "start", "end", "device_id"):
+            if names.count(name) > 1:
+                raise RequestProblem(name, "is given more than once")
+        wanted = _wanted(user_id, start, end, device_id)
+        started = time.perf_counter()
+        store = app.store
+
+        def answer() -> bytes | None:
+            minutes = store.queries.minutes(wanted, app.settings.priority)
+            if not len(minutes):
+                return None
+            return msgspec.json.encode({"user_id": user_id, "data": minutes.entries(), "count": len(minutes)})
+
+        reply = await store.queries.run(answer)
+        app.metrics.query_seconds.observe(time.perf_counter() - started)
+        if reply is None:
+            raise NothingThere("no readings match")
+        return JsonBytes(reply)
+
+
+def _wanted(user_id: str, start: str, end: str, device_id: str | None) -> Wanted:
+    """Judge the parameters of a query.
+
+    Raises:
+        RequestProblem: one of them cannot be meant.
+    """
+    for name, value in (("user_id", user_id), ("device_id", device_id)):
+        problem = None if value is None else id_problem(value)
+        if problem is not None:
+            raise RequestProblem(name, problem)
+    times = []
+    for name, value in (("start", start), ("end", end)):
+        time_us = parse_time(value)
+        if time_us is None:
+            # In a query string a bare + means a space, which is how an offset gets lost.
+            hint = "; write the + of an offset as %2B" if " " in value[11:] else ""
+            raise RequestProblem(name, f"must be an ISO 8601 date and time (YYYY-MM-DDTHH:MM:SSZ){hint}")
+        times.append(time_us)
+    if times[0] > times[1]:
+        raise RequestProblem("start", "is after end")
+    return Wanted(times[0], times[1], user_id, device_id)
+
+
+def _service_routes(app: Service) -> None:
+    @app.get(
+        "/health",
+        tags=["service"],
+        response_model=documents.HealthOut,
+        responses={503: {"model": documents.HealthOut}},
+    )
+    async def health() -> Response:
+        """Tell how the service is: 503 when it cannot accept."""
+        found = app.store.health()
+        content = {
+            "status": found.status,
+            "journal": found.journal,
+            "journal_readings": found.journal_rows,
+            "oldest_uncompacted_seconds": round(found.oldest_age_s, 3),
+            "damaged_days": [day_text(day) for day in found.damaged_days],
+        }
+        return json_reply(content, 200 if found.accepting else 503)
+
+    @app.get("/metrics", tags=["service"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def prometheus() -> Response:
+        """Return the service's numbers as Prometheus text."""
+        return Response(metrics.render(app.metrics, app.store), headers={"content-type": metrics.CONTENT_TYPE})
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return page_reply()

@@ -1,0 +1,172 @@
+"""The SQLite database: its tables, how a connection is opened, and whether what it holds is whole.
+
+It is the root of truth: the journal, and the list of Parquet files. Nothing here knows of threads or requests.
+
+A reading's user and device are one row of `streams`, so that a journal row is four integers and a checksum: small,
+quick to insert as a set, and verifiable without Python (see `checksums`).
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mockexport.ingest.checksums import row_checksum, row_checksum_sql, text_checksum
+from mockexport.ingest.disk import FILE_MODE
+from mockexport.ingest.errors import FolderUnusable
+from mockexport.ingest.readings import DAY_US
+
+__all__ = [
+    "DATABASE_NAME",
+    "UNREADABLE",
+    "BadRows",
+    "Connect",
+    "bad_rows",
+    "connect",
+    "day_of",
+    "last_sequence",
+    "open_database",
+]
+
+DATABASE_NAME = "journal.sqlite"
+_VERSION = 1
+# How SQLite says that it cannot read; damaged names come out of Python's module as text that cannot be decoded.
+UNREADABLE = (sqlite3.Error, UnicodeError)
+
+# How long a statement waits for another connection's lock. Writers never meet (there is one), so this is for the
+# moments in which SQLite itself recovers or restarts its log.
+_BUSY_MS = 5_000
+# A page cache for the journal's index, which is written all over.
+_CACHE_KIB = 32_768
+# The log is cut back to this after a checkpoint that found it larger.
+_LOG_LIMIT_BYTES = 64 << 20
+
+Connect = Callable[[Path, bool], sqlite3.Connection]
+
+_SCHEMA = """
+CREATE TABLE streams (
+    stream INTEGER PRIMARY KEY, user_id TEXT NOT NULL, device_id TEXT NOT NULL, checksum INTEGER NOT NULL,
+    UNIQUE (user_id, device_id)
+) STRICT;
+CREATE TABLE journal (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, time_us INTEGER NOT NULL,
+    heart_rate INTEGER NOT NULL, checksum INTEGER NOT NULL
+) STRICT;
+CREATE INDEX journal_by_stream ON journal (stream, time_us);
+CREATE TABLE files (
+    name TEXT PRIMARY KEY, day INTEGER NOT NULL, rows INTEGER NOT NULL, first_us INTEGER NOT NULL,
+    last_us INTEGER NOT NULL, highest_seq INTEGER NOT NULL, size_bytes INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT;
+"""
+
+
+def connect(path: Path, writing: bool) -> sqlite3.Connection:
+    """Open one connection: for the writer, or one that can only read. Transactions are begun by hand."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000)
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB if writing else _CACHE_KIB // 8}")
+    if writing:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A commit returns when the log is on the disk, not when it is on its way.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")
+        # Checkpoints are the writer's own statement, so that their errors are seen: the automatic ones swallow them.
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
+    else:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def open_database(folder: Path, connector: Connect = connect) -> sqlite3.Connection:
+    """Open (or make) the database of a data folder for writing; SQLite replays its log here after a crash.
+
+    Raises:
+        FolderUnusable: it is no database of ours, or broken beyond what is known to be a row.
+    """
+    path = folder / DATABASE_NAME
+    # SQLite gives its log and index the mode of the database, so the mode is settled before it opens it.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+    try:
+        connection = connector(path, True)
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        elif version != _VERSION:
+            raise FolderUnusable(folder, f"written by another version of this service (format {version})")
+        _check_structure(folder, connection)
+    except UNREADABLE as error:
+        raise FolderUnusable(folder, f"{DATABASE_NAME}: {error}") from error
+    return connection
+
+
+def _check_structure(folder: Path, connection: sqlite3.Connection) -> None:
+    """Hold the trees and indexes against each other; an index that disagrees is only a copy, and made anew."""
+    for mending in ("REINDEX", None):
+        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if found == "ok":
+            return
+        if mending is not None:
+            connection.execute(mending)
+    raise FolderUnusable(folder, f"{DATABASE_NAME} is damaged ({found})")
+
+
+@dataclass(frozen=True, slots=True)
+class BadRows:
+    """Which days have rows that are not what was written; `everywhere` where the day itself cannot be known."""
+
+    days: frozenset[int]
+    everywhere: bool
+
+
+def bad_rows(connection: sqlite3.Connection) -> BadRows:
+    """Read every row of every table once and find those whose checksum does not fit.
+
+    The journal is bounded, so this is bounded too.
+    """
+    expected = row_checksum_sql("seq", "stream", "time_us", "heart_rate")
+    days: set[int] = set()
+    everywhere = False
+    query = (
+        "SELECT seq, stream, time_us, heart_rate, checksum FROM journal"  # noqa: S608 - no outside text
+        f" WHERE (checksum = {expected}) IS NOT 1 OR stream NOT IN (SELECT stream FROM streams)"
+    )
+    for row in connection.execute(query):
+        if all(isinstance(value, int) for value in row):
+            days |= _suspects(*row)
+        else:
+            everywhere = True
+    for stream, user_id, device_id, checksum in connection.execute("SELECT * FROM streams"):
+        everywhere = everywhere or checksum != text_checksum(stream, user_id, device_id)
+    for *facts, checksum in connection.execute("SELECT * FROM files"):
+        everywhere = everywhere or checksum != text_checksum(*facts)
+    return BadRows(frozenset(days), everywhere)
+
+
+def _suspects(seq: int, stream: int, time_us: int, heart_rate: int, checksum: int) -> set[int]:
+    """Return the days to which a damaged row may belong.
+
+    That is the day it shows, and where turning one bit of its time makes the checksum fit, the day it then shows: the
+    day that a row has left must not look whole.
+    """
+    turned = (time_us ^ (1 << bit) for bit in range(52))
+    fitting = (time for time in turned if row_checksum(seq, stream, time, heart_rate) == checksum)
+    return {day_of(time_us), *map(day_of, fitting)}
+
+
+def day_of(time_us: int) -> int:
+    """Return the day number (days since 1970-01-01, UTC) of a time."""
+    return time_us // DAY_US
+
+
+def last_sequence(connection: sqlite3.Connection) -> int:
+    """Return the highest sequence number ever given, also where its row is gone.
+
+    SQLite's own counter has no checksum, so the files' numbers and the rows' are held beside it.
+    """
+    row = connection.execute(
+        "SELECT max(seq) FROM (SELECT seq FROM sqlite_sequence WHERE name = 'journal'"
+        " UNION ALL SELECT max(seq) FROM journal UNION ALL SELECT max(highest_seq) FROM files)"
+    ).fetchone()
+    return int(row[0] or 0)

@@ -1,0 +1,42 @@
+"""Structured logs: one JSON object a line, to stderr. They hold no user, no device, no value, and no query string."""
+
+import json
+import logging
+import sys
+import time
+
+__all__ = ["JsonLines", "set_up_logging"]
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line; `extra={"facts": {…}}` adds its keys. Of an exception only the type and the place."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+        line: dict[str, object] = {
+            "time": moment,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        facts = getattr(record, "facts", None)
+        if isinstance(facts, dict):
+            line |= facts
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error"] = record.exc_info[0].__name__
+            trace = record.exc_info[2]
+            # The innermost place; the message and the source lines around it may quote a reading.
+            while trace is not None and trace.tb_next is not None:
+                trace = trace.tb_next
+            if trace is not None:
+                line["at"] = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        return json.dumps(line, ensure_ascii=True)
+
+
+def set_up_logging(level: int = logging.INFO) -> None:
+    """Send this process's logs to stderr as JSON lines: for a process of the service's own, not for its host's."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)

@@ -1,0 +1,87 @@
+"""Few and telling numbers, as Prometheus text. No client library: the format is a page, a registry would be a
+process-wide setting, and counting must cost nothing where readings come in. A test reads it as Prometheus does.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+from mockexport.ingest.store import Store
+
+__all__ = ["CONTENT_TYPE", "Histogram", "Metrics", "render"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+# From a commit on a fast disk to what a caller gives up on.
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Histogram:
+    """How often a duration fell where. Observed from one thread, read from any: a torn read is a reading apart."""
+
+    def __init__(self, bounds: Sequence[float] = _SECONDS) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one duration, in seconds."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def lines(self, name: str) -> Iterable[str]:
+        """Return the samples in Prometheus' text format."""
+        running = 0
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            running += count
+            yield f'{name}_bucket{{le="{bound}"}} {running}'
+        yield f"{name}_sum {self.total!r}"
+        yield f"{name}_count {running}"
+
+
+class Metrics:
+    """What the application itself counts; the store's parts count for themselves."""
+
+    def __init__(self) -> None:
+        self.rejected = 0
+        self.refused = 0
+        self.commit_seconds = Histogram()
+        self.query_seconds = Histogram()
+
+
+def render(metrics: Metrics, store: Store) -> str:
+    """Return everything as Prometheus text."""
+    journal, compaction = store.journal.counts, store.compactor.counts
+    lines: list[str] = []
+
+    def metric(name: str, kind: str, meaning: str, value: float | Histogram) -> None:
+        name = f"heart_rate_{name}"
+        lines.append(f"# HELP {name} {meaning}")
+        lines.append(f"# TYPE {name} {kind}")
+        lines.extend(value.lines(name) if isinstance(value, Histogram) else [f"{name} {value}"])
+
+    metric("accepted_total", "counter", "Readings acknowledged, repeated ones included.", journal.accepted)
+    metric("rejected_total", "counter", "Readings refused as invalid.", metrics.rejected)
+    metric("refused_requests_total", "counter", "Requests answered 503.", metrics.refused)
+    metric(
+        "duplicate_total",
+        "counter",
+        "Readings that repeated a stored one, found on arrival or when merged.",
+        journal.duplicates + compaction.duplicates,
+    )
+    metric(
+        "conflicting_total",
+        "counter",
+        "Readings that contradicted a stored one, found on arrival or when merged.",
+        journal.conflicts + compaction.conflicts,
+    )
+    metric("journal_rows", "gauge", "Readings in the journal, not yet in Parquet.", store.journal.depth)
+    metric("journal_oldest_seconds", "gauge", "Age of the oldest of them.", round(store.journal.oldest_age_s(), 3))
+    metric("journal_waiting", "gauge", "Readings that wait for a commit.", store.journal.waiting)
+    metric("commit_seconds", "histogram", "Time of a group commit.", metrics.commit_seconds)
+    metric("compactions_total", "counter", "Compaction passes that took effect.", compaction.passes)
+    metric("compaction_failures_total", "counter", "Compaction passes that did not.", compaction.failures)
+    metric("query_seconds", "histogram", "Time of a query for minute averages.", metrics.query_seconds)
+    metric(
+        "damaged_days", "gauge", "Days whose stored readings are known to be damaged.", len(store.health().damaged_days)
+    )
+    return "\n".join(lines) + "\n"

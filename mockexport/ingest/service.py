@@ -1,0 +1,114 @@
+"""The service as a process: `run` for the command line, and the options it takes.
+
+--host TEXT             the address to listen at                         127.0.0.1
+--port NUMBER           0 picks a free one                               8000
+--data FOLDER           where everything is kept                         data
+--priority TEXT         device_a=1,device_b=2: lower is preferred        device_a=1,device_b=2
+--compact-rows NUMBER   journal rows at which compaction begins          200000
+--compact-age-s SECONDS age of the oldest journal row at which it does   30
+"""
+
+import gc
+import logging
+import os
+import resource
+from pathlib import Path
+
+from mockexport.ingest.extra import explained
+from mockexport.ingest.settings import Settings
+
+__all__ = ["run", "serve"]
+
+_log = logging.getLogger("mockexport.ingest")
+
+# Connections that may wait in the kernel while the loop is busy with a batch.
+_BACKLOG = 2_048
+# How long an idle connection is kept: devices report every few seconds, and a new connection costs more than a request.
+_IDLE_S = 75
+# How long requests that are under way may take at the end.
+_GRACE_S = 10
+
+
+def run(
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    data: str | os.PathLike[str] = "data",
+    *,
+    priority: str | None = None,
+    compact_rows: int | None = None,
+    compact_age_s: float | None = None,
+) -> int:
+    """Run the service until it is told to stop (SIGINT, SIGTERM); return the exit code. What is None is the default.
+
+    Raises:
+        OptionError: an option that cannot be meant.
+        ExtraMissing: the packages of the extra are not installed.
+    """
+    from mockexport.ingest.settings import parse_priority
+
+    options: dict[str, object] = {"host": host, "port": port, "data": Path(data)}
+    if priority is not None:
+        options["priority"] = parse_priority(priority)
+    if compact_rows is not None:
+        options["compact_rows"] = compact_rows
+    if compact_age_s is not None:
+        options["compact_age_s"] = compact_age_s
+    return serve(Settings(**options))  # type: ignore[arg-type]  # each checked by Settings itself
+
+
+def serve(settings: Settings) -> int:
+    """Run the service with these settings; return the exit code."""
+    with explained():
+        import uvicorn
+
+        from mockexport.ingest.application import create_app
+        from mockexport.ingest.wire import DeadlineProtocol
+    from mockexport.ingest.logs import set_up_logging
+
+    set_up_logging()
+    _raise_file_limit()
+    if settings.host not in ("127.0.0.1", "::1", "localhost"):
+        _log.warning(
+            "listening beyond this machine; there is no authentication", extra={"facts": {"host": settings.host}}
+        )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            http=DeadlineProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_IDLE_S,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+    )
+    # What the imports have made stays for good: a full collection need not walk through it, which takes tens of
+    # milliseconds, in the middle of somebody's request.
+    gc.collect()
+    gc.freeze()
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        # uvicorn has shut down in good order and raises the signal once more for its host.
+        return 130
+    return 0 if server.started else 1
+
+
+def _raise_file_limit() -> None:
+    """Let this process have as many files as it may: every connection is one, and the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main() -> None:
+    """Run the service with settings from the environment: for tests and benchmarks, which start it as a process."""
+    raise SystemExit(serve(Settings.from_environment()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""The store against a dict in memory, driven by Hypothesis through everything that can happen to it."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from mockexport.ingest.bridge import SnapshotId
+from mockexport.ingest.devices import time_text
+from mockexport.ingest.readings import DAY_US, MINUTE_US, Reading
+from mockexport.ingest.settings import DEFAULT_PRIORITY, Settings
+from mockexport.ingest.store import Store
+from tests.ingest.stored import DAY, NOON_US, Rates, all_rows, answer, expected_minutes, write
+
+USERS = ("ann", "bob")
+DEVICES = ("device_a", "device_b", "watch", "band")
+# A few minutes around midnight, so that keys meet and days differ; some on the microsecond of a minute's edge.
+MIDNIGHT_US = (DAY + 1) * DAY_US
+times = st.one_of(
+    st.integers(-4, 4).map(lambda minute: MIDNIGHT_US + minute * MINUTE_US),
+    st.integers(-24, 24).map(lambda step: MIDNIGHT_US + step * 10_000_000),
+    st.integers(-3 * MINUTE_US, 3 * MINUTE_US).map(lambda shift: MIDNIGHT_US + shift),
+    st.sampled_from([NOON_US - 5 * DAY_US, NOON_US, NOON_US + 3 * DAY_US]),
+)
+readings = st.builds(Reading, st.sampled_from(USERS), st.sampled_from(DEVICES), times, st.integers(30, 220))
+priorities = st.one_of(
+    st.just(dict(DEFAULT_PRIORITY)),
+    st.dictionaries(st.sampled_from(DEVICES), st.integers(1, 3), max_size=4),
+)
+
+
+class Service(RuleBasedStateMachine):
+    """Posts, batches, repeats, conflicts, late data, compactions, crashes, restarts, changes of priority."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.root = Path(tempfile.mkdtemp())
+        self.lives = 0
+        self.folder = self.root / "0"
+        self.store = Store(Settings(data=self.folder))
+        self.rates: Rates = {}
+        self.last: list[Reading] = []
+        self.snapshots: dict[SnapshotId, list[tuple[object, ...]]] = {}
+        self.priority = dict(DEFAULT_PRIORITY)
+
+    def _write(self, batch: list[Reading]) -> None:
+        write(self.store, batch)
+        for reading in batch:
+            self.rates[reading[:3]] = reading.heart_rate
+        self.last = batch
+
+    @rule(reading=readings)
+    def post(self, reading: Reading) -> None:
+        self._write([reading])
+
+    @rule(batch=st.lists(readings, min_size=1, max_size=25))
+    def batch(self, batch: list[Reading]) -> None:
+        self._write(batch)
+
+    @precondition(lambda self: self.last)
+    @rule()
+    def send_again(self) -> None:
+        self._write(self.last)
+
+    @precondition(lambda self: self.rates)
+    @rule(data=st.data(), rate=st.integers(30, 220))
+    def contradict(self, data: st.DataObject, rate: int) -> None:
+        key = data.draw(st.sampled_from(sorted(self.rates)))
+        self._write([Reading(*key, rate)])
+
+    @rule()
+    def compact(self) -> None:
+        self.store.compactor.compact()
+        assert self.store.journal.depth == 0
+
+    @rule()
+    def restart(self) -> None:
+        self.store.close()
+        self.store = Store(Settings(data=self.folder))
+
+    @rule()
+    def crash(self) -> None:
+        # What a killed process leaves: the files as they are, the log not yet moved into the database.
+        self.lives += 1
+        after = self.root / str(self.lives)
+        shutil.copytree(self.folder, after, ignore=shutil.ignore_patterns("*-shm"))
+        self.store.close()
+        shutil.rmtree(self.folder)
+        self.folder = after
+        self.store = Store(Settings(data=after))
+
+    @rule(priority=priorities)
+    def change_priority(self, priority: dict[str, int]) -> None:
+        self.priority = priority
+
+    @rule()
+    def take_snapshots(self) -> None:
+        for day, seq in self.store.queries.days().items():
+            snapshot = SnapshotId(day, seq)
+            self.snapshots.setdefault(snapshot, self._rows(snapshot))
+
+    def _rows(self, snapshot: SnapshotId) -> list[tuple[object, ...]]:
+        return self.store.queries.rows(snapshot.wanted).drop("seq").rows()
+
+    @rule(
+        user=st.sampled_from(USERS),
+        first=times,
+        span=st.integers(0, 2 * DAY_US),
+        device=st.none() | st.sampled_from(DEVICES),
+    )
+    def ask(self, user: str, first: int, span: int, device: str | None) -> None:
+        found = answer(self.store, user, first, first + span, device, self.priority)
+        assert found == expected_minutes(self.rates, user, first, first + span, device, self.priority)
+        assert all(str(entry["timestamp"]) >= time_text(first // MINUTE_US * MINUTE_US) for entry in found)
+
+    @invariant()
+    def nothing_is_lost_or_doubled(self) -> None:
+        assert all_rows(self.store) == self.rates
+
+    @invariant()
+    def a_snapshot_stays_what_it_was(self) -> None:
+        for snapshot, rows in self.snapshots.items():
+            assert self._rows(snapshot) == rows, snapshot
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+            shutil.rmtree(self.root)
+
+
+TestService = Service.TestCase
+TestService.settings = settings(
+    max_examples=25, stateful_step_count=18, deadline=None, suppress_health_check=list(HealthCheck)
+)
