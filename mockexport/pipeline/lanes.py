@@ -71,6 +71,12 @@ class Lane(Generic[S]):
         for chunk in chunks:
             if not self.abandoned:
                 self.fold.feed(chunk)
+        self._pass_borders()
+
+    def _pass_borders(self) -> None:
+        """Forget the borders before the last one that is folded."""
+        while len(self._borders) > 1 and self._borders[1][0] <= self.fold.offset:
+            self._borders.popleft()
 
     def chunks_done(self, number: int) -> None:
         self._pending -= number
@@ -83,8 +89,7 @@ class Lane(Generic[S]):
 
     def saved(self, download_id: str, mark: Mark) -> SavedFlight | None:
         """Return what another lane can go on from; the fold must be at rest."""
-        while len(self._borders) > 1 and self._borders[1][0] <= self.fold.offset:
-            self._borders.popleft()
+        self._pass_borders()
         offset, line = self._borders[0]
         header = self.fold.header
         if not offset or header is None or self.error is not None:

@@ -172,7 +172,7 @@ async def _suffer(
     fault = faults.next(offer.metadata.id, ranged=hdrs.RANGE in request.headers)
     if fault is None:
         return
-    logger.info("fault: %s for request %d of download %s", fault, len(faults.served), offer.metadata.id)
+    logger.info("%s, for request %d of download %s", fault, faults.asked(offer.metadata.id), offer.metadata.id)
     if fault.kind == "delay" or (fault.kind in ("no-range", "wrong-206") and not fault.prepares and status != 206):
         await asyncio.sleep(faults.delay_s if fault.kind == "delay" else 0)
         return

@@ -135,6 +135,10 @@ class Faults:
         told = ",".join(f"{kind}={probability:g}" for kind, probability in self.probabilities.items())
         return f"<Faults {told} seed {self.seed}, {len(self.served)} requests>"
 
+    def asked(self, download_id: str) -> int:
+        """Return how many requests there were for a download's data."""
+        return self._asked[download_id]
+
     def next(self, download_id: str, *, ranged: bool) -> Fault | None:
         """Return what happens to a download's next data request; `ranged` tells whether it asks for a part."""
         self._asked[download_id] += 1

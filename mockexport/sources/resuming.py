@@ -124,7 +124,7 @@ class ResumingStream:
                     else:
                         body = _Body(framed=decision.framed)
                         if self._offset:
-                            yield self._begin_anew()
+                            yield self._begin_anew(decision.etag)
                         if decision.gzipped:
                             decoder = Gunzip(self._gzip_limits)
                         self._mark = decision.mark
@@ -263,11 +263,13 @@ class ResumingStream:
             return StartOver(attempt, wait_s, problem, failure.asked_s)
         return Retry(attempt, wait_s, problem, self._offset, failure.asked_s)
 
-    def _begin_anew(self) -> StartOver:
+    def _begin_anew(self, etag: str | None) -> StartOver:
         """All of the body comes though a part was asked for: it has changed, or the server cannot resume."""
+        same = self._mark is not None and etag == self._mark.etag
         self._furthest = max(self._furthest, self._offset)
         self._offset = 0
-        return StartOver(self._attempt - 1, 0.0, "the server did not go on where it broke off, but began anew")
+        reason = "the server does not resume, it began anew" if same else "the content has changed since"
+        return StartOver(self._attempt - 1, 0.0, reason)
 
     def _error(self, problem: str, failure: _Failed) -> TransferError:
         return TransferError(

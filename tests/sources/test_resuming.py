@@ -184,6 +184,8 @@ def test_a_200_to_a_range_starts_over_with_that_very_reply() -> None:
     assert played.data == BODY
     assert len(played.asked) == 2
     assert played.kinds() == ["Opened", "Retry", "StartOver", "Opened"]
+    assert "the content has changed" in str(played.markers[2])
+    assert "the server does not resume" in str(play([cut(30), Answer()]).markers[2])
 
 
 @pytest.mark.parametrize(
