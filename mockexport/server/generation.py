@@ -81,7 +81,8 @@ def _compiled_rows(download: GeneratedDownload, start: int) -> Iterator[bytes]:
     )
     before = start
     if before < len(HEADER):
-        yield HEADER[before:]
+        # As the reference does: the header comes with the first rows.
+        yield HEADER[before:] + rows.piece()
         before = 0
     else:
         before -= len(HEADER)
