@@ -253,8 +253,8 @@ def _where(command: _Command, *, folder: bool) -> None:
 def _effort(command: _Command) -> None:
     command.option("--concurrency", type=_positive, default=4, metavar="N", help="downloads at once (default: 4)")
     command.option(
-        "--chunk-size", type=_size, default=384 * 1024, metavar="BYTES",
-        help="bytes that go through the queue at once; K and M are understood (default: 384K)",
+        "--chunk-size", type=_size, default=256 * 1024, metavar="BYTES",
+        help="bytes that go through the queue at once; K and M are understood (default: 256K)",
     )  # fmt: skip
     command.option("--strict", action="store_true", help="end at the first bad row")
     command.option(
