@@ -11,17 +11,20 @@ The rooms, each importing only those above it:
     formats/       bytes → chunks → columns: CSV, the reference
     tally.py       what a verdict needs to know of the rows, and the verdict
     reducers/      statistics, and the Reducer protocol
+    kernel.py      the compiled twin of CSV and Summary, over _kernel.pyx and native/
     engine.py      folds a span's chunks: decode, count, reduce
     merging.py     states → one state, in time order
     report.py      the report, its JSON, and the account of the run
     streams.py     what the pipeline asks of a source
+    newfile.py     files that appear whole or not at all
     eventlog.py    events as lines of JSON
     checkpoint.py  what a run keeps so that another can go on from it
-    pipeline.py    producers, the queue, consumers
-    metadata.py    the export API's replies; folder.py, newfile.py: exports kept as files
+    pipeline/      producers, the queue, consumers
+    metadata.py    the export API's replies; folder.py: exports kept as files
     sources/       the export API, a folder, resuming, saving
     server/        the mock export server
     analysis.py    `analyze`
+    ingest/        the heart-rate service, an extra
     cli/           the command line
 
 Importing the package is cheap: names are loaded when they are first used.

@@ -8,8 +8,14 @@ length announced is that of the cut.
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
 
-__all__ = ["BadGzip", "Gunzip", "GzipLimits"]
+__all__ = ["INFLATES", "BadGzip", "Gunzip", "GzipLimits", "fastest_inflate"]
+
+# Modules that inflate as zlib does, the quickest first; all but the last come with an extra.
+INFLATES = ("isal.isal_zlib", "zlib_ng.zlib_ng", "zlib")
 
 # Output made at once, a chunk of the default size: it bounds memory whatever the input claims to hold.
 STEP_BYTES = 256 * 1024
@@ -46,12 +52,27 @@ class GzipLimits:
     least_member_bytes: int = 512
 
 
-class Gunzip:
-    """Takes a gzip body piece by piece. Call `finish` at its end."""
+@cache
+def fastest_inflate() -> Any:
+    """Return the first of INFLATES that is installed."""
+    for name in INFLATES:
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    return zlib
 
-    def __init__(self, limits: GzipLimits | None = None) -> None:
+
+class Gunzip:
+    """Takes a gzip body piece by piece. Call `finish` at its end.
+
+    `inflate` is one of INFLATES; by default it is the first that is installed.
+    """
+
+    def __init__(self, limits: GzipLimits | None = None, *, inflate: str | None = None) -> None:
         self._limits = limits or GzipLimits()
-        self._member: zlib._Decompress | None = None
+        self._inflate: Any = import_module(inflate) if inflate else fastest_inflate()
+        self._member: Any = None
         self._start = b""  # of a member, too short to tell whether it is one
         self.taken = 0
         self.made = 0
@@ -77,11 +98,7 @@ class Gunzip:
                     self._start = rest
                     return
                 self._begin(rest)
-            assert self._member is not None  # noqa: S101 - just begun
-            try:
-                made = self._member.decompress(rest, STEP_BYTES)
-            except zlib.error as error:
-                raise BadGzip("the compressed body is damaged", passing=True) from error
+            made = self._step(rest)
             self.made += len(made)
             self._check()
             if self._member.eof:
@@ -91,21 +108,28 @@ class Gunzip:
                 rest = self._member.unconsumed_tail
             if made:
                 yield made
-        # zlib may hold output back that needs no further input.
+        # Output may be held back that needs no further input.
         while self._member is not None and not self._member.eof:
-            made = self._member.decompress(b"", STEP_BYTES)
+            made = self._step(b"")
             if not made:
                 return
             self.made += len(made)
             self._check()
             yield made
 
+    def _step(self, rest: bytes) -> bytes:
+        try:
+            made: bytes = self._member.decompress(rest, STEP_BYTES)
+        except self._inflate.error as error:
+            raise BadGzip("the compressed body is damaged", passing=True) from error
+        return made
+
     def _begin(self, rest: bytes) -> None:
         if not rest.startswith(_MAGIC):
             where = "follows the end of the compressed data" if self.members else "came instead of compressed data"
             raise BadGzip(f"something else {where}", passing=True)
         self.members += 1
-        self._member = zlib.decompressobj(_GZIP)
+        self._member = self._inflate.decompressobj(_GZIP)
 
     def _check(self) -> None:
         limits = self._limits

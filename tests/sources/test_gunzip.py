@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport.sources.gunzip import STEP_BYTES, BadGzip, Gunzip, GzipLimits
+from mockexport.sources.gunzip import INFLATES, STEP_BYTES, BadGzip, Gunzip, GzipLimits
 
 TEXT = b"".join(b"P%03d,2025-08-26T00:00:%02dZ,heart_rate,%d\n" % (i % 7, i % 60, i % 200) for i in range(400))
 
@@ -87,3 +87,24 @@ def test_size_is_capped() -> None:
     with pytest.raises(BadGzip, match="more than 4,999 bytes"):
         decode(gzip.compress(noise), limits=GzipLimits(max_bytes=4999))
     assert decode(gzip.compress(noise), limits=GzipLimits(max_bytes=5000)) == noise
+
+
+@pytest.mark.parametrize("inflate", INFLATES)
+@given(data=st.data())
+def test_every_inflate_tells_whole_from_damaged_alike(inflate: str, data: st.DataObject) -> None:
+    packed = bytearray(gzip.compress(TEXT[:2000]) + gzip.compress(TEXT[2000:2600]))
+    for position in data.draw(st.lists(st.integers(0, len(packed) - 1), max_size=2)):
+        packed[position] ^= 1 << data.draw(st.integers(0, 7))
+    packed = packed[: data.draw(st.integers(0, len(packed)))] if data.draw(st.booleans()) else packed
+    size = data.draw(st.integers(1, 500))
+
+    def decoded(by: str) -> bytes | None:
+        decoder = Gunzip(inflate=by)
+        try:
+            made = [part for at in range(0, len(packed), size) for part in decoder.feed(bytes(packed[at : at + size]))]
+            decoder.finish()
+        except BadGzip:
+            return None
+        return b"".join(made)
+
+    assert decoded(inflate) == decoded("zlib")
