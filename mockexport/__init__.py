@@ -23,6 +23,7 @@ The rooms, each importing only those above it:
     metadata.py    the export API's replies; folder.py: exports kept as files
     sources/       the export API, a folder, resuming, saving
     server/        the mock export server
+    opening.py     which source is meant
     analysis.py    `analyze`
     ingest/        the heart-rate service, an extra
     cli/           the command line
@@ -34,7 +35,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mockexport.analysis import analyze
+    from mockexport.analysis import RunOptions, analyze
     from mockexport.checkpoint import Checkpoint
     from mockexport.errors import (
         BadRowError,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     )
     from mockexport.formats import Batch
     from mockexport.model import Download, Export, Schema, Span, Verdict, VerdictKind
+    from mockexport.opening import SourceOptions
     from mockexport.pipeline import Pipeline, RunStatistics
     from mockexport.reducers import Counts, Reducer, Result, Statistics, Summary, pack_state, unpack_state
     from mockexport.report import Account, DownloadAccount, Report
@@ -98,11 +100,13 @@ __all__ = [
     "Report",
     "Result",
     "RetryPolicy",
+    "RunOptions",
     "RunStatistics",
     "Schema",
     "ServerUnreachable",
     "Source",
     "SourceError",
+    "SourceOptions",
     "Span",
     "StartOver",
     "StateError",
@@ -118,7 +122,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "analysis": ("analyze",),
+    "analysis": ("RunOptions", "analyze"),
     "checkpoint": ("Checkpoint",),
     "errors": (
         "BadRowError",
@@ -139,6 +143,7 @@ _HOMES = {
     ),
     "formats": ("Batch",),
     "model": ("Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
+    "opening": ("SourceOptions",),
     "pipeline": ("Pipeline", "RunStatistics"),
     "reducers": ("Counts", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"),
     "report": ("Account", "DownloadAccount", "Report"),

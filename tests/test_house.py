@@ -33,6 +33,7 @@ ROOMS = [
     "folder",
     "sources",
     "server",
+    "opening",
     "analysis",
     "ingest",
     "cli",

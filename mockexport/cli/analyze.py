@@ -21,17 +21,9 @@ async def analyze(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
     output = None if options.output == "-" else _output(options.output)
     with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
-        report = await analyze_export(
-            chosen_export(options),
-            **fetching(options),
-            checkpoint=options.checkpoint,
-            folder=options.folder,
-            concurrency=options.concurrency,
-            chunk_bytes=options.chunk_size,
-            strict=options.strict,
-            engine=options.engine,
-            listener=listener,
-        )
+        settings = fetching(options, listener)
+        settings["checkpoint"] = options.checkpoint
+        report = await analyze_export(chosen_export(options), **settings)
     text = _text(report.counts() if options.counts else report, options)
     account_for(report.account, timed=options.time)
     write_account(options, report.account)
