@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from mockexport.errors import BadRowError, OptionError, ReducerError, reducer_at_work
+from mockexport.filters import Filter
 from mockexport.formats import CsvDecoder
 from mockexport.model import Chunk, Schema, Span
 from mockexport.reducers import Reducer, Summary
@@ -64,13 +65,21 @@ class ReferenceFold(Generic[S]):
     """The pure-Python engine: every reducer, every row, and the last word on what a row means."""
 
     def __init__(
-        self, span: Span, schema: Schema, reducer: Reducer[S, Any], *, strict: bool, header: str | None = None
+        self,
+        span: Span,
+        schema: Schema,
+        reducer: Reducer[S, Any],
+        *,
+        asked: Filter | None = None,
+        strict: bool,
+        header: str | None = None,
     ) -> None:
         self.offset = span.start
         self.tally = Tally()
         with reducer_at_work(reducer, "empty"):
             self.state = reducer.empty()
         self._reducer = reducer
+        self._asked = asked
         self._strict = strict
         self._decoder = CsvDecoder(schema, header=header)
 
@@ -90,9 +99,13 @@ class ReferenceFold(Generic[S]):
         if self._strict and (bad := decoded.first_fault) is not None:
             raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
         self.tally.update(decoded)
-        if decoded.batch:
+        batch = decoded.batch
+        if self._asked is not None:
+            batch = self._asked.take(batch)
+            self.tally.filtered += len(decoded.batch) - len(batch)
+        if batch:
             try:
-                self.state = self._reducer.update(self.state, decoded.batch)
+                self.state = self._reducer.update(self.state, batch)
             except Exception as error:
                 name = type(self._reducer).__name__
                 raise ReducerError(name, chunk.span.download_id, chunk.offset, error) from error
@@ -127,9 +140,14 @@ class Engine(Generic[S]):
 
 
 def choose_engine(
-    reducer: Reducer[Any, Any], schema: Schema, *, strict: bool = False, wanted: str = "auto"
+    reducer: Reducer[Any, Any],
+    schema: Schema,
+    *,
+    asked: Filter | None = None,
+    strict: bool = False,
+    wanted: str = "auto",
 ) -> Engine[Any]:
-    """Return the engine `wanted` for this reducer; "auto" is the fastest that there is.
+    """Return the engine `wanted` for this reducer and the rows `asked` for; "auto" is the fastest that there is.
 
     Raises:
         OptionError: if there is no such engine, or it cannot do what is wanted.
@@ -144,7 +162,7 @@ def choose_engine(
         return Engine(
             "kernel",
             twin,
-            lambda span, header=None: KernelFold(span, schema, twin, strict=strict, header=header),
+            lambda span, header=None: KernelFold(span, schema, twin, asked=asked, strict=strict, header=header),
             count_lines,
             True,
         )
@@ -153,7 +171,7 @@ def choose_engine(
     return Engine(
         "python",
         reducer,
-        lambda span, header=None: ReferenceFold(span, schema, reducer, strict=strict, header=header),
+        lambda span, header=None: ReferenceFold(span, schema, reducer, asked=asked, strict=strict, header=header),
         None,
         False,
     )

@@ -14,8 +14,10 @@ PACKAGE = Path(mockexport.__file__).parent
 # In import order. A folder is one room.
 ROOMS = [
     "errors",
+    "zones",
     "model",
     "formats",
+    "filters",
     "tally",
     "events",
     "reducers",

@@ -6,6 +6,7 @@ from typing import Any
 
 from mockexport.engine import choose_engine
 from mockexport.errors import FormatError
+from mockexport.filters import Filter
 from mockexport.formats import Cutter
 from mockexport.model import Schema, Span
 from mockexport.reducers import Summary
@@ -20,6 +21,7 @@ def outcome(
     data: bytes,
     schema: Schema,
     *,
+    asked: Filter | None = None,
     edges: Iterable[int] = (),
     chunk_bytes: int = 4096,
     strict: bool = False,
@@ -28,7 +30,7 @@ def outcome(
 
     An error of the format is part of it: its words, and what there was before it.
     """
-    chosen = choose_engine(SUMMARY, schema, strict=strict, wanted=engine)
+    chosen = choose_engine(SUMMARY, schema, asked=asked, strict=strict, wanted=engine)
     fold = chosen.new_fold(Span("d"))
     cutter = Cutter(Span("d"), chunk_bytes, count_lines=chosen.count_lines)
     error = ""

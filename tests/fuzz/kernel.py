@@ -12,7 +12,7 @@ import sys
 
 from mockexport import _kernel
 from tests.fuzz.comparing import outcome
-from tests.fuzz.rows import body, schema
+from tests.fuzz.rows import asked, body, schema
 
 PATHS = [name for name in ("sse2", "avx2", "neon", "words") if _kernel.use_path(name)]
 
@@ -22,12 +22,13 @@ def differs(seed: int) -> tuple[int, bool]:
     draw = random.Random(seed)
     chosen = schema(draw)
     data = body(draw, draw.choice([3, 30, 300, 600]), chosen)
+    only = asked(draw)
     chunk_bytes = draw.choice([1, 100, 5_000, 20_000, 300_000])
     strict = draw.random() < 0.1
     _kernel.use_path(draw.choice(PATHS))
-    law = outcome("python", data, chosen, chunk_bytes=chunk_bytes, strict=strict)
+    law = outcome("python", data, chosen, asked=only, chunk_bytes=chunk_bytes, strict=strict)
     edges = sorted(draw.randrange(len(data) + 1) for _ in range(draw.randrange(4)))
-    seen = outcome("kernel", data, chosen, edges=edges, chunk_bytes=chunk_bytes, strict=strict)
+    seen = outcome("kernel", data, chosen, asked=only, edges=edges, chunk_bytes=chunk_bytes, strict=strict)
     return law[2], law != seen
 
 
