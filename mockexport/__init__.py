@@ -12,6 +12,7 @@ The rooms, each importing only those above it:
     tally.py       what a verdict needs to know of the rows, and the verdict
     reducers/      statistics, and the Reducer protocol
     kernel.py      the compiled twin of CSV and Summary, over _kernel.pyx and native/
+    columns.py     the compiled decoder, for reducers written in Python
     engine.py      folds a span's chunks: decode, count, reduce
     merging.py     states → one state, in time order
     report.py      the report, its JSON, and the account of the run

@@ -21,6 +21,7 @@ ROOMS = [
     "reducers",
     "_kernel",
     "kernel",
+    "columns",
     "engine",
     "merging",
     "report",

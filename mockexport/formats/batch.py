@@ -7,11 +7,12 @@ from mockexport.formats.fields import BadRowReason
 __all__ = ["BadRow", "Batch", "Decoded", "MissingValue"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Rows as four columns of one length, for reducers written in Python; rows without a value are not among them.
 
     `event_times` are microseconds of UTC since 1970; `values` are integers in units of 10⁻⁹ (model.VALUE_SCALE).
+    Two batches are equal if their rows are, whichever engine made them.
     """
 
     patient_ids: list[str] = field(default_factory=list)
@@ -21,6 +22,18 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Batch):
+            return NotImplemented
+        return (
+            self.values == other.values
+            and self.event_times == other.event_times
+            and self.event_types == other.event_types
+            and self.patient_ids == other.patient_ids
+        )
+
+    __hash__ = None  # type: ignore[assignment] # its columns are lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,8 @@ class Decoded:
     bad: list[BadRow]
     # The last row is bad and has no line end: that is what a body looks like that was cut off inside a row.
     cut_off: bool = False
+    # Of the batch's rows, their 1-based line numbers.
+    lines: list[int] = field(default_factory=list)
 
     @property
     def first_fault(self) -> BadRow | None:
