@@ -71,7 +71,7 @@ class Account:
         return sum(sum(download.bad_rows.values()) for download in self.downloads if download.verdict.counts)
 
     def to_json(self) -> str:
-        """Return the account as JSON text; names are stable (see docs/reliability.md), and no patient is named."""
+        """Return the account as JSON text; names are stable, and no patient is named."""
         plain = {
             "export_id": self.export_id,
             "source": self.source,
