@@ -8,6 +8,7 @@ The rooms, each importing only those above it:
     errors.py      the error tree
     model.py       frozen values: Export, Download, Span, Chunk, Schema, Verdict
     events.py      the typed events of a run
+    arrow.py       columns for data frames, over _arrow.pyx
     formats/       bytes → chunks → columns: CSV, the reference
     tally.py       what a verdict needs to know of the rows, and the verdict
     reducers/      statistics, and the Reducer protocol
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from mockexport.analysis import RunOptions, analyze
     from mockexport.checkpoint import Checkpoint
     from mockexport.errors import (
+        ArrowUnavailable,
         BadRowError,
         CheckpointError,
         ExportNotFound,
@@ -74,6 +76,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Access",
     "Account",
+    "ArrowUnavailable",
     "BadRowError",
     "Batch",
     "ByteStream",
@@ -126,6 +129,7 @@ _HOMES = {
     "analysis": ("RunOptions", "analyze"),
     "checkpoint": ("Checkpoint",),
     "errors": (
+        "ArrowUnavailable",
         "BadRowError",
         "CheckpointError",
         "ExportNotFound",

@@ -8,8 +8,10 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from mockexport._kernel import ColumnScan, State
+from mockexport.arrow import Table
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
 from mockexport.formats import Batch, CsvDecoder
+from mockexport.formats.batch import table
 from mockexport.kernel import new_scan, unended_line
 from mockexport.model import Chunk, Schema, Span
 from mockexport.reducers import Reducer
@@ -68,6 +70,9 @@ class NumberedBatch(Batch):
 
     def __len__(self) -> int:
         return len(self.scaled) // 8
+
+    def _table(self) -> Table:
+        return table(self.patients, self.patient_names, self.types, self.type_names, self.times, self.scaled)
 
     def __reduce__(self) -> tuple[type[Batch], tuple[list[Any], ...]]:
         return Batch, (self.patient_ids, self.event_times, self.event_types, self.values)

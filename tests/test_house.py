@@ -15,6 +15,8 @@ PACKAGE = Path(mockexport.__file__).parent
 ROOMS = [
     "errors",
     "model",
+    "_arrow",
+    "arrow",
     "formats",
     "tally",
     "events",
