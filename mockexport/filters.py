@@ -72,12 +72,12 @@ class Filter:
         """Whether every row is asked for."""
         return self == Filter()
 
-    def take(self, batch: Batch) -> Batch:
-        """Return the rows of `batch` that are asked for."""
+    def admits(self, batch: Batch) -> list[bool]:
+        """Return which rows of `batch` are asked for."""
         low = float("-inf") if self.since_us is None else self.since_us
         high = float("inf") if self.until_us is None else self.until_us
         patients, types = self.patients, self.event_types
-        taken = [
+        return [
             low <= time_us < high
             and (patients is None or patient_id in patients)
             and (types is None or event_type in types)
@@ -85,6 +85,10 @@ class Filter:
                 batch.patient_ids, batch.event_times, batch.event_types, strict=True
             )
         ]
+
+    def take(self, batch: Batch) -> Batch:
+        """Return the rows of `batch` that are asked for."""
+        taken = self.admits(batch)
         if all(taken):
             return batch
         return Batch(

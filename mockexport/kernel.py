@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from mockexport._kernel import Offsets, RowFilter, Scan, State, count_lines
 from mockexport._kernel import path as instructions
@@ -20,7 +21,9 @@ from mockexport.reducers.summary import statistics_of
 from mockexport.tally import Tally
 from mockexport.zones import spans, zone_named
 
-__all__ = ["KernelFold", "KernelSummary", "count_lines", "instructions", "supports"]
+__all__ = ["KernelFold", "KernelSummary", "count_lines", "instructions", "new_scan", "supports", "unended_line"]
+
+AnyScan = TypeVar("AnyScan", bound=Scan)
 
 
 def supports(reducer: object) -> bool:
@@ -87,33 +90,12 @@ class KernelSummary:
 class _Part:
     """What came of some consecutive chunks: the kernel's state and counts, and the tally of what it handed back."""
 
-    def __init__(
-        self,
-        reducer: KernelSummary,
-        schema: Schema,
-        decoder: CsvDecoder,
-        asked: Filter | None,
-        row_filter: RowFilter | None,
-    ) -> None:
-        if decoder.layout is None:
-            raise RuntimeError("there is no scan before the header")
-        layout = decoder.layout
+    def __init__(self, reducer: KernelSummary, schema: Schema, decoder: CsvDecoder, asked: Filter | None) -> None:
         self.state = reducer.empty()
         self.handed_back = Tally()
         self._decoder = decoder
         self._asked = asked
-        self._scan = Scan(
-            self.state,
-            layout.patient_id,
-            layout.event_time,
-            layout.event_type,
-            layout.value,
-            layout.fields,
-            schema.delimiter.encode(),
-            [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
-            None if schema.timezone is None else _offsets(schema.timezone),
-            row_filter,
-        )
+        self._scan = new_scan(Scan, self.state, decoder, schema, asked)
         self._known = (0, 0)
 
     @property
@@ -125,8 +107,7 @@ class _Part:
         rows = self._scan.feed(chunk.data, start, line)
         self.handed_back.cut_off = False
         if rows:
-            ended = chunk.data.endswith(b"\n")
-            decoded = self._decoder.decode_rows(rows, unended_line=None if ended else line + self._scan.lines - 1)
+            decoded = self._decoder.decode_rows(rows, unended_line=unended_line(chunk, line, self._scan))
             if strict and (bad := decoded.first_fault) is not None:
                 raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
             self.handed_back.update(decoded)
@@ -168,7 +149,6 @@ class KernelFold:
         self._schema = schema
         self._reducer = reducer
         self._asked = asked
-        self._row_filter = None if asked is None else _row_filter(asked)
         self._strict = strict
         self._decoder = CsvDecoder(schema, header=header)
         self._part: _Part | None = None
@@ -219,7 +199,31 @@ class KernelFold:
         self.rows = self.tally.rows
 
     def _new_part(self) -> _Part:
-        return _Part(self._reducer, self._schema, self._decoder, self._asked, self._row_filter)
+        return _Part(self._reducer, self._schema, self._decoder, self._asked)
+
+
+def new_scan(kind: type[AnyScan], state: State, decoder: CsvDecoder, schema: Schema, asked: Filter | None) -> AnyScan:
+    """Return a scan of the rows `asked` for, as the header that `decoder` has read, and the schema, describe them."""
+    layout = decoder.layout
+    if layout is None:
+        raise RuntimeError("there is no scan before the header")
+    return kind(
+        state,
+        layout.patient_id,
+        layout.event_time,
+        layout.event_type,
+        layout.value,
+        layout.fields,
+        schema.delimiter.encode(),
+        [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
+        None if schema.timezone is None else _offsets(schema.timezone),
+        None if asked is None else _row_filter(asked),
+    )
+
+
+def unended_line(chunk: Chunk, line: int, scan: Scan) -> int | None:
+    """Return the number of the chunk's last line if it has no end; its rows were scanned from number `line` on."""
+    return None if chunk.data.endswith(b"\n") else line + scan.lines - 1
 
 
 def _can_be_plain(token: str) -> bool:

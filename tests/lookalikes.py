@@ -1,7 +1,7 @@
 """Tables in the shape of those that clinical research uses, invented from a seed: no person's data, nobody's values.
 
-`chartevents` has the columns of MIMIC-IV's (eleven, dates shifted to the years from 2110 on, texts among the values, some
-of them quoted); `measurement` those of OMOP CDM 5.4's (twenty-three, separated by tabs, most of them empty).
+`chartevents` has the columns of MIMIC-IV's (eleven, dates shifted to the years from 2110 on, texts among the values,
+some of them quoted); `measurement` those of OMOP CDM 5.4's (twenty-three, separated by tabs, most of them empty).
 """
 
 import random
@@ -75,7 +75,19 @@ def measurement(rows: int, *, seed: int = 0) -> bytes:
             time += timedelta(minutes=draw.randrange(1, 3000))
             concept, unit = draw.choice([("3027018", "8541"), ("3004249", "8876"), ("3020891", "586323")])
             number = f"{draw.uniform(30, 190):.2f}" if draw.random() < 0.95 else draw.choice(["", "NULL"])
-            fields = [str(len(lines)), str(person), concept, f"{time.date()}", f"{time}", "", "32817", "", number, "", unit]
+            fields = [
+                str(len(lines)),
+                str(person),
+                concept,
+                f"{time.date()}",
+                f"{time}",
+                "",
+                "32817",
+                "",
+                number,
+                "",
+                unit,
+            ]
             fields += ["", "", "", str(visit), "", draw.choice(["", "8867-4"]), "0", "", "", "", "", ""]
             lines.append("\t".join(fields))
     return "".join(f"{line}\n" for line in lines[: rows + 1]).encode()

@@ -99,9 +99,12 @@ async def test_a_filtered_report_is_that_of_the_rows_asked_for(
     assert found.account.filtered_rows == all_of_them - passed
 
 
-async def test_a_filter_goes_before_any_reducer() -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_filter_goes_before_any_reducer(engine: str) -> None:
     body = HEADER + rows(TEN, TEN + 1) + rows(TEN, patient="P002")
-    report = await filtered({Download("d"): body}, Filter(patients=frozenset({"P002"})), reducer=Counts())
+    report = await filtered(
+        {Download("d"): body}, Filter(patients=frozenset({"P002"})), reducer=Counts(), engine=engine
+    )
     assert report.patients == {"P002": {"spo2": 1}}
     assert report.account.filtered_rows == 2
 
