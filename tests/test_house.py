@@ -26,6 +26,7 @@ ROOMS = [
     "columns",
     "engine",
     "merging",
+    "frame",
     "report",
     "streams",
     "newfile",
