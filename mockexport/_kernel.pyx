@@ -67,11 +67,26 @@ cdef extern from "native/state.h" nogil:
     int merge_states(summary_state *earlier, const summary_state *later)
     void free_state(summary_state *state)
 
+cdef extern from "native/columns.h" nogil:
+    ctypedef struct numbered_row:
+        uint32_t patient
+        uint32_t type
+        int64_t time_us
+        int64_t value
+    ctypedef struct row_columns:
+        uint32_t *patients
+        uint32_t *types
+        int64_t *times
+        int64_t *values
+        size_t count
+    int insert_rows(row_columns *columns, const numbered_row *rows, const size_t *places, size_t count)
+
 cdef extern from "native/rows.h" nogil:
     ctypedef struct aside_row:
         uint64_t start
         uint64_t end
         uint64_t line
+        size_t place
     ctypedef struct token:
         const uint8_t *bytes
         uint32_t length
@@ -84,6 +99,8 @@ cdef extern from "native/rows.h" nogil:
         uint8_t delimiter
         token *null_tokens
         uint32_t null_count
+        int to_columns
+        row_columns columns
         uint64_t minute_low
         uint64_t minute_high
         int64_t minute_us
@@ -164,15 +181,15 @@ cdef class State:
         """How many patients and how many event types have a number."""
         return self.state.patients.count, self.state.types.count
 
-    def patients(self, uint32_t count):
-        """Return the first `count` patients that came."""
+    def patients(self, uint32_t count, uint32_t start=0):
+        """Return the first `count` patients that came, from number `start` on."""
         self._check()
-        return [_text(&self.state.patients, number) for number in range(min(count, self.state.patients.count))]
+        return [_text(&self.state.patients, number) for number in range(start, min(count, self.state.patients.count))]
 
-    def types(self, uint32_t count):
-        """Return the first `count` event types that came."""
+    def types(self, uint32_t count, uint32_t start=0):
+        """Return the first `count` event types that came, from number `start` on."""
         self._check()
-        return [_text(&self.state.types, number) for number in range(min(count, self.state.types.count))]
+        return [_text(&self.state.types, number) for number in range(start, min(count, self.state.types.count))]
 
     def row(self, uint32_t number):
         """Return a group: patient, event type, count, total, low, high, anomalies, first_us, last_us."""
@@ -445,6 +462,67 @@ cdef class Scan:
             for number in range(self.scan.missing_capacity)
             if self.scan.missing[number]
         }
+
+
+cdef class ColumnScan(Scan):
+    """A Scan that takes rows into columns instead: the numbers of their ids in the State, times and values.
+
+    Columns and counts are those of the last chunk alone.
+    """
+
+    def __cinit__(self, *layout):
+        self.scan.to_columns = True
+
+    def feed(self, data, size_t start, line):
+        """Take in the next chunk in place of the last (see Scan.feed)."""
+        self.scan.columns.count = 0
+        self.scan.rows = 0
+        self.scan.first_us = INT64_MAX
+        self.scan.last_us = INT64_MIN
+        if self.scan.missing_capacity:
+            memset(self.scan.missing, 0, self.scan.missing_capacity * sizeof(uint64_t))
+        return Scan.feed(self, data, start, line)
+
+    def insert(self, line, lines, patients, times, types, values):
+        """Put rows that `feed` returned, and the reference found good, where they belong.
+
+        `line` is the number of the chunk's first line; `lines` are those of the rows, ascending.
+        """
+        cdef size_t number = 0, count = len(lines)
+        cdef uint32_t aside = 0
+        cdef uint64_t wanted
+        cdef numbered_row *rows = <numbered_row *>malloc((count + 1) * sizeof(numbered_row))
+        cdef size_t *places = <size_t *>malloc((count + 1) * sizeof(size_t))
+        try:
+            if rows == NULL or places == NULL:
+                raise MemoryError
+            for at, patient, time_us, event_type, value in zip(lines, patients, times, types, values):
+                wanted = at - line
+                while aside < self.scan.aside_count and self.scan.aside[aside].line < wanted:
+                    aside += 1
+                if aside == self.scan.aside_count or self.scan.aside[aside].line != wanted:
+                    raise ValueError("no such row was set aside")
+                places[number] = self.scan.aside[aside].place
+                rows[number].patient = <uint32_t>_intern(&self.state.state, &self.state.state.patients, patient.encode())
+                rows[number].type = <uint32_t>_intern(&self.state.state, &self.state.state.types, event_type.encode())
+                rows[number].time_us = time_us
+                rows[number].value = value
+                number += 1
+            if insert_rows(&self.scan.columns, rows, places, number) < 0:
+                raise MemoryError
+        finally:
+            free(rows)
+            free(places)
+
+    def columns(self):
+        """Return patients and event types (32-bit numbers), times and values (64-bit), each as bytes of its numbers."""
+        cdef row_columns *at = &self.scan.columns
+        return (
+            PyBytes_FromStringAndSize(<const char *>at.patients, <Py_ssize_t>(at.count * sizeof(uint32_t))),
+            PyBytes_FromStringAndSize(<const char *>at.types, <Py_ssize_t>(at.count * sizeof(uint32_t))),
+            PyBytes_FromStringAndSize(<const char *>at.times, <Py_ssize_t>(at.count * sizeof(int64_t))),
+            PyBytes_FromStringAndSize(<const char *>at.values, <Py_ssize_t>(at.count * sizeof(int64_t))),
+        )
 
 
 def _prepare():

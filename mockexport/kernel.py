@@ -6,6 +6,7 @@ once per chunk, and the reference says what it is. So the two never disagree, an
 
 import json
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mockexport._kernel import Scan, State, count_lines
 from mockexport._kernel import path as instructions
@@ -16,7 +17,9 @@ from mockexport.reducers import Result, Statistics, Summary
 from mockexport.reducers.summary import statistics_of
 from mockexport.tally import Tally
 
-__all__ = ["KernelFold", "KernelSummary", "count_lines", "instructions", "supports"]
+__all__ = ["KernelFold", "KernelSummary", "count_lines", "instructions", "new_scan", "supports", "unended_line"]
+
+AnyScan = TypeVar("AnyScan", bound=Scan)
 
 
 def supports(reducer: object) -> bool:
@@ -82,22 +85,10 @@ class _Part:
     """What came of some consecutive chunks: the kernel's state and counts, and the tally of what it handed back."""
 
     def __init__(self, reducer: KernelSummary, schema: Schema, decoder: CsvDecoder) -> None:
-        if decoder.layout is None:
-            raise RuntimeError("there is no scan before the header")
-        layout = decoder.layout
         self.state = reducer.empty()
         self.handed_back = Tally()
         self._decoder = decoder
-        self._scan = Scan(
-            self.state,
-            layout.patient_id,
-            layout.event_time,
-            layout.event_type,
-            layout.value,
-            layout.fields,
-            schema.delimiter.encode(),
-            [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
-        )
+        self._scan = new_scan(Scan, self.state, decoder, schema)
         self._known = (0, 0)
 
     @property
@@ -109,8 +100,7 @@ class _Part:
         rows = self._scan.feed(chunk.data, start, line)
         self.handed_back.cut_off = False
         if rows:
-            ended = chunk.data.endswith(b"\n")
-            decoded = self._decoder.decode_rows(rows, unended_line=None if ended else line + self._scan.lines - 1)
+            decoded = self._decoder.decode_rows(rows, unended_line=unended_line(chunk, line, self._scan))
             if strict and (bad := decoded.first_fault) is not None:
                 raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
             self.handed_back.update(decoded)
@@ -192,6 +182,28 @@ class KernelFold:
 
     def _new_part(self) -> _Part:
         return _Part(self._reducer, self._schema, self._decoder)
+
+
+def new_scan(kind: type[AnyScan], state: State, decoder: CsvDecoder, schema: Schema) -> AnyScan:
+    """Return a scan of rows as the header that `decoder` has read, and the schema, describe them."""
+    layout = decoder.layout
+    if layout is None:
+        raise RuntimeError("there is no scan before the header")
+    return kind(
+        state,
+        layout.patient_id,
+        layout.event_time,
+        layout.event_type,
+        layout.value,
+        layout.fields,
+        schema.delimiter.encode(),
+        [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
+    )
+
+
+def unended_line(chunk: Chunk, line: int, scan: Scan) -> int | None:
+    """Return the number of the chunk's last line if it has no end; its rows were scanned from number `line` on."""
+    return None if chunk.data.endswith(b"\n") else line + scan.lines - 1
 
 
 def _can_be_plain(token: str) -> bool:

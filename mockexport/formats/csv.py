@@ -139,7 +139,7 @@ def _decode_rows(rows: Iterable[tuple[int, bytes]], schema: Schema, layout: Layo
     """Decode `rows` (without their "\\n") and append each to the part of `into` where it belongs."""
     batch, missing, bad = into.batch, into.missing, into.bad
     add_patient, add_type = batch.patient_ids.append, batch.event_types.append
-    add_time, add_value = batch.event_times.append, batch.values.append
+    add_time, add_value, add_line = batch.event_times.append, batch.values.append, into.lines.append
     delimiter, null_tokens = schema.delimiter, schema.null_tokens
     at_patient, at_time, at_type, at_value = layout.patient_id, layout.event_time, layout.event_type, layout.value
     width = layout.fields
@@ -168,6 +168,7 @@ def _decode_rows(rows: Iterable[tuple[int, bytes]], schema: Schema, layout: Layo
         add_time(event_time)
         add_type(event_type)
         add_value(scaled)
+        add_line(number)
 
 
 def _fields(raw: bytes, delimiter: str) -> list[str]:

@@ -1,4 +1,4 @@
-/* The scan: a chunk's bytes straight into the state of `Summary` and the counts of a tally.
+/* The scan: a chunk's bytes straight into the state of `Summary`, or into columns, and the counts of a tally.
  *
  * Rules: a row is taken only if it is plainly well formed: every byte of it has been checked when it is. All other rows
  * are set aside by position, for the reference to judge; nothing here ever calls a row bad. No Python, no global state.
@@ -10,10 +10,13 @@
 #ifndef MOCKEXPORT_ROWS_H
 #define MOCKEXPORT_ROWS_H
 
+#include "columns.h"
 #include "state.h"
 
 /* A block and the positions in it stay in a core's first cache. A longer row is set aside. */
 #define BLOCK_BYTES 16384
+/* Its time alone takes up more. */
+#define LEAST_ROW_BYTES 16
 /* What is left at a chunk's end is copied, so that reading beyond it is allowed; a longer row there is set aside. */
 #define TAIL_BYTES 4096
 /* Enough rows that memory answers for all of them at once. */
@@ -29,6 +32,7 @@
 typedef struct {
     uint64_t start, end; /* in the chunk, without the line end */
     uint64_t line;       /* from 0 at the chunk's start */
+    size_t place;        /* so many rows are in the columns before it */
 } aside_row;
 
 typedef struct {
@@ -55,6 +59,9 @@ typedef struct {
     uint64_t lines;
     uint32_t positions[BLOCK_BYTES + INDEX_SLACK];
     uint8_t tail[TAIL_BYTES + 2 * PADDING];
+    /* Where rows go: to the state's groups, or, numbered as those are, to the chunk's columns. */
+    int to_columns;
+    row_columns columns;
 } row_scan;
 
 /* The ids of a row: where they are, and what a look-up compares. Passed by value, so that it lives in registers. */
@@ -266,11 +273,11 @@ static inline int64_t read_value(const uint8_t *at, uint32_t length) {
 
 /* ---- rows ---- */
 
-static int set_aside(row_scan *scan, uint64_t start, uint64_t end, uint64_t line) {
+static __attribute__((noinline)) int set_aside(row_scan *scan, uint64_t start, uint64_t end, uint64_t line) {
     if (make_room((void **)&scan->aside, &scan->aside_capacity, scan->aside_count, sizeof *scan->aside) < 0) {
         return -1;
     }
-    scan->aside[scan->aside_count++] = (aside_row){start, end, line};
+    scan->aside[scan->aside_count++] = (aside_row){start, end, line, scan->columns.count};
     return 0;
 }
 
@@ -405,12 +412,12 @@ static void fetch_groups(const summary_state *state, const pending_row *rows, ui
 
 /* Take in the whole rows of a block, which begins at `offset` of its chunk; return the bytes they take up, or -1.
  *
- * `usual` and `far` are constants wherever this is called. Four columns in the usual order need no layout; and where
- * all groups are near, rows need not be gathered first.
+ * `usual`, `far` and `to_columns` are constants wherever this is called. Four columns in the usual order need no layout;
+ * and where all groups are near, rows need not be gathered first.
  */
 static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, summary_state *state,
                                                                 const uint8_t *data, size_t size, uint64_t offset,
-                                                                const int usual, const int far) {
+                                                                const int usual, const int far, const int to_columns) {
     pending_row rows[far ? BATCH_ROWS : 1];
     const uint8_t delimiter = scan->delimiter;
     const uint32_t fields = usual ? 4 : scan->fields;
@@ -419,6 +426,9 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     uint32_t start = 0, pending = 0;
     uint64_t line = scan->lines, taken = 0;
     int64_t first_us = INT64_MAX, last_us = INT64_MIN;
+    if (to_columns && reserve_rows(&scan->columns, size / LEAST_ROW_BYTES + 1) < 0) {
+        return -1;
+    }
 
 #define SET_ASIDE(row_start, row_end, row_line)                                                                        \
     do {                                                                                                               \
@@ -436,7 +446,12 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             }                                                                                                          \
             SET_ASIDE(row_start, row_end, row_line);                                                                   \
         } else {                                                                                                       \
-            add_value(state, number_, (row_time_us), (row_value));                                                     \
+            if (to_columns) {                                                                                          \
+                const group *of_ = &state->groups[number_];                                                            \
+                put_row(&scan->columns, of_->patient, of_->type, (row_time_us), (row_value));                          \
+            } else {                                                                                                   \
+                add_value(state, number_, (row_time_us), (row_value));                                                 \
+            }                                                                                                          \
             taken++;                                                                                                   \
             if (__builtin_expect((row_time_us) < first_us, 0)) {                                                       \
                 first_us = (row_time_us);                                                                              \
@@ -578,24 +593,35 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
 
 static __attribute__((noinline)) int64_t scan_usual(row_scan *scan, summary_state *state, const uint8_t *data,
                                                     size_t size, uint64_t offset) {
-    return scan_block(scan, state, data, size, offset, 1, 0);
+    return scan_block(scan, state, data, size, offset, 1, 0, 0);
 }
 
 static __attribute__((noinline)) int64_t scan_usual_far(row_scan *scan, summary_state *state, const uint8_t *data,
                                                         size_t size, uint64_t offset) {
-    return scan_block(scan, state, data, size, offset, 1, 1);
+    return scan_block(scan, state, data, size, offset, 1, 1, 0);
 }
 
 /* Any layout: fetched ahead or not makes little difference beside finding the columns. */
 static __attribute__((noinline)) int64_t scan_any(row_scan *scan, summary_state *state, const uint8_t *data,
                                                   size_t size, uint64_t offset) {
-    return state->count > FAR_GROUPS ? scan_block(scan, state, data, size, offset, 0, 1)
-                                     : scan_block(scan, state, data, size, offset, 0, 0);
+    return state->count > FAR_GROUPS ? scan_block(scan, state, data, size, offset, 0, 1, 0)
+                                     : scan_block(scan, state, data, size, offset, 0, 0, 0);
+}
+
+/* Never gathered first: rows, and those set aside, must stay in order. */
+static __attribute__((noinline)) int64_t scan_to_columns(row_scan *scan, summary_state *state, const uint8_t *data,
+                                                         size_t size, uint64_t offset, int usual) {
+    return usual ? scan_block(scan, state, data, size, offset, 1, 0, 1)
+                 : scan_block(scan, state, data, size, offset, 0, 0, 1);
 }
 
 /* The scan of a block that suits the layout and the number of groups so far. */
 static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *data, size_t size, uint64_t offset) {
-    if (scan->fields != 4 || scan->patient != 0 || scan->time != 1 || scan->type != 2) {
+    int usual = scan->fields == 4 && scan->patient == 0 && scan->time == 1 && scan->type == 2;
+    if (scan->to_columns) {
+        return scan_to_columns(scan, state, data, size, offset, usual);
+    }
+    if (!usual) {
         return scan_any(scan, state, data, size, offset);
     }
     return state->count > FAR_GROUPS ? scan_usual_far(scan, state, data, size, offset)
@@ -648,6 +674,7 @@ static void free_scan(row_scan *scan) {
     free(scan->null_tokens);
     free(scan->missing);
     free(scan->aside);
+    free_columns(&scan->columns);
 }
 
 #endif
