@@ -18,6 +18,7 @@ from mockexport.engine import choose_engine, kernel_problem
 from mockexport.model import AnomalyRule, Chunk
 from mockexport.server.folder import generate
 from tests.fuzz.comparing import SUMMARY, Rows, outcome
+from tests.fuzz.rows import asked as any_filter
 from tests.fuzz.rows import body
 from tests.fuzz.rows import schema as any_schema
 from tests.rows import HEADER, batches, csv_bodies
@@ -58,7 +59,13 @@ def test_the_engines_agree_on_hostile_rows(seed: int, path: str) -> None:
     draw = random.Random(seed)
     schema = any_schema(draw)
     data = body(draw, draw.choice([3, 30, 300]), schema)
-    agree(data, schema, chunk_bytes=draw.choice([1, 100, 5_000, 20_000, 300_000]), strict=draw.random() < 0.1)
+    agree(
+        data,
+        schema,
+        asked=any_filter(draw),
+        chunk_bytes=draw.choice([1, 100, 5_000, 20_000, 300_000]),
+        strict=draw.random() < 0.1,
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))

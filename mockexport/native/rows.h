@@ -28,6 +28,8 @@
 #define MINUTE_US 60000000LL
 /* 10^9 (fields.MAX_VALUE) in units of 10^-9. */
 #define MAX_SCALED 1000000000000000000ULL
+/* What a reading of a field returns where the field is not plain: no time and no value comes near it. */
+#define NOT_PLAIN INT64_MIN
 
 typedef struct {
     uint64_t start, end; /* in the chunk, without the line end */
@@ -40,6 +42,19 @@ typedef struct {
     uint32_t length;
 } token;
 
+/* Local times from `from_us` on, to the next span's, are so far ahead of UTC; NOT_PLAIN where only the reference knows. */
+typedef struct {
+    int64_t from_us, ahead_us;
+} offset_span;
+
+/* Which rows are asked for: (time - since), without a sign, is below `width`, and the ids are among these, if so said.
+ * Scans share it and do not change it. */
+typedef struct {
+    uint64_t since, width;
+    id_table patients, types;
+    int by_patient, by_type;
+} row_filter;
+
 typedef struct {
     uint32_t patient, time, type, value, fields; /* the columns' places, and their number */
     uint8_t delimiter;
@@ -48,8 +63,16 @@ typedef struct {
     /* The minute read last: nearly every row shares it with the one before. */
     uint64_t minute_low, minute_high;
     int64_t minute_us;
+    /* Local times, where they are: how far ahead of UTC the minute is. */
+    const offset_span *spans;
+    uint32_t span_count;
+    int64_t ahead_us;
+    /* What is asked for, NULL where everything is; and by number of the group: 0 not known yet, 1 no, 2 yes. */
+    const row_filter *filter;
+    uint8_t *asked;
+    uint32_t asked_capacity;
     /* The tally. */
-    uint64_t rows;
+    uint64_t rows, filtered;
     int64_t first_us, last_us; /* first > last: no row yet */
     uint64_t *missing;         /* by number of the event type */
     uint32_t missing_capacity;
@@ -80,9 +103,6 @@ typedef struct {
     uint64_t line;
     int64_t time_us, value;
 } pending_row;
-
-/* What a reading of a field returns where the field is not plain: no time and no value comes near it. */
-#define NOT_PLAIN INT64_MIN
 
 /* ---- fields ---- */
 
@@ -137,8 +157,28 @@ static __attribute__((noinline)) int64_t read_minute(const uint8_t *at) {
     return days_of(year, month, day) * DAY_US + (int64_t)(hour * 60 + minute) * MINUTE_US;
 }
 
+/* How far ahead of UTC a zone is in the minute that begins at a local time. */
+static __attribute__((noinline)) int64_t ahead_at(const row_scan *scan, int64_t minute_us) {
+    uint32_t low = 0, high = scan->span_count; /* the span is below `high`, and not below `low` unless that is 0 */
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (scan->spans[middle].from_us <= minute_us) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low == 0 ? NOT_PLAIN : scan->spans[low - 1].ahead_us;
+}
+
+/* A time without an offset, as UTC. */
+static inline int64_t from_local(int64_t time_us, int64_t ahead_us) {
+    return __builtin_expect(ahead_us == NOT_PLAIN, 0) ? NOT_PLAIN : time_us - ahead_us;
+}
+
 /* Read what may follow the seconds: `[.d…][Z|±HH:MM]`, to the end; the fraction is cut to microseconds. */
-static __attribute__((noinline)) int64_t read_rest(const uint8_t *at, const uint8_t *end, int64_t time_us) {
+static __attribute__((noinline)) int64_t read_rest(const uint8_t *at, const uint8_t *end, int64_t time_us,
+                                                   int64_t ahead_us) {
     if (at < end && *at == '.') {
         const uint8_t *first = ++at;
         int64_t fraction = 0;
@@ -157,7 +197,7 @@ static __attribute__((noinline)) int64_t read_rest(const uint8_t *at, const uint
         time_us += fraction;
     }
     if (at == end) {
-        return time_us;
+        return from_local(time_us, ahead_us);
     }
     if (*at == 'Z') {
         return end - at == 1 ? time_us : NOT_PLAIN;
@@ -176,7 +216,7 @@ static inline uint32_t seconds_of(uint32_t word) {
     return (((word >> 8) & 0xFFFF) * 2561 >> 8) & 0xFF;
 }
 
-/* The two forms that nearly every export has are read as words: six digits of fraction and a Z, or the Z alone. */
+/* The forms that nearly every export has are read as words: six digits of fraction and a Z, the Z alone, or neither. */
 static inline int64_t read_time(row_scan *scan, const uint8_t *at, uint32_t length) {
     if (__builtin_expect(length < 19, 0)) {
         return NOT_PLAIN;
@@ -190,6 +230,9 @@ static inline int64_t read_time(row_scan *scan, const uint8_t *at, uint32_t leng
         scan->minute_low = low;
         scan->minute_high = high;
         scan->minute_us = minute_us;
+        if (scan->span_count != 0) {
+            scan->ahead_us = ahead_at(scan, minute_us);
+        }
     }
     uint32_t second = load32(at + 16) ^ 0x2E30303AU; /* ":00." */
     if (__builtin_expect(length == 27, 1)) {
@@ -208,7 +251,10 @@ static inline int64_t read_time(row_scan *scan, const uint8_t *at, uint32_t leng
     if (length == 20 && at[19] == 'Z') {
         return time_us;
     }
-    return read_rest(at + 19, at + length, time_us);
+    if (length == 19) {
+        return from_local(time_us, scan->ahead_us);
+    }
+    return read_rest(at + 19, at + length, time_us, scan->ahead_us);
 }
 
 /* Any decimal of up to nine places: `[+-]?digits[.digits]`. */
@@ -376,6 +422,40 @@ static inline __attribute__((always_inline)) int64_t group_of(summary_state *sta
     return new_group(state, ids);
 }
 
+/* Find out whether a group is asked for: 1 or 0, or -1 when memory is out. */
+static __attribute__((noinline)) int judge_group(row_scan *scan, const summary_state *state, int64_t number) {
+    const row_filter *filter = scan->filter;
+    while ((uint64_t)number >= scan->asked_capacity) {
+        uint32_t before = scan->asked_capacity;
+        if (make_room((void **)&scan->asked, &scan->asked_capacity, before, sizeof *scan->asked) < 0) {
+            return -1;
+        }
+        memset(scan->asked + before, 0, scan->asked_capacity - before);
+    }
+    const group *judged = &state->groups[number];
+    const id_record *patient = &state->patients.records[judged->patient], *type = &state->types.records[judged->type];
+    int asked = (!filter->by_patient || find_id(&filter->patients, patient->low, patient->high, id_length(patient),
+                                                id_bytes(&state->patients, judged->patient)) != NONE) &&
+                (!filter->by_type || find_id(&filter->types, type->low, type->high, id_length(type),
+                                             id_bytes(&state->types, judged->type)) != NONE);
+    scan->asked[number] = (uint8_t)(1 + asked);
+    return asked;
+}
+
+static inline int is_asked(row_scan *scan, const summary_state *state, int64_t number, int64_t time_us) {
+    const row_filter *filter = scan->filter;
+    if ((uint64_t)time_us - filter->since >= filter->width) {
+        return 0;
+    }
+    if (!filter->by_patient && !filter->by_type) {
+        return 1;
+    }
+    if (__builtin_expect((uint64_t)number < scan->asked_capacity && scan->asked[number] != 0, 1)) {
+        return scan->asked[number] - 1;
+    }
+    return judge_group(scan, state, number);
+}
+
 /* Most of these change nothing for most rows, and a branch that is guessed right costs less than a store. */
 static inline void add_value(summary_state *state, int64_t number, int64_t time_us, int64_t value) {
     group *into = &state->groups[number];
@@ -422,7 +502,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     const uint8_t delimiter = scan->delimiter;
     const uint32_t fields = usual ? 4 : scan->fields;
     const uint32_t *at = scan->positions, *last = at + index_block(data, size, delimiter, scan->positions);
-    const int has_nulls = scan->null_count != 0;
+    const int has_nulls = scan->null_count != 0, has_filter = scan->filter != NULL;
     uint32_t start = 0, pending = 0;
     uint64_t line = scan->lines, taken = 0;
     int64_t first_us = INT64_MAX, last_us = INT64_MIN;
@@ -446,7 +526,13 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             }                                                                                                          \
             SET_ASIDE(row_start, row_end, row_line);                                                                   \
         } else {                                                                                                       \
-            if (to_columns) {                                                                                          \
+            int asked_ = !has_filter || is_asked(scan, state, number_, (row_time_us));                                 \
+            if (__builtin_expect(asked_ <= 0, 0)) {                                                                    \
+                if (asked_ < 0) {                                                                                      \
+                    return -1;                                                                                         \
+                }                                                                                                      \
+                scan->filtered++;                                                                                      \
+            } else if (to_columns) {                                                                                   \
                 const group *of_ = &state->groups[number_];                                                            \
                 put_row(&scan->columns, of_->patient, of_->type, (row_time_us), (row_value));                          \
             } else {                                                                                                   \
@@ -673,6 +759,7 @@ static void free_scan(row_scan *scan) {
     }
     free(scan->null_tokens);
     free(scan->missing);
+    free(scan->asked);
     free(scan->aside);
     free_columns(&scan->columns);
 }
