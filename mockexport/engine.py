@@ -66,10 +66,10 @@ class ReferenceFold(Generic[S]):
     def __init__(
         self, span: Span, schema: Schema, reducer: Reducer[S, Any], *, strict: bool, header: str | None = None
     ) -> None:
-        self.offset = span.start
-        self.tally = Tally()
+        self.offset: int = span.start
+        self.tally: Tally = Tally()
         with reducer_at_work(reducer, "empty"):
-            self.state = reducer.empty()
+            self.state: S = reducer.empty()
         self._reducer = reducer
         self._strict = strict
         self._decoder = CsvDecoder(schema, header=header)
