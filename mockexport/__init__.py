@@ -18,6 +18,7 @@ The rooms, each importing only those above it:
     columns.py     the compiled decoder, for reducers written in Python
     engine.py      folds a span's chunks: decode, count, reduce
     merging.py     states → one state, in time order
+    frame.py       a report as flat rows and as columns
     report.py      the report, its JSON, and the account of the run
     streams.py     what the pipeline asks of a source
     newfile.py     files that appear whole or not at all

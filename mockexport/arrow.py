@@ -7,8 +7,9 @@ A `Column` is described here in the terms of Arrow's C data interface (a format,
 """
 
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,22 @@ if TYPE_CHECKING:
 
     from mockexport._arrow import Data, Field
 
-__all__ = ["Column", "Table", "decimals", "floats", "integers", "named", "texts", "times"]
+__all__ = [
+    "Column",
+    "Table",
+    "booleans",
+    "decimals",
+    "floats",
+    "instants",
+    "integers",
+    "maps",
+    "named",
+    "texts",
+    "times",
+]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 _NULLABLE = 2  # ARROW_FLAG_NULLABLE
 
@@ -35,15 +51,20 @@ class Column:
     nulls: int = 0
     nullable: bool = False
     dictionary: "Column | None" = None
+    children: "tuple[Column, ...]" = ()
 
     def field(self) -> "Field":
         """Return the column's description for `_arrow`."""
         flags = _NULLABLE if self.nullable else 0
-        return self.name.encode(), self.format, flags, (), None if self.dictionary is None else self.dictionary.field()
+        children = tuple(child.field() for child in self.children)
+        dictionary = None if self.dictionary is None else self.dictionary.field()
+        return self.name.encode(), self.format, flags, children, dictionary
 
     def data(self) -> "Data":
         """Return the column's content for `_arrow`."""
-        return self.length, self.nulls, self.buffers, (), None if self.dictionary is None else self.dictionary.data()
+        children = tuple(child.data() for child in self.children)
+        dictionary = None if self.dictionary is None else self.dictionary.data()
+        return self.length, self.nulls, self.buffers, children, dictionary
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +91,10 @@ class Table:
         return _compiled().stream_capsule(self._field(), self._data())
 
     def _field(self) -> "Field":
-        return b"", b"+s", 0, tuple(column.field() for column in self.columns), None
+        return _struct("", self.columns, self.length).field()
 
     def _data(self) -> "Data":
-        return self.length, 0, (None,), tuple(column.data() for column in self.columns), None
+        return _struct("", self.columns, self.length).data()
 
 
 def texts(name: str, values: Sequence[str | None]) -> Column:
@@ -120,20 +141,62 @@ def decimals(name: str, scaled: bytes) -> Column:
     return Column(name, b"d:19,9", len(scaled) // 8, (None, _compiled().widened(scaled)))
 
 
+def booleans(name: str, values: Sequence[bool | None]) -> Column:
+    """Return a column of yes and no."""
+    bitmap, nulls = _valid(values)
+    return Column(name, b"b", len(values), (bitmap, _bits(values)), nulls, nullable=True)
+
+
+def instants(name: str, values: Sequence[datetime | None]) -> Column:
+    """Return a column of instants, of microseconds; one without a time zone is UTC."""
+    packed = [None if value is None else _microseconds(value) for value in values]
+    return replace(integers(name, packed), format=b"tsu:UTC")
+
+
+def _microseconds(instant: datetime) -> int:
+    return ((instant if instant.tzinfo else instant.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
+
+
+def maps(name: str, values: Sequence[Mapping[str, int | float] | None]) -> Column:
+    """Return a column of maps from texts to numbers.
+
+    Raises:
+        TypeError: if a key is no text, or a value no number.
+    """
+    offsets = array("i", accumulate((len(value or ()) for value in values), initial=0)).tobytes()
+    items = [item for value in values if value for item in value.items()]
+    if not all(isinstance(key, str) and isinstance(number, int | float) for key, number in items):
+        raise TypeError("a map is not from texts to numbers")
+    keys = replace(texts("key", [key for key, _ in items]), nullable=False)
+    whole = [number for _, number in items if isinstance(number, int)]
+    made = integers("value", whole) if len(whole) == len(items) else floats("value", [number for _, number in items])
+    bitmap, nulls = _valid(values)
+    entries = (_struct("entries", (keys, made), len(items)),)
+    return Column(name, b"+m", len(values), (bitmap, offsets), nulls, nullable=True, children=entries)
+
+
+def _struct(name: str, columns: Sequence[Column], length: int) -> Column:
+    return Column(name, b"+s", length, (None,), children=tuple(columns))
+
+
 def _numbers(name: str, format_: bytes, packed: "array[int] | array[float]", values: Sequence[float | None]) -> Column:
     bitmap, nulls = _valid(values)
     return Column(name, format_, len(values), (bitmap, packed.tobytes()), nulls, nullable=True)
 
 
 def _valid(values: Sequence[object]) -> tuple[bytes | None, int]:
-    """Return a bitmap of the values that are there, lowest bit first, None if all are; and how many are not."""
-    missing = [place for place, value in enumerate(values) if value is None]
-    if not missing:
-        return None, 0
-    bitmap = bytearray(b"\xff") * ((len(values) + 7) // 8)
-    for place in missing:
-        bitmap[place >> 3] &= ~(1 << (place & 7))
-    return bytes(bitmap), len(missing)
+    """Return a bitmap of the values that are there, None if all are, and how many are not."""
+    there = [value is not None for value in values]
+    return (None, 0) if all(there) else (_bits(there), there.count(False))
+
+
+def _bits(values: Sequence[object]) -> bytes:
+    """Return what is true of values as a bitmap, the lowest bit first."""
+    bitmap = bytearray((len(values) + 7) // 8)
+    for place, value in enumerate(values):
+        if value:
+            bitmap[place >> 3] |= 1 << (place & 7)
+    return bytes(bitmap)
 
 
 def _compiled() -> "ModuleType":

@@ -144,8 +144,8 @@ class KernelFold:
         strict: bool,
         header: str | None = None,
     ) -> None:
-        self.offset = span.start
-        self.rows = 0
+        self.offset: int = span.start
+        self.rows: int = 0
         self._schema = schema
         self._reducer = reducer
         self._asked = asked

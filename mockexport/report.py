@@ -1,11 +1,12 @@
 """The result of a run, and the account of how it went: states and verdicts in, the report and its JSON out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Generic, TypeVar
 
 from mockexport.formats import BadRow
+from mockexport.frame import flat_rows, table_of
 from mockexport.model import Verdict, VerdictKind
 from mockexport.reducers import Result, Statistics
 
@@ -125,6 +126,32 @@ class Report(Generic[R]):
         }
         totals = {event_type: statistics.count for event_type, statistics in self.totals.items()}
         return Report(patients, totals, self.incomplete, self.account)
+
+    def rows(self, *, totals: bool = False) -> Iterator[dict[str, Any]]:
+        """Yield the report as flat rows, in order: `patient_id`, `event_type`, and the fields of the result.
+
+        With `totals`, the totals follow, with None for a patient. A result that is no dataclass and no mapping is one
+        field, called `result`.
+
+        Raises:
+            OptionError: if a field has one of the two names.
+        """
+        for patient_id in sorted(self.patients):
+            yield from flat_rows(patient_id, self.patients[patient_id])
+        if totals:
+            yield from flat_rows(None, self.totals)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return all patients' rows as columns, by the Arrow PyCapsule interface: `polars.DataFrame(report)`.
+
+        Integers take 64 bits, fractions are doubles, texts, instants (UTC) and maps of numbers stay what they are.
+
+        Raises:
+            OptionError: if a field is nothing that a column can hold.
+            ArrowUnavailable: where the compiled parts were not built.
+        """
+        kinds = {type(result) for results in self.patients.values() for result in results.values()}
+        return table_of(list(self.rows()), kinds).stream_capsule()
 
     def to_json(self, *, round_to: int | None = None) -> str:
         """Return the report as JSON text: keys sorted, indent 2, ASCII, a final newline.

@@ -28,6 +28,7 @@ ROOMS = [
     "columns",
     "engine",
     "merging",
+    "frame",
     "report",
     "streams",
     "newfile",

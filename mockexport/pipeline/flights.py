@@ -38,8 +38,8 @@ class Flight(Generic[S]):
     def _begin(self, base: SavedFlight | None) -> None:
         offset, line = (0, 1) if base is None else (base.offset, base.line)
         span = Span(self.download.id, offset)
-        self.lane = self._new_lane(span, base)
-        self.cutter = self._new_cutter(span, line)
+        self.lane: Lane[S] = self._new_lane(span, base)
+        self.cutter: Cutter = self._new_cutter(span, line)
         self._skipped_bytes = offset
 
     @property
