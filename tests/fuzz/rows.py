@@ -274,7 +274,10 @@ def _another_width(draw: random.Random, columns: list[int], delimiter: bytes, nu
 
 
 def _one_byte_changed(draw: random.Random, columns: list[int], delimiter: bytes, number: int) -> bytes:
-    line = bytearray(delimiter.join(_good(draw, column, number) for column in columns))
+    fields = [_good(draw, column, number) for column in columns]
+    if draw.random() < 0.3:
+        fields = [_quoted(draw, field, column, delimiter) for field, column in zip(fields, columns, strict=True)]
+    line = bytearray(delimiter.join(fields))
     if line:
         at = draw.randrange(len(line))
         match draw.randrange(3):
