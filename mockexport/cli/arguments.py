@@ -260,7 +260,10 @@ def _rows(command: _Command) -> None:
         " holds a comma is quoted as in CSV",
     )  # fmt: skip
     command.option(
-        "--delimiter", type=_delimiter, metavar="CHARACTER", help="between fields; also comma, semicolon, tab, pipe"
+        "--delimiter",
+        type=_delimiter,
+        metavar="CHARACTER",
+        help="between fields, or comma, semicolon, tab, pipe (default: comma)",
     )
     command.option(
         "--null", action=_Several, metavar="TOKEN",
