@@ -69,6 +69,7 @@ HAPPENED: list[events.Event] = [
     events.Resumed("a", 1),
     events.StartedOver("a", 1, 0.5, "why"),
     events.Restored("a", 1, 1, False),
+    events.Skipped("a", "why"),
     events.CheckpointSaved(1, 1),
     events.DownloadFinished("a", Verdict(VerdictKind.VERIFIED), 1, 1, 0),
     events.RunFinished("x", 1.0),
