@@ -80,8 +80,10 @@ typedef struct {
     aside_row *aside;
     uint32_t aside_count, aside_capacity;
     uint64_t lines;
-    uint32_t positions[BLOCK_BYTES + INDEX_SLACK];
+    uint32_t positions[1 + BLOCK_BYTES + INDEX_SLACK]; /* the first is that of the line end before the block */
+    uint8_t unplain[BLOCK_BYTES / 64 + 1];
     uint8_t tail[TAIL_BYTES + 2 * PADDING];
+    int has_quotes; /* the block before had some: the scan of the usual layout would leave their rows to the reference */
     /* Where rows go: to the state's groups, or, numbered as those are, to the chunk's columns. */
     int to_columns;
     row_columns columns;
@@ -327,6 +329,55 @@ static __attribute__((noinline)) int set_aside(row_scan *scan, uint64_t start, u
     return 0;
 }
 
+typedef struct {
+    const uint8_t *at;
+    uint32_t length;
+} text;
+
+/* Find the four columns of a row, in the order patient, time, type, value, when fields are quoted: 1, or 0 where that is
+ * not plain. It is if the row is ASCII without NUL and every quote is the first or last byte of its field. */
+static __attribute__((noinline)) int split_quoted(const row_scan *scan, const uint8_t *at, const uint8_t *end,
+                                                  text *columns) {
+    const uint8_t delimiter = scan->delimiter;
+    for (uint32_t number = 0; number < scan->fields; number++) {
+        const int quoted = at < end && *at == '"';
+        const uint8_t until = quoted ? '"' : delimiter, *begin = at += quoted;
+        for (; at < end && *at != until; at++) {
+            if (*at == 0 || *at >= 0x80 || *at == '"') {
+                return 0;
+            }
+        }
+        text field = {begin, (uint32_t)(at - begin)};
+        if (quoted && (at++ == end || (at < end && *at != delimiter))) {
+            return 0;
+        }
+        if (number == scan->patient) {
+            columns[0] = field;
+        } else if (number == scan->time) {
+            columns[1] = field;
+        } else if (number == scan->type) {
+            columns[2] = field;
+        } else if (number == scan->value) {
+            columns[3] = field;
+        }
+        if (at == end) {
+            return number + 1 == scan->fields;
+        }
+        at++;
+    }
+    return 0;
+}
+
+/* Whether any byte from `start` to `end` of the block may be no plain character. */
+static inline int has_unplain(const uint8_t *unplain, uint32_t start, uint32_t end) {
+    for (uint32_t i = start / 64; i <= end / 64; i++) {
+        if (unplain[i] != 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static inline int is_null_token(const row_scan *scan, const uint8_t *at, uint32_t length) {
     for (uint32_t i = 0; i < scan->null_count; i++) {
         if (scan->null_tokens[i].length == length && memcmp(scan->null_tokens[i].bytes, at, length) == 0) {
@@ -501,7 +552,10 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     pending_row rows[far ? BATCH_ROWS : 1];
     const uint8_t delimiter = scan->delimiter;
     const uint32_t fields = usual ? 4 : scan->fields;
-    const uint32_t *at = scan->positions, *last = at + index_block(data, size, delimiter, scan->positions);
+    const uint32_t *at = scan->positions + 1, *last = at + index_block(data, size, delimiter, scan->positions + 1);
+    /* Fields that nobody needs must be plain, too: in most blocks every byte is. */
+    const int all_plain = usual || !mark_unplain(data, size, scan->unplain);
+    scan->has_quotes = !all_plain;
     const int has_nulls = scan->null_count != 0, has_filter = scan->filter != NULL;
     uint32_t start = 0, pending = 0;
     uint64_t line = scan->lines, taken = 0;
@@ -514,6 +568,9 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     do {                                                                                                               \
         if (set_aside(scan, offset + (row_start), offset + (row_end), (row_line)) < 0) {                               \
             return -1;                                                                                                 \
+        }                                                                                                              \
+        if (usual) {                                                                                                   \
+            scan->has_quotes |= memchr(data + (row_start), '"', (row_end) - (row_start)) != NULL;                      \
         }                                                                                                              \
     } while (0)
 
@@ -560,6 +617,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     } while (0)
 
     for (;; line++) {
+        const uint32_t *next = at + fields;
         row_ids ids;
         uint32_t end, time, time_length, value_at, value_length;
         int64_t time_us, value;
@@ -589,9 +647,10 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             if (__builtin_expect(wrong, 0)) {
                 goto irregular;
             }
-            uint32_t trimmed = end - (data[end - 1] == '\r');
-#define BEGIN(field) ((field) == 0 ? start : at[(field) - 1] + 1)
-#define FINISH(field) ((field) == fields - 1 ? trimmed : at[field])
+            /* The position before a row's first is that of the line end before it. */
+            const uint32_t returned = data[end - 1] == '\r';
+#define BEGIN(field) (at[(int64_t)(field) - 1] + 1)
+#define FINISH(field) (at[field] - (returned & ((field) == fields - 1)))
             ids.patient = data + BEGIN(scan->patient);
             ids.patient_length = FINISH(scan->patient) - BEGIN(scan->patient);
             time = BEGIN(scan->time);
@@ -600,15 +659,14 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             ids.type_length = FINISH(scan->type) - BEGIN(scan->type);
             value_at = BEGIN(scan->value);
             value_length = FINISH(scan->value) - value_at;
-            for (uint32_t i = 0; i < fields; i++) {
-                if (i != scan->patient && i != scan->time && i != scan->type && i != scan->value &&
-                    !is_plain_text(data + BEGIN(i), FINISH(i) - BEGIN(i))) {
-                    goto unclear;
-                }
+            /* Delimiters are plain: if the row is, then so is every field. */
+            if (!all_plain && has_unplain(scan->unplain, start, end) && !is_plain_text(data + start, end - start)) {
+                goto quoted;
             }
 #undef BEGIN
 #undef FINISH
         }
+    split:
         ids.is_short = ((ids.patient_length - 1) | (ids.type_length - 1)) < SHORT_ID_BYTES;
         if (!ids.is_short && (ids.patient_length - 1 >= MAX_ID_BYTES || ids.type_length - 1 >= MAX_ID_BYTES)) {
             goto unclear;
@@ -645,13 +703,30 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             }
         }
         start = end + 1;
-        at += fields;
+        at = next;
         continue;
     unclear:
         SET_ASIDE(start, end, line);
         start = end + 1;
-        at += fields;
+        at = next;
         continue;
+    quoted:
+        if (!usual) {
+            text columns[4];
+            if (!split_quoted(scan, data + start, data + end - (data[end - 1] == '\r'), columns)) {
+                goto unclear;
+            }
+            ids.patient = columns[0].at;
+            ids.patient_length = columns[0].length;
+            time = (uint32_t)(columns[1].at - data);
+            time_length = columns[1].length;
+            ids.type = columns[2].at;
+            ids.type_length = columns[2].length;
+            value_at = (uint32_t)(columns[3].at - data);
+            value_length = columns[3].length;
+            goto split;
+        }
+        goto unclear;
     irregular:
         /* Too few fields, too many, or none: the row ends at the next line end, if there is one in the block. */
         while (at < last && data[*at] != '\n') {
@@ -662,7 +737,8 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
         }
         end = *at++;
         if (end - start > 1 || (end - start == 1 && data[start] != '\r')) {
-            SET_ASIDE(start, end, line);
+            next = at;
+            goto quoted;
         }
         start = end + 1;
     }
@@ -703,7 +779,7 @@ static __attribute__((noinline)) int64_t scan_to_columns(row_scan *scan, summary
 
 /* The scan of a block that suits the layout and the number of groups so far. */
 static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *data, size_t size, uint64_t offset) {
-    int usual = scan->fields == 4 && scan->patient == 0 && scan->time == 1 && scan->type == 2;
+    int usual = !scan->has_quotes && scan->fields == 4 && scan->patient == 0 && scan->time == 1 && scan->type == 2;
     if (scan->to_columns) {
         return scan_to_columns(scan, state, data, size, offset, usual);
     }
@@ -720,6 +796,7 @@ static int scan_chunk(row_scan *scan, summary_state *state, const uint8_t *data,
     size_t at = 0;
     scan->aside_count = 0;
     scan->lines = 0;
+    scan->positions[0] = UINT32_MAX;
     while (size - at > TAIL_BYTES) {
         size_t block = size - at - PADDING < BLOCK_BYTES ? size - at - PADDING : BLOCK_BYTES;
         int64_t taken = take_block(scan, state, data + at, block, at);

@@ -286,7 +286,14 @@ static inline uint32_t utf8_sequence(const uint8_t *at, size_t size) {
 /* Whether a field may hold these bytes without quotes: UTF-8, no quote, no NUL. (Delimiters and line ends it cannot
  * hold: it was cut at them.) */
 static int is_plain_text(const uint8_t *bytes, size_t length) {
+    const uint64_t quotes = '"' * 0x0101010101010101ULL;
     for (size_t at = 0; at < length;) {
+        uint64_t word;
+        if (length - at >= 8 && ((word = load64(bytes + at)) & 0x8080808080808080ULL) == 0 &&
+            (zero_bytes(word) | zero_bytes(word ^ quotes)) == 0) {
+            at += 8;
+            continue;
+        }
         if (bytes[at] == '"' || bytes[at] == 0) {
             return 0;
         }

@@ -204,11 +204,17 @@ def body(draw: random.Random, rows: int, schema: Schema) -> bytes:
     if delimiter in b"".join(names):
         names = [b'"' + name + b'"' for name in names]
     oddity = draw.choice([0.0, 0.02, 0.3, 1.0])
+    quoted = draw.choice([0.0, 0.0, 0.02, 1.0])
     tame = draw.random() < 0.3
     parts = [draw.choice([b"", b"\xef\xbb\xbf"]), draw.choice([b"", b"\n", b"\r\n\n"]), delimiter.join(names), b"\n"]
     for number in range(rows):
         if draw.random() >= oddity:
-            line = delimiter.join(_good(draw, column, number, schema.timezone) for column in columns)
+            fields = [_good(draw, column, number, schema.timezone) for column in columns]
+            if draw.random() < quoted:
+                fields = [
+                    _quoted(draw, field, column, delimiter) for field, column in zip(fields, columns, strict=True)
+                ]
+            line = delimiter.join(fields)
         else:
             line = draw.choice(_ODD)(draw, columns, delimiter, number)
         parts += (line, b"\n" if tame else draw.choice(_ENDS))
@@ -232,6 +238,14 @@ def _good(draw: random.Random, column: int, number: int, timezone: str | None = 
             return whole if draw.random() < 0.6 else whole + b".%d" % draw.randrange(10 ** draw.randrange(1, 10))
         case _:
             return draw.choice([b"", b"x", b"note", b"3.14", "ü".encode()])
+
+
+def _quoted(draw: random.Random, field: bytes, column: int, delimiter: bytes) -> bytes:
+    if draw.random() < 0.5 or b'"' in field:
+        return field
+    if column < 1 and draw.random() < 0.2:
+        field += draw.choice([delimiter, delimiter * 2, b'""', b"\r", "ü".encode()])
+    return b'"' + field + b'"'
 
 
 def _field(draw: random.Random, column: int) -> bytes:
