@@ -36,7 +36,7 @@ def extension(name: str, headers: list[str]) -> Extension:
 extensions = []
 if WANTED != "no":
     extensions = [
-        extension("mockexport._kernel", ["dump", "index", "rows", "state"]),
+        extension("mockexport._kernel", ["dump", "families", "hash", "index", "rows", "state"]),
         extension("mockexport.server._generator", ["generate"]),
     ]
 

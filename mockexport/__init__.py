@@ -54,9 +54,9 @@ if TYPE_CHECKING:
         TransferError,
     )
     from mockexport.formats import Batch
-    from mockexport.model import Download, Export, Schema, Span, Verdict, VerdictKind
+    from mockexport.model import AnomalyRule, Download, Export, Schema, Span, Verdict, VerdictKind
     from mockexport.pipeline import Pipeline, RunStatistics
-    from mockexport.reducers import Counts, Reducer, Result, Statistics, Summary, pack_state, unpack_state
+    from mockexport.reducers import Counts, Reducer, Result, Selection, Statistics, Summary, pack_state, unpack_state
     from mockexport.report import Account, DownloadAccount, Report
     from mockexport.server.faults import Faults
     from mockexport.server.run import MockServer
@@ -71,6 +71,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Access",
     "Account",
+    "AnomalyRule",
     "BadRowError",
     "Batch",
     "ByteStream",
@@ -100,6 +101,7 @@ __all__ = [
     "RetryPolicy",
     "RunStatistics",
     "Schema",
+    "Selection",
     "ServerUnreachable",
     "Source",
     "SourceError",
@@ -138,9 +140,9 @@ _HOMES = {
         "TransferError",
     ),
     "formats": ("Batch",),
-    "model": ("Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
+    "model": ("AnomalyRule", "Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
     "pipeline": ("Pipeline", "RunStatistics"),
-    "reducers": ("Counts", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"),
+    "reducers": ("Counts", "Reducer", "Result", "Selection", "Statistics", "Summary", "pack_state", "unpack_state"),
     "report": ("Account", "DownloadAccount", "Report"),
     "server.faults": ("Faults",),
     "server.run": ("MockServer",),

@@ -4,7 +4,8 @@ Synchronous and single-threaded by design: the pipeline hands over a span's chun
 whatever thread is free. So what a fold holds always describes exactly the bytes from the span's start to `offset`.
 
 There are two engines. "python" is the reference: every reducer, every row. "kernel" is compiled, has its own form of
-the state, and is there for `Summary` where it could be built. Reports, tallies and dumped states are equal, bit by bit.
+the state, and is there for `Summary` and `Selection` where it could be built. Reports, tallies and dumped states are
+equal, bit by bit.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from mockexport.errors import BadRowError, OptionError, ReducerError, reducer_at_work
 from mockexport.formats import CsvDecoder
 from mockexport.model import Chunk, Schema, Span
-from mockexport.reducers import Reducer, Summary
+from mockexport.reducers import Reducer, Selection, Summary
 from mockexport.tally import Tally
 
 __all__ = ["ENGINES", "KERNEL_REMEDY", "Engine", "Fold", "ReferenceFold", "choose_engine", "kernel_problem"]
@@ -137,10 +138,10 @@ def choose_engine(
     if wanted not in ENGINES:
         raise OptionError("engine", f"{wanted!a} is none of {', '.join(ENGINES)}")
     problem = kernel_problem(reducer)
-    if problem is None and wanted != "python" and isinstance(reducer, Summary):
-        from mockexport.kernel import KernelFold, KernelSummary, count_lines
+    if problem is None and wanted != "python" and isinstance(reducer, Summary | Selection):
+        from mockexport.kernel import KernelFold, count_lines, twin_of
 
-        twin = KernelSummary(reducer)
+        twin = twin_of(reducer)
         return Engine(
             "kernel",
             twin,
@@ -168,5 +169,5 @@ def kernel_problem(reducer: Reducer[Any, Any] | None = None) -> str | None:
         missing = isinstance(error, ModuleNotFoundError)
         return "it was not built when mockexport was installed" if missing else f"it cannot be loaded ({error})"
     if reducer is not None and not supports(reducer):
-        return f"it knows no {type(reducer).__name__}, only Summary"
+        return f"it knows no {type(reducer).__name__}, only Summary and Selection"
     return None

@@ -141,8 +141,11 @@ def test_sums_are_exact_beyond_64_bits() -> None:
     assert json.loads(state)[0][3] == 40 * (10**18 - 1) - 7 * (10**18 - 3) > 2**63
 
 
-@pytest.mark.parametrize(("low", "high"), [(40, 180), (180, 40), (-(10**30), 10**30), (0, 0), (10**12, 10**13)])
-def test_any_bounds_count_the_same_anomalies(low: int, high: int) -> None:
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(40, 180), (-(10**30), 10**30), (0, 0), (10**12, 10**13), (None, 40), (40, None), ("-0.000000001", "40.5")],
+)
+def test_any_bounds_count_the_same_anomalies(low: int | str | None, high: int | str | None) -> None:
     values = [-(10**18), -1, 0, 1, 40 * 10**9, 40 * 10**9 - 1, 180 * 10**9, 180 * 10**9 + 1, 10**18]
     summary = Summary({"t": AnomalyRule(low, high)})
     batch = Batch(["P"] * len(values), [0] * len(values), ["t"] * len(values), values)
