@@ -231,6 +231,20 @@ static int make_counter_room(counter *into, const counter *from) {
     return 0;
 }
 
+/* Ask memory for the counts of a value to come. */
+static inline void fetch_counts(const family_group *of, int64_t time_us, int64_t value) {
+    if (of->values.slots != NULL) {
+        __builtin_prefetch(
+            &of->values.slots[counter_slot(of->values.over ? bucket_of(value) : value, of->values.bits)], 1);
+    }
+    if (of->hours.slots != NULL) {
+        __builtin_prefetch(&of->hours.slots[counter_slot(unit_of(time_us, FAMILY_HOUR_US), of->hours.bits)], 1);
+    }
+    if (of->days.slots != NULL) {
+        __builtin_prefetch(&of->days.slots[counter_slot(unit_of(time_us, FAMILY_DAY_US), of->days.bits)], 1);
+    }
+}
+
 static int merge_values(counter *into, const counter *from) {
     if ((from->over && make_coarse(into) < 0) || make_counter_room(into, from) < 0) {
         return -1;

@@ -395,7 +395,7 @@ static inline int add_further(summary_state *state, int64_t number, int64_t time
 }
 
 /* Ask memory for the groups of rows to come, and for the ids that prove them. */
-static void fetch_groups(const summary_state *state, const pending_row *rows, uint32_t count) {
+static inline void fetch_groups(const summary_state *state, const pending_row *rows, uint32_t count, const int further) {
     const group *near[BATCH_ROWS];
     for (uint32_t i = 0; i < count; i++) {
         uint64_t entry = state->slots[slot_of(rows[i].ids.hash, state->bits)];
@@ -405,6 +405,14 @@ static void fetch_groups(const summary_state *state, const pending_row *rows, ui
     }
     for (uint32_t i = 0; i < count; i++) {
         __builtin_prefetch(&state->patients.records[near[i]->patient]);
+        if (further) {
+            const family_group *kept = &state->family_groups[near[i] - state->groups];
+            __builtin_prefetch(kept, 1);
+            __builtin_prefetch((const uint8_t *)kept + sizeof *kept - 1, 1);
+        }
+    }
+    for (uint32_t i = 0; further && i < count; i++) {
+        fetch_counts(&state->family_groups[near[i] - state->groups], rows[i].time_us, rows[i].value);
     }
 }
 
@@ -458,7 +466,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
 #define TAKE_PENDING                                                                                                   \
     do {                                                                                                               \
         if (pending != 0 && state->count != 0) {                                                                       \
-            fetch_groups(state, rows, pending);                                                                        \
+            fetch_groups(state, rows, pending, further);                                                               \
         }                                                                                                              \
         for (uint32_t i_ = 0; i_ < pending; i_++) {                                                                    \
             TAKE(rows[i_].ids, rows[i_].start, rows[i_].end, rows[i_].line, rows[i_].time_us, rows[i_].value);         \
