@@ -9,6 +9,7 @@ The rooms, each importing only those above it:
     model.py       frozen values: Export, Download, Span, Chunk, Schema, Verdict
     events.py      the typed events of a run
     formats/       bytes → chunks → columns: CSV, the reference
+    rules.py       anomaly rules from a file
     tally.py       what a verdict needs to know of the rows, and the verdict
     reducers/      statistics, and the Reducer protocol
     kernel.py      the compiled twin of CSV and Summary, over _kernel.pyx and native/
@@ -23,6 +24,7 @@ The rooms, each importing only those above it:
     metadata.py    the export API's replies; folder.py: exports kept as files
     sources/       the export API, a folder, resuming, saving
     server/        the mock export server
+    opening.py     which source is meant
     analysis.py    `analyze`
     ingest/        the heart-rate service, an extra
     cli/           the command line
@@ -34,7 +36,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mockexport.analysis import analyze
+    from mockexport.analysis import RunOptions, analyze
     from mockexport.checkpoint import Checkpoint
     from mockexport.errors import (
         BadRowError,
@@ -55,9 +57,11 @@ if TYPE_CHECKING:
     )
     from mockexport.formats import Batch
     from mockexport.model import AnomalyRule, Download, Export, Schema, Span, Verdict, VerdictKind
+    from mockexport.opening import SourceOptions
     from mockexport.pipeline import Pipeline, RunStatistics
     from mockexport.reducers import Counts, Reducer, Result, Selection, Statistics, Summary, pack_state, unpack_state
     from mockexport.report import Account, DownloadAccount, Report
+    from mockexport.rules import read_rules
     from mockexport.server.faults import Faults
     from mockexport.server.run import MockServer
     from mockexport.sources.export_api import ExportApi
@@ -99,12 +103,14 @@ __all__ = [
     "Report",
     "Result",
     "RetryPolicy",
+    "RunOptions",
     "RunStatistics",
     "Schema",
     "Selection",
     "ServerUnreachable",
     "Source",
     "SourceError",
+    "SourceOptions",
     "Span",
     "StartOver",
     "StateError",
@@ -116,11 +122,12 @@ __all__ = [
     "VerdictKind",
     "analyze",
     "pack_state",
+    "read_rules",
     "unpack_state",
 ]
 
 _HOMES = {
-    "analysis": ("analyze",),
+    "analysis": ("RunOptions", "analyze"),
     "checkpoint": ("Checkpoint",),
     "errors": (
         "BadRowError",
@@ -141,9 +148,11 @@ _HOMES = {
     ),
     "formats": ("Batch",),
     "model": ("AnomalyRule", "Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
+    "opening": ("SourceOptions",),
     "pipeline": ("Pipeline", "RunStatistics"),
     "reducers": ("Counts", "Reducer", "Result", "Selection", "Statistics", "Summary", "pack_state", "unpack_state"),
     "report": ("Account", "DownloadAccount", "Report"),
+    "rules": ("read_rules",),
     "server.faults": ("Faults",),
     "server.run": ("MockServer",),
     "sources.export_api": ("ExportApi",),

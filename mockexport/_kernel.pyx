@@ -436,6 +436,8 @@ cdef list _counts(const counter *of):
 cdef int _put_further(family_group *into, unsigned families, tuple plains) except -1:
     """Set what is kept of a group, all zeros so far, as a dump tells it."""
     cdef int place = 0
+    if len(plains) != bin(families).count("1"):
+        raise ValueError("a row is too short or too long")
     if families & FAMILY_SQUARES:
         squares = plains[place]
         if type(squares) is not int or not 0 <= squares < 1 << 192:
@@ -452,9 +454,6 @@ cdef int _put_further(family_group *into, unsigned families, tuple plains) excep
         place += 1
     if families & FAMILY_DAYS:
         _put_counts(&into.days, plains[place], False)
-        place += 1
-    if place != len(plains):
-        raise ValueError("a row is too long")
     return 0
 
 

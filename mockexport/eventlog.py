@@ -1,4 +1,4 @@
-"""Events as lines of JSON, for programs: names and fields are stable (docs/reliability.md), new ones may come.
+"""Events as lines of JSON, for programs: names and fields are stable (docs/reference/events.md), new ones may come.
 
 Rules: a line per event, written when it happens, so that the file tells the story of a run that was killed, too.
 Progress within a download (`Advanced`) is left out: it would be the bulk of the file, and tells nothing afterwards.

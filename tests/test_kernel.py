@@ -13,11 +13,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mockexport import Batch, Counts, OptionError, Schema, Span, StateError, Summary, analyze, pack_state, unpack_state
+from mockexport import (
+    Batch,
+    Counts,
+    OptionError,
+    Reducer,
+    Schema,
+    Selection,
+    Span,
+    StateError,
+    Summary,
+    analyze,
+    pack_state,
+    unpack_state,
+)
 from mockexport.engine import choose_engine, kernel_problem
 from mockexport.model import AnomalyRule, Chunk
+from mockexport.reducers.selection import STATISTICS
 from mockexport.server.folder import generate
-from tests.fuzz.comparing import outcome
+from tests.fuzz.comparing import EVERYTHING, REDUCERS, SUMMARY, outcome
 from tests.fuzz.rows import body
 from tests.fuzz.rows import schema as any_schema
 from tests.rows import HEADER, batches, csv_bodies
@@ -26,7 +40,7 @@ if kernel_problem() is not None:
     pytest.skip("there is no kernel here", allow_module_level=True)
 
 from mockexport import _kernel
-from mockexport.kernel import KernelSummary
+from mockexport.kernel import KernelSummary, twin_of
 
 USUAL = Schema()
 
@@ -57,7 +71,8 @@ def test_the_engines_agree_on_hostile_rows(seed: int, path: str) -> None:
     draw = random.Random(seed)
     schema = any_schema(draw)
     data = body(draw, draw.choice([3, 30, 300]), schema)
-    agree(data, schema, chunk_bytes=draw.choice([1, 100, 5_000, 20_000, 300_000]), strict=draw.random() < 0.1)
+    chunk_bytes, strict = draw.choice([1, 100, 5_000, 20_000, 300_000]), draw.random() < 0.1
+    agree(data, schema, chunk_bytes=chunk_bytes, strict=strict, reducer=draw.choice(REDUCERS))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -166,9 +181,74 @@ def test_a_state_goes_from_one_engine_to_the_other_and_back(first: Batch, second
 
 
 @given(batches(max_size=20))
-def test_results_are_the_same(batch: Batch) -> None:
-    summary, twin = Summary(), KernelSummary(Summary())
-    assert twin.result(twin.update(twin.empty(), batch)) == summary.result(summary.update(summary.empty(), batch))
+@pytest.mark.parametrize("reducer", [SUMMARY, EVERYTHING], ids=["summary", "everything"])
+def test_results_are_the_same(reducer: Summary | Selection, batch: Batch) -> None:
+    twin: Reducer[Any, Any] = twin_of(reducer)
+    law: Reducer[Any, Any] = reducer
+    assert twin.result(twin.update(twin.empty(), batch)) == law.result(law.update(law.empty(), batch))
+
+
+@pytest.mark.parametrize("sizes", [(4096, 1), (4097, 1), (10, 5_000), (3_000, 3_000)])
+@pytest.mark.parametrize("names", [["median"], ["stddev"], ["per_hour"], list(STATISTICS)], ids=lambda names: names[-1])
+def test_the_engines_agree_on_more_values_than_are_kept_apart(sizes: tuple[int, int], names: list[str]) -> None:
+    law: Reducer[Any, Any] = Selection(names)
+    twin: Reducer[Any, Any] = twin_of(Selection(names))
+    draw = random.Random(1)
+
+    def rows(size: int) -> Batch:
+        spread = draw.choice([10**6, 10**12, 10**18])
+        return Batch(
+            [draw.choice("PQRS") if size < 1000 else "P" for _ in range(size)],
+            [draw.randrange(-(10**15), 10**15) for _ in range(size)],
+            ["t"] * size,
+            [draw.randrange(-spread, spread) for _ in range(size)],
+        )
+
+    parts = [rows(size) for size in sizes]
+    ours, theirs = ([of.update(of.empty(), part) for part in parts] for of in (twin, law))
+    merged = twin.merge(*ours)
+    assert twin.dump(merged) == law.dump(law.merge(*theirs))
+    assert twin.result(merged) == law.result(theirs[0])
+    # And on from the bytes, in the other order.
+    assert twin.dump(twin.merge(ours[1], twin.load(law.dump(law.update(law.empty(), parts[0]))))) == twin.dump(merged)
+
+
+def test_further_statistics_are_the_same_with_more_groups_than_caches_hold() -> None:
+    draw = random.Random(4)
+    rows = [
+        b"Q%d,2025-08-%02dT%02d:00:00Z,type%d,%d.%d\n"
+        % (draw.randrange(4_000), draw.randrange(1, 29), draw.randrange(24), number % 3, number % 97, number % 7)
+        for number in range(20_000)
+    ]
+    # The usual columns and others: each has a scan of its own.
+    agree(HEADER + b"".join(rows), chunk_bytes=100_000, reducer=EVERYTHING)
+    agree(b"x," + HEADER + b"".join(b"," + row for row in rows[:3_000]), chunk_bytes=100_000, reducer=EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    "further",
+    [
+        "",
+        "-1",
+        "1.5",
+        "1, [0, 1, 1], [0, 1, 1], [0, 1, 1], 7",
+        "1, 7, [0], [0]",
+        "1, [], [0], [0]",
+        "1, [2], [0], [0]",
+        "1, [0, 5], [0], [0]",
+        "1, [0, 5, 0], [0], [0]",
+        "1, [0, 5, -1], [0], [0]",
+        "1, [0, 5, 1.5], [0], [0]",
+        "1, [0], [0, 9223372036854775808, 1], [0]",
+        "1, [0], [0]",
+        f"{2**192}, [0], [0], [0]",
+    ],
+)
+def test_bytes_that_are_no_state_of_the_families_are_refused(further: str) -> None:
+    twin: Reducer[Any, Any] = twin_of(EVERYTHING)
+    payload = f'[["P", "t", 1, 2, 2, 2, 0, 0, 0{further and ", " + further}]]'.encode()
+    with pytest.raises(StateError):
+        unpack_state(twin, pack_state(twin, twin.empty())[:-2] + payload)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.text(min_size=1).filter(str.isascii))
@@ -215,6 +295,7 @@ def test_a_tally_stays_that_of_its_rows_when_its_state_is_merged_into() -> None:
 def test_the_kernel_serves_summary_and_python_the_rest() -> None:
     assert choose_engine(Summary(), USUAL).name == "kernel"
     assert choose_engine(Summary(), USUAL, wanted="python").name == "python"
+    assert choose_engine(EVERYTHING, USUAL).name == "kernel"
     assert choose_engine(Counts(), USUAL).name == "python"
 
     class Own(Summary):

@@ -4,18 +4,18 @@ import argparse
 import json
 from typing import Any
 
-from mockexport.analysis import open_source
 from mockexport.cli.fetching import reaching
 from mockexport.cli.text import put, table
 from mockexport.formats.fields import format_time
 from mockexport.model import Download, Export
+from mockexport.opening import open_source
 
 __all__ = ["list_exports", "show"]
 
 
 async def list_exports(options: argparse.Namespace) -> int:
     """Run `mockexport list`."""
-    async with open_source(None, **reaching(options), folder=options.folder) as opened:
+    async with open_source(None, **reaching(options)) as opened:
         ids = await opened.source.export_ids()
     if options.json:
         put(json.dumps({"export_ids": ids}, indent=2) + "\n")
@@ -26,7 +26,7 @@ async def list_exports(options: argparse.Namespace) -> int:
 
 async def show(options: argparse.Namespace) -> int:
     """Run `mockexport show`."""
-    async with open_source(options.export, **reaching(options), folder=options.folder) as opened:
+    async with open_source(options.export, **reaching(options)) as opened:
         export = await opened.source.discover(options.export)
     if options.json:
         downloads = [_plain(download) for download in export.downloads]

@@ -8,41 +8,27 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypedDict
+from typing import cast
 
+from mockexport.analysis import RunOptions
 from mockexport.errors import OptionError
 from mockexport.eventlog import EventLog
 from mockexport.events import Event, Listener
 from mockexport.newfile import NewFile
+from mockexport.opening import SourceOptions
 from mockexport.report import Account
 from mockexport.sources.http import Access
 from mockexport.sources.retrying import RetryPolicy, TimeLimits
 
-__all__ = ["Fetching", "fetching", "listening", "reaching", "write_account"]
+__all__ = ["fetching", "listening", "reaching", "write_account"]
 
 TOKEN_VARIABLE = "MOCKEXPORT_TOKEN"  # noqa: S105 - the variable's name
 # A token is a line; whatever is larger is another file.
 MAX_TOKEN_FILE_BYTES = 64 * 1024
 
 
-class Reaching(TypedDict):
-    """The arguments of `open_source` that say how to get at a server."""
-
-    url: str | None
-    limits: TimeLimits
-    access: Access | None
-
-
-class Fetching(Reaching):
-    """The arguments of `analyze` that say how to fetch."""
-
-    retry: RetryPolicy
-    on_failure: str
-    compress: bool
-
-
-def reaching(options: argparse.Namespace) -> Reaching:
-    """Return how to get at the server. Without --url nothing is sent that could be secret."""
+def reaching(options: argparse.Namespace) -> SourceOptions:
+    """Return where the data is. Without --url nothing is sent that could be secret."""
     access = None
     if options.url is not None:
         access = Access(
@@ -51,18 +37,28 @@ def reaching(options: argparse.Namespace) -> Reaching:
             proxy=options.proxy,
             cacert=options.cacert,
         )
-    total_s = getattr(options, "time_limit", None)
-    return {"url": options.url, "limits": TimeLimits.of(options.timeout, total_s), "access": access}
-
-
-def fetching(options: argparse.Namespace) -> Fetching:
-    """Return how to fetch."""
     return {
-        **reaching(options),
-        "retry": RetryPolicy(attempts=options.attempts),
-        "on_failure": options.on_failure,
-        "compress": options.compress,
+        "url": options.url,
+        "folder": getattr(options, "folder", None),  # download has none
+        "limits": TimeLimits.of(options.timeout, getattr(options, "time_limit", None)),
+        "access": access,
     }
+
+
+def fetching(options: argparse.Namespace, listener: Listener) -> RunOptions:
+    """Return where the data is and how to run, as far as analyze and download have options in common."""
+    settings: RunOptions = {
+        "retry": RetryPolicy(attempts=options.attempts),
+        "compress": options.compress,
+        "concurrency": options.concurrency,
+        "chunk_bytes": options.chunk_size,
+        "strict": options.strict,
+        "engine": options.engine,
+        "on_failure": options.on_failure,
+        "listener": listener,
+    }
+    settings.update(cast("RunOptions", reaching(options)))  # its keys are among them
+    return settings
 
 
 def _token(path: str | None) -> str | None:

@@ -19,16 +19,9 @@ __all__ = ["download", "generate"]
 async def download(options: argparse.Namespace) -> int:
     """Run `mockexport download`: the same pass as analyze, with the files kept."""
     with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
-        report = await analyze_export(
-            options.export,
-            **fetching(options),
-            save=options.directory,
-            concurrency=options.concurrency,
-            chunk_bytes=options.chunk_size,
-            strict=options.strict,
-            engine=options.engine,
-            listener=listener,
-        )
+        settings = fetching(options, listener)
+        settings["save"] = options.directory
+        report = await analyze_export(options.export, **settings)
     account_for(report.account, timed=options.time)
     write_account(options, report.account)
     kept = sum(d.verdict.counts for d in report.account.downloads)

@@ -92,11 +92,15 @@ class Histogram:
 
         Args:
             share: from 0 to 1.
-            low: the least of all values, which no bucket's middle may undercut.
+            low: the least of all values, which is known exactly, and no bucket's middle may undercut.
             high: the greatest of them.
         """
-        place, part = divmod((sum(self.counts.values()) - 1) * share, 1)
-        below, above = (min(max(value, low), high) for value in self._neighbours(place))
+        last = sum(self.counts.values()) - 1
+        place, part = divmod(last * share, 1)
+        below, above = (
+            low if at == 0 else high if at == last else min(max(value, low), high)
+            for at, value in enumerate(self._neighbours(place), place)
+        )
         exact = below + part * (above - below)
         return exact.numerator / (exact.denominator * VALUE_SCALE)
 

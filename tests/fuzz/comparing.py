@@ -8,11 +8,15 @@ from mockexport.engine import choose_engine
 from mockexport.errors import FormatError
 from mockexport.formats import Cutter
 from mockexport.model import Schema, Span
-from mockexport.reducers import Summary
+from mockexport.reducers import Reducer, Selection, Summary
+from mockexport.reducers.selection import STATISTICS
 
-__all__ = ["outcome"]
+__all__ = ["EVERYTHING", "REDUCERS", "SUMMARY", "outcome"]
 
 SUMMARY = Summary()
+# All families at once.
+EVERYTHING = Selection(STATISTICS)
+REDUCERS: list[Reducer[Any, Any]] = [SUMMARY, EVERYTHING]
 
 
 def outcome(
@@ -23,12 +27,13 @@ def outcome(
     edges: Iterable[int] = (),
     chunk_bytes: int = 4096,
     strict: bool = False,
+    reducer: Reducer[Any, Any] = SUMMARY,
 ) -> tuple[Any, ...]:
     """Fold `data`, arriving in pieces that end at `edges`; return state, tally and offset as they are at the end.
 
     An error of the format is part of it: its words, and what there was before it.
     """
-    chosen = choose_engine(SUMMARY, schema, strict=strict, wanted=engine)
+    chosen = choose_engine(reducer, schema, strict=strict, wanted=engine)
     fold = chosen.new_fold(Span("d"))
     cutter = Cutter(Span("d"), chunk_bytes, count_lines=chosen.count_lines)
     error = ""

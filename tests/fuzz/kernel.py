@@ -11,7 +11,7 @@ import random
 import sys
 
 from mockexport import _kernel
-from tests.fuzz.comparing import outcome
+from tests.fuzz.comparing import REDUCERS, outcome
 from tests.fuzz.rows import body, schema
 
 PATHS = [name for name in ("sse2", "avx2", "neon", "words") if _kernel.use_path(name)]
@@ -25,9 +25,10 @@ def differs(seed: int) -> tuple[int, bool]:
     chunk_bytes = draw.choice([1, 100, 5_000, 20_000, 300_000])
     strict = draw.random() < 0.1
     _kernel.use_path(draw.choice(PATHS))
-    law = outcome("python", data, chosen, chunk_bytes=chunk_bytes, strict=strict)
+    reducer = draw.choice(REDUCERS)
+    law = outcome("python", data, chosen, chunk_bytes=chunk_bytes, strict=strict, reducer=reducer)
     edges = sorted(draw.randrange(len(data) + 1) for _ in range(draw.randrange(4)))
-    seen = outcome("kernel", data, chosen, edges=edges, chunk_bytes=chunk_bytes, strict=strict)
+    seen = outcome("kernel", data, chosen, edges=edges, chunk_bytes=chunk_bytes, strict=strict, reducer=reducer)
     return law[2], law != seen
 
 
