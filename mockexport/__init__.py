@@ -6,15 +6,20 @@
 The rooms, each importing only those above it:
 
     errors.py      the error tree
+    zones.py       local times
     model.py       frozen values: Export, Download, Span, Chunk, Schema, Verdict
     events.py      the typed events of a run
+    arrow.py       columns for data frames, over _arrow.pyx
     formats/       bytes → chunks → columns: CSV, the reference
     rules.py       anomaly rules from a file
+    filters.py     which rows are asked for
     tally.py       what a verdict needs to know of the rows, and the verdict
     reducers/      statistics, and the Reducer protocol
     kernel.py      the compiled twin of CSV and Summary, over _kernel.pyx and native/
+    columns.py     the compiled decoder, for reducers written in Python
     engine.py      folds a span's chunks: decode, count, reduce
     merging.py     states → one state, in time order
+    frame.py       a report as flat rows and as columns
     report.py      the report, its JSON, and the account of the run
     streams.py     what the pipeline asks of a source
     newfile.py     files that appear whole or not at all
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
     from mockexport.analysis import RunOptions, analyze
     from mockexport.checkpoint import Checkpoint
     from mockexport.errors import (
+        ArrowUnavailable,
         BadRowError,
         CheckpointError,
         ExportNotFound,
@@ -55,6 +61,7 @@ if TYPE_CHECKING:
         StateError,
         TransferError,
     )
+    from mockexport.filters import Filter
     from mockexport.formats import Batch
     from mockexport.model import AnomalyRule, Download, Export, Schema, Span, Verdict, VerdictKind
     from mockexport.opening import SourceOptions
@@ -76,6 +83,7 @@ __all__ = [
     "Access",
     "Account",
     "AnomalyRule",
+    "ArrowUnavailable",
     "BadRowError",
     "Batch",
     "ByteStream",
@@ -88,6 +96,7 @@ __all__ = [
     "ExportApi",
     "ExportNotFound",
     "Faults",
+    "Filter",
     "Folder",
     "FolderError",
     "FormatError",
@@ -130,6 +139,7 @@ _HOMES = {
     "analysis": ("RunOptions", "analyze"),
     "checkpoint": ("Checkpoint",),
     "errors": (
+        "ArrowUnavailable",
         "BadRowError",
         "CheckpointError",
         "ExportNotFound",
@@ -146,6 +156,7 @@ _HOMES = {
         "StateError",
         "TransferError",
     ),
+    "filters": ("Filter",),
     "formats": ("Batch",),
     "model": ("AnomalyRule", "Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
     "opening": ("SourceOptions",),

@@ -14,7 +14,8 @@
     ├── ReducerError             a reducer raised: its author's
     ├── StateError               saved bytes are no state of this reducer
     ├── CheckpointError          a checkpoint that does not belong to this run, or cannot be read
-    └── OutputError              this machine's: a file cannot be written
+    ├── OutputError              this machine's: a file cannot be written
+    └── ArrowUnavailable         this machine's: columns for data frames take the compiled parts
 
 A class takes facts and writes its own message: what, where, and what to do. No message holds a patient's id or value,
 nor the query or credentials of a URL.
@@ -25,6 +26,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 __all__ = [
+    "ArrowUnavailable",
     "BadRowError",
     "CheckpointError",
     "ExportNotFound",
@@ -67,7 +69,7 @@ class ServerUnreachable(SourceError):  # noqa: N818 - a state of the world, name
     """No usable answer from the server."""
 
     def __init__(self, url: str, problem: str) -> None:
-        self.url = public_url(url)
+        self.url: str = public_url(url)
         super().__init__(f"no answer from {self.url}: {problem}; is the server running, and the URL right?")
 
 
@@ -76,7 +78,7 @@ class ExportNotFound(SourceError):  # noqa: N818 - a state of the world, named a
 
     def __init__(self, export_id: str, where: str, available: Sequence[str]) -> None:
         self.export_id = export_id
-        self.available = tuple(available)
+        self.available: tuple[str, ...] = tuple(available)
         there = ", ".join(available) if available else "none"
         super().__init__(f"no export {export_id!r} at {public_url(where)}; there: {there}")
 
@@ -85,7 +87,7 @@ class MetadataError(SourceError):
     """The server's description of an export cannot be used."""
 
     def __init__(self, url: str, problem: str) -> None:
-        self.url = public_url(url)
+        self.url: str = public_url(url)
         super().__init__(f"unusable reply from {self.url}: {problem}")
 
 
@@ -93,7 +95,7 @@ class FolderError(SourceError):
     """A folder of files cannot be read as an export."""
 
     def __init__(self, path: object, problem: str) -> None:
-        self.path = str(path)
+        self.path: str = str(path)
         super().__init__(f"{path}: {problem}")
 
 
@@ -116,7 +118,7 @@ class TransferError(SourceError):
         status: int | None = None,
     ) -> None:
         self.download_id = download_id
-        self.where = public_url(where)
+        self.where: str = public_url(where)
         self.problem = problem
         self.attempt = attempt
         self.offset = offset
@@ -177,7 +179,7 @@ class CheckpointError(MockExportError):
     """A checkpoint that does not belong to this run, or cannot be read; it was left alone."""
 
     def __init__(self, path: object, problem: str) -> None:
-        self.path = str(path)
+        self.path: str = str(path)
         self.problem = problem
         super().__init__(
             f"the checkpoint {path} cannot be used: {problem}; name another file, or remove it to begin anew"
@@ -188,8 +190,18 @@ class OutputError(MockExportError):
     """A file cannot be written."""
 
     def __init__(self, path: object, problem: str) -> None:
-        self.path = str(path)
+        self.path: str = str(path)
         super().__init__(f"cannot write {path}: {problem}")
+
+
+class ArrowUnavailable(MockExportError):  # noqa: N818 - a state of the world, named as one
+    """Columns cannot be handed to a data frame: the compiled parts are not there."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "handing columns to a data frame takes mockexport's compiled parts, which were not built when it was"
+            " installed: install a C compiler (GCC or Clang), and then mockexport once more; rows() works without"
+        )
 
 
 def public_url(url: str) -> str:

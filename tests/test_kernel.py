@@ -6,6 +6,7 @@
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from mockexport import (
     Batch,
     Counts,
+    Filter,
     OptionError,
     Reducer,
     Schema,
@@ -28,10 +30,13 @@ from mockexport import (
     unpack_state,
 )
 from mockexport.engine import choose_engine, kernel_problem
+from mockexport.formats import CsvDecoder
 from mockexport.model import AnomalyRule, Chunk
 from mockexport.reducers.selection import STATISTICS
 from mockexport.server.folder import generate
-from tests.fuzz.comparing import EVERYTHING, REDUCERS, SUMMARY, outcome
+from tests import lookalikes
+from tests.fuzz.comparing import EVERYTHING, REDUCERS, SUMMARY, Rows, outcome
+from tests.fuzz.rows import asked as any_filter
 from tests.fuzz.rows import body
 from tests.fuzz.rows import schema as any_schema
 from tests.rows import HEADER, batches, csv_bodies
@@ -40,7 +45,7 @@ if kernel_problem() is not None:
     pytest.skip("there is no kernel here", allow_module_level=True)
 
 from mockexport import _kernel
-from mockexport.kernel import KernelSummary, twin_of
+from mockexport.kernel import KernelSummary, new_scan
 
 USUAL = Schema()
 
@@ -55,9 +60,10 @@ def path(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def agree(data: bytes, schema: Schema = USUAL, **options: Any) -> tuple[Any, ...]:
-    """Check that both engines make the same of `data`; return what."""
-    law = outcome("python", data, schema, **options)
-    assert outcome("kernel", data, schema, **options) == law
+    """Check that both engines make the same of `data`, as batches and as states of Summary; return the latter."""
+    for reducer in (Rows(), SUMMARY):
+        law = outcome("python", data, schema, reducer=reducer, **options)
+        assert outcome("kernel", data, schema, reducer=reducer, **options) == law
     return law
 
 
@@ -71,8 +77,14 @@ def test_the_engines_agree_on_hostile_rows(seed: int, path: str) -> None:
     draw = random.Random(seed)
     schema = any_schema(draw)
     data = body(draw, draw.choice([3, 30, 300]), schema)
-    chunk_bytes, strict = draw.choice([1, 100, 5_000, 20_000, 300_000]), draw.random() < 0.1
-    agree(data, schema, chunk_bytes=chunk_bytes, strict=strict, reducer=draw.choice(REDUCERS))
+    agree(
+        data,
+        schema,
+        reducer=draw.choice(REDUCERS),
+        asked=any_filter(draw),
+        chunk_bytes=draw.choice([1, 100, 5_000, 20_000, 300_000]),
+        strict=draw.random() < 0.1,
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -183,7 +195,7 @@ def test_a_state_goes_from_one_engine_to_the_other_and_back(first: Batch, second
 @given(batches(max_size=20))
 @pytest.mark.parametrize("reducer", [SUMMARY, EVERYTHING], ids=["summary", "everything"])
 def test_results_are_the_same(reducer: Summary | Selection, batch: Batch) -> None:
-    twin: Reducer[Any, Any] = twin_of(reducer)
+    twin = choose_engine(reducer, USUAL).reducer
     law: Reducer[Any, Any] = reducer
     assert twin.result(twin.update(twin.empty(), batch)) == law.result(law.update(law.empty(), batch))
 
@@ -192,7 +204,7 @@ def test_results_are_the_same(reducer: Summary | Selection, batch: Batch) -> Non
 @pytest.mark.parametrize("names", [["median"], ["stddev"], ["per_hour"], list(STATISTICS)], ids=lambda names: names[-1])
 def test_the_engines_agree_on_more_values_than_are_kept_apart(sizes: tuple[int, int], names: list[str]) -> None:
     law: Reducer[Any, Any] = Selection(names)
-    twin: Reducer[Any, Any] = twin_of(Selection(names))
+    twin = choose_engine(law, USUAL).reducer
     draw = random.Random(1)
 
     def rows(size: int) -> Batch:
@@ -245,7 +257,7 @@ def test_further_statistics_are_the_same_with_more_groups_than_caches_hold() -> 
     ],
 )
 def test_bytes_that_are_no_state_of_the_families_are_refused(further: str) -> None:
-    twin: Reducer[Any, Any] = twin_of(EVERYTHING)
+    twin = choose_engine(EVERYTHING, USUAL).reducer
     payload = f'[["P", "t", 1, 2, 2, 2, 0, 0, 0{further and ", " + further}]]'.encode()
     with pytest.raises(StateError):
         unpack_state(twin, pack_state(twin, twin.empty())[:-2] + payload)
@@ -292,18 +304,18 @@ def test_a_tally_stays_that_of_its_rows_when_its_state_is_merged_into() -> None:
     assert folds[0].tally.patients == {"P"}
 
 
-def test_the_kernel_serves_summary_and_python_the_rest() -> None:
+def test_the_kernel_reduces_for_summary_and_decodes_for_the_rest() -> None:
     assert choose_engine(Summary(), USUAL).name == "kernel"
     assert choose_engine(Summary(), USUAL, wanted="python").name == "python"
     assert choose_engine(EVERYTHING, USUAL).name == "kernel"
-    assert choose_engine(Counts(), USUAL).name == "python"
+    assert choose_engine(Counts(), USUAL).name == "kernel+python"
+    assert choose_engine(Counts(), USUAL, wanted="kernel").name == "kernel+python"
+    assert choose_engine(Counts(), USUAL, wanted="python").name == "python"
 
     class Own(Summary):
         """A Summary with ideas of its own."""
 
-    assert choose_engine(Own(), USUAL).name == "python"
-    with pytest.raises(OptionError, match="it knows no Counts"):
-        choose_engine(Counts(), USUAL, wanted="kernel")
+    assert choose_engine(Own(), USUAL).name == "kernel+python"
     with pytest.raises(OptionError, match="none of auto, kernel, python"):
         choose_engine(Summary(), USUAL, wanted="fast")
 
@@ -323,3 +335,35 @@ async def test_reports_are_equal_byte_by_byte(tmp_path: Path) -> None:
     assert reports["python"].account.engine == "python"
     assert reports["kernel"].to_json() == reports["python"].to_json()
     assert reports["kernel"].account.rows == 18_784
+
+
+@pytest.mark.parametrize("timezone", [None, "America/New_York", "Africa/Casablanca"])
+@pytest.mark.parametrize("table", ["chartevents", "measurement"])
+def test_the_engines_agree_on_tables_of_clinical_research(table: str, timezone: str | None, path: str) -> None:
+    if table == "chartevents":
+        data, schema = lookalikes.chartevents(600, quoted=0.2), lookalikes.CHARTEVENTS
+        asked = Filter.of(event_types=["220045", "223761"], since="2120-01-01")
+    else:
+        data, schema = lookalikes.measurement(600), lookalikes.MEASUREMENT
+        asked = Filter.of(event_types=["3027018"], until="2020-01-01", timezone=timezone)
+    schema = replace(schema, timezone=timezone)
+    _, tally, rows, _, _ = agree(data, schema, chunk_bytes=20_000)
+    assert rows == 600
+    assert json.loads(tally)["missing"]
+    agree(data, schema, asked=asked, chunk_bytes=20_000)
+    agree(data.replace(b"\n", b"\r\n"), schema, asked=asked, chunk_bytes=20_000)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC"])
+def test_the_kernel_reads_these_tables_by_itself(zone: str) -> None:
+    tables = (
+        (lookalikes.chartevents(2_000, quoted=0.1), lookalikes.CHARTEVENTS),
+        (lookalikes.measurement(2_000), lookalikes.MEASUREMENT),
+    )
+    for data, schema in tables:
+        decoder = CsvDecoder(replace(schema, timezone=zone))
+        chunk = Chunk(Span("d"), data, 0, len(data), 1)
+        start, line = decoder.skip_header(chunk)
+        scan = new_scan(_kernel.Scan, KernelSummary(Summary()).empty(), decoder, replace(schema, timezone=zone), None)
+        aside = scan.feed(data, start, line)
+        assert (len(aside), scan.rows) == (0, 2_000)

@@ -244,6 +244,9 @@ static uint8_t *dump_state(const summary_state *state, size_t *length) {
     }
     out[used++] = '[';
     for (uint32_t i = 0; i < state->count; i++) {
+        if (state->groups[order[i].number].count == 0) {
+            continue;
+        }
         const family_group *further = state->families != 0 ? &state->family_groups[order[i].number] : NULL;
         size_t bound = row_bound(state, order[i].number) + (further != NULL ? families_bound(further) : 0) + 8;
         if (size - used < bound) {
@@ -254,7 +257,7 @@ static uint8_t *dump_state(const summary_state *state, size_t *length) {
             }
             out = grown;
         }
-        if (i != 0) {
+        if (used != 1) {
             out[used++] = ',';
             out[used++] = ' ';
         }
