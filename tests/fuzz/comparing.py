@@ -51,7 +51,7 @@ class Rows:
 
 
 # What each way through the kernel ends in.
-REDUCERS: list[Reducer[Any, Any]] = [SUMMARY, EVERYTHING, Rows()]
+REDUCERS: list[Reducer[Any, Any]] = [Rows(), EVERYTHING, SUMMARY]
 
 
 def outcome(
