@@ -28,6 +28,7 @@ The rooms, each importing only those above it:
     server/        the mock export server
     opening.py     which source is meant
     analysis.py    `analyze`
+    testing/       for users' tests: the laws of reducers, the mock server beside a test
     ingest/        the heart-rate service, an extra
     cli/           the command line
 
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from mockexport.model import Download, Export, Schema, Span, Verdict, VerdictKind
     from mockexport.opening import SourceOptions
     from mockexport.pipeline import Pipeline, RunStatistics
-    from mockexport.reducers import Counts, Reducer, Result, Statistics, Summary, pack_state, unpack_state
+    from mockexport.reducers import Counts, GroupReducer, Reducer, Result, Statistics, Summary, pack_state, unpack_state
     from mockexport.report import Account, DownloadAccount, Report
     from mockexport.server.faults import Faults
     from mockexport.server.run import MockServer
@@ -93,6 +94,7 @@ __all__ = [
     "Folder",
     "FolderError",
     "FormatError",
+    "GroupReducer",
     "HeaderError",
     "MetadataError",
     "MockExportError",
@@ -151,7 +153,7 @@ _HOMES = {
     "model": ("Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
     "opening": ("SourceOptions",),
     "pipeline": ("Pipeline", "RunStatistics"),
-    "reducers": ("Counts", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"),
+    "reducers": ("Counts", "GroupReducer", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"),
     "report": ("Account", "DownloadAccount", "Report"),
     "server.faults": ("Faults",),
     "server.run": ("MockServer",),

@@ -2,10 +2,12 @@
 
 summary.py   count, mean, min, max, anomalies, latency: the default
 counts.py    counts alone: the example to learn from
+per_group.py   reducers that are written row by row
 """
 
 from mockexport.reducers.counts import Counts
+from mockexport.reducers.per_group import GroupReducer
 from mockexport.reducers.protocol import Reducer, Result, pack_state, unpack_state
 from mockexport.reducers.summary import Statistics, Summary
 
-__all__ = ["Counts", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"]
+__all__ = ["Counts", "GroupReducer", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"]
