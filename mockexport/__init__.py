@@ -6,10 +6,12 @@
 The rooms, each importing only those above it:
 
     errors.py      the error tree
+    zones.py       local times
     model.py       frozen values: Export, Download, Span, Chunk, Schema, Verdict
     events.py      the typed events of a run
     arrow.py       columns for data frames, over _arrow.pyx
     formats/       bytes → chunks → columns: CSV, the reference
+    filters.py     which rows are asked for
     tally.py       what a verdict needs to know of the rows, and the verdict
     reducers/      statistics, and the Reducer protocol
     kernel.py      the compiled twin of CSV and Summary, over _kernel.pyx and native/
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
         StateError,
         TransferError,
     )
+    from mockexport.filters import Filter
     from mockexport.formats import Batch
     from mockexport.model import Download, Export, Schema, Span, Verdict, VerdictKind
     from mockexport.opening import SourceOptions
@@ -91,6 +94,7 @@ __all__ = [
     "ExportApi",
     "ExportNotFound",
     "Faults",
+    "Filter",
     "Folder",
     "FolderError",
     "FormatError",
@@ -149,6 +153,7 @@ _HOMES = {
         "StateError",
         "TransferError",
     ),
+    "filters": ("Filter",),
     "formats": ("Batch",),
     "model": ("Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
     "opening": ("SourceOptions",),

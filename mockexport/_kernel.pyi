@@ -31,6 +31,18 @@ class State:
         self, patients: Sequence[str], times: Sequence[int], types: Sequence[str], values: Sequence[int]
     ) -> None: ...
 
+class Offsets:
+    def __init__(self, spans: Sequence[tuple[int, int | None]]) -> None: ...
+
+class RowFilter:
+    def __init__(
+        self,
+        since: int | None,
+        until: int | None,
+        patients: Sequence[bytes] | None,
+        types: Sequence[bytes] | None,
+    ) -> None: ...
+
 class Scan:
     state: State
     def __init__(
@@ -43,12 +55,16 @@ class Scan:
         fields: int,
         delimiter: bytes,
         null_tokens: Sequence[bytes],
+        offsets: Offsets | None = None,
+        asked: RowFilter | None = None,
     ) -> None: ...
     def feed(self, data: bytes, start: int, line: int) -> list[tuple[int, bytes]]: ...
     @property
     def lines(self) -> int: ...
     @property
     def rows(self) -> int: ...
+    @property
+    def filtered(self) -> int: ...
     @property
     def first_us(self) -> int | None: ...
     @property

@@ -5,11 +5,13 @@ where they belong, so that a reducer is given the rows of a file in the file's o
 """
 
 from functools import cached_property
+from itertools import compress
 from typing import Any, Generic, TypeVar
 
 from mockexport._kernel import ColumnScan, State
 from mockexport.arrow import Table
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
+from mockexport.filters import Filter
 from mockexport.formats import Batch, CsvDecoder
 from mockexport.formats.batch import table
 from mockexport.kernel import new_scan, unended_line
@@ -86,7 +88,14 @@ class ColumnsFold(Generic[S]):
     """The fold (engine.Fold) of any reducer, over the compiled decoder."""
 
     def __init__(
-        self, span: Span, schema: Schema, reducer: Reducer[S, Any], *, strict: bool, header: str | None = None
+        self,
+        span: Span,
+        schema: Schema,
+        reducer: Reducer[S, Any],
+        *,
+        asked: Filter | None = None,
+        strict: bool,
+        header: str | None = None,
     ) -> None:
         self.offset = span.start
         self.tally = Tally()
@@ -94,6 +103,7 @@ class ColumnsFold(Generic[S]):
             self.state = reducer.empty()
         self._schema = schema
         self._reducer = reducer
+        self._asked = asked
         self._strict = strict
         self._decoder = CsvDecoder(schema, header=header)
         self._ids = State([])  # it numbers them; its groups stay empty
@@ -127,16 +137,21 @@ class ColumnsFold(Generic[S]):
     def _decode(self, chunk: Chunk, start: int, line: int) -> Batch:
         """Return the chunk's rows from byte `start` of its data on, the first of which is line number `line`; count."""
         if self._scan is None:
-            self._scan = new_scan(ColumnScan, self._ids, self._decoder, self._schema)
+            self._scan = new_scan(ColumnScan, self._ids, self._decoder, self._schema, self._asked)
         scan = self._scan
         aside = scan.feed(chunk.data, start, line)
         judged = self._decoder.decode_rows(aside, unended_line=unended_line(chunk, line, scan))
         if self._strict and (bad := judged.first_fault) is not None:
             raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
-        if good := judged.batch:
-            scan.insert(line, judged.lines, good.patient_ids, good.event_times, good.event_types, good.values)
+        good, lines, filtered = judged.batch, judged.lines, scan.filtered
+        if self._asked is not None:
+            lines = list(compress(lines, self._asked.admits(good)))
+            good = self._asked.take(good)
+            filtered += len(judged.batch) - len(good)
+        if good:
+            scan.insert(line, lines, good.patient_ids, good.event_times, good.event_types, good.values)
         taken = Tally()
-        taken.rows = scan.rows
+        taken.rows, taken.filtered = scan.rows, filtered
         taken.missing.update(scan.missing())
         taken.first_us, taken.last_us = scan.first_us, scan.last_us
         taken.patients, taken.event_types = self._new_names()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from mockexport.errors import BadRowError, OptionError, ReducerError, reducer_at_work
+from mockexport.filters import Filter
 from mockexport.formats import CsvDecoder
 from mockexport.model import Chunk, Schema, Span
 from mockexport.reducers import Reducer, Summary
@@ -65,13 +66,21 @@ class ReferenceFold(Generic[S]):
     """The pure-Python engine: every reducer, every row, and the last word on what a row means."""
 
     def __init__(
-        self, span: Span, schema: Schema, reducer: Reducer[S, Any], *, strict: bool, header: str | None = None
+        self,
+        span: Span,
+        schema: Schema,
+        reducer: Reducer[S, Any],
+        *,
+        asked: Filter | None = None,
+        strict: bool,
+        header: str | None = None,
     ) -> None:
-        self.offset = span.start
-        self.tally = Tally()
+        self.offset: int = span.start
+        self.tally: Tally = Tally()
         with reducer_at_work(reducer, "empty"):
-            self.state = reducer.empty()
+            self.state: S = reducer.empty()
         self._reducer = reducer
+        self._asked = asked
         self._strict = strict
         self._decoder = CsvDecoder(schema, header=header)
 
@@ -91,9 +100,13 @@ class ReferenceFold(Generic[S]):
         if self._strict and (bad := decoded.first_fault) is not None:
             raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
         self.tally.update(decoded)
-        if decoded.batch:
+        batch = decoded.batch
+        if self._asked is not None:
+            batch = self._asked.take(batch)
+            self.tally.filtered += len(decoded.batch) - len(batch)
+        if batch:
             try:
-                self.state = self._reducer.update(self.state, decoded.batch)
+                self.state = self._reducer.update(self.state, batch)
             except Exception as error:
                 name = type(self._reducer).__name__
                 raise ReducerError(name, chunk.span.download_id, chunk.offset, error) from error
@@ -129,9 +142,14 @@ class Engine(Generic[S]):
 
 
 def choose_engine(
-    reducer: Reducer[Any, Any], schema: Schema, *, strict: bool = False, wanted: str = "auto"
+    reducer: Reducer[Any, Any],
+    schema: Schema,
+    *,
+    asked: Filter | None = None,
+    strict: bool = False,
+    wanted: str = "auto",
 ) -> Engine[Any]:
-    """Return the engine `wanted` for this reducer; "auto" is the fastest that there is.
+    """Return the engine `wanted` for this reducer and the rows `asked` for; "auto" is the fastest that there is.
 
     Raises:
         OptionError: if there is no such engine, or it cannot do what is wanted.
@@ -140,19 +158,19 @@ def choose_engine(
         raise OptionError("engine", f"{wanted!a} is none of {', '.join(ENGINES)}")
     problem = kernel_problem()
     if problem is None and wanted != "python":
-        return _compiled(reducer, schema, strict)
+        return _compiled(reducer, schema, asked, strict)
     if wanted == "kernel":
         raise OptionError("engine", f"the kernel cannot be used: {problem}")
     return Engine(
         "python",
         reducer,
-        lambda span, header=None: ReferenceFold(span, schema, reducer, strict=strict, header=header),
+        lambda span, header=None: ReferenceFold(span, schema, reducer, asked=asked, strict=strict, header=header),
         None,
         False,
     )
 
 
-def _compiled(reducer: Reducer[Any, Any], schema: Schema, strict: bool) -> Engine[Any]:
+def _compiled(reducer: Reducer[Any, Any], schema: Schema, asked: Filter | None, strict: bool) -> Engine[Any]:
     """Return the compiled engine; importing it fails where it was not built."""
     from mockexport.columns import ColumnsFold
     from mockexport.kernel import KernelFold, KernelSummary, count_lines, supports
@@ -162,14 +180,14 @@ def _compiled(reducer: Reducer[Any, Any], schema: Schema, strict: bool) -> Engin
         return Engine(
             "kernel",
             twin,
-            lambda span, header=None: KernelFold(span, schema, twin, strict=strict, header=header),
+            lambda span, header=None: KernelFold(span, schema, twin, asked=asked, strict=strict, header=header),
             count_lines,
             True,
         )
     return Engine(
         "kernel+python",
         reducer,
-        lambda span, header=None: ColumnsFold(span, schema, reducer, strict=strict, header=header),
+        lambda span, header=None: ColumnsFold(span, schema, reducer, asked=asked, strict=strict, header=header),
         count_lines,
         True,
     )

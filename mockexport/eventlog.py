@@ -52,6 +52,8 @@ def to_plain(event: Event) -> dict[str, Any] | None:
             }
         case events.Restored(download_id, offset, rows, finished):
             return {"event": "restored", "download": download_id, "offset": offset, "rows": rows, "finished": finished}
+        case events.Skipped(download_id, reason):
+            return {"event": "skipped", "download": download_id, "reason": reason}
         case events.CheckpointSaved(finished_downloads, in_flight):
             return {"event": "checkpoint_saved", "finished": finished_downloads, "in_flight": in_flight}
         case events.DownloadFinished(download_id, verdict, received_bytes, rows, bad_rows):

@@ -20,7 +20,8 @@ class DownloadAccount:
     """How one download went.
 
     `rows` counts all but blank lines, `bad_rows` by reason, `first_bad_rows` are the first few; `missing_values` counts
-    by event type. `attempts` begins at 1; `received_bytes` are those of the last attempt, `fetched_bytes` of all.
+    by event type, `filtered_rows` are rows with a value that were not asked for (see Filter). `attempts` begins at 1;
+    `received_bytes` are those of the last attempt, `fetched_bytes` of all.
     """
 
     download_id: str
@@ -32,6 +33,7 @@ class DownloadAccount:
     attempts: int
     received_bytes: int
     fetched_bytes: int
+    filtered_rows: int = 0
 
     def to_plain(self) -> dict[str, Any]:
         """Return the account as what JSON can hold."""
@@ -43,6 +45,7 @@ class DownloadAccount:
             "bad_rows": dict(self.bad_rows),
             "first_bad_rows": [{"line": bad.line, "reason": bad.reason} for bad in self.first_bad_rows],
             "missing_values": dict(self.missing_values),
+            "filtered_rows": self.filtered_rows,
             "attempts": self.attempts,
             "received_bytes": self.received_bytes,
             "fetched_bytes": self.fetched_bytes,
@@ -71,6 +74,11 @@ class Account:
         """The bad rows of all downloads that count."""
         return sum(sum(download.bad_rows.values()) for download in self.downloads if download.verdict.counts)
 
+    @property
+    def filtered_rows(self) -> int:
+        """The rows with a value that were not asked for, of all downloads that count."""
+        return sum(download.filtered_rows for download in self.downloads if download.verdict.counts)
+
     def to_json(self) -> str:
         """Return the account as JSON text; names are stable, and no patient is named."""
         plain = {
@@ -82,6 +90,7 @@ class Account:
             "elapsed_s": round(self.elapsed_s, 3),
             "rows": self.rows,
             "bad_rows": self.bad_rows,
+            "filtered_rows": self.filtered_rows,
             "downloads": [download.to_plain() for download in self.downloads],
         }
         return json.dumps(plain, indent=2) + "\n"

@@ -14,10 +14,12 @@ PACKAGE = Path(mockexport.__file__).parent
 # In import order. A folder is one room.
 ROOMS = [
     "errors",
+    "zones",
     "model",
     "_arrow",
     "arrow",
     "formats",
+    "filters",
     "tally",
     "events",
     "reducers",

@@ -6,6 +6,7 @@
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mockexport import Batch, Counts, OptionError, Schema, Span, StateError, Summary, analyze, pack_state, unpack_state
+from mockexport import (
+    Batch,
+    Counts,
+    Filter,
+    OptionError,
+    Schema,
+    Span,
+    StateError,
+    Summary,
+    analyze,
+    pack_state,
+    unpack_state,
+)
 from mockexport.engine import choose_engine, kernel_problem
+from mockexport.formats import CsvDecoder
 from mockexport.model import AnomalyRule, Chunk
 from mockexport.server.folder import generate
+from tests import lookalikes
 from tests.fuzz.comparing import SUMMARY, Rows, outcome
+from tests.fuzz.rows import asked as any_filter
 from tests.fuzz.rows import body
 from tests.fuzz.rows import schema as any_schema
 from tests.rows import HEADER, batches, csv_bodies
@@ -26,7 +42,7 @@ if kernel_problem() is not None:
     pytest.skip("there is no kernel here", allow_module_level=True)
 
 from mockexport import _kernel
-from mockexport.kernel import KernelSummary
+from mockexport.kernel import KernelSummary, new_scan
 
 USUAL = Schema()
 
@@ -58,7 +74,13 @@ def test_the_engines_agree_on_hostile_rows(seed: int, path: str) -> None:
     draw = random.Random(seed)
     schema = any_schema(draw)
     data = body(draw, draw.choice([3, 30, 300]), schema)
-    agree(data, schema, chunk_bytes=draw.choice([1, 100, 5_000, 20_000, 300_000]), strict=draw.random() < 0.1)
+    agree(
+        data,
+        schema,
+        asked=any_filter(draw),
+        chunk_bytes=draw.choice([1, 100, 5_000, 20_000, 300_000]),
+        strict=draw.random() < 0.1,
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -240,3 +262,35 @@ async def test_reports_are_equal_byte_by_byte(tmp_path: Path) -> None:
     assert reports["python"].account.engine == "python"
     assert reports["kernel"].to_json() == reports["python"].to_json()
     assert reports["kernel"].account.rows == 18_784
+
+
+@pytest.mark.parametrize("timezone", [None, "America/New_York", "Africa/Casablanca"])
+@pytest.mark.parametrize("table", ["chartevents", "measurement"])
+def test_the_engines_agree_on_tables_of_clinical_research(table: str, timezone: str | None, path: str) -> None:
+    if table == "chartevents":
+        data, schema = lookalikes.chartevents(600, quoted=0.2), lookalikes.CHARTEVENTS
+        asked = Filter.of(event_types=["220045", "223761"], since="2120-01-01")
+    else:
+        data, schema = lookalikes.measurement(600), lookalikes.MEASUREMENT
+        asked = Filter.of(event_types=["3027018"], until="2020-01-01", timezone=timezone)
+    schema = replace(schema, timezone=timezone)
+    _, tally, rows, _, _ = agree(data, schema, chunk_bytes=20_000)
+    assert rows == 600
+    assert json.loads(tally)["missing"]
+    agree(data, schema, asked=asked, chunk_bytes=20_000)
+    agree(data.replace(b"\n", b"\r\n"), schema, asked=asked, chunk_bytes=20_000)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC"])
+def test_the_kernel_reads_these_tables_by_itself(zone: str) -> None:
+    tables = (
+        (lookalikes.chartevents(2_000, quoted=0.1), lookalikes.CHARTEVENTS),
+        (lookalikes.measurement(2_000), lookalikes.MEASUREMENT),
+    )
+    for data, schema in tables:
+        decoder = CsvDecoder(replace(schema, timezone=zone))
+        chunk = Chunk(Span("d"), data, 0, len(data), 1)
+        start, line = decoder.skip_header(chunk)
+        scan = new_scan(_kernel.Scan, KernelSummary(Summary()).empty(), decoder, replace(schema, timezone=zone), None)
+        aside = scan.feed(data, start, line)
+        assert (len(aside), scan.rows) == (0, 2_000)

@@ -12,6 +12,7 @@ from mockexport.formats.batch import BadRow, Batch, Decoded, MissingValue
 from mockexport.formats.cutting import MAX_ROW_BYTES
 from mockexport.formats.fields import BadField, BadRowReason, check_id, parse_time, parse_value
 from mockexport.model import Chunk, Schema
+from mockexport.zones import zone_named
 
 __all__ = ["CsvDecoder", "Layout", "read_header"]
 
@@ -143,6 +144,7 @@ def _decode_rows(rows: Iterable[tuple[int, bytes]], schema: Schema, layout: Layo
     delimiter, null_tokens = schema.delimiter, schema.null_tokens
     at_patient, at_time, at_type, at_value = layout.patient_id, layout.event_time, layout.event_type, layout.value
     width = layout.fields
+    zone = None if schema.timezone is None else zone_named(schema.timezone)
     for number, raw in rows:
         if raw.endswith(b"\r"):
             raw = raw[:-1]
@@ -156,7 +158,7 @@ def _decode_rows(rows: Iterable[tuple[int, bytes]], schema: Schema, layout: Layo
             patient_id, event_type, value = fields[at_patient], fields[at_type], fields[at_value]
             check_id(patient_id)
             check_id(event_type)
-            event_time = parse_time(fields[at_time])
+            event_time = parse_time(fields[at_time], zone)
             if not value or value in null_tokens:
                 missing.append(MissingValue(patient_id, event_time, event_type))
                 continue

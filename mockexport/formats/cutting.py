@@ -40,7 +40,7 @@ class Cutter:
         self._span = span
         self._chunk_bytes = chunk_bytes
         self._count_lines = count_lines or _count_lines
-        self.received = 0  # bytes so far
+        self.received: int = 0  # bytes so far
         self._held: deque[bytes | bytearray] = deque()
         self._begin = 0  # where in the first of them those held begin
         self._size = 0  # of all that is held

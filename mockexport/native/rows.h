@@ -28,6 +28,8 @@
 #define MINUTE_US 60000000LL
 /* 10^9 (fields.MAX_VALUE) in units of 10^-9. */
 #define MAX_SCALED 1000000000000000000ULL
+/* What a reading of a field returns where the field is not plain: no time and no value comes near it. */
+#define NOT_PLAIN INT64_MIN
 
 typedef struct {
     uint64_t start, end; /* in the chunk, without the line end */
@@ -40,6 +42,19 @@ typedef struct {
     uint32_t length;
 } token;
 
+/* Local times from `from_us` on, to the next span's, are so far ahead of UTC; NOT_PLAIN where only the reference knows. */
+typedef struct {
+    int64_t from_us, ahead_us;
+} offset_span;
+
+/* Which rows are asked for: (time - since), without a sign, is below `width`, and the ids are among these, if so said.
+ * Scans share it and do not change it. */
+typedef struct {
+    uint64_t since, width;
+    id_table patients, types;
+    int by_patient, by_type;
+} row_filter;
+
 typedef struct {
     uint32_t patient, time, type, value, fields; /* the columns' places, and their number */
     uint8_t delimiter;
@@ -48,8 +63,16 @@ typedef struct {
     /* The minute read last: nearly every row shares it with the one before. */
     uint64_t minute_low, minute_high;
     int64_t minute_us;
+    /* Local times, where they are: how far ahead of UTC the minute is. */
+    const offset_span *spans;
+    uint32_t span_count;
+    int64_t ahead_us;
+    /* What is asked for, NULL where everything is; and by number of the group: 0 not known yet, 1 no, 2 yes. */
+    const row_filter *filter;
+    uint8_t *asked;
+    uint32_t asked_capacity;
     /* The tally. */
-    uint64_t rows;
+    uint64_t rows, filtered;
     int64_t first_us, last_us; /* first > last: no row yet */
     uint64_t *missing;         /* by number of the event type */
     uint32_t missing_capacity;
@@ -57,8 +80,10 @@ typedef struct {
     aside_row *aside;
     uint32_t aside_count, aside_capacity;
     uint64_t lines;
-    uint32_t positions[BLOCK_BYTES + INDEX_SLACK];
+    uint32_t positions[1 + BLOCK_BYTES + INDEX_SLACK]; /* the first is that of the line end before the block */
+    uint8_t unplain[BLOCK_BYTES / 64 + 1];
     uint8_t tail[TAIL_BYTES + 2 * PADDING];
+    int has_quotes; /* the block before had some: the scan of the usual layout would leave their rows to the reference */
     /* Where rows go: to the state's groups, or, numbered as those are, to the chunk's columns. */
     int to_columns;
     row_columns columns;
@@ -80,9 +105,6 @@ typedef struct {
     uint64_t line;
     int64_t time_us, value;
 } pending_row;
-
-/* What a reading of a field returns where the field is not plain: no time and no value comes near it. */
-#define NOT_PLAIN INT64_MIN
 
 /* ---- fields ---- */
 
@@ -137,8 +159,28 @@ static __attribute__((noinline)) int64_t read_minute(const uint8_t *at) {
     return days_of(year, month, day) * DAY_US + (int64_t)(hour * 60 + minute) * MINUTE_US;
 }
 
+/* How far ahead of UTC a zone is in the minute that begins at a local time. */
+static __attribute__((noinline)) int64_t ahead_at(const row_scan *scan, int64_t minute_us) {
+    uint32_t low = 0, high = scan->span_count; /* the span is below `high`, and not below `low` unless that is 0 */
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (scan->spans[middle].from_us <= minute_us) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low == 0 ? NOT_PLAIN : scan->spans[low - 1].ahead_us;
+}
+
+/* A time without an offset, as UTC. */
+static inline int64_t from_local(int64_t time_us, int64_t ahead_us) {
+    return __builtin_expect(ahead_us == NOT_PLAIN, 0) ? NOT_PLAIN : time_us - ahead_us;
+}
+
 /* Read what may follow the seconds: `[.d…][Z|±HH:MM]`, to the end; the fraction is cut to microseconds. */
-static __attribute__((noinline)) int64_t read_rest(const uint8_t *at, const uint8_t *end, int64_t time_us) {
+static __attribute__((noinline)) int64_t read_rest(const uint8_t *at, const uint8_t *end, int64_t time_us,
+                                                   int64_t ahead_us) {
     if (at < end && *at == '.') {
         const uint8_t *first = ++at;
         int64_t fraction = 0;
@@ -157,7 +199,7 @@ static __attribute__((noinline)) int64_t read_rest(const uint8_t *at, const uint
         time_us += fraction;
     }
     if (at == end) {
-        return time_us;
+        return from_local(time_us, ahead_us);
     }
     if (*at == 'Z') {
         return end - at == 1 ? time_us : NOT_PLAIN;
@@ -176,7 +218,7 @@ static inline uint32_t seconds_of(uint32_t word) {
     return (((word >> 8) & 0xFFFF) * 2561 >> 8) & 0xFF;
 }
 
-/* The two forms that nearly every export has are read as words: six digits of fraction and a Z, or the Z alone. */
+/* The forms that nearly every export has are read as words: six digits of fraction and a Z, the Z alone, or neither. */
 static inline int64_t read_time(row_scan *scan, const uint8_t *at, uint32_t length) {
     if (__builtin_expect(length < 19, 0)) {
         return NOT_PLAIN;
@@ -190,6 +232,9 @@ static inline int64_t read_time(row_scan *scan, const uint8_t *at, uint32_t leng
         scan->minute_low = low;
         scan->minute_high = high;
         scan->minute_us = minute_us;
+        if (scan->span_count != 0) {
+            scan->ahead_us = ahead_at(scan, minute_us);
+        }
     }
     uint32_t second = load32(at + 16) ^ 0x2E30303AU; /* ":00." */
     if (__builtin_expect(length == 27, 1)) {
@@ -208,7 +253,10 @@ static inline int64_t read_time(row_scan *scan, const uint8_t *at, uint32_t leng
     if (length == 20 && at[19] == 'Z') {
         return time_us;
     }
-    return read_rest(at + 19, at + length, time_us);
+    if (length == 19) {
+        return from_local(time_us, scan->ahead_us);
+    }
+    return read_rest(at + 19, at + length, time_us, scan->ahead_us);
 }
 
 /* Any decimal of up to nine places: `[+-]?digits[.digits]`. */
@@ -278,6 +326,55 @@ static __attribute__((noinline)) int set_aside(row_scan *scan, uint64_t start, u
         return -1;
     }
     scan->aside[scan->aside_count++] = (aside_row){start, end, line, scan->columns.count};
+    return 0;
+}
+
+typedef struct {
+    const uint8_t *at;
+    uint32_t length;
+} text;
+
+/* Find the four columns of a row, in the order patient, time, type, value, when fields are quoted: 1, or 0 where that is
+ * not plain. It is if the row is ASCII without NUL and every quote is the first or last byte of its field. */
+static __attribute__((noinline)) int split_quoted(const row_scan *scan, const uint8_t *at, const uint8_t *end,
+                                                  text *columns) {
+    const uint8_t delimiter = scan->delimiter;
+    for (uint32_t number = 0; number < scan->fields; number++) {
+        const int quoted = at < end && *at == '"';
+        const uint8_t until = quoted ? '"' : delimiter, *begin = at += quoted;
+        for (; at < end && *at != until; at++) {
+            if (*at == 0 || *at >= 0x80 || *at == '"') {
+                return 0;
+            }
+        }
+        text field = {begin, (uint32_t)(at - begin)};
+        if (quoted && (at++ == end || (at < end && *at != delimiter))) {
+            return 0;
+        }
+        if (number == scan->patient) {
+            columns[0] = field;
+        } else if (number == scan->time) {
+            columns[1] = field;
+        } else if (number == scan->type) {
+            columns[2] = field;
+        } else if (number == scan->value) {
+            columns[3] = field;
+        }
+        if (at == end) {
+            return number + 1 == scan->fields;
+        }
+        at++;
+    }
+    return 0;
+}
+
+/* Whether any byte from `start` to `end` of the block may be no plain character. */
+static inline int has_unplain(const uint8_t *unplain, uint32_t start, uint32_t end) {
+    for (uint32_t i = start / 64; i <= end / 64; i++) {
+        if (unplain[i] != 0) {
+            return 1;
+        }
+    }
     return 0;
 }
 
@@ -376,6 +473,40 @@ static inline __attribute__((always_inline)) int64_t group_of(summary_state *sta
     return new_group(state, ids);
 }
 
+/* Find out whether a group is asked for: 1 or 0, or -1 when memory is out. */
+static __attribute__((noinline)) int judge_group(row_scan *scan, const summary_state *state, int64_t number) {
+    const row_filter *filter = scan->filter;
+    while ((uint64_t)number >= scan->asked_capacity) {
+        uint32_t before = scan->asked_capacity;
+        if (make_room((void **)&scan->asked, &scan->asked_capacity, before, sizeof *scan->asked) < 0) {
+            return -1;
+        }
+        memset(scan->asked + before, 0, scan->asked_capacity - before);
+    }
+    const group *judged = &state->groups[number];
+    const id_record *patient = &state->patients.records[judged->patient], *type = &state->types.records[judged->type];
+    int asked = (!filter->by_patient || find_id(&filter->patients, patient->low, patient->high, id_length(patient),
+                                                id_bytes(&state->patients, judged->patient)) != NONE) &&
+                (!filter->by_type || find_id(&filter->types, type->low, type->high, id_length(type),
+                                             id_bytes(&state->types, judged->type)) != NONE);
+    scan->asked[number] = (uint8_t)(1 + asked);
+    return asked;
+}
+
+static inline int is_asked(row_scan *scan, const summary_state *state, int64_t number, int64_t time_us) {
+    const row_filter *filter = scan->filter;
+    if ((uint64_t)time_us - filter->since >= filter->width) {
+        return 0;
+    }
+    if (!filter->by_patient && !filter->by_type) {
+        return 1;
+    }
+    if (__builtin_expect((uint64_t)number < scan->asked_capacity && scan->asked[number] != 0, 1)) {
+        return scan->asked[number] - 1;
+    }
+    return judge_group(scan, state, number);
+}
+
 /* Most of these change nothing for most rows, and a branch that is guessed right costs less than a store. */
 static inline void add_value(summary_state *state, int64_t number, int64_t time_us, int64_t value) {
     group *into = &state->groups[number];
@@ -421,8 +552,11 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     pending_row rows[far ? BATCH_ROWS : 1];
     const uint8_t delimiter = scan->delimiter;
     const uint32_t fields = usual ? 4 : scan->fields;
-    const uint32_t *at = scan->positions, *last = at + index_block(data, size, delimiter, scan->positions);
-    const int has_nulls = scan->null_count != 0;
+    const uint32_t *at = scan->positions + 1, *last = at + index_block(data, size, delimiter, scan->positions + 1);
+    /* Fields that nobody needs must be plain, too: in most blocks every byte is. */
+    const int all_plain = usual || !mark_unplain(data, size, scan->unplain);
+    scan->has_quotes = !all_plain;
+    const int has_nulls = scan->null_count != 0, has_filter = scan->filter != NULL;
     uint32_t start = 0, pending = 0;
     uint64_t line = scan->lines, taken = 0;
     int64_t first_us = INT64_MAX, last_us = INT64_MIN;
@@ -435,6 +569,9 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
         if (set_aside(scan, offset + (row_start), offset + (row_end), (row_line)) < 0) {                               \
             return -1;                                                                                                 \
         }                                                                                                              \
+        if (usual) {                                                                                                   \
+            scan->has_quotes |= memchr(data + (row_start), '"', (row_end) - (row_start)) != NULL;                      \
+        }                                                                                                              \
     } while (0)
 
 #define TAKE(row_ids_, row_start, row_end, row_line, row_time_us, row_value)                                           \
@@ -446,7 +583,13 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             }                                                                                                          \
             SET_ASIDE(row_start, row_end, row_line);                                                                   \
         } else {                                                                                                       \
-            if (to_columns) {                                                                                          \
+            int asked_ = !has_filter || is_asked(scan, state, number_, (row_time_us));                                 \
+            if (__builtin_expect(asked_ <= 0, 0)) {                                                                    \
+                if (asked_ < 0) {                                                                                      \
+                    return -1;                                                                                         \
+                }                                                                                                      \
+                scan->filtered++;                                                                                      \
+            } else if (to_columns) {                                                                                   \
                 const group *of_ = &state->groups[number_];                                                            \
                 put_row(&scan->columns, of_->patient, of_->type, (row_time_us), (row_value));                          \
             } else {                                                                                                   \
@@ -474,6 +617,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     } while (0)
 
     for (;; line++) {
+        const uint32_t *next = at + fields;
         row_ids ids;
         uint32_t end, time, time_length, value_at, value_length;
         int64_t time_us, value;
@@ -503,9 +647,10 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             if (__builtin_expect(wrong, 0)) {
                 goto irregular;
             }
-            uint32_t trimmed = end - (data[end - 1] == '\r');
-#define BEGIN(field) ((field) == 0 ? start : at[(field) - 1] + 1)
-#define FINISH(field) ((field) == fields - 1 ? trimmed : at[field])
+            /* The position before a row's first is that of the line end before it. */
+            const uint32_t returned = data[end - 1] == '\r';
+#define BEGIN(field) (at[(int64_t)(field) - 1] + 1)
+#define FINISH(field) (at[field] - (returned & ((field) == fields - 1)))
             ids.patient = data + BEGIN(scan->patient);
             ids.patient_length = FINISH(scan->patient) - BEGIN(scan->patient);
             time = BEGIN(scan->time);
@@ -514,15 +659,14 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             ids.type_length = FINISH(scan->type) - BEGIN(scan->type);
             value_at = BEGIN(scan->value);
             value_length = FINISH(scan->value) - value_at;
-            for (uint32_t i = 0; i < fields; i++) {
-                if (i != scan->patient && i != scan->time && i != scan->type && i != scan->value &&
-                    !is_plain_text(data + BEGIN(i), FINISH(i) - BEGIN(i))) {
-                    goto unclear;
-                }
+            /* Delimiters are plain: if the row is, then so is every field. */
+            if (!all_plain && has_unplain(scan->unplain, start, end) && !is_plain_text(data + start, end - start)) {
+                goto quoted;
             }
 #undef BEGIN
 #undef FINISH
         }
+    split:
         ids.is_short = ((ids.patient_length - 1) | (ids.type_length - 1)) < SHORT_ID_BYTES;
         if (!ids.is_short && (ids.patient_length - 1 >= MAX_ID_BYTES || ids.type_length - 1 >= MAX_ID_BYTES)) {
             goto unclear;
@@ -559,13 +703,30 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             }
         }
         start = end + 1;
-        at += fields;
+        at = next;
         continue;
     unclear:
         SET_ASIDE(start, end, line);
         start = end + 1;
-        at += fields;
+        at = next;
         continue;
+    quoted:
+        if (!usual) {
+            text columns[4];
+            if (!split_quoted(scan, data + start, data + end - (data[end - 1] == '\r'), columns)) {
+                goto unclear;
+            }
+            ids.patient = columns[0].at;
+            ids.patient_length = columns[0].length;
+            time = (uint32_t)(columns[1].at - data);
+            time_length = columns[1].length;
+            ids.type = columns[2].at;
+            ids.type_length = columns[2].length;
+            value_at = (uint32_t)(columns[3].at - data);
+            value_length = columns[3].length;
+            goto split;
+        }
+        goto unclear;
     irregular:
         /* Too few fields, too many, or none: the row ends at the next line end, if there is one in the block. */
         while (at < last && data[*at] != '\n') {
@@ -576,7 +737,8 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
         }
         end = *at++;
         if (end - start > 1 || (end - start == 1 && data[start] != '\r')) {
-            SET_ASIDE(start, end, line);
+            next = at;
+            goto quoted;
         }
         start = end + 1;
     }
@@ -617,7 +779,7 @@ static __attribute__((noinline)) int64_t scan_to_columns(row_scan *scan, summary
 
 /* The scan of a block that suits the layout and the number of groups so far. */
 static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *data, size_t size, uint64_t offset) {
-    int usual = scan->fields == 4 && scan->patient == 0 && scan->time == 1 && scan->type == 2;
+    int usual = !scan->has_quotes && scan->fields == 4 && scan->patient == 0 && scan->time == 1 && scan->type == 2;
     if (scan->to_columns) {
         return scan_to_columns(scan, state, data, size, offset, usual);
     }
@@ -634,6 +796,7 @@ static int scan_chunk(row_scan *scan, summary_state *state, const uint8_t *data,
     size_t at = 0;
     scan->aside_count = 0;
     scan->lines = 0;
+    scan->positions[0] = UINT32_MAX;
     while (size - at > TAIL_BYTES) {
         size_t block = size - at - PADDING < BLOCK_BYTES ? size - at - PADDING : BLOCK_BYTES;
         int64_t taken = take_block(scan, state, data + at, block, at);
@@ -673,6 +836,7 @@ static void free_scan(row_scan *scan) {
     }
     free(scan->null_tokens);
     free(scan->missing);
+    free(scan->asked);
     free(scan->aside);
     free_columns(&scan->columns);
 }

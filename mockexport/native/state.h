@@ -1,4 +1,5 @@
 /* The state of `Summary`, compiled: patients, event types, and a group of exact sums for every pair that has values.
+ * A pair that had rows, but none that was asked for, has a group too, of count 0: it is no part of what a state says.
  *
  * Rules: no Python, no parsing. Ids are interned: numbered by first appearance, never forgotten, so that a caller may
  * remember "the first n". A lookup costs the same from four groups to four million: a slot of eight bytes, the group,
@@ -285,7 +286,14 @@ static inline uint32_t utf8_sequence(const uint8_t *at, size_t size) {
 /* Whether a field may hold these bytes without quotes: UTF-8, no quote, no NUL. (Delimiters and line ends it cannot
  * hold: it was cut at them.) */
 static int is_plain_text(const uint8_t *bytes, size_t length) {
+    const uint64_t quotes = '"' * 0x0101010101010101ULL;
     for (size_t at = 0; at < length;) {
+        uint64_t word;
+        if (length - at >= 8 && ((word = load64(bytes + at)) & 0x8080808080808080ULL) == 0 &&
+            (zero_bytes(word) | zero_bytes(word ^ quotes)) == 0) {
+            at += 8;
+            continue;
+        }
         if (bytes[at] == '"' || bytes[at] == 0) {
             return 0;
         }
@@ -410,6 +418,9 @@ static int merge_states(summary_state *earlier, const summary_state *later) {
     }
     for (uint32_t i = 0; i < later->count; i++) {
         const group *from = &later->groups[i];
+        if (from->count == 0) {
+            continue;
+        }
         int64_t number = intern_group(earlier, patients[from->patient], types[from->type]);
         if (number < 0) {
             goto done;

@@ -38,8 +38,8 @@ class Flight(Generic[S]):
     def _begin(self, base: SavedFlight | None) -> None:
         offset, line = (0, 1) if base is None else (base.offset, base.line)
         span = Span(self.download.id, offset)
-        self.lane = self._new_lane(span, base)
-        self.cutter = self._new_cutter(span, line)
+        self.lane: Lane[S] = self._new_lane(span, base)
+        self.cutter: Cutter = self._new_cutter(span, line)
         self._skipped_bytes = offset
 
     @property
@@ -85,4 +85,5 @@ class Flight(Generic[S]):
             attempts=self._attempts,
             received_bytes=self.received_bytes,
             fetched_bytes=self._void_bytes + self.cutter.received,
+            filtered_rows=tally.filtered,
         )

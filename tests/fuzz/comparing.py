@@ -7,6 +7,7 @@ from typing import Any
 
 from mockexport.engine import choose_engine
 from mockexport.errors import FormatError
+from mockexport.filters import Filter
 from mockexport.formats import Batch, Cutter
 from mockexport.model import Schema, Span
 from mockexport.reducers import Reducer, Result, Summary
@@ -52,6 +53,7 @@ def outcome(
     schema: Schema,
     *,
     reducer: Reducer[Any, Any] = SUMMARY,
+    asked: Filter | None = None,
     edges: Iterable[int] = (),
     chunk_bytes: int = 4096,
     strict: bool = False,
@@ -60,7 +62,7 @@ def outcome(
 
     An error of the format is part of it: its words, and what there was before it.
     """
-    chosen = choose_engine(reducer, schema, strict=strict, wanted=engine)
+    chosen = choose_engine(reducer, schema, asked=asked, strict=strict, wanted=engine)
     fold = chosen.new_fold(Span("d"))
     cutter = Cutter(Span("d"), chunk_bytes, count_lines=chosen.count_lines)
     error = ""
