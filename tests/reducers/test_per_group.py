@@ -39,10 +39,10 @@ class Latest(GroupReducer[tuple[int, int], float]):
         return (-(2**63), 0)
 
     def add(self, group: tuple[int, int], time_us: int, value: int) -> tuple[int, int]:
-        return max(tuple(group), (time_us, value))
+        return max((group[0], group[1]), (time_us, value))
 
     def combine(self, earlier: tuple[int, int], later: tuple[int, int]) -> tuple[int, int]:
-        return max(tuple(earlier), tuple(later))
+        return max((earlier[0], earlier[1]), (later[0], later[1]))
 
     def finish(self, group: tuple[int, int]) -> float:
         return group[1] / 10**9
