@@ -62,7 +62,7 @@ if TYPE_CHECKING:
         TransferError,
     )
     from mockexport.filters import Filter
-    from mockexport.formats import Batch
+    from mockexport.formats import Batch, Row
     from mockexport.model import Download, Export, Schema, Span, Verdict, VerdictKind
     from mockexport.opening import SourceOptions
     from mockexport.pipeline import Pipeline, RunStatistics
@@ -111,6 +111,7 @@ __all__ = [
     "Report",
     "Result",
     "RetryPolicy",
+    "Row",
     "RunOptions",
     "RunStatistics",
     "Schema",
@@ -154,7 +155,7 @@ _HOMES = {
         "TransferError",
     ),
     "filters": ("Filter",),
-    "formats": ("Batch",),
+    "formats": ("Batch", "Row"),
     "model": ("Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
     "opening": ("SourceOptions",),
     "pipeline": ("Pipeline", "RunStatistics"),

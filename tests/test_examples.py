@@ -14,7 +14,8 @@ EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.name
 # What each prints, at least; a new example needs its line here.
 TELLS = {
     "analyze_export.py": "bp_dia: 9,372 values, mean 79.4, 906 anomalies",
-    "custom_reducer.py": "day 20326:",
+    "custom_reducer.py": "P001  bp_sys: 79.2% in range",
+    "fast_reducer.py": "│ P001       ┆ bp_sys     ┆ 0.791505 │",
     "own_files.py": "ward.csv: unverifiable: no row count was announced; bad rows: {'bad event_time': 1}",
     "test_your_client.py": "206 bytes 0-99/391899",
     "watch_progress.py": "verified, 9,014 rows in 391,899 bytes",

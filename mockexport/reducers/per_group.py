@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from copy import deepcopy
 from typing import Generic, TypeVar
 
-from mockexport.formats.batch import Batch
+from mockexport.formats.batch import Batch, Row
 from mockexport.reducers.protocol import Result
 
 __all__ = ["GroupReducer", "GroupStates"]
@@ -29,8 +29,8 @@ class GroupReducer(ABC, Generic[G, R]):
             def start(self) -> int:
                 return 0
 
-            def add(self, group: int, time_us: int, value: int) -> int:
-                return max(group, value)
+            def add(self, group: int, row: Row) -> int:
+                return max(group, row.value)
 
             def combine(self, earlier: int, later: int) -> int:
                 return max(earlier, later)
@@ -52,11 +52,8 @@ class GroupReducer(ABC, Generic[G, R]):
         """Return what is kept of no rows."""
 
     @abstractmethod
-    def add(self, group: G, time_us: int, value: int) -> G:
-        """Return what is kept once a row is added; may change `group`.
-
-        `time_us` is in microseconds of UTC since 1970, `value` an integer in units of 10⁻⁹.
-        """
+    def add(self, group: G, row: Row) -> G:
+        """Return what is kept once a row is added; may change `group`."""
 
     @abstractmethod
     def combine(self, earlier: G, later: G) -> G:
@@ -73,10 +70,9 @@ class GroupReducer(ABC, Generic[G, R]):
     def update(self, state: GroupStates[G], batch: Batch) -> GroupStates[G]:
         """Add a batch's rows to `state`, one by one, and return it."""
         start, add = self.start, self.add
-        rows = zip(batch.patient_ids, batch.event_types, batch.event_times, batch.values, strict=True)
-        for patient_id, event_type, time_us, value in rows:
-            key = (patient_id, event_type)
-            state[key] = add(state[key] if key in state else start(), time_us, value)
+        for row in batch.rows():
+            key = (row[0], row[2])  # patient and event type; by number, as rows are many
+            state[key] = add(state[key] if key in state else start(), row)
         return state
 
     def merge(self, earlier: GroupStates[G], later: GroupStates[G]) -> GroupStates[G]:

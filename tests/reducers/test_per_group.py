@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from mockexport import Batch, GroupReducer
+from mockexport import Batch, GroupReducer, Row
 from mockexport.testing import check_reducer
 from tests.rows import batches
 
@@ -18,8 +18,8 @@ class Values(GroupReducer[list[int], int]):
     def start(self) -> list[int]:
         return []
 
-    def add(self, group: list[int], time_us: int, value: int) -> list[int]:
-        group.append(value)
+    def add(self, group: list[int], row: Row) -> list[int]:
+        group.append(row.value)
         return group
 
     def combine(self, earlier: list[int], later: list[int]) -> list[int]:
@@ -38,8 +38,8 @@ class Latest(GroupReducer[tuple[int, int], float]):
     def start(self) -> tuple[int, int]:
         return (-(2**63), 0)
 
-    def add(self, group: tuple[int, int], time_us: int, value: int) -> tuple[int, int]:
-        return max((group[0], group[1]), (time_us, value))
+    def add(self, group: tuple[int, int], row: Row) -> tuple[int, int]:
+        return max((group[0], group[1]), (row.event_time, row.value))
 
     def combine(self, earlier: tuple[int, int], later: tuple[int, int]) -> tuple[int, int]:
         return max((earlier[0], earlier[1]), (later[0], later[1]))

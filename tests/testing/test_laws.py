@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from mockexport import Batch, Counts, GroupReducer, Result
-from mockexport.formats.batch import Row
+from mockexport import Batch, Counts, GroupReducer, Result, Row
 from mockexport.testing import LawBroken, check_reducer
 
 State = Counter[tuple[str, str]]
@@ -48,8 +47,8 @@ class KeepsLater(GroupReducer[list[int], int]):
     def start(self) -> list[int]:
         return []
 
-    def add(self, group: list[int], time_us: int, value: int) -> list[int]:
-        return [*group, value]
+    def add(self, group: list[int], row: Row) -> list[int]:
+        return [*group, row.value]
 
     def combine(self, earlier: list[int], later: list[int]) -> list[int]:
         return earlier + later
@@ -73,8 +72,8 @@ class Aliases(KeepsLater):
                 earlier[key] = group
         return earlier
 
-    def add(self, group: list[int], time_us: int, value: int) -> list[int]:
-        group.append(value)
+    def add(self, group: list[int], row: Row) -> list[int]:
+        group.append(row.value)
         return group
 
 
