@@ -1,5 +1,6 @@
 """The pages say what is true: options, names and exit codes as the code has them."""
 
+import json
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from mockexport.cli.arguments import COMMANDS
 from mockexport.eventlog import to_plain
 from mockexport.formats import BadRowReason
 from mockexport.model import Verdict, VerdictKind
+from mockexport.report import Account, DownloadAccount
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -82,6 +84,16 @@ def test_every_event_is_on_the_page_with_its_fields() -> None:
     told = {name: (set(re.findall(r"`(\w+)`", re.sub(r"\(`.*?\)", "", further))), kind) for name, further, kind in rows}
     plain = {type(event).__name__: to_plain(event) for event in HAPPENED}
     assert told == {line["event"]: (set(line) - {"event"}, kind) for kind, line in plain.items() if line is not None}
+
+
+def test_the_account_on_the_page_has_the_keys_that_there_are() -> None:
+    page = (DOCS / "reference" / "file-formats.md").read_text()
+    (shown,) = (json.loads(block) for block in re.findall(r"(?s)```json\n(.*?)```", page) if '"synthetic"' in block)
+    verdict = Verdict(VerdictKind(shown["downloads"][0]["verdict"]))
+    download = DownloadAccount("a", verdict, 1, {}, (), {}, 1, 1, 1)
+    account = json.loads(Account("x", "y", False, "kernel", "1", 1.0, (download,)).to_json())
+    assert list(shown) == list(account)
+    assert list(shown["downloads"][0]) == list(account["downloads"][0])
 
 
 def test_every_reason_of_a_bad_row_is_on_the_page() -> None:

@@ -2,9 +2,10 @@
 
 `console`
     Every line that begins with `$ ` is run by bash, with what is installed here in front; lines that begin with `> ` go
-    on with it. What follows, up to the next `$ `, is what the terminal shows, where anything is shown: `…` stands for
-    any text. A command that fails fails the page, unless the next one is `echo $?`. One that ends in `&` is left
-    running once it has printed a line; where `^C` is shown, Ctrl-C is pressed when all before it has been printed.
+    on with it. What follows, up to the next `$ `, is what the terminal shows, where anything is shown; `…` stands for
+    any text in a line, and as a line for any lines. A command that fails fails the page, unless the next one is
+    `echo $?`. One that ends in `&` is left running once it has printed a line; where `^C` is shown, Ctrl-C is pressed
+    when all before it has been printed.
 `python`
     Is executed; the blocks of a page share their names, and may await. A `text` block right after it is what it prints.
 any, after a paragraph that ends in "`name.ext`:"
@@ -34,7 +35,7 @@ from markdown_it import MarkdownIt
 
 __all__ = ["LANGUAGES", "Block", "Reader", "blocks"]
 
-LANGUAGES = ("console", "csv", "json", "python", "text", "toml")
+LANGUAGES = ("console", "json", "python", "text", "toml")
 
 _SKIPPED = re.compile(r"<!-- not run: (.+?) -->")
 _FILE = re.compile(r"`([\w./-]+\.\w+)`:$")
@@ -194,9 +195,12 @@ async def _all_of(waiting: Any) -> None:
 
 
 def _same(told: str, shown: str, where: str) -> None:
-    """Hold what is told to what is shown, in which `…` stands for any text."""
-    pattern = ".*".join(re.escape(part) for part in _plain(shown).split("…"))
-    assert re.fullmatch(pattern, _plain(told), re.DOTALL), f"{where}\nshown:\n{_plain(shown)}\ntold:\n{_plain(told)}"
+    """Hold what is told to what is shown: `…` stands for any text in a line, and as a line for any lines."""
+    pattern = "".join(
+        r"(?:.*\n)*" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + r"\n"
+        for line in _plain(shown).split("\n")
+    )
+    assert re.fullmatch(pattern, _plain(told) + "\n"), f"{where}\nshown:\n{_plain(shown)}\ntold:\n{_plain(told)}"
 
 
 def _plain(text: str) -> str:
