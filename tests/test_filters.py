@@ -286,6 +286,7 @@ def test_a_state_does_not_tell_of_groups_that_nobody_asked_for() -> None:
     fold = engine.new_fold(Span("d"))
     fold.feed(Chunk(Span("d"), WANTED_ROWS, 0, len(WANTED_ROWS), 1))
     assert b"P002" not in engine.reducer.dump(fold.state)
+    assert set(engine.reducer.result(fold.state).patients) == {"P001"}
     merged = engine.reducer.merge(engine.reducer.empty(), fold.state)
     assert b"P002" not in engine.reducer.dump(merged)
     assert set(engine.reducer.result(merged).patients) == {"P001"}
