@@ -265,6 +265,10 @@ def _where(command: _Command, *, local: bool) -> None:
 
 
 def _statistics(command: _Command) -> None:
+    command.option(
+        "--save", metavar="DIR",
+        help="keep the files in DIR in the same pass, verified; what is there already is not fetched again",
+    )  # fmt: skip
     command.option("--counts", action="store_true", help="print counts only")
     command.option(
         "--stats", metavar="NAME,…",
