@@ -11,6 +11,7 @@ The rooms, each importing only those above it:
     events.py      the typed events of a run
     arrow.py       columns for data frames, over _arrow.pyx
     formats/       bytes → chunks → columns: CSV, the reference
+    rules.py       anomaly rules from a file
     filters.py     which rows are asked for
     tally.py       what a verdict needs to know of the rows, and the verdict
     reducers/      statistics, and the Reducer protocol
@@ -63,11 +64,22 @@ if TYPE_CHECKING:
     )
     from mockexport.filters import Filter
     from mockexport.formats import Batch, Row
-    from mockexport.model import Download, Export, Schema, Span, Verdict, VerdictKind
+    from mockexport.model import AnomalyRule, Download, Export, Schema, Span, Verdict, VerdictKind
     from mockexport.opening import SourceOptions
     from mockexport.pipeline import Pipeline, RunStatistics
-    from mockexport.reducers import Counts, GroupReducer, Reducer, Result, Statistics, Summary, pack_state, unpack_state
+    from mockexport.reducers import (
+        Counts,
+        GroupReducer,
+        Reducer,
+        Result,
+        Selection,
+        Statistics,
+        Summary,
+        pack_state,
+        unpack_state,
+    )
     from mockexport.report import Account, DownloadAccount, Report
+    from mockexport.rules import read_rules
     from mockexport.server.faults import Faults
     from mockexport.server.run import MockServer
     from mockexport.sources.export_api import ExportApi
@@ -81,6 +93,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Access",
     "Account",
+    "AnomalyRule",
     "ArrowUnavailable",
     "BadRowError",
     "Batch",
@@ -115,6 +128,7 @@ __all__ = [
     "RunOptions",
     "RunStatistics",
     "Schema",
+    "Selection",
     "ServerUnreachable",
     "Source",
     "SourceError",
@@ -130,6 +144,7 @@ __all__ = [
     "VerdictKind",
     "analyze",
     "pack_state",
+    "read_rules",
     "unpack_state",
 ]
 
@@ -156,11 +171,22 @@ _HOMES = {
     ),
     "filters": ("Filter",),
     "formats": ("Batch", "Row"),
-    "model": ("Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
+    "model": ("AnomalyRule", "Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
     "opening": ("SourceOptions",),
     "pipeline": ("Pipeline", "RunStatistics"),
-    "reducers": ("Counts", "GroupReducer", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"),
+    "reducers": (
+        "Counts",
+        "GroupReducer",
+        "Reducer",
+        "Result",
+        "Selection",
+        "Statistics",
+        "Summary",
+        "pack_state",
+        "unpack_state",
+    ),
     "report": ("Account", "DownloadAccount", "Report"),
+    "rules": ("read_rules",),
     "server.faults": ("Faults",),
     "server.run": ("MockServer",),
     "sources.export_api": ("ExportApi",),

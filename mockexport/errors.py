@@ -57,6 +57,7 @@ class OptionError(MockExportError, ValueError):
 
     def __init__(self, option: str, problem: str) -> None:
         self.option = option
+        self.problem = problem
         super().__init__(f"{option}: {problem}")
 
 

@@ -527,8 +527,13 @@ static inline void add_value(summary_state *state, int64_t number, int64_t time_
     }
 }
 
+/* The same for what is kept of the group besides. */
+static inline int add_further(summary_state *state, int64_t number, int64_t time_us, int64_t value) {
+    return add_to_families(&state->family_groups[number], state->families, time_us, value);
+}
+
 /* Ask memory for the groups of rows to come, and for the ids that prove them. */
-static void fetch_groups(const summary_state *state, const pending_row *rows, uint32_t count) {
+static inline void fetch_groups(const summary_state *state, const pending_row *rows, uint32_t count, const int further) {
     const group *near[BATCH_ROWS];
     for (uint32_t i = 0; i < count; i++) {
         uint64_t entry = state->slots[slot_of(rows[i].ids.hash, state->bits)];
@@ -538,17 +543,27 @@ static void fetch_groups(const summary_state *state, const pending_row *rows, ui
     }
     for (uint32_t i = 0; i < count; i++) {
         __builtin_prefetch(&state->patients.records[near[i]->patient]);
+        if (further) {
+            const family_group *kept = &state->family_groups[near[i] - state->groups];
+            __builtin_prefetch(kept, 1);
+            __builtin_prefetch((const uint8_t *)kept + sizeof *kept - 1, 1);
+        }
+    }
+    for (uint32_t i = 0; further && i < count; i++) {
+        fetch_counts(&state->family_groups[near[i] - state->groups], rows[i].time_us, rows[i].value);
     }
 }
 
 /* Take in the whole rows of a block, which begins at `offset` of its chunk; return the bytes they take up, or -1.
  *
- * `usual`, `far` and `to_columns` are constants wherever this is called. Four columns in the usual order need no layout;
- * and where all groups are near, rows need not be gathered first.
+ * `usual`, `far`, `to_columns` and `further` are constants wherever this is called. Four columns in the usual order need
+ * no layout; where all groups are near, rows need not be gathered first; and who asks for no further statistics pays for
+ * none.
  */
 static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, summary_state *state,
                                                                 const uint8_t *data, size_t size, uint64_t offset,
-                                                                const int usual, const int far, const int to_columns) {
+                                                                const int usual, const int far, const int to_columns,
+                                                                const int further) {
     pending_row rows[far ? BATCH_ROWS : 1];
     const uint8_t delimiter = scan->delimiter;
     const uint32_t fields = usual ? 4 : scan->fields;
@@ -594,6 +609,9 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
                 put_row(&scan->columns, of_->patient, of_->type, (row_time_us), (row_value));                          \
             } else {                                                                                                   \
                 add_value(state, number_, (row_time_us), (row_value));                                                 \
+                if (further && add_further(state, number_, (row_time_us), (row_value)) < 0) {                          \
+                    return -1;                                                                                         \
+                }                                                                                                      \
             }                                                                                                          \
             taken++;                                                                                                   \
             if (__builtin_expect((row_time_us) < first_us, 0)) {                                                       \
@@ -607,8 +625,8 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
 
 #define TAKE_PENDING                                                                                                   \
     do {                                                                                                               \
-        if (pending != 0) {                                                                                            \
-            fetch_groups(state, rows, pending);                                                                        \
+        if (pending != 0 && state->count != 0) {                                                                       \
+            fetch_groups(state, rows, pending, further);                                                               \
         }                                                                                                              \
         for (uint32_t i_ = 0; i_ < pending; i_++) {                                                                    \
             TAKE(rows[i_].ids, rows[i_].start, rows[i_].end, rows[i_].line, rows[i_].time_us, rows[i_].value);         \
@@ -755,26 +773,33 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
 
 static __attribute__((noinline)) int64_t scan_usual(row_scan *scan, summary_state *state, const uint8_t *data,
                                                     size_t size, uint64_t offset) {
-    return scan_block(scan, state, data, size, offset, 1, 0, 0);
+    return scan_block(scan, state, data, size, offset, 1, 0, 0, 0);
 }
 
 static __attribute__((noinline)) int64_t scan_usual_far(row_scan *scan, summary_state *state, const uint8_t *data,
                                                         size_t size, uint64_t offset) {
-    return scan_block(scan, state, data, size, offset, 1, 1, 0);
+    return scan_block(scan, state, data, size, offset, 1, 1, 0, 0);
 }
 
 /* Any layout: fetched ahead or not makes little difference beside finding the columns. */
 static __attribute__((noinline)) int64_t scan_any(row_scan *scan, summary_state *state, const uint8_t *data,
                                                   size_t size, uint64_t offset) {
-    return state->count > FAR_GROUPS ? scan_block(scan, state, data, size, offset, 0, 1, 0)
-                                     : scan_block(scan, state, data, size, offset, 0, 0, 0);
+    return state->count > FAR_GROUPS ? scan_block(scan, state, data, size, offset, 0, 1, 0, 0)
+                                     : scan_block(scan, state, data, size, offset, 0, 0, 0, 0);
+}
+
+/* With further statistics a row is worth gathering, always. */
+static __attribute__((noinline)) int64_t scan_further(row_scan *scan, summary_state *state, const uint8_t *data,
+                                                      size_t size, uint64_t offset, int usual) {
+    return usual ? scan_block(scan, state, data, size, offset, 1, 1, 0, 1)
+                 : scan_block(scan, state, data, size, offset, 0, 1, 0, 1);
 }
 
 /* Never gathered first: rows, and those set aside, must stay in order. */
 static __attribute__((noinline)) int64_t scan_to_columns(row_scan *scan, summary_state *state, const uint8_t *data,
                                                          size_t size, uint64_t offset, int usual) {
-    return usual ? scan_block(scan, state, data, size, offset, 1, 0, 1)
-                 : scan_block(scan, state, data, size, offset, 0, 0, 1);
+    return usual ? scan_block(scan, state, data, size, offset, 1, 0, 1, 0)
+                 : scan_block(scan, state, data, size, offset, 0, 0, 1, 0);
 }
 
 /* The scan of a block that suits the layout and the number of groups so far. */
@@ -782,6 +807,9 @@ static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *d
     int usual = !scan->has_quotes && scan->fields == 4 && scan->patient == 0 && scan->time == 1 && scan->type == 2;
     if (scan->to_columns) {
         return scan_to_columns(scan, state, data, size, offset, usual);
+    }
+    if (state->families != 0) {
+        return scan_further(scan, state, data, size, offset, usual);
     }
     if (!usual) {
         return scan_any(scan, state, data, size, offset);

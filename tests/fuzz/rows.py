@@ -174,12 +174,13 @@ def asked(draw: random.Random) -> Filter | None:
     """A filter, or none: times about the rows' own, ids that occur and others."""
     if draw.random() < 0.5:
         return None
-    since, until = sorted(1_756_166_400_000_000 + draw.randrange(-(10**6), 700 * 10**6) for _ in range(2))
+    # Whole seconds, which rows hit.
+    since, until = sorted(1_756_166_400_000_000 + second * 10**6 for second in draw.sample(range(-1, 100), 2))
     patients = [text.decode(errors="surrogateescape") for text in draw.sample(_PATIENTS[:18], draw.choice([1, 3, 9]))]
     types = [text.decode() for text in draw.sample(_TYPES[:6], draw.choice([1, 3]))]
     return Filter(
         draw.choice([None, since]),
-        draw.choice([None, until + 1]),
+        draw.choice([None, until]),
         draw.choice([None, frozenset(filter(None, patients)) | {"nobody\ud800"}]),
         draw.choice([None, frozenset(types)]),
     )
@@ -274,7 +275,10 @@ def _another_width(draw: random.Random, columns: list[int], delimiter: bytes, nu
 
 
 def _one_byte_changed(draw: random.Random, columns: list[int], delimiter: bytes, number: int) -> bytes:
-    line = bytearray(delimiter.join(_good(draw, column, number) for column in columns))
+    fields = [_good(draw, column, number) for column in columns]
+    if draw.random() < 0.3:
+        fields = [_quoted(draw, field, column, delimiter) for field, column in zip(fields, columns, strict=True)]
+    line = bytearray(delimiter.join(fields))
     if line:
         at = draw.randrange(len(line))
         match draw.randrange(3):
