@@ -6,7 +6,7 @@ spread.py    variance and standard deviation
 histogram.py quantiles
 calendar.py  counts per hour and day
 counts.py    counts alone: the example to learn from
-per_group.py  reducers that are written row by row
+per_group.py reducers that are written row by row
 """
 
 from mockexport.reducers.counts import Counts
