@@ -82,9 +82,9 @@ class Days(Hours):
     """Counts by days since 1970, named as 2025-08-26; None once there are more than MAX_UNITS different ones."""
 
     __slots__ = ()
-    unit_us = 24 * _HOUR_US
-    kept = f"days {MAX_UNITS}"
-    over_note = f"per_day is null where there are more than {MAX_UNITS:,} different days"
+    unit_us: ClassVar[int] = 24 * _HOUR_US
+    kept: ClassVar[str] = f"days {MAX_UNITS}"
+    over_note: ClassVar[str] = f"per_day is null where there are more than {MAX_UNITS:,} different days"
 
     @staticmethod
     @lru_cache(maxsize=16_384)

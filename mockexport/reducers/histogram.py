@@ -45,7 +45,7 @@ class Histogram:
     )
 
     def __init__(self) -> None:
-        self.over = False
+        self.over: bool = False
         self.counts: dict[int, int] = {}
 
     def add(self, times: Sequence[int], values: Sequence[int]) -> None:
