@@ -1,6 +1,7 @@
 """`analyze`: joins a source and the pipeline, and makes the report."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, Unpack, overload
 
@@ -17,7 +18,7 @@ from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report import Account, Report
 from mockexport.sources.saving import Saving
 
-__all__ = ["RunOptions", "analyze"]
+__all__ = ["RunOptions", "analyze", "run_export"]
 
 R = TypeVar("R")
 
@@ -35,6 +36,7 @@ class RunOptions(SourceOptions, total=False):
         concurrency: downloads in flight at once; 4 by default.
         chunk_bytes: size of the chunks that go through the queue, in bytes; 256 KiB by default.
         queue_size: chunks that may wait in the queue; 4 by default.
+        coverage: count rows by hour of UTC, too; the account of each download tells them.
         strict: make the first bad row an error instead of counting it.
         engine: "auto" for the fastest that there is for the reducer, or "kernel" (compiled) or "python"; the report is
             the same.
@@ -50,6 +52,7 @@ class RunOptions(SourceOptions, total=False):
     concurrency: int
     chunk_bytes: int
     queue_size: int
+    coverage: bool
     strict: bool
     engine: str
     on_failure: str
@@ -91,26 +94,29 @@ async def analyze(
         CheckpointError: if the checkpoint that is there belongs to another run.
         OptionError: for an argument that cannot be meant.
     """
-    return await _run(export_id, Summary() if reducer is None else reducer, **options)
+    return await run_export(export_id, reducer, **options)
 
 
-async def _run(
+async def run_export(
     export_id: str | None,
-    reducer: Reducer[Any, R],
+    reducer: Reducer[Any, Any] | None,
     *,
+    on_ready: Callable[[Pipeline[Any], str, str, bool], object] | None = None,
     save: str | Path | None = None,
     schema: Schema | None = None,
     filter: Filter | None = None,  # noqa: A002 - what everybody calls it
     concurrency: int = DEFAULT_CONCURRENCY,
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     queue_size: int = DEFAULT_QUEUE_SIZE,
+    coverage: bool = False,
     strict: bool = False,
     engine: str = "auto",
     on_failure: str = "continue",
     checkpoint: str | Path | None = None,
     listener: Listener | None = None,
     **where: Unpack[SourceOptions],
-) -> Report[R]:
+) -> Report[Any]:
+    """Run as `analyze` does; call `on_ready` with the pipeline, names of export and source, and if it is synthetic."""
     if engine == "auto" and (problem := kernel_problem()) is not None:
         _log.warning(
             "this is the slow engine, in Python: there is no compiled kernel, as %s; %s", problem, KERNEL_REMEDY
@@ -129,12 +135,13 @@ async def _run(
         saving = None if save is None else Saving(opened.source, save)
         pipeline = Pipeline(
             saving or opened.source,
-            reducer,
+            Summary() if reducer is None else reducer,
             schema=schema,
             filter=filter,
             concurrency=concurrency,
             chunk_bytes=chunk_bytes,
             queue_size=queue_size,
+            coverage=coverage,
             strict=strict,
             engine=engine,
             stop_on_failure=on_failure == "stop",
@@ -144,6 +151,8 @@ async def _run(
             else Checkpoint(checkpoint, source="the mock server" if opened.synthetic else None),
             listener=listener,
         )
+        if on_ready is not None:
+            on_ready(pipeline, export_id, opened.source.name, opened.synthetic)
         outcome = await pipeline.run(export_id)
         if saving is not None:
             saving.finish()

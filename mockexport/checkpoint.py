@@ -5,7 +5,8 @@ resumed what describes it up to a chunk's border: offset, line, header, tally, s
 knows the same content again. All of it together or nothing: the file is replaced as a whole.
 
 Rules: no clock and no tasks here. A file is used only if it is whole and belongs to this very run: the same export and
-metadata, source, columns, filter, reducer, strictness and version. It holds patients' data: its owner's alone (0600).
+metadata, source, columns, filter, reducer, coverage, strictness and version. It holds patients' data: its owner's
+alone (0600).
 """
 
 import hashlib
@@ -74,6 +75,7 @@ class Belonging:
     asked: str
     reducer: str
     strict: bool
+    coverage: bool = False
 
     @classmethod
     def of(
@@ -86,6 +88,7 @@ class Belonging:
         asked: Filter,
         reducer: str,
         strict: bool,
+        coverage: bool = False,
     ) -> "Belonging":
         """Return to whom a run's checkpoint belongs."""
         announced = hashlib.sha256(msgspec.json.encode(downloads)).hexdigest()
@@ -93,7 +96,7 @@ class Belonging:
         ids = [None if ids is None else sorted(ids) for ids in (asked.patients, asked.event_types)]
         # A digest: whose rows were asked for is nobody's business.
         asked_for = hashlib.sha256(repr((asked.since_us, asked.until_us, *ids)).encode()).hexdigest()
-        return cls(__version__, export_id, source, announced, columns, asked_for, reducer, strict)
+        return cls(__version__, export_id, source, announced, columns, asked_for, reducer, strict, coverage)
 
     def difference(self, other: "Belonging") -> str | None:
         """Say in what `other`, a saved one, differs from this; None if they are the same."""
@@ -111,6 +114,8 @@ class Belonging:
             return "it was made of other rows: the filter differs"
         if other.reducer != self.reducer:
             return "it was made for other statistics"
+        if other.coverage != self.coverage:
+            return f"it was made {'with' if other.coverage else 'without'} coverage over time (which --html asks for)"
         if other.strict != self.strict:
             return f"it was made {'with' if other.strict else 'without'} strict"
         return None

@@ -1,20 +1,19 @@
 """`mockexport analyze`: the report of an export, on stdout or in a file."""
 
 import argparse
-import os
-from collections.abc import Mapping
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
+from mockexport.analysis import RunOptions
 from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
+from mockexport.cli.faces import output_path, text_of, write, write_page
 from mockexport.cli.fetching import asking, fetching, listening, write_account
-from mockexport.cli.progress import showing_progress
+from mockexport.cli.progress import Shown, showing_progress
 from mockexport.cli.statistics import chosen_reducer
-from mockexport.cli.text import put, say, table
-from mockexport.errors import OptionError, OutputError
-from mockexport.newfile import NewFile
+from mockexport.cli.text import put, say
+from mockexport.errors import OptionError
+from mockexport.live import Run
+from mockexport.reducers import Reducer
 from mockexport.report import Account, Report
 
 __all__ = ["account_for", "analyze", "chosen_export"]
@@ -22,15 +21,22 @@ __all__ = ["account_for", "analyze", "chosen_export"]
 
 async def analyze(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
-    output = None if options.output == "-" else _output(options.output)
+    output = None if options.output == "-" else output_path("output", options.output)
+    html = None if options.html is None else output_path("html", options.html)
+    if html is not None and html == output:
+        raise OptionError("html", "names the file of --output, too; say another one")
     reducer = chosen_reducer(options)
-    with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
+    with (
+        showing_progress(verbose=options.verbose, preview=options.preview) as shown,
+        listening(options, shown) as listener,
+    ):
         settings = fetching(options, listener)
         settings["checkpoint"] = options.checkpoint
         settings["save"] = options.save
         settings["filter"] = asking(options)
-        report: Report[Any] = await analyze_export(chosen_export(options), reducer=reducer, **settings)
-    text = _text(report.counts() if options.counts else report, options)
+        settings["coverage"] = html is not None
+        report = await _analyzed(chosen_export(options), reducer, settings, shown)
+    text = text_of(report, options)
     account_for(report.account, timed=options.time)
     for note in report.notes:
         say(f"note: {note}")
@@ -38,8 +44,21 @@ async def analyze(options: argparse.Namespace) -> int:
     if output is None:
         put(text)
     else:
-        _write(output, text, complete=not report.incomplete)
+        write(output, text.encode(), complete=not report.incomplete)
+    if html is not None:
+        write_page(html, report, reducer.rules, options)
     return exits.of_account(report.account)
+
+
+async def _analyzed(
+    export_id: str | None, reducer: Reducer[Any, Any], settings: RunOptions, shown: Shown
+) -> Report[Any]:
+    if not shown.previews:
+        return await analyze_export(export_id, reducer=reducer, **settings)
+    async with Run(export_id, reducer=reducer, **settings) as run:
+        async for snapshot in run:
+            shown.preview(snapshot)
+        return await run.report()
 
 
 def chosen_export(options: argparse.Namespace) -> str | None:
@@ -78,76 +97,3 @@ def account_for(account: Account, *, timed: bool) -> None:
     if timed:
         rate = account.rows / account.elapsed_s if account.elapsed_s else 0
         say(f"{account.elapsed_s:.3f} s, {rate:,.0f} rows/s")
-
-
-def _text(report: Report[Any], options: argparse.Namespace) -> str:
-    if options.format == "json":
-        return report.to_json(round_to=options.round)
-    return _table(report, options.round)
-
-
-def _table(report: Report[Any], round_to: int | None) -> str:
-    """Return the report as columns for people: a line per patient and event type, totals last."""
-    names = _names(report)
-    lines = [
-        [patient_id, event_type, *_cells(result, names, round_to)]
-        for patient_id, types in sorted(report.patients.items())
-        for event_type, result in sorted(types.items())
-    ]
-    lines += [
-        ["all", event_type, *_cells(result, names, round_to)] for event_type, result in sorted(report.totals.items())
-    ]
-    text = table(["patient", "event type", *names], lines, left=2)
-    if report.incomplete:
-        text += f"\nINCOMPLETE: {len(report.incomplete)} downloads failed or differ: {', '.join(report.incomplete)}\n"
-    return text
-
-
-def _names(report: Report[Any]) -> list[str]:
-    """Return the statistics that are columns; counts by hour or day are too many for one."""
-    results = list(report.totals.values())
-    if not results or isinstance(results[0], int):
-        return ["count"]
-    if isinstance(results[0], Mapping):
-        return [name for name in results[0] if not any(isinstance(result[name], Mapping) for result in results)]
-    return [field.name for field in fields(results[0])]
-
-
-def _cells(result: Any, names: list[str], round_to: int | None) -> list[str]:
-    if isinstance(result, int):
-        values = [result]
-    else:
-        values = [result[name] if isinstance(result, Mapping) else getattr(result, name) for name in names]
-    return [_cell(value, 2 if round_to is None else round_to) for value in values]
-
-
-def _cell(value: float | str | None, places: int) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, str):
-        return value
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{places}f}"
-
-
-def _output(name: str) -> Path:
-    """Return the path that `--output` means; see before the run, not after it, that a file can be made there."""
-    path = Path(name)
-    if not name or path.is_dir():
-        raise OptionError("output", f"{name!a} is not the name of a file")
-    if not path.parent.is_dir():
-        raise OutputError(name, f"there is no folder {path.parent}; make it first")
-    if not path.exists() and not os.access(path.parent, os.W_OK):
-        raise OutputError(name, f"the folder {path.parent} is read-only")
-    return path
-
-
-def _write(path: Path, text: str, *, complete: bool) -> None:
-    """Write the report at once and whole; an incomplete one beside `path`, which stays as it is."""
-    partial = path.with_name(path.name + ".partial")
-    if path.exists() and not path.is_file():
-        complete = True  # a device or a pipe has nothing to lose
-    with NewFile(path if complete else partial) as file:
-        file.write(text.encode())
-        file.commit()
-    if not complete:
-        say(f"the report is incomplete: it is in {partial}, and {path} was left alone")

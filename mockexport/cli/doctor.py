@@ -8,8 +8,9 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from mockexport import __version__
-from mockexport.cli.text import put, size
+from mockexport.cli.text import put
 from mockexport.engine import KERNEL_REMEDY, kernel_problem
+from mockexport.rendering.plain import size
 from mockexport.server.generation import generator_problem
 
 __all__ = ["doctor"]

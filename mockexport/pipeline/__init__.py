@@ -4,6 +4,7 @@ run.py       the Pipeline: who produces, who consumes, when it ends
 flights.py   one download on its way, over all its attempts
 lanes.py     one attempt: chunks in order, and what they are folded into; the queue that hands them out
 keeping.py   the checkpoint of a run: what is taken over, saved, and when
+peeking.py   a look into a run that goes on
 
 It knows bytes and chunks, but no HTTP and no files.
 """

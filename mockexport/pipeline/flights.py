@@ -5,12 +5,14 @@ from typing import Generic, TypeVar
 
 from mockexport import events
 from mockexport.checkpoint import SavedFlight
+from mockexport.coverage import Coverage
 from mockexport.events import Event
 from mockexport.formats import Cutter
 from mockexport.model import Download, Span, Verdict
 from mockexport.pipeline.lanes import Lane
 from mockexport.report import DownloadAccount
 from mockexport.streams import Mark, Marker, Opened, Resumed, Retry, StartOver
+from mockexport.tally import Tally
 
 __all__ = ["Flight"]
 
@@ -86,4 +88,17 @@ class Flight(Generic[S]):
             received_bytes=self.received_bytes,
             fetched_bytes=self._void_bytes + self.cutter.received,
             filtered_rows=tally.filtered,
+            coverage=self._coverage(tally),
+        )
+
+    def _coverage(self, tally: Tally) -> Coverage | None:
+        if tally.coverage is None:
+            return None
+        return Coverage(
+            announced_start_us=self.download.start_us,
+            announced_end_us=self.download.end_us,
+            first_us=tally.first_us,
+            last_us=tally.last_us,
+            bucket_hours=tally.coverage.width,
+            rows=dict(sorted(tally.coverage.rows.items())),
         )

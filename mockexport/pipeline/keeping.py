@@ -5,7 +5,7 @@ Rules: a state is looked into only while nobody changes it: a lane's while its t
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
@@ -98,6 +98,10 @@ class Keeper(Generic[S]):
             self._merger.add(position, lane.state)
         else:
             self._merger.add_apart(position, lane.state)
+
+    def copied(self, copy: Callable[[S], S]) -> Merger[S]:
+        """Return a copy of what is merged, made state by state; to be asked for while `merging` is held."""
+        return self._merger.copy(copy)
 
     def merged(self) -> S:
         """Return all states merged in time order."""

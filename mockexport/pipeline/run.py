@@ -34,6 +34,7 @@ from mockexport.model import Chunk, Download, Export, Schema, Span, Verdict, Ver
 from mockexport.pipeline.flights import Flight
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.lanes import ChunkQueue, Lane, Stopwatch
+from mockexport.pipeline.peeking import Look, Peeker
 from mockexport.reducers import Reducer, Result
 from mockexport.report import DownloadAccount
 from mockexport.streams import ByteStream, ResumableSource, Source
@@ -111,6 +112,7 @@ class Pipeline(Generic[S]):
         queue_size: chunks that may wait for a consumer.
         consumers: how many chunks are folded at once; by default as many as there are cores, and one for an engine
             that holds the interpreter's lock.
+        coverage: count rows by hour of UTC, for the downloads' accounts.
         strict: make the first bad row an error.
         engine: "auto" for the fastest there is for the reducer, or "kernel" or "python" (see engine.choose_engine).
         stop_on_failure: break the other downloads off when one has failed; they count as skipped.
@@ -130,6 +132,7 @@ class Pipeline(Generic[S]):
         chunk_bytes: int = DEFAULT_CHUNK_BYTES,
         queue_size: int = DEFAULT_QUEUE_SIZE,
         consumers: int | None = None,
+        coverage: bool = False,
         strict: bool = False,
         engine: str = "auto",
         stop_on_failure: bool = False,
@@ -140,7 +143,9 @@ class Pipeline(Generic[S]):
         self._schema = schema or Schema()
         self._asked = filter or Filter()
         asked = None if self._asked.is_open else self._asked
-        self._engine = choose_engine(reducer, self._schema, asked=asked, strict=strict, wanted=engine)
+        self._engine = choose_engine(
+            reducer, self._schema, asked=asked, coverage=coverage, strict=strict, wanted=engine
+        )
         if consumers is None:
             consumers = self._engine.useful_threads(os.cpu_count() or 1)
         for option, number in (
@@ -156,12 +161,14 @@ class Pipeline(Generic[S]):
         self._concurrency = concurrency
         self._chunk_bytes = chunk_bytes
         self._consumers = consumers
+        self._coverage = coverage
         self._strict = strict
         self._stop_on_failure = stop_on_failure
         self._checkpoint = checkpoint
         self._listener = listener
         self._queue = ChunkQueue(queue_size)
         self._keeper = Keeper(self._engine.reducer, checkpoint, checkpoint_every_s, self._emit)
+        self._peeker = Peeker(self._engine.reducer, self._keeper)
         self._network, self._full, self._idle = Stopwatch(), Stopwatch(), Stopwatch()
 
     def __repr__(self) -> str:
@@ -183,6 +190,13 @@ class Pipeline(Generic[S]):
             waited_for_chunks_s=self._idle.total_s,
         )
 
+    async def look(self) -> Look | None:
+        """Return what the rows so far come to, without disturbing the run; None once that is over.
+
+        It begins when the run does, and ends with it: to be asked from another task than the run's.
+        """
+        return await self._peeker.look()
+
     async def run(self, export_id: str) -> Outcome[S]:
         """Discover an export; fetch, fold, verify and merge all its downloads.
 
@@ -199,6 +213,7 @@ class Pipeline(Generic[S]):
         self._keeper.restore(self._belonging(export))
         self._skip_the_unasked(export)
         overlaps = overlapping(export.downloads)
+        positions = {download.id: at for at, download in enumerate(export.downloads)}
         # Downloads start in time order, so that their states can be merged early.
         queued = deque((at, d) for at, d in enumerate(export.downloads) if d.id not in self._keeper.accounts)
         try:
@@ -206,6 +221,7 @@ class Pipeline(Generic[S]):
                 async with asyncio.TaskGroup() as outer:
                     others = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
                     others.append(outer.create_task(self._keeper.keep_saving(threads)))
+                    others.append(outer.create_task(self._peeker.answer(threads, positions)))
                     async with asyncio.TaskGroup() as producers:
                         for _ in range(min(self._concurrency, len(queued))):
                             producers.create_task(self._produce(export.id, queued, overlaps))
@@ -352,6 +368,7 @@ class Pipeline(Generic[S]):
             schema=self._schema,
             asked=self._asked,
             reducer=self._reducer.fingerprint,
+            coverage=self._coverage,
             strict=self._strict,
         )
 
