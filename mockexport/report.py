@@ -60,7 +60,10 @@ class DownloadAccount:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """How a run went: from where, with what, and what came of every download (in time order)."""
+    """How a run went: from where, with what, and what came of every download (in time order).
+
+    `engine` is "kernel", "python", or, where the kernel reads the rows for a reducer in Python, "kernel+python".
+    """
 
     export_id: str
     source: str

@@ -39,7 +39,7 @@ async def doctor(options: argparse.Namespace) -> int:
 
 
 def _engine() -> str:
-    """Return which engine reads the rows by default, and why; custom reducers are always the reference's."""
+    """Return which engine reads the rows by default, and why."""
     problem = kernel_problem()
     if problem is not None:
         return f"python: there is no compiled kernel, as {problem}; {KERNEL_REMEDY}"
