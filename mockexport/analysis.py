@@ -123,6 +123,9 @@ async def _run(
         raise OptionError("checkpoint", "does not go with save, which keeps what it has fetched by itself")
     if filter is not None and not filter.is_open and save is not None:
         raise OptionError("filter", "does not go with save, which keeps whole files")
+    folder = where.get("folder")
+    if save is not None and folder is not None and Path(save).resolve() == Path(folder).resolve():
+        raise OptionError("save", "is the folder that is read; name another")
     async with open_source(export_id, **where) as opened:
         if export_id is None:
             export_id = _only(await opened.source.export_ids())
@@ -144,9 +147,13 @@ async def _run(
             else Checkpoint(checkpoint, source="the mock server" if opened.synthetic else None),
             listener=listener,
         )
-        outcome = await pipeline.run(export_id)
-        if saving is not None:
-            saving.finish()
+        try:
+            outcome = await pipeline.run(export_id)
+            if saving is not None:
+                saving.finish()
+        finally:
+            if saving is not None:
+                saving.release()
     account = Account(
         export_id=export_id,
         source=opened.source.name,

@@ -17,7 +17,7 @@ from mockexport.errors import OptionError, OutputError
 from mockexport.newfile import NewFile
 from mockexport.report import Account, Report
 
-__all__ = ["account_for", "analyze", "chosen_export"]
+__all__ = ["account_for", "analyze", "chosen_export", "kept_in"]
 
 
 async def analyze(options: argparse.Namespace) -> int:
@@ -28,11 +28,14 @@ async def analyze(options: argparse.Namespace) -> int:
         settings = fetching(options, listener)
         settings["checkpoint"] = options.checkpoint
         settings["filter"] = asking(options)
+        settings["save"] = options.save
         report: Report[Any] = await analyze_export(chosen_export(options), reducer=reducer, **settings)
     text = _text(report.counts() if options.counts else report, options)
     account_for(report.account, timed=options.time)
     for note in report.notes:
         say(f"note: {note}")
+    if options.save is not None:
+        kept_in(options.save, report.account)
     write_account(options, report.account)
     if output is None:
         put(text)
@@ -77,6 +80,12 @@ def account_for(account: Account, *, timed: bool) -> None:
     if timed:
         rate = account.rows / account.elapsed_s if account.elapsed_s else 0
         say(f"{account.elapsed_s:.3f} s, {rate:,.0f} rows/s")
+
+
+def kept_in(directory: str, account: Account) -> None:
+    """Tell on stderr how many files a run has kept."""
+    kept = sum(download.verdict.counts for download in account.downloads)
+    say(f"{kept} of {len(account.downloads)} files are in {directory}")
 
 
 def _text(report: Report[Any], options: argparse.Namespace) -> str:

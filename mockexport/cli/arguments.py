@@ -150,6 +150,9 @@ def _analyze(add: _Add, name: str) -> None:
         "--checkpoint", metavar="FILE",
         help="save to FILE every few seconds and when interrupted; the same command again goes on from there",
     )  # fmt: skip
+    command.option(
+        "--save", metavar="DIR", help="keep the verified files in the folder DIR, as `download` does, in the same pass"
+    )
     _statistics(command)
     command.option("--round", type=_natural, metavar="N", help="round to N decimal places (default: full precision)")
     command.option("--format", choices=("json", "table"), default="json", help="of the report (default: json)")

@@ -11,6 +11,7 @@ replies.py       what a reply's head means for a download: pure decisions
 resuming.py      a byte stream that is tried again, resumed, or begun anew
 retrying.py      how often, how long to wait, how long anything may take
 watching.py      minimum rate and time limits, at no cost to the pieces
+claiming.py      one run at a time writes to a folder
 gunzip.py        compressed bodies, neither cut nor bombs
 exchange.py      one GET and its reply, as a protocol; http.py: over aiohttp; http_faults.py: its errors in our words
 """
