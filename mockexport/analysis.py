@@ -123,8 +123,7 @@ async def _run(
         raise OptionError("checkpoint", "does not go with save, which keeps what it has fetched by itself")
     if filter is not None and not filter.is_open and save is not None:
         raise OptionError("filter", "does not go with save, which keeps whole files")
-    folder = where.get("folder")
-    if save is not None and folder is not None and Path(save).resolve() == Path(folder).resolve():
+    if save is not None and _same(save, where.get("folder")):
         raise OptionError("save", "is the folder that is read; name another")
     async with open_source(export_id, **where) as opened:
         if export_id is None:
@@ -164,6 +163,10 @@ async def _run(
         downloads=outcome.downloads,
     )
     return Report.of(outcome.result(), account)
+
+
+def _same(save: str | Path, folder: str | Path | None) -> bool:
+    return folder is not None and Path(save).resolve() == Path(folder).resolve()
 
 
 def _only(export_ids: list[str]) -> str:

@@ -42,6 +42,7 @@ async def test_it_is_read_once() -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [(b"", "nothing came"), (HEADER + ROW[:-2], "middle of a row"), (gzip.compress(HEADER + ROW)[:-1], "cut off")],
+    ids=["nothing", "stump", "cut"],
 )
 @pytest.mark.parametrize("size", [1, 1000])
 async def test_a_pipe_that_ends_too_soon_gives_no_number(data: bytes, problem: str, size: int) -> None:

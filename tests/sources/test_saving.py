@@ -139,15 +139,16 @@ async def test_a_run_that_is_cancelled_anywhere_leaves_no_part_of_a_file(tmp_pat
 
 
 async def test_two_runs_into_one_folder_do_not_collide(tmp_path: Path) -> None:
-    go_on = asyncio.Event()
+    begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def first() -> int:
         script: list[Step] = [HEADER, go_on, ROW]
-        return len((await analyze("x", source=source(a=[script]), save=tmp_path)).incomplete)
+        return len(
+            (await analyze("x", source=source(a=[script]), save=tmp_path, listener=lambda _: begun.set())).incomplete
+        )
 
     running = asyncio.create_task(first())
-    while not (tmp_path / "00-a.csv.partial").exists():
-        await asyncio.sleep(0)
+    await begun.wait()
     with pytest.raises(OutputError, match="another run is keeping files in it"):
         await analyze("x", source=source(), save=tmp_path)
     go_on.set()
