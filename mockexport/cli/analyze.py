@@ -27,8 +27,8 @@ async def analyze(options: argparse.Namespace) -> int:
     with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
         settings = fetching(options, listener)
         settings["checkpoint"] = options.checkpoint
-        settings["filter"] = asking(options)
         settings["save"] = options.save
+        settings["filter"] = asking(options)
         report: Report[Any] = await analyze_export(chosen_export(options), reducer=reducer, **settings)
     text = _text(report.counts() if options.counts else report, options)
     account_for(report.account, timed=options.time)
