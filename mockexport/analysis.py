@@ -129,6 +129,8 @@ async def run_export(
         raise OptionError("checkpoint", "does not go with save, which keeps what it has fetched by itself")
     if filter is not None and not filter.is_open and save is not None:
         raise OptionError("filter", "does not go with save, which keeps whole files")
+    if save is not None and _same(save, where.get("folder")):
+        raise OptionError("save", "is the folder that is read; name another")
     async with open_source(export_id, **where) as opened:
         if export_id is None:
             export_id = _only(await opened.source.export_ids())
@@ -153,9 +155,13 @@ async def run_export(
         )
         if on_ready is not None:
             on_ready(pipeline, export_id, opened.source.name, opened.synthetic)
-        outcome = await pipeline.run(export_id)
-        if saving is not None:
-            saving.finish()
+        try:
+            outcome = await pipeline.run(export_id)
+            if saving is not None:
+                saving.finish()
+        finally:
+            if saving is not None:
+                saving.release()
     account = Account(
         export_id=export_id,
         source=opened.source.name,
@@ -166,6 +172,10 @@ async def run_export(
         downloads=outcome.downloads,
     )
     return Report.of(outcome.result(), account)
+
+
+def _same(save: str | Path, folder: str | Path | None) -> bool:
+    return folder is not None and Path(save).resolve() == Path(folder).resolve()
 
 
 def _only(export_ids: list[str]) -> str:

@@ -16,7 +16,7 @@ from mockexport.live import Run
 from mockexport.reducers import Reducer
 from mockexport.report import Account, Report
 
-__all__ = ["account_for", "analyze", "chosen_export"]
+__all__ = ["account_for", "analyze", "chosen_export", "kept_in"]
 
 
 async def analyze(options: argparse.Namespace) -> int:
@@ -40,6 +40,8 @@ async def analyze(options: argparse.Namespace) -> int:
     account_for(report.account, timed=options.time)
     for note in report.notes:
         say(f"note: {note}")
+    if options.save is not None:
+        kept_in(options.save, report.account)
     write_account(options, report.account)
     if output is None:
         put(text)
@@ -97,3 +99,9 @@ def account_for(account: Account, *, timed: bool) -> None:
     if timed:
         rate = account.rows / account.elapsed_s if account.elapsed_s else 0
         say(f"{account.elapsed_s:.3f} s, {rate:,.0f} rows/s")
+
+
+def kept_in(directory: str, account: Account) -> None:
+    """Tell on stderr how many files a run has kept."""
+    kept = sum(download.verdict.counts for download in account.downloads)
+    say(f"{kept} of {len(account.downloads)} files are in {directory}")
