@@ -36,7 +36,8 @@ def extension(name: str, headers: list[str]) -> Extension:
 extensions = []
 if WANTED != "no":
     extensions = [
-        extension("mockexport._kernel", ["dump", "index", "rows", "state"]),
+        extension("mockexport._arrow", ["arrow"]),
+        extension("mockexport._kernel", ["columns", "dump", "index", "rows", "state"]),
         extension("mockexport.server._generator", ["generate"]),
     ]
 

@@ -6,14 +6,19 @@
 The rooms, each importing only those above it:
 
     errors.py      the error tree
+    zones.py       local times
     model.py       frozen values: Export, Download, Span, Chunk, Schema, Verdict
     events.py      the typed events of a run
+    arrow.py       columns for data frames, over _arrow.pyx
     formats/       bytes → chunks → columns: CSV, the reference
+    filters.py     which rows are asked for
     tally.py       what a verdict needs to know of the rows, and the verdict
     reducers/      statistics, and the Reducer protocol
     kernel.py      the compiled twin of CSV and Summary, over _kernel.pyx and native/
+    columns.py     the compiled decoder, for reducers written in Python
     engine.py      folds a span's chunks: decode, count, reduce
     merging.py     states → one state, in time order
+    frame.py       a report as flat rows and as columns
     report.py      the report, its JSON, and the account of the run
     streams.py     what the pipeline asks of a source
     newfile.py     files that appear whole or not at all
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from mockexport.analysis import RunOptions, analyze
     from mockexport.checkpoint import Checkpoint
     from mockexport.errors import (
+        ArrowUnavailable,
         BadRowError,
         CheckpointError,
         ExportNotFound,
@@ -54,6 +60,7 @@ if TYPE_CHECKING:
         StateError,
         TransferError,
     )
+    from mockexport.filters import Filter
     from mockexport.formats import Batch
     from mockexport.model import Download, Export, Schema, Span, Verdict, VerdictKind
     from mockexport.opening import SourceOptions
@@ -73,6 +80,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Access",
     "Account",
+    "ArrowUnavailable",
     "BadRowError",
     "Batch",
     "ByteStream",
@@ -85,6 +93,7 @@ __all__ = [
     "ExportApi",
     "ExportNotFound",
     "Faults",
+    "Filter",
     "Folder",
     "FolderError",
     "FormatError",
@@ -125,6 +134,7 @@ _HOMES = {
     "analysis": ("RunOptions", "analyze"),
     "checkpoint": ("Checkpoint",),
     "errors": (
+        "ArrowUnavailable",
         "BadRowError",
         "CheckpointError",
         "ExportNotFound",
@@ -141,6 +151,7 @@ _HOMES = {
         "StateError",
         "TransferError",
     ),
+    "filters": ("Filter",),
     "formats": ("Batch",),
     "model": ("Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
     "opening": ("SourceOptions",),

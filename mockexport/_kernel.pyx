@@ -65,16 +65,42 @@ cdef extern from "native/state.h" nogil:
     void add_total(group *into, uint64_t low, uint64_t high)
     void add_group(group *into, const group *other)
     int merge_states(summary_state *earlier, const summary_state *later)
+    void free_ids(id_table *table)
     void free_state(summary_state *state)
+
+cdef extern from "native/columns.h" nogil:
+    ctypedef struct numbered_row:
+        uint32_t patient
+        uint32_t type
+        int64_t time_us
+        int64_t value
+    ctypedef struct row_columns:
+        uint32_t *patients
+        uint32_t *types
+        int64_t *times
+        int64_t *values
+        size_t count
+    int insert_rows(row_columns *columns, const numbered_row *rows, const size_t *places, size_t count)
 
 cdef extern from "native/rows.h" nogil:
     ctypedef struct aside_row:
         uint64_t start
         uint64_t end
         uint64_t line
+        size_t place
     ctypedef struct token:
         const uint8_t *bytes
         uint32_t length
+    ctypedef struct offset_span:
+        int64_t from_us
+        int64_t ahead_us
+    ctypedef struct row_filter:
+        uint64_t since
+        uint64_t width
+        id_table patients
+        id_table types
+        int by_patient
+        int by_type
     ctypedef struct row_scan:
         uint32_t patient
         uint32_t time
@@ -84,10 +110,17 @@ cdef extern from "native/rows.h" nogil:
         uint8_t delimiter
         token *null_tokens
         uint32_t null_count
+        int to_columns
+        row_columns columns
         uint64_t minute_low
         uint64_t minute_high
         int64_t minute_us
+        const offset_span *spans
+        uint32_t span_count
+        int64_t ahead_us
+        const row_filter *filter
         uint64_t rows
+        uint64_t filtered
         int64_t first_us
         int64_t last_us
         uint64_t *missing
@@ -96,6 +129,7 @@ cdef extern from "native/rows.h" nogil:
         uint32_t aside_count
         uint64_t lines
     uint64_t load64(const void *at)
+    int64_t ahead_at(const row_scan *scan, int64_t minute_us)
     int scan_chunk(row_scan *scan, summary_state *state, const uint8_t *data, size_t size)
     void free_scan(row_scan *scan)
 
@@ -164,15 +198,15 @@ cdef class State:
         """How many patients and how many event types have a number."""
         return self.state.patients.count, self.state.types.count
 
-    def patients(self, uint32_t count):
-        """Return the first `count` patients that came."""
+    def patients(self, uint32_t count, uint32_t start=0):
+        """Return the first `count` patients that came, from number `start` on."""
         self._check()
-        return [_text(&self.state.patients, number) for number in range(min(count, self.state.patients.count))]
+        return [_text(&self.state.patients, number) for number in range(start, min(count, self.state.patients.count))]
 
-    def types(self, uint32_t count):
-        """Return the first `count` event types that came."""
+    def types(self, uint32_t count, uint32_t start=0):
+        """Return the first `count` event types that came, from number `start` on."""
         self._check()
-        return [_text(&self.state.types, number) for number in range(min(count, self.state.types.count))]
+        return [_text(&self.state.types, number) for number in range(start, min(count, self.state.types.count))]
 
     def row(self, uint32_t number):
         """Return a group: patient, event type, count, total, low, high, anomalies, first_us, last_us."""
@@ -201,6 +235,8 @@ cdef class State:
                 sums[number].high = INT64_MIN
             for number in range(self.state.count):
                 at = &self.state.groups[number]
+                if at.count == 0:
+                    continue
                 add_group(&sums[at.type], at)
                 waits[at.type].count += 1
                 add_total(&waits[at.type], <uint64_t>at.last_us - <uint64_t>at.first_us, 0)
@@ -310,9 +346,9 @@ cdef int64_t _intern(summary_state *state, id_table *table, bytes text) except -
     if length >= 1 << 31:
         raise ValueError("an id is longer than 2 GB")
     id_words(at, <uint32_t>length, &low, &high)
-    if table == &state.types:
+    if state != NULL and table == &state.types:
         number = intern_type(state, low, high, <uint32_t>length, at, plain)
-    elif table == &state.patients:
+    elif state != NULL and table == &state.patients:
         number = intern_patient(state, low, high, <uint32_t>length, at, plain)
     else:
         number = add_id(table, low, high, <uint32_t>length, at, plain)
@@ -332,17 +368,67 @@ cdef object _total(const group *at):
     return (<object>high << 64) | <object>at.total_low
 
 
+cdef class Offsets:
+    """How far ahead of UTC local times are: (from this local time on, µs ahead; None where only the reference knows).
+
+    Times are local µs since 1970, rising, and begin with a minute; before the first, nothing is known.
+    """
+
+    cdef offset_span *spans
+    cdef uint32_t count
+
+    def __cinit__(self, spans):
+        self.spans = <offset_span *>malloc((len(spans) + 1) * sizeof(offset_span))
+        if self.spans == NULL:
+            raise MemoryError
+        for from_us, ahead_us in spans:
+            self.spans[self.count].from_us = from_us
+            self.spans[self.count].ahead_us = INT64_MIN if ahead_us is None else ahead_us
+            self.count += 1
+
+    def __dealloc__(self):
+        free(self.spans)
+
+
+cdef class RowFilter:
+    """The rows that are asked for (filters.Filter): µs from `since` on, before `until`; ids as bytes, None for all."""
+
+    cdef row_filter filter
+
+    def __cinit__(self, since, until, patients, types):
+        memset(&self.filter, 0, sizeof(row_filter))
+        # Times of rows are far from either end.
+        low = INT64_MIN if since is None else max(INT64_MIN, min(since, INT64_MAX))
+        high = INT64_MAX if until is None else max(low, min(until, INT64_MAX))
+        self.filter.since = low & 0xFFFFFFFFFFFFFFFF
+        self.filter.width = high - low
+        self.filter.by_patient = patients is not None
+        self.filter.by_type = types is not None
+        for text in patients or ():
+            _intern(NULL, &self.filter.patients, text)
+        for text in types or ():
+            _intern(NULL, &self.filter.types, text)
+
+    def __dealloc__(self):
+        free_ids(&self.filter.patients)
+        free_ids(&self.filter.types)
+
+
 cdef class Scan:
     """Takes chunks of one layout into a State, and counts what a tally needs.
 
-    The places of the four columns count from 0; `null_tokens` are the texts, as bytes, that mean "no value".
+    The places of the four columns count from 0; `null_tokens` are the texts, as bytes, that mean "no value"; `offsets`
+    are those of times without one, UTC by default; `asked` are the rows that are asked for, all by default.
     """
 
     cdef row_scan *scan
     cdef readonly State state
+    cdef Offsets offsets
+    cdef RowFilter asked
 
     def __cinit__(self, State state not None, uint32_t patient_id, uint32_t event_time, uint32_t event_type,
-                  uint32_t value, uint32_t fields, bytes delimiter not None, null_tokens):
+                  uint32_t value, uint32_t fields, bytes delimiter not None, null_tokens,
+                  Offsets offsets=None, RowFilter asked=None):
         cdef uint8_t *copied
         if len(delimiter) != 1 or max(patient_id, event_time, event_type, value) >= fields:
             raise ValueError("no such layout")
@@ -363,6 +449,14 @@ cdef class Scan:
         self.scan.minute_low = load64(<const char *>minute)
         self.scan.minute_high = load64(<const char *>minute + 8)
         self.scan.minute_us = 0
+        self.offsets = offsets
+        if offsets is not None:
+            self.scan.spans = offsets.spans
+            self.scan.span_count = offsets.count
+            self.scan.ahead_us = ahead_at(self.scan, 0)
+        self.asked = asked
+        if asked is not None:
+            self.scan.filter = &asked.filter
         if null_tokens:
             self.scan.null_tokens = <token *>calloc(len(null_tokens), sizeof(token))
             if self.scan.null_tokens == NULL:
@@ -427,6 +521,11 @@ cdef class Scan:
         return self.scan.rows
 
     @property
+    def filtered(self):
+        """How many rows with a value were taken that are not asked for."""
+        return self.scan.filtered
+
+    @property
     def first_us(self):
         """The earliest time, or None."""
         return self.scan.first_us if self.scan.rows else None
@@ -445,6 +544,68 @@ cdef class Scan:
             for number in range(self.scan.missing_capacity)
             if self.scan.missing[number]
         }
+
+
+cdef class ColumnScan(Scan):
+    """A Scan that takes rows into columns instead: the numbers of their ids in the State, times and values.
+
+    Columns and counts are those of the last chunk alone.
+    """
+
+    def __cinit__(self, *layout):
+        self.scan.to_columns = True
+
+    def feed(self, data, size_t start, line):
+        """Take in the next chunk in place of the last (see Scan.feed)."""
+        self.scan.columns.count = 0
+        self.scan.rows = 0
+        self.scan.filtered = 0
+        self.scan.first_us = INT64_MAX
+        self.scan.last_us = INT64_MIN
+        if self.scan.missing_capacity:
+            memset(self.scan.missing, 0, self.scan.missing_capacity * sizeof(uint64_t))
+        return Scan.feed(self, data, start, line)
+
+    def insert(self, line, lines, patients, times, types, values):
+        """Put rows that `feed` returned, and the reference found good, where they belong.
+
+        `line` is the number of the chunk's first line; `lines` are those of the rows, ascending.
+        """
+        cdef size_t number = 0, count = len(lines)
+        cdef uint32_t aside = 0
+        cdef uint64_t wanted
+        cdef numbered_row *rows = <numbered_row *>malloc((count + 1) * sizeof(numbered_row))
+        cdef size_t *places = <size_t *>malloc((count + 1) * sizeof(size_t))
+        try:
+            if rows == NULL or places == NULL:
+                raise MemoryError
+            for at, patient, time_us, event_type, value in zip(lines, patients, times, types, values):
+                wanted = at - line
+                while aside < self.scan.aside_count and self.scan.aside[aside].line < wanted:
+                    aside += 1
+                if aside == self.scan.aside_count or self.scan.aside[aside].line != wanted:
+                    raise ValueError("no such row was set aside")
+                places[number] = self.scan.aside[aside].place
+                rows[number].patient = <uint32_t>_intern(&self.state.state, &self.state.state.patients, patient.encode())
+                rows[number].type = <uint32_t>_intern(&self.state.state, &self.state.state.types, event_type.encode())
+                rows[number].time_us = time_us
+                rows[number].value = value
+                number += 1
+            if insert_rows(&self.scan.columns, rows, places, number) < 0:
+                raise MemoryError
+        finally:
+            free(rows)
+            free(places)
+
+    def columns(self):
+        """Return patients and event types (32-bit numbers), times and values (64-bit), each as bytes of its numbers."""
+        cdef row_columns *at = &self.scan.columns
+        return (
+            PyBytes_FromStringAndSize(<const char *>at.patients, <Py_ssize_t>(at.count * sizeof(uint32_t))),
+            PyBytes_FromStringAndSize(<const char *>at.types, <Py_ssize_t>(at.count * sizeof(uint32_t))),
+            PyBytes_FromStringAndSize(<const char *>at.times, <Py_ssize_t>(at.count * sizeof(int64_t))),
+            PyBytes_FromStringAndSize(<const char *>at.values, <Py_ssize_t>(at.count * sizeof(int64_t))),
+        )
 
 
 def _prepare():

@@ -9,6 +9,7 @@ from mockexport.checkpoint import Checkpoint
 from mockexport.engine import KERNEL_REMEDY, kernel_problem
 from mockexport.errors import OptionError
 from mockexport.events import Listener
+from mockexport.filters import Filter
 from mockexport.model import Schema
 from mockexport.opening import SourceOptions, open_source
 from mockexport.pipeline import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAULT_QUEUE_SIZE, Pipeline
@@ -28,7 +29,9 @@ class RunOptions(SourceOptions, total=False):
 
     Keys:
         save: a folder to keep the files in; what is there already, verified and unchanged, is not fetched again.
-        schema: how the columns are called.
+        schema: how the columns are called and separated, and what times without an offset are local to.
+        filter: the rows that are asked for, all by default. Verdicts are of all rows; a download whose metadata says
+            that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
         concurrency: downloads in flight at once; 4 by default.
         chunk_bytes: size of the chunks that go through the queue, in bytes; 256 KiB by default.
         queue_size: chunks that may wait in the queue; 4 by default.
@@ -43,6 +46,7 @@ class RunOptions(SourceOptions, total=False):
 
     save: str | Path | None
     schema: Schema | None
+    filter: Filter | None
     concurrency: int
     chunk_bytes: int
     queue_size: int
@@ -96,6 +100,7 @@ async def _run(
     *,
     save: str | Path | None = None,
     schema: Schema | None = None,
+    filter: Filter | None = None,  # noqa: A002 - what everybody calls it
     concurrency: int = DEFAULT_CONCURRENCY,
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     queue_size: int = DEFAULT_QUEUE_SIZE,
@@ -116,6 +121,8 @@ async def _run(
         raise OptionError("on_failure", f"{on_failure!a} is neither continue nor stop")
     if checkpoint is not None and save is not None:
         raise OptionError("checkpoint", "does not go with save, which keeps what it has fetched by itself")
+    if filter is not None and not filter.is_open and save is not None:
+        raise OptionError("filter", "does not go with save, which keeps whole files")
     async with open_source(export_id, **where) as opened:
         if export_id is None:
             export_id = _only(await opened.source.export_ids())
@@ -124,6 +131,7 @@ async def _run(
             saving or opened.source,
             reducer,
             schema=schema,
+            filter=filter,
             concurrency=concurrency,
             chunk_bytes=chunk_bytes,
             queue_size=queue_size,

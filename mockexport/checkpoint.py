@@ -5,7 +5,7 @@ resumed what describes it up to a chunk's border: offset, line, header, tally, s
 knows the same content again. All of it together or nothing: the file is replaced as a whole.
 
 Rules: no clock and no tasks here. A file is used only if it is whole and belongs to this very run: the same export and
-metadata, source, columns, reducer, strictness and version. It holds patients' data, so it is its owner's alone (0600).
+metadata, source, columns, filter, reducer, strictness and version. It holds patients' data: its owner's alone (0600).
 """
 
 import hashlib
@@ -17,6 +17,7 @@ import msgspec
 
 from mockexport import __version__
 from mockexport.errors import CheckpointError, OutputError
+from mockexport.filters import Filter
 from mockexport.model import Download, Schema
 from mockexport.newfile import NewFile
 from mockexport.report import DownloadAccount
@@ -70,17 +71,29 @@ class Belonging:
     source: str
     downloads: str
     columns: str
+    asked: str
     reducer: str
     strict: bool
 
     @classmethod
     def of(
-        cls, export_id: str, downloads: Sequence[Download], *, source: str, schema: Schema, reducer: str, strict: bool
+        cls,
+        export_id: str,
+        downloads: Sequence[Download],
+        *,
+        source: str,
+        schema: Schema,
+        asked: Filter,
+        reducer: str,
+        strict: bool,
     ) -> "Belonging":
         """Return to whom a run's checkpoint belongs."""
         announced = hashlib.sha256(msgspec.json.encode(downloads)).hexdigest()
-        columns = repr((*schema.columns, schema.delimiter, sorted(schema.null_tokens)))
-        return cls(__version__, export_id, source, announced, columns, reducer, strict)
+        columns = repr((*schema.columns, schema.delimiter, sorted(schema.null_tokens), schema.timezone))
+        ids = [None if ids is None else sorted(ids) for ids in (asked.patients, asked.event_types)]
+        # A digest: whose rows were asked for is nobody's business.
+        asked_for = hashlib.sha256(repr((asked.since_us, asked.until_us, *ids)).encode()).hexdigest()
+        return cls(__version__, export_id, source, announced, columns, asked_for, reducer, strict)
 
     def difference(self, other: "Belonging") -> str | None:
         """Say in what `other`, a saved one, differs from this; None if they are the same."""
@@ -93,7 +106,9 @@ class Belonging:
         if other.downloads != self.downloads:
             return "the export's downloads are no longer those that it was made of"
         if other.columns != self.columns:
-            return "it was made with other column names or null tokens"
+            return "it was made with other column names, null tokens or time zone"
+        if other.asked != self.asked:
+            return "it was made of other rows: the filter differs"
         if other.reducer != self.reducer:
             return "it was made for other statistics"
         if other.strict != self.strict:

@@ -3,8 +3,9 @@
 Synchronous and single-threaded by design: the pipeline hands over a span's chunks one at a time and in order, each in
 whatever thread is free. So what a fold holds always describes exactly the bytes from the span's start to `offset`.
 
-There are two engines. "python" is the reference: every reducer, every row. "kernel" is compiled, has its own form of
-the state, and is there for `Summary` where it could be built. Reports, tallies and dumped states are equal, bit by bit.
+There are two engines. "python" is the reference: every reducer, every row. "kernel" is compiled, where it could be
+built: it decodes, and for `Summary` it reduces too, with its own form of the state; other reducers are given batches.
+Reports, tallies and dumped states are equal, bit by bit.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from mockexport.errors import BadRowError, OptionError, ReducerError, reducer_at_work
+from mockexport.filters import Filter
 from mockexport.formats import CsvDecoder
 from mockexport.model import Chunk, Schema, Span
 from mockexport.reducers import Reducer, Summary
@@ -64,13 +66,21 @@ class ReferenceFold(Generic[S]):
     """The pure-Python engine: every reducer, every row, and the last word on what a row means."""
 
     def __init__(
-        self, span: Span, schema: Schema, reducer: Reducer[S, Any], *, strict: bool, header: str | None = None
+        self,
+        span: Span,
+        schema: Schema,
+        reducer: Reducer[S, Any],
+        *,
+        asked: Filter | None = None,
+        strict: bool,
+        header: str | None = None,
     ) -> None:
         self.offset = span.start
         self.tally = Tally()
         with reducer_at_work(reducer, "empty"):
             self.state = reducer.empty()
         self._reducer = reducer
+        self._asked = asked
         self._strict = strict
         self._decoder = CsvDecoder(schema, header=header)
 
@@ -90,9 +100,13 @@ class ReferenceFold(Generic[S]):
         if self._strict and (bad := decoded.first_fault) is not None:
             raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
         self.tally.update(decoded)
-        if decoded.batch:
+        batch = decoded.batch
+        if self._asked is not None:
+            batch = self._asked.take(batch)
+            self.tally.filtered += len(decoded.batch) - len(batch)
+        if batch:
             try:
-                self.state = self._reducer.update(self.state, decoded.batch)
+                self.state = self._reducer.update(self.state, batch)
             except Exception as error:
                 name = type(self._reducer).__name__
                 raise ReducerError(name, chunk.span.download_id, chunk.offset, error) from error
@@ -110,9 +124,10 @@ class NewFold(Protocol[S_co]):
 class Engine(Generic[S]):
     """Who folds a run's chunks.
 
-    `reducer` is the reducer in the engine's form: the same as bytes and in its results, with states of its own kind.
-    `count_lines` is for the cutter, where the engine has a quick one; `releases_lock` tells whether several folds make
-    progress at once.
+    `name` tells what does the work: "kernel", "kernel+python" (the kernel decodes, the reducer is in Python) or
+    "python". `reducer` is the reducer in the engine's form: the same as bytes and in its results, with states of its
+    own kind. `count_lines` is for the cutter, where the engine has a quick one; `releases_lock` tells whether several
+    folds make progress at once.
     """
 
     name: str
@@ -127,46 +142,63 @@ class Engine(Generic[S]):
 
 
 def choose_engine(
-    reducer: Reducer[Any, Any], schema: Schema, *, strict: bool = False, wanted: str = "auto"
+    reducer: Reducer[Any, Any],
+    schema: Schema,
+    *,
+    asked: Filter | None = None,
+    strict: bool = False,
+    wanted: str = "auto",
 ) -> Engine[Any]:
-    """Return the engine `wanted` for this reducer; "auto" is the fastest that there is.
+    """Return the engine `wanted` for this reducer and the rows `asked` for; "auto" is the fastest that there is.
 
     Raises:
         OptionError: if there is no such engine, or it cannot do what is wanted.
     """
     if wanted not in ENGINES:
         raise OptionError("engine", f"{wanted!a} is none of {', '.join(ENGINES)}")
-    problem = kernel_problem(reducer)
-    if problem is None and wanted != "python" and isinstance(reducer, Summary):
-        from mockexport.kernel import KernelFold, KernelSummary, count_lines
-
-        twin = KernelSummary(reducer)
-        return Engine(
-            "kernel",
-            twin,
-            lambda span, header=None: KernelFold(span, schema, twin, strict=strict, header=header),
-            count_lines,
-            True,
-        )
+    problem = kernel_problem()
+    if problem is None and wanted != "python":
+        return _compiled(reducer, schema, asked, strict)
     if wanted == "kernel":
         raise OptionError("engine", f"the kernel cannot be used: {problem}")
     return Engine(
         "python",
         reducer,
-        lambda span, header=None: ReferenceFold(span, schema, reducer, strict=strict, header=header),
+        lambda span, header=None: ReferenceFold(span, schema, reducer, asked=asked, strict=strict, header=header),
         None,
         False,
     )
 
 
-def kernel_problem(reducer: Reducer[Any, Any] | None = None) -> str | None:
-    """Return why the kernel cannot be used, for `reducer` or at all; None if it can."""
+def _compiled(reducer: Reducer[Any, Any], schema: Schema, asked: Filter | None, strict: bool) -> Engine[Any]:
+    """Return the compiled engine; importing it fails where it was not built."""
+    from mockexport.columns import ColumnsFold
+    from mockexport.kernel import KernelFold, KernelSummary, count_lines, supports
+
+    if supports(reducer) and isinstance(reducer, Summary):
+        twin = KernelSummary(reducer)
+        return Engine(
+            "kernel",
+            twin,
+            lambda span, header=None: KernelFold(span, schema, twin, asked=asked, strict=strict, header=header),
+            count_lines,
+            True,
+        )
+    return Engine(
+        "kernel+python",
+        reducer,
+        lambda span, header=None: ColumnsFold(span, schema, reducer, asked=asked, strict=strict, header=header),
+        count_lines,
+        True,
+    )
+
+
+def kernel_problem() -> str | None:
+    """Return why the kernel cannot be used; None if it can."""
     try:
-        from mockexport.kernel import supports
+        import mockexport._kernel  # noqa: F401
     except ImportError as error:
         # "No module named …" is all that Python has to say of one that was not built.
         missing = isinstance(error, ModuleNotFoundError)
         return "it was not built when mockexport was installed" if missing else f"it cannot be loaded ({error})"
-    if reducer is not None and not supports(reducer):
-        return f"it knows no {type(reducer).__name__}, only Summary"
     return None

@@ -14,7 +14,8 @@
     ├── ReducerError             a reducer raised: its author's
     ├── StateError               saved bytes are no state of this reducer
     ├── CheckpointError          a checkpoint that does not belong to this run, or cannot be read
-    └── OutputError              this machine's: a file cannot be written
+    ├── OutputError              this machine's: a file cannot be written
+    └── ArrowUnavailable         this machine's: columns for data frames take the compiled parts
 
 A class takes facts and writes its own message: what, where, and what to do. No message holds a patient's id or value,
 nor the query or credentials of a URL.
@@ -25,6 +26,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 __all__ = [
+    "ArrowUnavailable",
     "BadRowError",
     "CheckpointError",
     "ExportNotFound",
@@ -189,6 +191,16 @@ class OutputError(MockExportError):
     def __init__(self, path: object, problem: str) -> None:
         self.path = str(path)
         super().__init__(f"cannot write {path}: {problem}")
+
+
+class ArrowUnavailable(MockExportError):  # noqa: N818 - a state of the world, named as one
+    """Columns cannot be handed to a data frame: the compiled parts are not there."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "handing columns to a data frame takes mockexport's compiled parts, which were not built when it was"
+            " installed: install a C compiler (GCC or Clang), and then mockexport once more; rows() works without"
+        )
 
 
 def public_url(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Events as lines of JSON, for programs: names and fields are stable (docs/reliability.md), new ones may come.
+"""Events as lines of JSON, for programs: names and fields are stable (docs/reference/events.md), new ones may come.
 
 Rules: a line per event, written when it happens, so that the file tells the story of a run that was killed, too.
 Progress within a download (`Advanced`) is left out: it would be the bulk of the file, and tells nothing afterwards.
@@ -52,6 +52,8 @@ def to_plain(event: Event) -> dict[str, Any] | None:
             }
         case events.Restored(download_id, offset, rows, finished):
             return {"event": "restored", "download": download_id, "offset": offset, "rows": rows, "finished": finished}
+        case events.Skipped(download_id, reason):
+            return {"event": "skipped", "download": download_id, "reason": reason}
         case events.CheckpointSaved(finished_downloads, in_flight):
             return {"event": "checkpoint_saved", "finished": finished_downloads, "in_flight": in_flight}
         case events.DownloadFinished(download_id, verdict, received_bytes, rows, bad_rows):

@@ -21,6 +21,7 @@ __all__ = [
     "Retried",
     "RunFinished",
     "RunStarted",
+    "Skipped",
     "StartedOver",
 ]
 
@@ -110,6 +111,14 @@ class Restored:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """The download is not fetched: its metadata says that nothing in it is asked for, and `reason` why."""
+
+    download_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointSaved:
     """The checkpoint on disk is of now: so many downloads finished, so many in flight."""
 
@@ -145,6 +154,7 @@ Event = (
     | Resumed
     | StartedOver
     | Restored
+    | Skipped
     | CheckpointSaved
     | DownloadFinished
     | RunFinished

@@ -5,18 +5,25 @@ once per chunk, and the reference says what it is. So the two never disagree, an
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
-from mockexport._kernel import Scan, State, count_lines
+from mockexport._kernel import Offsets, RowFilter, Scan, State, count_lines
 from mockexport._kernel import path as instructions
 from mockexport.errors import BadRowError
+from mockexport.filters import Filter
 from mockexport.formats import Batch, CsvDecoder
 from mockexport.model import VALUE_SCALE, Chunk, Schema, Span
 from mockexport.reducers import Result, Statistics, Summary
 from mockexport.reducers.summary import statistics_of
 from mockexport.tally import Tally
+from mockexport.zones import spans, zone_named
 
-__all__ = ["KernelFold", "KernelSummary", "count_lines", "instructions", "supports"]
+__all__ = ["KernelFold", "KernelSummary", "count_lines", "instructions", "new_scan", "supports", "unended_line"]
+
+AnyScan = TypeVar("AnyScan", bound=Scan)
 
 
 def supports(reducer: object) -> bool:
@@ -73,6 +80,8 @@ class KernelSummary:
         patients: dict[str, dict[str, Statistics]] = {}
         for number in range(len(state)):
             patient_id, event_type, count, total, low, high, anomalies, first_us, last_us = state.row(number)
+            if not count:
+                continue
             statistics = statistics_of(1, count, total, low, high, anomalies, last_us - first_us)
             patients.setdefault(patient_id, {})[event_type] = statistics
         return Result(patients, {event_type: statistics_of(*sums) for event_type, *sums in state.totals()})
@@ -81,23 +90,12 @@ class KernelSummary:
 class _Part:
     """What came of some consecutive chunks: the kernel's state and counts, and the tally of what it handed back."""
 
-    def __init__(self, reducer: KernelSummary, schema: Schema, decoder: CsvDecoder) -> None:
-        if decoder.layout is None:
-            raise RuntimeError("there is no scan before the header")
-        layout = decoder.layout
+    def __init__(self, reducer: KernelSummary, schema: Schema, decoder: CsvDecoder, asked: Filter | None) -> None:
         self.state = reducer.empty()
         self.handed_back = Tally()
         self._decoder = decoder
-        self._scan = Scan(
-            self.state,
-            layout.patient_id,
-            layout.event_time,
-            layout.event_type,
-            layout.value,
-            layout.fields,
-            schema.delimiter.encode(),
-            [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
-        )
+        self._asked = asked
+        self._scan = new_scan(Scan, self.state, decoder, schema, asked)
         self._known = (0, 0)
 
     @property
@@ -109,19 +107,21 @@ class _Part:
         rows = self._scan.feed(chunk.data, start, line)
         self.handed_back.cut_off = False
         if rows:
-            ended = chunk.data.endswith(b"\n")
-            decoded = self._decoder.decode_rows(rows, unended_line=None if ended else line + self._scan.lines - 1)
+            decoded = self._decoder.decode_rows(rows, unended_line=unended_line(chunk, line, self._scan))
             if strict and (bad := decoded.first_fault) is not None:
                 raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
             self.handed_back.update(decoded)
             batch = decoded.batch
+            if self._asked is not None:
+                batch = self._asked.take(batch)
+                self.handed_back.filtered += len(decoded.batch) - len(batch)
             self.state.add_rows(batch.patient_ids, batch.event_times, batch.event_types, batch.values)
         # What is merged into the state later on is not this part's.
         self._known = self.state.known
 
     def tally(self) -> Tally:
         taken = Tally()
-        taken.rows = self._scan.rows
+        taken.rows, taken.filtered = self._scan.rows, self._scan.filtered
         taken.missing.update(self._scan.missing())
         taken.first_us, taken.last_us = self._scan.first_us, self._scan.last_us
         patients, types = self._known
@@ -135,12 +135,20 @@ class KernelFold:
     """The fold (engine.Fold) of `Summary`."""
 
     def __init__(
-        self, span: Span, schema: Schema, reducer: KernelSummary, *, strict: bool, header: str | None = None
+        self,
+        span: Span,
+        schema: Schema,
+        reducer: KernelSummary,
+        *,
+        asked: Filter | None = None,
+        strict: bool,
+        header: str | None = None,
     ) -> None:
         self.offset = span.start
         self.rows = 0
         self._schema = schema
         self._reducer = reducer
+        self._asked = asked
         self._strict = strict
         self._decoder = CsvDecoder(schema, header=header)
         self._part: _Part | None = None
@@ -191,15 +199,64 @@ class KernelFold:
         self.rows = self.tally.rows
 
     def _new_part(self) -> _Part:
-        return _Part(self._reducer, self._schema, self._decoder)
+        return _Part(self._reducer, self._schema, self._decoder, self._asked)
+
+
+def new_scan(kind: type[AnyScan], state: State, decoder: CsvDecoder, schema: Schema, asked: Filter | None) -> AnyScan:
+    """Return a scan of the rows `asked` for, as the header that `decoder` has read, and the schema, describe them."""
+    layout = decoder.layout
+    if layout is None:
+        raise RuntimeError("there is no scan before the header")
+    return kind(
+        state,
+        layout.patient_id,
+        layout.event_time,
+        layout.event_type,
+        layout.value,
+        layout.fields,
+        schema.delimiter.encode(),
+        [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
+        None if schema.timezone is None else _offsets(schema.timezone),
+        None if asked is None else _row_filter(asked),
+    )
+
+
+def unended_line(chunk: Chunk, line: int, scan: Scan) -> int | None:
+    """Return the number of the chunk's last line if it has no end; its rows were scanned from number `line` on."""
+    return None if chunk.data.endswith(b"\n") else line + scan.lines - 1
 
 
 def _can_be_plain(token: str) -> bool:
     """Tell whether a null token can stand in a row that the kernel takes: others are left to the reference."""
-    if not token or '"' in token or "\0" in token:
-        return False
+    return token != "" and '"' not in token and "\0" not in token and _encoded(token) is not None
+
+
+def _encoded(text: str) -> bytes | None:
+    """Return text as UTF-8; None for what no row can hold."""
     try:
-        token.encode()
+        return text.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return None
+
+
+# One for all the downloads of a run.
+@lru_cache(maxsize=4)
+def _row_filter(asked: Filter) -> RowFilter:
+    return RowFilter(asked.since_us, asked.until_us, _ids(asked.patients), _ids(asked.event_types))
+
+
+def _ids(ids: Iterable[str] | None) -> list[bytes] | None:
+    return None if ids is None else [encoded for text in ids if (encoded := _encoded(text)) is not None]
+
+
+@lru_cache(maxsize=4)
+def _offsets(timezone: str) -> Offsets:
+    """Return a zone's offsets by whole minutes; the reference judges those in which an offset changes."""
+    found: dict[int, int | None] = {}
+    for from_s, ahead in spans(zone_named(timezone)):
+        minute, second = divmod(from_s, 60)
+        if second:
+            found[minute] = None
+            minute += 1
+        found[minute] = ahead
+    return Offsets([(minute * 60_000_000, None if a is None else a * 1_000_000) for minute, a in found.items()])

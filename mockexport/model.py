@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from mockexport.errors import OptionError
+from mockexport.zones import zone_named
 
 __all__ = [
     "ANOMALY_RULES",
@@ -97,7 +98,8 @@ class Chunk:
 class Schema:
     """How the columns of a CSV are called and what separates them; belongs to the format.
 
-    `null_tokens` are the texts that, beside the empty field, mean "no value".
+    `null_tokens` are the texts that, beside the empty field, mean "no value". `timezone` is what event times without an
+    offset are local to, by its IANA name, such as Europe/Berlin; None is UTC.
     """
 
     patient_id: str = "patient_id"
@@ -106,6 +108,7 @@ class Schema:
     value: str = "value"
     delimiter: str = ","
     null_tokens: frozenset[str] = field(default_factory=frozenset)
+    timezone: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n\0':
@@ -113,6 +116,8 @@ class Schema:
         names = self.columns
         if len(set(names)) != len(names) or not all(names):
             raise OptionError("columns", "the four columns need four different, non-empty names")
+        if self.timezone is not None:
+            zone_named(self.timezone)
 
     @property
     def columns(self) -> tuple[str, str, str, str]:
@@ -151,10 +156,11 @@ class VerdictKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A kind, and in words what differs or why."""
+    """A kind, and in words what differs or why. `unasked`: skipped because nothing in it is asked for (see Filter)."""
 
     kind: VerdictKind
     reasons: tuple[str, ...] = ()
+    unasked: bool = False
 
     @property
     def counts(self) -> bool:
@@ -164,7 +170,7 @@ class Verdict:
     @property
     def complete(self) -> bool:
         """Whether nothing of the download is missing or in doubt."""
-        return self.kind in (VerdictKind.VERIFIED, VerdictKind.UNVERIFIABLE)
+        return self.unasked or self.kind in (VerdictKind.VERIFIED, VerdictKind.UNVERIFIABLE)
 
     def __str__(self) -> str:
         return f"{self.kind}: {'; '.join(self.reasons)}" if self.reasons else str(self.kind)

@@ -1,11 +1,12 @@
 """The result of a run, and the account of how it went: states and verdicts in, the report and its JSON out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Generic, TypeVar
 
 from mockexport.formats import BadRow
+from mockexport.frame import flat_rows, table_of
 from mockexport.model import Verdict, VerdictKind
 from mockexport.reducers import Result, Statistics
 
@@ -19,7 +20,8 @@ class DownloadAccount:
     """How one download went.
 
     `rows` counts all but blank lines, `bad_rows` by reason, `first_bad_rows` are the first few; `missing_values` counts
-    by event type. `attempts` begins at 1; `received_bytes` are those of the last attempt, `fetched_bytes` of all.
+    by event type, `filtered_rows` are rows with a value that were not asked for (see Filter). `attempts` begins at 1;
+    `received_bytes` are those of the last attempt, `fetched_bytes` of all.
     """
 
     download_id: str
@@ -31,6 +33,7 @@ class DownloadAccount:
     attempts: int
     received_bytes: int
     fetched_bytes: int
+    filtered_rows: int = 0
 
     def to_plain(self) -> dict[str, Any]:
         """Return the account as what JSON can hold."""
@@ -42,6 +45,7 @@ class DownloadAccount:
             "bad_rows": dict(self.bad_rows),
             "first_bad_rows": [{"line": bad.line, "reason": bad.reason} for bad in self.first_bad_rows],
             "missing_values": dict(self.missing_values),
+            "filtered_rows": self.filtered_rows,
             "attempts": self.attempts,
             "received_bytes": self.received_bytes,
             "fetched_bytes": self.fetched_bytes,
@@ -70,8 +74,13 @@ class Account:
         """The bad rows of all downloads that count."""
         return sum(sum(download.bad_rows.values()) for download in self.downloads if download.verdict.counts)
 
+    @property
+    def filtered_rows(self) -> int:
+        """The rows with a value that were not asked for, of all downloads that count."""
+        return sum(download.filtered_rows for download in self.downloads if download.verdict.counts)
+
     def to_json(self) -> str:
-        """Return the account as JSON text; names are stable (see docs/reliability.md), and no patient is named."""
+        """Return the account as JSON text; names are stable, and no patient is named."""
         plain = {
             "export_id": self.export_id,
             "source": self.source,
@@ -81,6 +90,7 @@ class Account:
             "elapsed_s": round(self.elapsed_s, 3),
             "rows": self.rows,
             "bad_rows": self.bad_rows,
+            "filtered_rows": self.filtered_rows,
             "downloads": [download.to_plain() for download in self.downloads],
         }
         return json.dumps(plain, indent=2) + "\n"
@@ -116,6 +126,32 @@ class Report(Generic[R]):
         }
         totals = {event_type: statistics.count for event_type, statistics in self.totals.items()}
         return Report(patients, totals, self.incomplete, self.account)
+
+    def rows(self, *, totals: bool = False) -> Iterator[dict[str, Any]]:
+        """Yield the report as flat rows, in order: `patient_id`, `event_type`, and the fields of the result.
+
+        With `totals`, the totals follow, with None for a patient. A result that is no dataclass and no mapping is one
+        field, called `result`.
+
+        Raises:
+            OptionError: if a field has one of the two names.
+        """
+        for patient_id in sorted(self.patients):
+            yield from flat_rows(patient_id, self.patients[patient_id])
+        if totals:
+            yield from flat_rows(None, self.totals)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return all patients' rows as columns, by the Arrow PyCapsule interface: `polars.DataFrame(report)`.
+
+        Integers take 64 bits, fractions are doubles, texts, instants (UTC) and maps of numbers stay what they are.
+
+        Raises:
+            OptionError: if a field is nothing that a column can hold.
+            ArrowUnavailable: where the compiled parts were not built.
+        """
+        kinds = {type(result) for results in self.patients.values() for result in results.values()}
+        return table_of(list(self.rows()), kinds).stream_capsule()
 
     def to_json(self, *, round_to: int | None = None) -> str:
         """Return the report as JSON text: keys sorted, indent 2, ASCII, a final newline.

@@ -17,19 +17,31 @@ __all__ = ["MAX_EXAMPLES", "Tally", "judge", "overlapping"]
 # Of a download's bad rows, so many of the first are kept with their line numbers.
 MAX_EXAMPLES = 5
 
-_VERSION = 1
+_VERSION = 2
 
 
 class Tally:
     """Counts of one span's rows. Times are microseconds of UTC since 1970, None while there was no row."""
 
-    __slots__ = ("bad", "cut_off", "event_types", "examples", "first_us", "last_us", "missing", "patients", "rows")
+    __slots__ = (
+        "bad",
+        "cut_off",
+        "event_types",
+        "examples",
+        "filtered",
+        "first_us",
+        "last_us",
+        "missing",
+        "patients",
+        "rows",
+    )
 
     def __init__(self) -> None:
         self.rows = 0  # all but blank lines
         self.bad: Counter[str] = Counter()  # by reason
         self.examples: list[BadRow] = []  # the first few, in order
         self.missing: Counter[str] = Counter()  # by event type
+        self.filtered = 0  # with a value, and not asked for
         self.first_us: int | None = None
         self.last_us: int | None = None
         self.patients: set[str] = set()
@@ -77,6 +89,7 @@ class Tally:
             self.cut_off = later.cut_off
         self.bad += later.bad
         self.missing += later.missing
+        self.filtered += later.filtered
         self.examples += later.examples[: MAX_EXAMPLES - len(self.examples)]
         if later.first_us is not None and later.last_us is not None:
             self._widen(later.first_us, later.last_us)
@@ -96,6 +109,7 @@ class Tally:
                 "bad": self.bad,
                 "examples": [[bad.line, bad.reason] for bad in self.examples],
                 "missing": self.missing,
+                "filtered": self.filtered,
                 "first_us": self.first_us,
                 "last_us": self.last_us,
                 "patients": sorted(self.patients),
@@ -121,6 +135,7 @@ class Tally:
             tally.bad = Counter(saved["bad"])
             tally.examples = [BadRow(line, BadRowReason(reason)) for line, reason in saved["examples"]]
             tally.missing = Counter(saved["missing"])
+            tally.filtered = saved["filtered"]
             tally.first_us = saved["first_us"]
             tally.last_us = saved["last_us"]
             tally.patients = set(saved["patients"])

@@ -25,7 +25,7 @@ from tests.faults.clock import run
 from tests.faults.memory import MemorySource
 from tests.faults.schedules import MemoryCheckpoint, expected, export_of, report_of
 
-BELONGING = Belonging("1", "x", "memory", "abc", "columns", "summary 1", False)
+BELONGING = Belonging("1", "x", "memory", "abc", "columns", "asked", "summary 1", False)
 SAVED = Saved(
     (
         DownloadAccount(
@@ -49,6 +49,7 @@ def test_a_checkpoint_survives_the_trip_to_bytes() -> None:
         ({"source": "elsewhere"}, "data from elsewhere"),
         ({"downloads": "abd"}, "downloads are no longer those"),
         ({"columns": "others"}, "other column names"),
+        ({"asked": "others"}, "the filter differs"),
         ({"reducer": "counts 1"}, "other statistics"),
         ({"strict": True}, "made with strict"),
     ],

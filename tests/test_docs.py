@@ -28,7 +28,7 @@ def test_every_option_of_a_command_is_on_its_page(command: str) -> None:
         [sys.executable, "-m", "mockexport", command, "--help"], capture_output=True, text=True, check=True, timeout=50
     ).stdout
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z_-]+", usage)) - {"--help", "--version", "--verbose", "--time"}
-    text = section("cli.md", command)
+    text = section("reference/cli.md", command)
     assert not [option for option in options if option not in text]
 
 
@@ -40,27 +40,27 @@ def test_every_option_on_the_page_exists() -> None:
         ).stdout
         for command in COMMANDS
     )  # fmt: skip
-    told = set(re.findall(r"`(?:-\w`, `)?(--[a-z][a-z_-]+)", (DOCS / "cli.md").read_text()))
+    told = set(re.findall(r"`(?:-\w`, `)?(--[a-z][a-z_-]+)", (DOCS / "reference" / "cli.md").read_text()))
     assert not [option for option in told if option not in usage]
 
 
 def test_every_exit_code_is_on_the_page() -> None:
-    text = section("cli.md", "Exit codes")
+    text = (DOCS / "reference" / "exit-codes.md").read_text()
     for name in ("OTHER", "USAGE", "FAILED", "MISMATCH", "UNREACHABLE", "BAD_ROW", "INTERRUPTED", "TERMINATED"):
         assert re.search(rf"\b{getattr(exits, name)}\b", text), name
 
 
 def test_every_public_name_is_on_the_page() -> None:
-    text = (DOCS / "library.md").read_text()
+    text = (DOCS / "reference" / "api.md").read_text()
     assert not [name for name in mockexport.__all__ if not re.search(rf"`{name}\b", text)]
 
 
 def test_every_reason_of_a_bad_row_is_on_the_page() -> None:
-    text = (DOCS / "design.md").read_text().replace("\n", " ")
+    text = (DOCS / "reference" / "file-formats.md").read_text().replace("\n", " ")
     assert not [reason for reason in BadRowReason if f"`{reason}`" not in text]
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.stem)
 def test_every_file_that_a_page_names_exists(page: Path) -> None:
     links = re.findall(r"\]\(((?!https?:)[^)#]+)", page.read_text())
     paths = re.findall(r"`((?:examples|docs|tests|mockexport|\.ci)/[\w./-]+)`", page.read_text())

@@ -17,7 +17,8 @@ from mockexport import Batch, Counts, OptionError, Schema, Span, StateError, Sum
 from mockexport.engine import choose_engine, kernel_problem
 from mockexport.model import AnomalyRule, Chunk
 from mockexport.server.folder import generate
-from tests.fuzz.comparing import outcome
+from tests.fuzz.comparing import SUMMARY, Rows, outcome
+from tests.fuzz.rows import asked as any_filter
 from tests.fuzz.rows import body
 from tests.fuzz.rows import schema as any_schema
 from tests.rows import HEADER, batches, csv_bodies
@@ -41,9 +42,10 @@ def path(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def agree(data: bytes, schema: Schema = USUAL, **options: Any) -> tuple[Any, ...]:
-    """Check that both engines make the same of `data`; return what."""
-    law = outcome("python", data, schema, **options)
-    assert outcome("kernel", data, schema, **options) == law
+    """Check that both engines make the same of `data`, as batches and as states of Summary; return the latter."""
+    for reducer in (Rows(), SUMMARY):
+        law = outcome("python", data, schema, reducer=reducer, **options)
+        assert outcome("kernel", data, schema, reducer=reducer, **options) == law
     return law
 
 
@@ -57,7 +59,13 @@ def test_the_engines_agree_on_hostile_rows(seed: int, path: str) -> None:
     draw = random.Random(seed)
     schema = any_schema(draw)
     data = body(draw, draw.choice([3, 30, 300]), schema)
-    agree(data, schema, chunk_bytes=draw.choice([1, 100, 5_000, 20_000, 300_000]), strict=draw.random() < 0.1)
+    agree(
+        data,
+        schema,
+        asked=any_filter(draw),
+        chunk_bytes=draw.choice([1, 100, 5_000, 20_000, 300_000]),
+        strict=draw.random() < 0.1,
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -209,17 +217,17 @@ def test_a_tally_stays_that_of_its_rows_when_its_state_is_merged_into() -> None:
     assert folds[0].tally.patients == {"P"}
 
 
-def test_the_kernel_serves_summary_and_python_the_rest() -> None:
+def test_the_kernel_reduces_for_summary_and_decodes_for_the_rest() -> None:
     assert choose_engine(Summary(), USUAL).name == "kernel"
     assert choose_engine(Summary(), USUAL, wanted="python").name == "python"
-    assert choose_engine(Counts(), USUAL).name == "python"
+    assert choose_engine(Counts(), USUAL).name == "kernel+python"
+    assert choose_engine(Counts(), USUAL, wanted="kernel").name == "kernel+python"
+    assert choose_engine(Counts(), USUAL, wanted="python").name == "python"
 
     class Own(Summary):
         """A Summary with ideas of its own."""
 
-    assert choose_engine(Own(), USUAL).name == "python"
-    with pytest.raises(OptionError, match="it knows no Counts"):
-        choose_engine(Counts(), USUAL, wanted="kernel")
+    assert choose_engine(Own(), USUAL).name == "kernel+python"
     with pytest.raises(OptionError, match="none of auto, kernel, python"):
         choose_engine(Summary(), USUAL, wanted="fast")
 

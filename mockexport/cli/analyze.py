@@ -7,7 +7,7 @@ from typing import Any
 
 from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
-from mockexport.cli.fetching import fetching, listening, write_account
+from mockexport.cli.fetching import asking, fetching, listening, write_account
 from mockexport.cli.progress import showing_progress
 from mockexport.cli.text import put, say, table
 from mockexport.errors import OptionError, OutputError
@@ -23,6 +23,7 @@ async def analyze(options: argparse.Namespace) -> int:
     with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
         settings = fetching(options, listener)
         settings["checkpoint"] = options.checkpoint
+        settings["filter"] = asking(options)
         report = await analyze_export(chosen_export(options), **settings)
     text = _text(report.counts() if options.counts else report, options)
     account_for(report.account, timed=options.time)
@@ -62,6 +63,8 @@ def account_for(account: Account, *, timed: bool) -> None:
             f" ({', '.join(f'{number:,} {reason}' for reason, number in sorted(reasons.items()))});"
             f" the first is line {first.first_bad_rows[0].line} of download {first.download_id}"
         )
+    if account.filtered_rows:
+        say(f"{account.filtered_rows:,} rows were not asked for")
     missing = sum(sum(d.missing_values.values()) for d in account.downloads if d.verdict.counts)
     if missing:
         say(f"{missing:,} rows have no value; they are part of no statistic")

@@ -142,6 +142,8 @@ def _analyze(add: _Add, name: str) -> None:
     command = _command(add, name, "print the report of an export: statistics per patient and in total")
     _export(command)
     _where(command, folder=True)
+    _rows(command)
+    _asked(command)
     _effort(command)
     _trouble(command)
     command.option(
@@ -176,6 +178,7 @@ def _download(add: _Add, name: str) -> None:
     command.add_argument("export", metavar="EXPORT")
     command.add_argument("directory", metavar="DIR")
     _where(command, folder=False)
+    _rows(command)
     _effort(command)
     _trouble(command)
     command.option("-t", "--time", action="store_true", help="seconds and rows per second on stderr")
@@ -250,6 +253,31 @@ def _where(command: _Command, *, folder: bool) -> None:
         command.option("--from", dest="folder", metavar="DIR", help="read a folder of files instead")
 
 
+def _rows(command: _Command) -> None:
+    command.option(
+        "--columns", type=_columns, metavar="ROLE=NAME,…",
+        help="what the columns are called: patient_id, event_time, event_type, value (default: just so); an entry that"
+        " holds a comma is quoted as in CSV",
+    )  # fmt: skip
+    command.option(
+        "--delimiter", type=_delimiter, metavar="CHARACTER", help="between fields; also comma, semicolon, tab, pipe"
+    )
+    command.option(
+        "--null", action=_Several, metavar="TOKEN",
+        help="a text that means 'no value', beside none at all; may be repeated (in the environment: a line each)",
+    )  # fmt: skip
+    command.option(
+        "--timezone", metavar="NAME", help="what times without an offset are local to: Europe/Berlin (default: UTC)"
+    )
+
+
+def _asked(command: _Command) -> None:
+    command.option("--since", metavar="TIME", help="only rows from this time on, such as 2025-08-26T10:00:00Z, or date")
+    command.option("--until", metavar="TIME", help="only rows before this time or date")
+    command.option("--patient", action=_Several, metavar="ID", help="only rows of this patient; may be repeated")
+    command.option("--event-type", action=_Several, metavar="TYPE", help="only rows of this type; may be repeated")
+
+
 def _effort(command: _Command) -> None:
     command.option("--concurrency", type=_positive, default=4, metavar="N", help="downloads at once (default: 4)")
     command.option(
@@ -279,6 +307,37 @@ def _trouble(command: _Command) -> None:
     command.option("--compress", action="store_true", help="ask for gzip; gives up resuming midway")
     command.option("--events", metavar="FILE", help="write what happens to FILE, a line of JSON each")
     command.option("--account", metavar="FILE", help="write how it went to FILE, as JSON")
+
+
+_ROLES = ("patient_id", "event_time", "event_type", "value")
+
+
+def _columns(text: str) -> dict[str, str]:
+    """Return the names of columns by role."""
+    import csv  # no sooner: --help should not wait for it
+
+    try:
+        (entries,) = csv.reader([text], strict=True)
+    except (ValueError, csv.Error):
+        raise argparse.ArgumentTypeError(f"{text!a} is no list such as {_ROLES[0]}=subject,value=number") from None
+    names: dict[str, str] = {}
+    for entry in entries:
+        role, sign, name = entry.partition("=")
+        if role not in _ROLES:
+            raise argparse.ArgumentTypeError(f"{role!a} is none of {', '.join(_ROLES)}")
+        if not sign or not name:
+            raise argparse.ArgumentTypeError(f"{role} is given no name: say {role}=NAME")
+        if role in names:
+            raise argparse.ArgumentTypeError(f"{role} is named twice")
+        names[role] = name
+    return names
+
+
+_DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
+
+
+def _delimiter(text: str) -> str:
+    return _DELIMITERS.get(text, text)
 
 
 def _natural(text: str) -> int:

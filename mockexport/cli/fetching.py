@@ -1,4 +1,4 @@
-"""The options that say how hard to try, and by what right: arguments in, values of the library out.
+"""The options that say what to read, how hard to try, and by what right: arguments in, values of the library out.
 
 Secrets are never arguments, which every user of the machine can read: a token comes from a file or the environment.
 """
@@ -14,13 +14,15 @@ from mockexport.analysis import RunOptions
 from mockexport.errors import OptionError
 from mockexport.eventlog import EventLog
 from mockexport.events import Event, Listener
+from mockexport.filters import Filter
+from mockexport.model import Schema
 from mockexport.newfile import NewFile
 from mockexport.opening import SourceOptions
 from mockexport.report import Account
 from mockexport.sources.http import Access
 from mockexport.sources.retrying import RetryPolicy, TimeLimits
 
-__all__ = ["fetching", "listening", "reaching", "write_account"]
+__all__ = ["asking", "fetching", "listening", "reaching", "write_account"]
 
 TOKEN_VARIABLE = "MOCKEXPORT_TOKEN"  # noqa: S105 - the variable's name
 # A token is a line; whatever is larger is another file.
@@ -50,6 +52,7 @@ def fetching(options: argparse.Namespace, listener: Listener) -> RunOptions:
     settings: RunOptions = {
         "retry": RetryPolicy(attempts=options.attempts),
         "compress": options.compress,
+        "schema": _schema(options),
         "concurrency": options.concurrency,
         "chunk_bytes": options.chunk_size,
         "strict": options.strict,
@@ -59,6 +62,27 @@ def fetching(options: argparse.Namespace, listener: Listener) -> RunOptions:
     }
     settings.update(cast("RunOptions", reaching(options)))  # its keys are among them
     return settings
+
+
+def asking(options: argparse.Namespace) -> Filter:
+    """Return which rows are asked for."""
+    return Filter.of(
+        since=options.since,
+        until=options.until,
+        patients=options.patient,
+        event_types=options.event_type,
+        timezone=options.timezone,
+    )
+
+
+def _schema(options: argparse.Namespace) -> Schema:
+    settings = {"delimiter": options.delimiter} if options.delimiter is not None else {}
+    return Schema(
+        **(options.columns or {}),
+        **settings,
+        null_tokens=frozenset(options.null or ()),
+        timezone=options.timezone,
+    )
 
 
 def _token(path: str | None) -> str | None:

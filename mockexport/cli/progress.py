@@ -19,6 +19,7 @@ from mockexport.events import (
     Resumed,
     Retried,
     RunStarted,
+    Skipped,
     StartedOver,
 )
 from mockexport.model import VerdictKind
@@ -67,6 +68,8 @@ def _quiet(event: Event) -> None:
             )
         case Resumed(download_id, offset):
             _log.debug("download %s goes on from byte %s", download_id, f"{offset:,}")
+        case Skipped(download_id, reason):
+            _log.debug("download %s skipped: %s", download_id, reason)
         case _:
             pass
 

@@ -1,17 +1,35 @@
 """A chunk decoded into columns, and what a decoder has to say of the rows that did not make it into them."""
 
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from mockexport import arrow
 from mockexport.formats.fields import BadRowReason
 
-__all__ = ["BadRow", "Batch", "Decoded", "MissingValue"]
+__all__ = ["BadRow", "Batch", "Decoded", "MissingValue", "Row"]
 
 
-@dataclass(frozen=True, slots=True)
+class Row(NamedTuple):
+    """A row with its value: time in microseconds of UTC since 1970, value in units of 10⁻⁹."""
+
+    patient_id: str
+    event_time: int
+    event_type: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Rows as four columns of one length, for reducers written in Python; rows without a value are not among them.
 
     `event_times` are microseconds of UTC since 1970; `values` are integers in units of 10⁻⁹ (model.VALUE_SCALE).
+    Two batches are equal if their rows are, whichever engine made them.
+
+    Data frames take a batch as it is, by the Arrow PyCapsule interface (`polars.DataFrame(batch)`): `patient_id` and
+    `event_type` as dictionaries of texts, `event_time` as timestamps of UTC in microseconds, and `value` as decimals
+    with nine places, which are exact. That takes the compiled parts; without them it is an ArrowUnavailable.
     """
 
     patient_ids: list[str] = field(default_factory=list)
@@ -21,6 +39,60 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Batch):
+            return NotImplemented
+        return (
+            self.values == other.values
+            and self.event_times == other.event_times
+            and self.event_types == other.event_types
+            and self.patient_ids == other.patient_ids
+        )
+
+    __hash__ = None  # type: ignore[assignment] # its columns are lists
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows, one by one."""
+        return map(Row, self.patient_ids, self.event_times, self.event_types, self.values)
+
+    def __arrow_c_schema__(self) -> object:
+        """Return the columns' schema as a capsule."""
+        return self._table().schema_capsule()
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        """Return the schema and the rows as capsules; there is one schema, whatever is requested."""
+        return self._table().array_capsules()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return the rows as a capsule of a stream of one record batch, for those who ask for that."""
+        return self._table().stream_capsule()
+
+    def _table(self) -> arrow.Table:
+        return table(
+            *_numbered(self.patient_ids),
+            *_numbered(self.event_types),
+            array("q", self.event_times).tobytes(),
+            array("q", self.values).tobytes(),
+        )
+
+
+def table(
+    patients: bytes, patient_names: Sequence[str], types: bytes, type_names: Sequence[str], times: bytes, scaled: bytes
+) -> arrow.Table:
+    """Return rows as a table: ids as 32-bit numbers, places in a list of names; times and values as 64-bit integers."""
+    columns = (
+        arrow.named("patient_id", patients, patient_names),
+        arrow.times("event_time", times),
+        arrow.named("event_type", types, type_names),
+        arrow.decimals("value", scaled),
+    )
+    return arrow.Table(columns, len(scaled) // 8)
+
+
+def _numbered(ids: Sequence[str]) -> tuple[bytes, list[str]]:
+    places = {text: place for place, text in enumerate(dict.fromkeys(ids))}
+    return array("i", map(places.__getitem__, ids)).tobytes(), list(places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +121,8 @@ class Decoded:
     bad: list[BadRow]
     # The last row is bad and has no line end: that is what a body looks like that was cut off inside a row.
     cut_off: bool = False
+    # Of the batch's rows, their 1-based line numbers.
+    lines: list[int] = field(default_factory=list)
 
     @property
     def first_fault(self) -> BadRow | None:

@@ -12,6 +12,7 @@ from mockexport.formats.batch import BadRow, Batch, Decoded, MissingValue
 from mockexport.formats.cutting import MAX_ROW_BYTES
 from mockexport.formats.fields import BadField, BadRowReason, check_id, parse_time, parse_value
 from mockexport.model import Chunk, Schema
+from mockexport.zones import zone_named
 
 __all__ = ["CsvDecoder", "Layout", "read_header"]
 
@@ -139,10 +140,11 @@ def _decode_rows(rows: Iterable[tuple[int, bytes]], schema: Schema, layout: Layo
     """Decode `rows` (without their "\\n") and append each to the part of `into` where it belongs."""
     batch, missing, bad = into.batch, into.missing, into.bad
     add_patient, add_type = batch.patient_ids.append, batch.event_types.append
-    add_time, add_value = batch.event_times.append, batch.values.append
+    add_time, add_value, add_line = batch.event_times.append, batch.values.append, into.lines.append
     delimiter, null_tokens = schema.delimiter, schema.null_tokens
     at_patient, at_time, at_type, at_value = layout.patient_id, layout.event_time, layout.event_type, layout.value
     width = layout.fields
+    zone = None if schema.timezone is None else zone_named(schema.timezone)
     for number, raw in rows:
         if raw.endswith(b"\r"):
             raw = raw[:-1]
@@ -156,7 +158,7 @@ def _decode_rows(rows: Iterable[tuple[int, bytes]], schema: Schema, layout: Layo
             patient_id, event_type, value = fields[at_patient], fields[at_type], fields[at_value]
             check_id(patient_id)
             check_id(event_type)
-            event_time = parse_time(fields[at_time])
+            event_time = parse_time(fields[at_time], zone)
             if not value or value in null_tokens:
                 missing.append(MissingValue(patient_id, event_time, event_type))
                 continue
@@ -168,6 +170,7 @@ def _decode_rows(rows: Iterable[tuple[int, bytes]], schema: Schema, layout: Layo
         add_time(event_time)
         add_type(event_type)
         add_value(scaled)
+        add_line(number)
 
 
 def _fields(raw: bytes, delimiter: str) -> list[str]:

@@ -7,8 +7,13 @@ import re
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from mockexport.model import VALUE_SCALE
+from mockexport.zones import ahead_s
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 __all__ = ["BadField", "BadRowReason", "check_id", "format_time", "parse_time", "parse_value"]
 
@@ -40,6 +45,7 @@ class BadRowReason(StrEnum):
     EMPTY_ID = "empty id"
     LONG_ID = "id too long"
     TIME = "bad event_time"
+    SKIPPED_TIME = "skipped local time"
     VALUE = "bad value"
     VALUE_RANGE = "value out of range"
 
@@ -68,18 +74,24 @@ def _minute_us(text: str) -> int:
     return days * _DAY_US + (hour * 60 + minute) * _MINUTE_US
 
 
-def parse_time(text: str) -> int:
-    """Return an ISO 8601 time as microseconds of UTC since 1970; a fraction is cut, no offset means UTC.
+def parse_time(text: str, zone: "ZoneInfo | None" = None) -> int:
+    """Return an ISO 8601 time as microseconds of UTC since 1970; a fraction is cut, no offset means `zone` or UTC.
 
     Raises:
-        BadField: for anything but `YYYY-MM-DD[T ]HH:MM:SS[.digits][Z|±HH:MM]` and a real date and time of day.
+        BadField: for anything but `YYYY-MM-DD[T ]HH:MM:SS[.digits][Z|±HH:MM]` and a real date and time of day, and for
+            a local time that the zone's clocks skip.
     """
     minute_us = _minute_us(text[:17])
     match = _REST.fullmatch(text, 17)
     if match is None:
         raise BadField(BadRowReason.TIME)
-    seconds, fraction, _, sign, hours, minutes = match.groups()
+    seconds, fraction, utc, sign, hours, minutes = match.groups()
     time_us = minute_us + int(seconds) * _SECOND_US
+    if zone is not None and not utc and not sign:
+        ahead = ahead_s(zone, time_us // _SECOND_US)
+        if ahead is None:
+            raise BadField(BadRowReason.SKIPPED_TIME)
+        time_us -= ahead * _SECOND_US
     if fraction:
         time_us += int(fraction[:6].ljust(6, "0"))
     if sign:

@@ -62,7 +62,7 @@ def serve(settings: Settings) -> int:
         import uvicorn
 
         from mockexport.ingest.application import create_app
-        from mockexport.ingest.wire import DeadlineProtocol
+        from mockexport.ingest.wire import DeadlineProtocol, PromptServer
     from mockexport.ingest.logs import set_up_logging
 
     set_up_logging()
@@ -71,7 +71,7 @@ def serve(settings: Settings) -> int:
         _log.warning(
             "listening beyond this machine; there is no authentication", extra={"facts": {"host": settings.host}}
         )
-    server = uvicorn.Server(
+    server = PromptServer(
         uvicorn.Config(
             create_app(settings),
             host=settings.host,

@@ -179,6 +179,9 @@ static uint8_t *dump_state(const summary_state *state, size_t *length) {
     }
     out[used++] = '[';
     for (uint32_t i = 0; i < state->count; i++) {
+        if (state->groups[order[i].number].count == 0) {
+            continue;
+        }
         size_t bound = row_bound(state, order[i].number) + 8;
         if (size - used < bound) {
             size = size + size / 2 + bound;
@@ -188,7 +191,7 @@ static uint8_t *dump_state(const summary_state *state, size_t *length) {
             }
             out = grown;
         }
-        if (i != 0) {
+        if (used != 1) {
             out[used++] = ',';
             out[used++] = ' ';
         }

@@ -1,4 +1,4 @@
-/* The scan: a chunk's bytes straight into the state of `Summary` and the counts of a tally.
+/* The scan: a chunk's bytes straight into the state of `Summary`, or into columns, and the counts of a tally.
  *
  * Rules: a row is taken only if it is plainly well formed: every byte of it has been checked when it is. All other rows
  * are set aside by position, for the reference to judge; nothing here ever calls a row bad. No Python, no global state.
@@ -10,10 +10,13 @@
 #ifndef MOCKEXPORT_ROWS_H
 #define MOCKEXPORT_ROWS_H
 
+#include "columns.h"
 #include "state.h"
 
 /* A block and the positions in it stay in a core's first cache. A longer row is set aside. */
 #define BLOCK_BYTES 16384
+/* Its time alone takes up more. */
+#define LEAST_ROW_BYTES 16
 /* What is left at a chunk's end is copied, so that reading beyond it is allowed; a longer row there is set aside. */
 #define TAIL_BYTES 4096
 /* Enough rows that memory answers for all of them at once. */
@@ -25,16 +28,32 @@
 #define MINUTE_US 60000000LL
 /* 10^9 (fields.MAX_VALUE) in units of 10^-9. */
 #define MAX_SCALED 1000000000000000000ULL
+/* What a reading of a field returns where the field is not plain: no time and no value comes near it. */
+#define NOT_PLAIN INT64_MIN
 
 typedef struct {
     uint64_t start, end; /* in the chunk, without the line end */
     uint64_t line;       /* from 0 at the chunk's start */
+    size_t place;        /* so many rows are in the columns before it */
 } aside_row;
 
 typedef struct {
     const uint8_t *bytes;
     uint32_t length;
 } token;
+
+/* Local times from `from_us` on, to the next span's, are so far ahead of UTC; NOT_PLAIN where only the reference knows. */
+typedef struct {
+    int64_t from_us, ahead_us;
+} offset_span;
+
+/* Which rows are asked for: (time - since), without a sign, is below `width`, and the ids are among these, if so said.
+ * Scans share it and do not change it. */
+typedef struct {
+    uint64_t since, width;
+    id_table patients, types;
+    int by_patient, by_type;
+} row_filter;
 
 typedef struct {
     uint32_t patient, time, type, value, fields; /* the columns' places, and their number */
@@ -44,8 +63,16 @@ typedef struct {
     /* The minute read last: nearly every row shares it with the one before. */
     uint64_t minute_low, minute_high;
     int64_t minute_us;
+    /* Local times, where they are: how far ahead of UTC the minute is. */
+    const offset_span *spans;
+    uint32_t span_count;
+    int64_t ahead_us;
+    /* What is asked for, NULL where everything is; and by number of the group: 0 not known yet, 1 no, 2 yes. */
+    const row_filter *filter;
+    uint8_t *asked;
+    uint32_t asked_capacity;
     /* The tally. */
-    uint64_t rows;
+    uint64_t rows, filtered;
     int64_t first_us, last_us; /* first > last: no row yet */
     uint64_t *missing;         /* by number of the event type */
     uint32_t missing_capacity;
@@ -55,6 +82,9 @@ typedef struct {
     uint64_t lines;
     uint32_t positions[BLOCK_BYTES + INDEX_SLACK];
     uint8_t tail[TAIL_BYTES + 2 * PADDING];
+    /* Where rows go: to the state's groups, or, numbered as those are, to the chunk's columns. */
+    int to_columns;
+    row_columns columns;
 } row_scan;
 
 /* The ids of a row: where they are, and what a look-up compares. Passed by value, so that it lives in registers. */
@@ -73,9 +103,6 @@ typedef struct {
     uint64_t line;
     int64_t time_us, value;
 } pending_row;
-
-/* What a reading of a field returns where the field is not plain: no time and no value comes near it. */
-#define NOT_PLAIN INT64_MIN
 
 /* ---- fields ---- */
 
@@ -130,8 +157,28 @@ static __attribute__((noinline)) int64_t read_minute(const uint8_t *at) {
     return days_of(year, month, day) * DAY_US + (int64_t)(hour * 60 + minute) * MINUTE_US;
 }
 
+/* How far ahead of UTC a zone is in the minute that begins at a local time. */
+static __attribute__((noinline)) int64_t ahead_at(const row_scan *scan, int64_t minute_us) {
+    uint32_t low = 0, high = scan->span_count; /* the span is below `high`, and not below `low` unless that is 0 */
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (scan->spans[middle].from_us <= minute_us) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low == 0 ? NOT_PLAIN : scan->spans[low - 1].ahead_us;
+}
+
+/* A time without an offset, as UTC. */
+static inline int64_t from_local(int64_t time_us, int64_t ahead_us) {
+    return __builtin_expect(ahead_us == NOT_PLAIN, 0) ? NOT_PLAIN : time_us - ahead_us;
+}
+
 /* Read what may follow the seconds: `[.d…][Z|±HH:MM]`, to the end; the fraction is cut to microseconds. */
-static __attribute__((noinline)) int64_t read_rest(const uint8_t *at, const uint8_t *end, int64_t time_us) {
+static __attribute__((noinline)) int64_t read_rest(const uint8_t *at, const uint8_t *end, int64_t time_us,
+                                                   int64_t ahead_us) {
     if (at < end && *at == '.') {
         const uint8_t *first = ++at;
         int64_t fraction = 0;
@@ -150,7 +197,7 @@ static __attribute__((noinline)) int64_t read_rest(const uint8_t *at, const uint
         time_us += fraction;
     }
     if (at == end) {
-        return time_us;
+        return from_local(time_us, ahead_us);
     }
     if (*at == 'Z') {
         return end - at == 1 ? time_us : NOT_PLAIN;
@@ -169,7 +216,7 @@ static inline uint32_t seconds_of(uint32_t word) {
     return (((word >> 8) & 0xFFFF) * 2561 >> 8) & 0xFF;
 }
 
-/* The two forms that nearly every export has are read as words: six digits of fraction and a Z, or the Z alone. */
+/* The forms that nearly every export has are read as words: six digits of fraction and a Z, the Z alone, or neither. */
 static inline int64_t read_time(row_scan *scan, const uint8_t *at, uint32_t length) {
     if (__builtin_expect(length < 19, 0)) {
         return NOT_PLAIN;
@@ -183,6 +230,9 @@ static inline int64_t read_time(row_scan *scan, const uint8_t *at, uint32_t leng
         scan->minute_low = low;
         scan->minute_high = high;
         scan->minute_us = minute_us;
+        if (scan->span_count != 0) {
+            scan->ahead_us = ahead_at(scan, minute_us);
+        }
     }
     uint32_t second = load32(at + 16) ^ 0x2E30303AU; /* ":00." */
     if (__builtin_expect(length == 27, 1)) {
@@ -201,7 +251,10 @@ static inline int64_t read_time(row_scan *scan, const uint8_t *at, uint32_t leng
     if (length == 20 && at[19] == 'Z') {
         return time_us;
     }
-    return read_rest(at + 19, at + length, time_us);
+    if (length == 19) {
+        return from_local(time_us, scan->ahead_us);
+    }
+    return read_rest(at + 19, at + length, time_us, scan->ahead_us);
 }
 
 /* Any decimal of up to nine places: `[+-]?digits[.digits]`. */
@@ -266,11 +319,11 @@ static inline int64_t read_value(const uint8_t *at, uint32_t length) {
 
 /* ---- rows ---- */
 
-static int set_aside(row_scan *scan, uint64_t start, uint64_t end, uint64_t line) {
+static __attribute__((noinline)) int set_aside(row_scan *scan, uint64_t start, uint64_t end, uint64_t line) {
     if (make_room((void **)&scan->aside, &scan->aside_capacity, scan->aside_count, sizeof *scan->aside) < 0) {
         return -1;
     }
-    scan->aside[scan->aside_count++] = (aside_row){start, end, line};
+    scan->aside[scan->aside_count++] = (aside_row){start, end, line, scan->columns.count};
     return 0;
 }
 
@@ -369,6 +422,40 @@ static inline __attribute__((always_inline)) int64_t group_of(summary_state *sta
     return new_group(state, ids);
 }
 
+/* Find out whether a group is asked for: 1 or 0, or -1 when memory is out. */
+static __attribute__((noinline)) int judge_group(row_scan *scan, const summary_state *state, int64_t number) {
+    const row_filter *filter = scan->filter;
+    while ((uint64_t)number >= scan->asked_capacity) {
+        uint32_t before = scan->asked_capacity;
+        if (make_room((void **)&scan->asked, &scan->asked_capacity, before, sizeof *scan->asked) < 0) {
+            return -1;
+        }
+        memset(scan->asked + before, 0, scan->asked_capacity - before);
+    }
+    const group *judged = &state->groups[number];
+    const id_record *patient = &state->patients.records[judged->patient], *type = &state->types.records[judged->type];
+    int asked = (!filter->by_patient || find_id(&filter->patients, patient->low, patient->high, id_length(patient),
+                                                id_bytes(&state->patients, judged->patient)) != NONE) &&
+                (!filter->by_type || find_id(&filter->types, type->low, type->high, id_length(type),
+                                             id_bytes(&state->types, judged->type)) != NONE);
+    scan->asked[number] = (uint8_t)(1 + asked);
+    return asked;
+}
+
+static inline int is_asked(row_scan *scan, const summary_state *state, int64_t number, int64_t time_us) {
+    const row_filter *filter = scan->filter;
+    if ((uint64_t)time_us - filter->since >= filter->width) {
+        return 0;
+    }
+    if (!filter->by_patient && !filter->by_type) {
+        return 1;
+    }
+    if (__builtin_expect((uint64_t)number < scan->asked_capacity && scan->asked[number] != 0, 1)) {
+        return scan->asked[number] - 1;
+    }
+    return judge_group(scan, state, number);
+}
+
 /* Most of these change nothing for most rows, and a branch that is guessed right costs less than a store. */
 static inline void add_value(summary_state *state, int64_t number, int64_t time_us, int64_t value) {
     group *into = &state->groups[number];
@@ -405,20 +492,23 @@ static void fetch_groups(const summary_state *state, const pending_row *rows, ui
 
 /* Take in the whole rows of a block, which begins at `offset` of its chunk; return the bytes they take up, or -1.
  *
- * `usual` and `far` are constants wherever this is called. Four columns in the usual order need no layout; and where
- * all groups are near, rows need not be gathered first.
+ * `usual`, `far` and `to_columns` are constants wherever this is called. Four columns in the usual order need no layout;
+ * and where all groups are near, rows need not be gathered first.
  */
 static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, summary_state *state,
                                                                 const uint8_t *data, size_t size, uint64_t offset,
-                                                                const int usual, const int far) {
+                                                                const int usual, const int far, const int to_columns) {
     pending_row rows[far ? BATCH_ROWS : 1];
     const uint8_t delimiter = scan->delimiter;
     const uint32_t fields = usual ? 4 : scan->fields;
     const uint32_t *at = scan->positions, *last = at + index_block(data, size, delimiter, scan->positions);
-    const int has_nulls = scan->null_count != 0;
+    const int has_nulls = scan->null_count != 0, has_filter = scan->filter != NULL;
     uint32_t start = 0, pending = 0;
     uint64_t line = scan->lines, taken = 0;
     int64_t first_us = INT64_MAX, last_us = INT64_MIN;
+    if (to_columns && reserve_rows(&scan->columns, size / LEAST_ROW_BYTES + 1) < 0) {
+        return -1;
+    }
 
 #define SET_ASIDE(row_start, row_end, row_line)                                                                        \
     do {                                                                                                               \
@@ -436,7 +526,18 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             }                                                                                                          \
             SET_ASIDE(row_start, row_end, row_line);                                                                   \
         } else {                                                                                                       \
-            add_value(state, number_, (row_time_us), (row_value));                                                     \
+            int asked_ = !has_filter || is_asked(scan, state, number_, (row_time_us));                                 \
+            if (__builtin_expect(asked_ <= 0, 0)) {                                                                    \
+                if (asked_ < 0) {                                                                                      \
+                    return -1;                                                                                         \
+                }                                                                                                      \
+                scan->filtered++;                                                                                      \
+            } else if (to_columns) {                                                                                   \
+                const group *of_ = &state->groups[number_];                                                            \
+                put_row(&scan->columns, of_->patient, of_->type, (row_time_us), (row_value));                          \
+            } else {                                                                                                   \
+                add_value(state, number_, (row_time_us), (row_value));                                                 \
+            }                                                                                                          \
             taken++;                                                                                                   \
             if (__builtin_expect((row_time_us) < first_us, 0)) {                                                       \
                 first_us = (row_time_us);                                                                              \
@@ -578,24 +679,35 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
 
 static __attribute__((noinline)) int64_t scan_usual(row_scan *scan, summary_state *state, const uint8_t *data,
                                                     size_t size, uint64_t offset) {
-    return scan_block(scan, state, data, size, offset, 1, 0);
+    return scan_block(scan, state, data, size, offset, 1, 0, 0);
 }
 
 static __attribute__((noinline)) int64_t scan_usual_far(row_scan *scan, summary_state *state, const uint8_t *data,
                                                         size_t size, uint64_t offset) {
-    return scan_block(scan, state, data, size, offset, 1, 1);
+    return scan_block(scan, state, data, size, offset, 1, 1, 0);
 }
 
 /* Any layout: fetched ahead or not makes little difference beside finding the columns. */
 static __attribute__((noinline)) int64_t scan_any(row_scan *scan, summary_state *state, const uint8_t *data,
                                                   size_t size, uint64_t offset) {
-    return state->count > FAR_GROUPS ? scan_block(scan, state, data, size, offset, 0, 1)
-                                     : scan_block(scan, state, data, size, offset, 0, 0);
+    return state->count > FAR_GROUPS ? scan_block(scan, state, data, size, offset, 0, 1, 0)
+                                     : scan_block(scan, state, data, size, offset, 0, 0, 0);
+}
+
+/* Never gathered first: rows, and those set aside, must stay in order. */
+static __attribute__((noinline)) int64_t scan_to_columns(row_scan *scan, summary_state *state, const uint8_t *data,
+                                                         size_t size, uint64_t offset, int usual) {
+    return usual ? scan_block(scan, state, data, size, offset, 1, 0, 1)
+                 : scan_block(scan, state, data, size, offset, 0, 0, 1);
 }
 
 /* The scan of a block that suits the layout and the number of groups so far. */
 static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *data, size_t size, uint64_t offset) {
-    if (scan->fields != 4 || scan->patient != 0 || scan->time != 1 || scan->type != 2) {
+    int usual = scan->fields == 4 && scan->patient == 0 && scan->time == 1 && scan->type == 2;
+    if (scan->to_columns) {
+        return scan_to_columns(scan, state, data, size, offset, usual);
+    }
+    if (!usual) {
         return scan_any(scan, state, data, size, offset);
     }
     return state->count > FAR_GROUPS ? scan_usual_far(scan, state, data, size, offset)
@@ -647,7 +759,9 @@ static void free_scan(row_scan *scan) {
     }
     free(scan->null_tokens);
     free(scan->missing);
+    free(scan->asked);
     free(scan->aside);
+    free_columns(&scan->columns);
 }
 
 #endif

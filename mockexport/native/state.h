@@ -1,4 +1,5 @@
 /* The state of `Summary`, compiled: patients, event types, and a group of exact sums for every pair that has values.
+ * A pair that had rows, but none that was asked for, has a group too, of count 0: it is no part of what a state says.
  *
  * Rules: no Python, no parsing. Ids are interned: numbered by first appearance, never forgotten, so that a caller may
  * remember "the first n". A lookup costs the same from four groups to four million: a slot of eight bytes, the group,
@@ -410,6 +411,9 @@ static int merge_states(summary_state *earlier, const summary_state *later) {
     }
     for (uint32_t i = 0; i < later->count; i++) {
         const group *from = &later->groups[i];
+        if (from->count == 0) {
+            continue;
+        }
         int64_t number = intern_group(earlier, patients[from->patient], types[from->type]);
         if (number < 0) {
             goto done;

@@ -85,4 +85,5 @@ class Flight(Generic[S]):
             attempts=self._attempts,
             received_bytes=self.received_bytes,
             fetched_bytes=self._void_bytes + self.cutter.received,
+            filtered_rows=tally.filtered,
         )

@@ -60,10 +60,17 @@ class Keeper(Generic[S]):
             self._merger.restore(run.start, run.end, unpack_state(self._reducer, run.state))
         for account in saved.finished:
             self.accounts[account.download_id] = account
+            if account.verdict.unasked:
+                continue
             self._emit(Restored(account.download_id, account.received_bytes, account.rows, finished=True))
         self._known = {flight.download_id: flight for flight in saved.flights}
         # At once: a folder that cannot be written to is better known before the morning is over.
         self.save_now()
+
+    def skip(self, position: int, account: DownloadAccount) -> None:
+        """Take note of a download in which nothing is asked for: its place is merged as empty."""
+        self._merger.skip(position)
+        self.accounts[account.download_id] = account
 
     def base_of(self, download_id: str) -> SavedFlight | None:
         """Return what an earlier run has left of a download."""

@@ -28,6 +28,7 @@ from mockexport.errors import (
     reducer_at_work,
 )
 from mockexport.events import Advanced, DownloadFinished, DownloadStarted, Event, Listener, RunFinished, RunStarted
+from mockexport.filters import Filter
 from mockexport.formats import Cutter
 from mockexport.model import Chunk, Download, Export, Schema, Span, Verdict, VerdictKind
 from mockexport.pipeline.flights import Flight
@@ -104,6 +105,7 @@ class Pipeline(Generic[S]):
         source: where the bytes come from.
         reducer: what becomes of the rows.
         schema: how the columns are called.
+        filter: the rows that are asked for; downloads whose metadata says that they hold none are not fetched.
         concurrency: downloads in flight at once.
         chunk_bytes: size of a chunk, in bytes; a chunk holds one row at the least.
         queue_size: chunks that may wait for a consumer.
@@ -123,6 +125,7 @@ class Pipeline(Generic[S]):
         reducer: Reducer[S, Any],
         *,
         schema: Schema | None = None,
+        filter: Filter | None = None,  # noqa: A002 - what everybody calls it
         concurrency: int = DEFAULT_CONCURRENCY,
         chunk_bytes: int = DEFAULT_CHUNK_BYTES,
         queue_size: int = DEFAULT_QUEUE_SIZE,
@@ -135,7 +138,9 @@ class Pipeline(Generic[S]):
         listener: Listener | None = None,
     ) -> None:
         self._schema = schema or Schema()
-        self._engine = choose_engine(reducer, self._schema, strict=strict, wanted=engine)
+        self._asked = filter or Filter()
+        asked = None if self._asked.is_open else self._asked
+        self._engine = choose_engine(reducer, self._schema, asked=asked, strict=strict, wanted=engine)
         if consumers is None:
             consumers = self._engine.useful_threads(os.cpu_count() or 1)
         for option, number in (
@@ -192,6 +197,7 @@ class Pipeline(Generic[S]):
         export = await self._source.discover(export_id)
         self._emit(RunStarted(export.id, export.downloads, self._engine.name))
         self._keeper.restore(self._belonging(export))
+        self._skip_the_unasked(export)
         overlaps = overlapping(export.downloads)
         # Downloads start in time order, so that their states can be merged early.
         queued = deque((at, d) for at, d in enumerate(export.downloads) if d.id not in self._keeper.accounts)
@@ -316,6 +322,18 @@ class Pipeline(Generic[S]):
             self._queue.release(lane)
             lane.chunks_done(len(chunks))
 
+    def _skip_the_unasked(self, export: Export) -> None:
+        """Give the downloads in which nothing is asked for, by their metadata, their verdict."""
+        for position, download in enumerate(export.downloads):
+            reason = self._asked.rules_out(download)
+            if reason is None:
+                continue
+            if download.id not in self._keeper.accounts:
+                verdict = Verdict(VerdictKind.SKIPPED, (reason,), unasked=True)
+                flight = Flight(download, self._new_lane, self._new_cutter, None)
+                self._keeper.skip(position, flight.account(verdict))
+            self._emit(events.Skipped(download.id, reason))
+
     def _skip_the_rest(self, export: Export) -> None:
         for download in export.downloads:
             if download.id not in self._keeper.accounts:
@@ -332,6 +350,7 @@ class Pipeline(Generic[S]):
             export.downloads,
             source=given or self._source.name,
             schema=self._schema,
+            asked=self._asked,
             reducer=self._reducer.fingerprint,
             strict=self._strict,
         )

@@ -44,8 +44,8 @@ class MockServer:
         data: a folder of files to serve (see `create_app`) instead of the generated exports.
         idle_s: seconds in which a connection must bring a request's whole head.
         stall_s: seconds after which a client that takes no more bytes is dropped.
-        faults: what goes wrong with data requests: a kind and its probability each (see docs/mock-server.md), as a
-            mapping or as text like `reset=0.2,cut=0.1`. What happened to which request is in `faults.served`.
+        faults: what goes wrong with data requests: a kind and its probability each (see docs/reference/mock-server.md),
+            as a mapping or as text like `reset=0.2,cut=0.1`. What happened to which request is in `faults.served`.
         seed: of the faults; the same seed brings the same ones.
 
     Raises (at the start):

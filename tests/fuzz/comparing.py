@@ -1,18 +1,50 @@
 """Both engines over the same bytes: what they make of them, in a form that can be compared bit by bit."""
 
+import json
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
 from mockexport.engine import choose_engine
 from mockexport.errors import FormatError
-from mockexport.formats import Cutter
+from mockexport.filters import Filter
+from mockexport.formats import Batch, Cutter
 from mockexport.model import Schema, Span
-from mockexport.reducers import Summary
+from mockexport.reducers import Reducer, Result, Summary
 
-__all__ = ["outcome"]
+__all__ = ["Rows", "outcome"]
 
 SUMMARY = Summary()
+
+RowsState = list[list[tuple[str, int, str, int]]]
+
+
+class Rows:
+    """A reducer that keeps every row of every batch, in the order in which they came."""
+
+    fingerprint = "rows 1"
+
+    def empty(self) -> RowsState:
+        return []
+
+    def update(self, state: RowsState, batch: Batch) -> RowsState:
+        rows = list(zip(batch.patient_ids, batch.event_times, batch.event_types, batch.values, strict=True))
+        assert len(rows) == len(batch)
+        return [*state, rows]
+
+    def merge(self, earlier: RowsState, later: RowsState) -> RowsState:
+        return [*earlier, *later]
+
+    def dump(self, state: RowsState) -> bytes:
+        return json.dumps(state).encode()
+
+    def load(self, data: bytes) -> RowsState:
+        return [
+            [(patient, time, event_type, value) for patient, time, event_type, value in b] for b in json.loads(data)
+        ]
+
+    def result(self, state: RowsState) -> Result[int]:
+        return Result({}, {})
 
 
 def outcome(
@@ -20,6 +52,8 @@ def outcome(
     data: bytes,
     schema: Schema,
     *,
+    reducer: Reducer[Any, Any] = SUMMARY,
+    asked: Filter | None = None,
     edges: Iterable[int] = (),
     chunk_bytes: int = 4096,
     strict: bool = False,
@@ -28,7 +62,7 @@ def outcome(
 
     An error of the format is part of it: its words, and what there was before it.
     """
-    chosen = choose_engine(SUMMARY, schema, strict=strict, wanted=engine)
+    chosen = choose_engine(reducer, schema, asked=asked, strict=strict, wanted=engine)
     fold = chosen.new_fold(Span("d"))
     cutter = Cutter(Span("d"), chunk_bytes, count_lines=chosen.count_lines)
     error = ""

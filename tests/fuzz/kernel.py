@@ -1,4 +1,4 @@
-"""A command: give kernel and reference the same hostile rows and compare states and tallies bit by bit.
+"""A command: give kernel and reference the same hostile rows and compare states, batches and tallies bit by bit.
 
     python -m tests.fuzz.kernel [--rows 1000000] [--seed 0]
 
@@ -9,10 +9,11 @@ turn. It prints the seed of the body that differs, if one does, and exits 1.
 import argparse
 import random
 import sys
+from typing import Any
 
 from mockexport import _kernel
-from tests.fuzz.comparing import outcome
-from tests.fuzz.rows import body, schema
+from tests.fuzz.comparing import SUMMARY, Rows, outcome
+from tests.fuzz.rows import asked, body, schema
 
 PATHS = [name for name in ("sse2", "avx2", "neon", "words") if _kernel.use_path(name)]
 
@@ -22,13 +23,18 @@ def differs(seed: int) -> tuple[int, bool]:
     draw = random.Random(seed)
     chosen = schema(draw)
     data = body(draw, draw.choice([3, 30, 300, 600]), chosen)
+    only = asked(draw)
     chunk_bytes = draw.choice([1, 100, 5_000, 20_000, 300_000])
     strict = draw.random() < 0.1
     _kernel.use_path(draw.choice(PATHS))
-    law = outcome("python", data, chosen, chunk_bytes=chunk_bytes, strict=strict)
     edges = sorted(draw.randrange(len(data) + 1) for _ in range(draw.randrange(4)))
-    seen = outcome("kernel", data, chosen, edges=edges, chunk_bytes=chunk_bytes, strict=strict)
-    return law[2], law != seen
+    rows, different = 0, False
+    for reducer in (SUMMARY, Rows()):
+        options: dict[str, Any] = {"reducer": reducer, "asked": only, "chunk_bytes": chunk_bytes, "strict": strict}
+        law = outcome("python", data, chosen, **options)
+        seen = outcome("kernel", data, chosen, edges=edges, **options)
+        rows, different = law[2], different or law != seen
+    return rows, different
 
 
 def main(arguments: list[str]) -> int:

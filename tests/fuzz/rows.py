@@ -2,10 +2,26 @@
 
 import random
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
+from mockexport.filters import Filter
 from mockexport.model import Schema
+from mockexport.zones import spans, zone_named
 
-__all__ = ["body", "schema"]
+__all__ = ["ZONES", "asked", "body", "schema"]
+
+# Clocks that are changed by half an hour, several times a year, by a day; offsets of seconds; none at all.
+ZONES = (
+    "Africa/Casablanca",
+    "Africa/Monrovia",
+    "America/New_York",
+    "America/St_Johns",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "Europe/Berlin",
+    "Pacific/Apia",
+    "UTC",
+)
 
 _PATIENTS = [
     *(f"P{number:03}".encode() for number in range(1, 5)),
@@ -150,7 +166,31 @@ def schema(draw: random.Random) -> Schema:
     """A schema: mostly the usual one."""
     delimiter = draw.choice(",,,,,;\t|T-:. 0e")
     tokens = draw.choice([(), (), (), ("NULL", "-999"), ("0", "72", 'a"', "\0", "\ud800", "x,y", "ü")])
-    return Schema(delimiter=delimiter, null_tokens=frozenset(tokens))
+    timezone = draw.choice(ZONES) if draw.random() < 0.4 else None
+    return Schema(delimiter=delimiter, null_tokens=frozenset(tokens), timezone=timezone)
+
+
+def asked(draw: random.Random) -> Filter | None:
+    """A filter, or none: times about the rows' own, ids that occur and others."""
+    if draw.random() < 0.5:
+        return None
+    since, until = sorted(1_756_166_400_000_000 + draw.randrange(-(10**6), 700 * 10**6) for _ in range(2))
+    patients = [text.decode(errors="surrogateescape") for text in draw.sample(_PATIENTS[:18], draw.choice([1, 3, 9]))]
+    types = [text.decode() for text in draw.sample(_TYPES[:6], draw.choice([1, 3]))]
+    return Filter(
+        draw.choice([None, since]),
+        draw.choice([None, until + 1]),
+        draw.choice([None, frozenset(filter(None, patients)) | {"nobody\ud800"}]),
+        draw.choice([None, frozenset(types)]),
+    )
+
+
+def local_time(draw: random.Random, timezone: str) -> bytes:
+    """A time without an offset, mostly near a change of the zone's clocks."""
+    near, _ = draw.choice(spans(zone_named(timezone)))
+    years = draw.choice([0, 0, 0, 0, -3_000_000_000, 250_000_000_000 - near, -62_135_000_000 - near])
+    local = datetime(1970, 1, 1) + timedelta(seconds=near + years + draw.choice([-1, 0, 1, 59, 60, 1800, -1800, 3600]))
+    return local.isoformat(draw.choice("T ")).encode() + draw.choice([b"", b"", b".25", b".123456", b"Z", b"+01:00"])
 
 
 def body(draw: random.Random, rows: int, schema: Schema) -> bytes:
@@ -168,7 +208,7 @@ def body(draw: random.Random, rows: int, schema: Schema) -> bytes:
     parts = [draw.choice([b"", b"\xef\xbb\xbf"]), draw.choice([b"", b"\n", b"\r\n\n"]), delimiter.join(names), b"\n"]
     for number in range(rows):
         if draw.random() >= oddity:
-            line = delimiter.join(_good(draw, column, number) for column in columns)
+            line = delimiter.join(_good(draw, column, number, schema.timezone) for column in columns)
         else:
             line = draw.choice(_ODD)(draw, columns, delimiter, number)
         parts += (line, b"\n" if tame else draw.choice(_ENDS))
@@ -176,10 +216,12 @@ def body(draw: random.Random, rows: int, schema: Schema) -> bytes:
     return text.rstrip(b"\r\n") if draw.random() < 0.3 else text
 
 
-def _good(draw: random.Random, column: int, number: int) -> bytes:
+def _good(draw: random.Random, column: int, number: int, timezone: str | None = None) -> bytes:
     match column:
         case 0:
             return draw.choice(_PATIENTS[:11])
+        case 1 if timezone is not None and draw.random() < 0.7:
+            return local_time(draw, timezone)
         case 1:
             second = b"2025-08-26T%02d:%02d:%02d" % (number // 3600 % 24, number // 60 % 60, number % 60)
             return second + (b".%06dZ" % draw.randrange(10**6) if draw.random() < 0.9 else b"Z")

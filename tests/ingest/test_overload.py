@@ -1,15 +1,22 @@
 """Overload: refused early and cheaply, with Retry-After; single readings do not queue behind batches."""
 
 import asyncio
+import socket
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import uvloop
+from uvicorn import Config
 
 from mockexport.ingest import application as app_room
 from mockexport.ingest import queries as queries_room
 from mockexport.ingest import store as store_room
+from mockexport.ingest.application import create_app
 from mockexport.ingest.bodies import BodyRoom
+from mockexport.ingest.settings import Settings
+from mockexport.ingest.wire import ACCEPTED_IN_A_TURN, DeadlineProtocol, PromptServer
 from tests.ingest.serving import reading, serving
 from tests.ingest.stored import NOON_US, all_rows, opened, some
 
@@ -68,6 +75,29 @@ async def test_a_full_journal_refuses_and_too_many_queries_do_not_wait(
         assert (await client.day())[0] == 200
         monkeypatch.setattr(queries_room, "MAX_WAITING", 0)
         assert (await client.day())[0] == 503
+
+
+def test_connections_that_wait_outside_are_taken_up_in_a_few_turns_of_the_loop(tmp_path: Path) -> None:
+    async def story() -> int:
+        app = create_app(Settings(data=tmp_path))
+        server = PromptServer(Config(app, port=0, http=DeadlineProtocol, lifespan="on", log_config=None))
+        running = asyncio.create_task(server.serve())
+        while not server.started:  # noqa: ASYNC110 - the server's doing
+            await asyncio.sleep(0.001)
+        address = server.servers[0].sockets[0].getsockname()
+        with ExitStack() as stack:
+            # All at once, as far as the loop can see: it does not turn meanwhile.
+            for _ in range(2 * ACCEPTED_IN_A_TURN):
+                stack.enter_context(socket.create_connection(address))
+            turns = 0
+            while len(server.server_state.connections) < 2 * ACCEPTED_IN_A_TURN and turns < 1000:
+                await asyncio.sleep(0)
+                turns += 1
+        server.should_exit = True
+        await running
+        return turns
+
+    assert uvloop.run(story()) <= 6
 
 
 def test_single_readings_are_committed_before_batches_that_came_first(tmp_path: Path) -> None:
