@@ -33,6 +33,8 @@ class RunOptions(SourceOptions, total=False):
         filter: the rows that are asked for, all by default. Verdicts are of all rows; a download whose metadata says
             that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
         concurrency: downloads in flight at once; 4 by default.
+        split: divide longer downloads into spans of about so many bytes, which come over connections of their own,
+            where the server can resume; by default none is divided.
         chunk_bytes: size of the chunks that go through the queue, in bytes; 256 KiB by default.
         queue_size: chunks that may wait in the queue; 4 by default.
         strict: make the first bad row an error instead of counting it.
@@ -48,6 +50,7 @@ class RunOptions(SourceOptions, total=False):
     schema: Schema | None
     filter: Filter | None
     concurrency: int
+    split: int | None
     chunk_bytes: int
     queue_size: int
     strict: bool
@@ -102,6 +105,7 @@ async def _run(
     schema: Schema | None = None,
     filter: Filter | None = None,  # noqa: A002 - what everybody calls it
     concurrency: int = DEFAULT_CONCURRENCY,
+    split: int | None = None,
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     queue_size: int = DEFAULT_QUEUE_SIZE,
     strict: bool = False,
@@ -133,6 +137,7 @@ async def _run(
             schema=schema,
             filter=filter,
             concurrency=concurrency,
+            split=split,
             chunk_bytes=chunk_bytes,
             queue_size=queue_size,
             strict=strict,

@@ -281,6 +281,11 @@ def _asked(command: _Command) -> None:
 def _effort(command: _Command) -> None:
     command.option("--concurrency", type=_positive, default=4, metavar="N", help="downloads at once (default: 4)")
     command.option(
+        "--split", type=_span_size, metavar="BYTES",
+        help="fetch a longer download in spans of BYTES, as many at once as --concurrency allows; K, M and G are"
+        " understood (default: a download is one connection's)",
+    )  # fmt: skip
+    command.option(
         "--chunk-size", type=_size, default=256 * 1024, metavar="BYTES",
         help="bytes that go through the queue at once; K and M are understood (default: 256K)",
     )  # fmt: skip
@@ -374,8 +379,18 @@ def _port(text: str) -> int:
     return number
 
 
+# A request that brings less than this is not worth it.
+_LEAST_SPAN_BYTES = 4 * 1024
 # Beyond this, memory is no longer a budget.
 _MAX_CHUNK_BYTES = 64 * 1024 * 1024
+
+
+def _span_size(text: str) -> int:
+    factor = {"K": 1024, "M": 1024**2, "G": 1024**3}.get(text[-1:].upper(), 1)
+    number = _positive(text[:-1] if factor > 1 else text) * factor
+    if number < _LEAST_SPAN_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!a} is less than 4K: a span costs a request")
+    return number
 
 
 def _size(text: str) -> int:

@@ -54,6 +54,7 @@ def fetching(options: argparse.Namespace, listener: Listener) -> RunOptions:
         "compress": options.compress,
         "schema": _schema(options),
         "concurrency": options.concurrency,
+        "split": options.split,
         "chunk_bytes": options.chunk_size,
         "strict": options.strict,
         "engine": options.engine,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mockexport.cli.text import printable, say, size
 from mockexport.events import (
     Advanced,
+    Divided,
     DownloadFinished,
     DownloadStarted,
     Event,
@@ -66,6 +67,8 @@ def _quiet(event: Event) -> None:
                 " a checkpoint keeps it once it is finished",
                 download_id,
             )
+        case Divided(download_id, spans):
+            _log.debug("download %s comes in %s spans", download_id, spans)
         case Resumed(download_id, offset):
             _log.debug("download %s goes on from byte %s", download_id, f"{offset:,}")
         case Skipped(download_id, reason):

@@ -5,8 +5,9 @@ Rules: a state is looked into only while nobody changes it: a lane's while its t
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from typing import Any, Generic, TypeVar
 
 from mockexport.checkpoint import Belonging, Checkpoint, Saved, SavedFlight, SavedRun
@@ -14,7 +15,6 @@ from mockexport.events import CheckpointSaved, Listener, Restored
 from mockexport.merging import Merger
 from mockexport.model import Verdict
 from mockexport.pipeline.flights import Flight
-from mockexport.pipeline.lanes import Lane
 from mockexport.reducers import Reducer, pack_state, unpack_state
 from mockexport.report import DownloadAccount
 
@@ -43,7 +43,7 @@ class Keeper(Generic[S]):
         self._every_s = every_s
         self._emit = emit
         self._belonging: Belonging | None = None
-        self._known: dict[str, SavedFlight] = {}  # what may be gone on from, of downloads that are not in flight
+        self._known: dict[str, list[SavedFlight]] = {}  # what may be gone on from, of downloads that are not in flight
 
     def restore(self, belonging: Belonging) -> None:
         """Take over what an earlier run has saved.
@@ -63,7 +63,8 @@ class Keeper(Generic[S]):
             if account.verdict.unasked:
                 continue
             self._emit(Restored(account.download_id, account.received_bytes, account.rows, finished=True))
-        self._known = {flight.download_id: flight for flight in saved.flights}
+        for flight in saved.flights:
+            self._known.setdefault(flight.download_id, []).append(flight)
         # At once: a folder that cannot be written to is better known before the morning is over.
         self.save_now()
 
@@ -72,32 +73,32 @@ class Keeper(Generic[S]):
         self._merger.skip(position)
         self.accounts[account.download_id] = account
 
-    def base_of(self, download_id: str) -> SavedFlight | None:
+    def known_of(self, download_id: str) -> list[SavedFlight]:
         """Return what an earlier run has left of a download."""
-        return self._known.get(download_id)
+        return self._known.get(download_id, [])
 
-    async def land(self, position: int, verdict: Verdict, flight: Flight[S]) -> DownloadAccount:
+    async def land(self, verdict: Verdict, flight: Flight[S]) -> DownloadAccount:
         """Merge a download that has its verdict; return its account."""
         async with self.merging:
-            self._merge(position, verdict, flight.lane)
+            self._merge(verdict, flight)
             account = self.accounts[flight.download.id] = flight.account(verdict)
             del self.in_flight[flight.download.id]
             if self._checkpoint is not None and not verdict.counts:
                 # Another run may have more luck, and begin where this one got to.
                 left = flight.saved()
-                if left is not None:
-                    self._known[left.download_id] = left
+                if left:
+                    self._known[flight.download.id] = left
         return account
 
-    def _merge(self, position: int, verdict: Verdict, lane: Lane[S]) -> None:
+    def _merge(self, verdict: Verdict, flight: Flight[S]) -> None:
         if not verdict.counts:
             # The next run of a checkpoint tries again, so its place must stay free.
             if self._checkpoint is None:
-                self._merger.skip(position)
+                self._merger.skip(flight.position)
         elif verdict.complete or self._checkpoint is None:
-            self._merger.add(position, lane.state)
+            self._merger.add(flight.position, flight.landed.state)
         else:
-            self._merger.add_apart(position, lane.state)
+            self._merger.add_apart(flight.position, flight.landed.state)
 
     def merged(self) -> S:
         """Return all states merged in time order."""
@@ -108,22 +109,36 @@ class Keeper(Generic[S]):
         loop = asyncio.get_running_loop()
         while self._checkpoint is not None:
             await asyncio.sleep(self._every_s)
-            flights = []
+            flights: list[SavedFlight] = []
             for flight in list(self.in_flight.values()):
-                async with flight.lane.turn:
-                    flights.append(await loop.run_in_executor(threads, flight.saved))
+                flights += await self._saved_flight(flight, threads)
             async with self.merging:
                 saved = await loop.run_in_executor(threads, self._saved, flights)
             await loop.run_in_executor(threads, self._save, saved)
             self._emit(CheckpointSaved(len(saved.finished), len(saved.flights)))
 
-    def _saved(self, flights: Iterable[SavedFlight | None]) -> Saved:
+    async def _saved_flight(self, flight: Flight[S], threads: ThreadPoolExecutor) -> list[SavedFlight]:
+        """Return what is to be saved of a flight, nothing if it begins anew meanwhile."""
+        loop, attempt = asyncio.get_running_loop(), flight.attempt
+        # What has landed goes first: a leg that lands in between is fetched again, and not there twice.
+        async with flight.landing:
+            saved = await loop.run_in_executor(threads, flight.saved_landed)
+        for leg in list(flight.legs):
+            async with leg.lane.turn:
+                left = await loop.run_in_executor(threads, flight.saved_leg, leg)
+            if left is not None and leg in flight.legs:
+                saved.append(left)
+        return saved if flight.attempt == attempt else []
+
+    def _saved(self, flights: Iterable[SavedFlight]) -> Saved:
         finished = {i: account for i, account in self.accounts.items() if account.verdict.complete}
-        known: Mapping[str, SavedFlight] = self._known | {f.download_id: f for f in flights if f is not None}
+        known = dict(self._known)
+        for download_id, group in groupby(flights, key=lambda flight: flight.download_id):
+            known[download_id] = list(group)
         return Saved(
             finished=tuple(finished.values()),
             runs=tuple(SavedRun(a, b, pack_state(self._reducer, state)) for a, b, state in self._merger.runs()),
-            flights=tuple(flight for i, flight in known.items() if i not in finished),
+            flights=tuple(flight for i, group in known.items() if i not in finished for flight in group),
         )
 
     def _save(self, saved: Saved) -> None:
@@ -133,7 +148,7 @@ class Keeper(Generic[S]):
     def save_now(self) -> None:
         """Save, with everything at rest."""
         if self._checkpoint is not None:
-            self._save(self._saved(flight.saved() for flight in self.in_flight.values()))
+            self._save(self._saved(saved for flight in self.in_flight.values() for saved in flight.saved()))
 
     def conclude(self) -> None:
         """Leave a checkpoint only where another run has something left to do."""
