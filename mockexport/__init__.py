@@ -11,6 +11,7 @@ The rooms, each importing only those above it:
     events.py      the typed events of a run
     arrow.py       columns for data frames, over _arrow.pyx
     formats/       bytes → chunks → columns: CSV, the reference
+    rules.py       anomaly rules from a file
     filters.py     which rows are asked for
     tally.py       what a verdict needs to know of the rows, and the verdict
     reducers/      statistics, and the Reducer protocol
@@ -62,11 +63,12 @@ if TYPE_CHECKING:
     )
     from mockexport.filters import Filter
     from mockexport.formats import Batch
-    from mockexport.model import Download, Export, Schema, Span, Verdict, VerdictKind
+    from mockexport.model import AnomalyRule, Download, Export, Schema, Span, Verdict, VerdictKind
     from mockexport.opening import SourceOptions
     from mockexport.pipeline import Pipeline, RunStatistics
-    from mockexport.reducers import Counts, Reducer, Result, Statistics, Summary, pack_state, unpack_state
+    from mockexport.reducers import Counts, Reducer, Result, Selection, Statistics, Summary, pack_state, unpack_state
     from mockexport.report import Account, DownloadAccount, Report
+    from mockexport.rules import read_rules
     from mockexport.server.faults import Faults
     from mockexport.server.run import MockServer
     from mockexport.sources.export_api import ExportApi
@@ -80,6 +82,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Access",
     "Account",
+    "AnomalyRule",
     "ArrowUnavailable",
     "BadRowError",
     "Batch",
@@ -112,6 +115,7 @@ __all__ = [
     "RunOptions",
     "RunStatistics",
     "Schema",
+    "Selection",
     "ServerUnreachable",
     "Source",
     "SourceError",
@@ -127,6 +131,7 @@ __all__ = [
     "VerdictKind",
     "analyze",
     "pack_state",
+    "read_rules",
     "unpack_state",
 ]
 
@@ -153,11 +158,12 @@ _HOMES = {
     ),
     "filters": ("Filter",),
     "formats": ("Batch",),
-    "model": ("Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
+    "model": ("AnomalyRule", "Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
     "opening": ("SourceOptions",),
     "pipeline": ("Pipeline", "RunStatistics"),
-    "reducers": ("Counts", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"),
+    "reducers": ("Counts", "Reducer", "Result", "Selection", "Statistics", "Summary", "pack_state", "unpack_state"),
     "report": ("Account", "DownloadAccount", "Report"),
+    "rules": ("read_rules",),
     "server.faults": ("Faults",),
     "server.run": ("MockServer",),
     "sources.export_api": ("ExportApi",),

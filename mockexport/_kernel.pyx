@@ -1,5 +1,5 @@
 # cython: language_level=3, binding=False, embedsignature=False
-"""The compiled twin of the CSV reference and of `Summary`: objects around the C of `native/`.
+"""The compiled twin of the CSV reference, of `Summary` and `Selection`: objects around the C of `native/`.
 
 Rules: no decisions here and none about Python: what a row means is in native/rows.h, who is asked when is in
 kernel.py. A State is used by one thread at a time, which is checked: the interpreter's lock is released during a scan.
@@ -18,11 +18,40 @@ cdef extern from "native/index.h" nogil:
     int choose_index(const char *name)
     size_t count_line_ends(const uint8_t *data, size_t size)
 
+cdef extern from "native/families.h" nogil:
+    enum:
+        FAMILY_SQUARES
+        FAMILY_VALUES
+        FAMILY_HOURS
+        FAMILY_DAYS
+        MAX_EXACT_VALUES
+        KEPT_BITS
+        MAX_UNITS
+    uint64_t hash_key[2]
+    ctypedef struct counted:
+        int64_t key
+        uint64_t count
+    ctypedef struct counter:
+        uint32_t used
+        uint8_t over
+    ctypedef struct family_group:
+        uint64_t squares[3]
+        counter values
+        counter hours
+        counter days
+    counted *sorted_counts(const counter *of)
+    int make_coarse(counter *values)
+    void give_up_units(counter *units)
+    int add_to_values(counter *into, int64_t value, uint64_t count)
+    int add_to_units(counter *into, int64_t unit, uint64_t count)
+    int add_to_families(family_group *into, unsigned families, int64_t time_us, int64_t value)
+    int merge_families(family_group *into, const family_group *other)
+    void free_families(family_group *of, size_t count)
+
 cdef extern from "native/state.h" nogil:
     enum:
         SHORT_ID_BYTES
         PADDING
-    uint64_t hash_key[2]
     ctypedef struct id_record:
         pass
     ctypedef struct id_table:
@@ -52,6 +81,8 @@ cdef extern from "native/state.h" nogil:
         bounds *rules
         group *groups
         uint32_t count
+        unsigned families
+        family_group *family_groups
     void id_words(const uint8_t *at, uint32_t length, uint64_t *low, uint64_t *high)
     uint32_t id_length(const id_record *record)
     uint64_t is_anomaly(const normal_range *normal, int64_t value)
@@ -164,15 +195,29 @@ def count_lines(data):
     return lines
 
 
+# Families by the names and limits that they have in fingerprints (reducers.family), in the order of a state.
+FAMILIES = {
+    "squares": FAMILY_SQUARES,
+    f"values {MAX_EXACT_VALUES} {KEPT_BITS}": FAMILY_VALUES,
+    f"hours {MAX_UNITS}": FAMILY_HOURS,
+    f"days {MAX_UNITS}": FAMILY_DAYS,
+}
+
+
 cdef class State:
-    """The groups of `Summary`. `rules` are (event type, lowest normal, highest normal), bounds in units of 10⁻⁹."""
+    """The groups of `Summary` or, with `families` (names out of FAMILIES), of `Selection`.
+
+    `rules` are (event type, lowest normal, highest normal), bounds in units of 10⁻⁹.
+    """
 
     cdef summary_state state
     cdef bint busy
 
-    def __cinit__(self, rules):
+    def __cinit__(self, rules, families=()):
         cdef size_t number = 0
         memset(&self.state, 0, sizeof(summary_state))
+        for family in families:
+            self.state.families |= <unsigned>FAMILIES[family]
         self.busy = False
         if begin_state(&self.state) < 0:
             raise MemoryError
@@ -209,49 +254,49 @@ cdef class State:
         return [_text(&self.state.types, number) for number in range(start, min(count, self.state.types.count))]
 
     def row(self, uint32_t number):
-        """Return a group: patient, event type, count, total, low, high, anomalies, first_us, last_us."""
+        """Return a group: patient, event type, and the numbers of a dumped row."""
         self._check()
         if number >= self.state.count:
             raise IndexError(number)
         cdef group *at = &self.state.groups[number]
+        further = _further(&self.state.family_groups[number], self.state.families) if self.state.families else ()
         return (
             _text(&self.state.patients, at.patient), _text(&self.state.types, at.type),
-            at.count, _total(at), at.low, at.high, at.anomalies, at.first_us, at.last_us,
+            at.count, _total(at), at.low, at.high, at.anomalies, at.first_us, at.last_us, *further,
         )
 
     def totals(self):
-        """Return per event type: its name, how many groups, count, total, low, high, anomalies, sum of last − first."""
+        """Return per event type: its name, how many groups, the sum of last − first, and the numbers of a dumped row."""
         self._check()
         cdef uint32_t number, types = self.state.types.count
         cdef group *sums = <group *>calloc(types + 1, sizeof(group))
         cdef group *waits = <group *>calloc(types + 1, sizeof(group))
+        cdef family_group *further = <family_group *>calloc(types + 1, sizeof(family_group))
         cdef group *into
-        cdef group *at
+        cdef int result = 0
         try:
-            if sums == NULL or waits == NULL:
+            if sums == NULL or waits == NULL or further == NULL:
                 raise MemoryError
-            for number in range(types):
-                sums[number].low = INT64_MAX
-                sums[number].high = INT64_MIN
-            for number in range(self.state.count):
-                at = &self.state.groups[number]
-                if at.count == 0:
-                    continue
-                add_group(&sums[at.type], at)
-                waits[at.type].count += 1
-                add_total(&waits[at.type], <uint64_t>at.last_us - <uint64_t>at.first_us, 0)
+            self.busy = True
+            with nogil:
+                result = _sum_by_type(&self.state, sums, waits, further)
+            self.busy = False
+            if result < 0:
+                raise MemoryError
             found = []
             for number in range(types):
                 if waits[number].count:
                     into = &sums[number]
                     found.append((
-                        _text(&self.state.types, number), waits[number].count, into.count, _total(into),
-                        into.low, into.high, into.anomalies, _total(&waits[number]),
+                        _text(&self.state.types, number), waits[number].count, _total(&waits[number]),
+                        into.count, _total(into), into.low, into.high, into.anomalies, into.first_us, into.last_us,
+                        *_further(&further[number], self.state.families),
                     ))
             return found
         finally:
             free(sums)
             free(waits)
+            free_families(further, 0 if further == NULL else types)
 
     def merge(self, State later not None):
         """Add the groups of another state to this one."""
@@ -284,9 +329,14 @@ cdef class State:
             free(out)
 
     def put(self, str patient not None, str event_type not None, uint64_t count, total, int64_t low, int64_t high,
-            uint64_t anomalies, int64_t first_us, int64_t last_us):
+            uint64_t anomalies, int64_t first_us, int64_t last_us, *further):
         """Set a group, as a dump tells it."""
-        cdef group *into = self._group(patient, event_type)
+        cdef int64_t number = self._group(patient, event_type)
+        cdef group *into = &self.state.groups[number]
+        if self.state.families:
+            _put_further(&self.state.family_groups[number], self.state.families, further)
+        elif further:
+            raise ValueError("a row is too long")
         whole = int(total)
         if not -(1 << 127) <= whole < 1 << 127:
             raise ValueError("a total is beyond 128 bits")
@@ -303,9 +353,10 @@ cdef class State:
         """Add rows given as columns: those that the reference has decoded."""
         cdef group one
         cdef group *into
-        cdef int64_t value
+        cdef int64_t value, number
         for patient, time_us, event_type, scaled in zip(patients, times, types, values):
-            into = self._group(patient, event_type)
+            number = self._group(patient, event_type)
+            into = &self.state.groups[number]
             value = scaled
             one.count = 1
             one.total_low = <uint64_t>value
@@ -314,8 +365,12 @@ cdef class State:
             one.anomalies = is_anomaly(&self.state.normal[into.type], value)
             one.first_us = one.last_us = time_us
             add_group(into, &one)
+            if self.state.families and add_to_families(
+                &self.state.family_groups[number], self.state.families, one.first_us, value
+            ) < 0:
+                raise MemoryError
 
-    cdef group *_group(self, str patient, str event_type) except NULL:
+    cdef int64_t _group(self, str patient, str event_type) except -1:
         cdef int64_t patient_number, type_number, number
         self._check()
         patient_number = _intern(&self.state, &self.state.patients, patient.encode())
@@ -323,7 +378,7 @@ cdef class State:
         number = intern_group(&self.state, <uint32_t>patient_number, <uint32_t>type_number)
         if number < 0:
             raise MemoryError
-        return &self.state.groups[number]
+        return number
 
     cdef int _check(self) except -1:
         if self.busy:
@@ -366,6 +421,98 @@ cdef object _total(const group *at):
     if high == 0 and at.total_low >> 63 == 0 or high == -1 and at.total_low >> 63 == 1:
         return <int64_t>at.total_low
     return (<object>high << 64) | <object>at.total_low
+
+
+cdef int _sum_by_type(const summary_state *state, group *sums, group *waits, family_group *further) noexcept nogil:
+    """Put the groups of each event type together; in `waits` their number and the sum of last − first."""
+    cdef uint32_t number
+    cdef const group *at
+    for number in range(state.types.count):
+        sums[number].low = sums[number].first_us = INT64_MAX
+        sums[number].high = sums[number].last_us = INT64_MIN
+    for number in range(state.count):
+        at = &state.groups[number]
+        if at.count == 0:
+            continue
+        add_group(&sums[at.type], at)
+        waits[at.type].count += 1
+        add_total(&waits[at.type], <uint64_t>at.last_us - <uint64_t>at.first_us, 0)
+        if state.families and merge_families(&further[at.type], &state.family_groups[number]) < 0:
+            return -1
+    return 0
+
+
+cdef list _further(const family_group *of, unsigned families):
+    """Return what is kept of a group beside Summary's numbers, as the reference's families write it."""
+    found = []
+    if families & FAMILY_SQUARES:
+        found.append((<object>of.squares[2] << 128) | (<object>of.squares[1] << 64) | <object>of.squares[0])
+    if families & FAMILY_VALUES:
+        found.append(_counts(&of.values))
+    if families & FAMILY_HOURS:
+        found.append(_counts(&of.hours))
+    if families & FAMILY_DAYS:
+        found.append(_counts(&of.days))
+    return found
+
+
+cdef list _counts(const counter *of):
+    cdef counted *entries = sorted_counts(of)
+    cdef uint32_t number
+    if entries == NULL:
+        raise MemoryError
+    found = [1 if of.over else 0]
+    for number in range(of.used):
+        found.append(entries[number].key)
+        found.append(entries[number].count)
+    free(entries)
+    return found
+
+
+cdef int _put_further(family_group *into, unsigned families, tuple plains) except -1:
+    """Set what is kept of a group, all zeros so far, as a dump tells it."""
+    cdef int place = 0
+    if len(plains) != bin(families).count("1"):
+        raise ValueError("a row is too short or too long")
+    if families & FAMILY_SQUARES:
+        squares = plains[place]
+        if type(squares) is not int or not 0 <= squares < 1 << 192:
+            raise ValueError("no sum of squares")
+        into.squares[0] = squares & 0xFFFFFFFFFFFFFFFF
+        into.squares[1] = (squares >> 64) & 0xFFFFFFFFFFFFFFFF
+        into.squares[2] = squares >> 128
+        place += 1
+    if families & FAMILY_VALUES:
+        _put_counts(&into.values, plains[place], True)
+        place += 1
+    if families & FAMILY_HOURS:
+        _put_counts(&into.hours, plains[place], False)
+        place += 1
+    if families & FAMILY_DAYS:
+        _put_counts(&into.days, plains[place], False)
+    return 0
+
+
+cdef int _put_counts(counter *into, list plain, bint values) except -1:
+    cdef int64_t key
+    cdef uint64_t count
+    cdef int result
+    over, *numbers = plain
+    if over not in (0, 1) or len(numbers) % 2 or not all(type(number) is int for number in numbers):
+        raise ValueError("no counts")
+    if over:
+        if not values:
+            give_up_units(into)
+        elif make_coarse(into) < 0:
+            raise MemoryError
+    for number, times in zip(numbers[::2], numbers[1::2]):
+        key, count = number, times
+        if count == 0:
+            raise ValueError("a count is zero")
+        result = add_to_values(into, key, count) if values else add_to_units(into, key, count)
+        if result < 0:
+            raise MemoryError
+    return 0
 
 
 cdef class Offsets:

@@ -174,7 +174,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | Path, *, source: str | None = None) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.source = source
 
     def __repr__(self) -> str:

@@ -4,8 +4,8 @@ Synchronous and single-threaded by design: the pipeline hands over a span's chun
 whatever thread is free. So what a fold holds always describes exactly the bytes from the span's start to `offset`.
 
 There are two engines. "python" is the reference: every reducer, every row. "kernel" is compiled, where it could be
-built: it decodes, and for `Summary` it reduces too, with its own form of the state; other reducers are given batches.
-Reports, tallies and dumped states are equal, bit by bit.
+built: it decodes, and for `Summary` and `Selection` it reduces too, with its own form of the state; other reducers are
+given batches. Reports, tallies and dumped states are equal, bit by bit.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from mockexport.errors import BadRowError, OptionError, ReducerError, reducer_at
 from mockexport.filters import Filter
 from mockexport.formats import CsvDecoder
 from mockexport.model import Chunk, Schema, Span
-from mockexport.reducers import Reducer, Summary
+from mockexport.reducers import Reducer
 from mockexport.tally import Tally
 
 __all__ = ["ENGINES", "KERNEL_REMEDY", "Engine", "Fold", "ReferenceFold", "choose_engine", "kernel_problem"]
@@ -75,10 +75,10 @@ class ReferenceFold(Generic[S]):
         strict: bool,
         header: str | None = None,
     ) -> None:
-        self.offset = span.start
-        self.tally = Tally()
+        self.offset: int = span.start
+        self.tally: Tally = Tally()
         with reducer_at_work(reducer, "empty"):
-            self.state = reducer.empty()
+            self.state: S = reducer.empty()
         self._reducer = reducer
         self._asked = asked
         self._strict = strict
@@ -173,10 +173,10 @@ def choose_engine(
 def _compiled(reducer: Reducer[Any, Any], schema: Schema, asked: Filter | None, strict: bool) -> Engine[Any]:
     """Return the compiled engine; importing it fails where it was not built."""
     from mockexport.columns import ColumnsFold
-    from mockexport.kernel import KernelFold, KernelSummary, count_lines, supports
+    from mockexport.kernel import KernelFold, count_lines, twin_of
 
-    if supports(reducer) and isinstance(reducer, Summary):
-        twin = KernelSummary(reducer)
+    twin = twin_of(reducer)
+    if twin is not None:
         return Engine(
             "kernel",
             twin,

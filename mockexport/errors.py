@@ -57,6 +57,7 @@ class OptionError(MockExportError, ValueError):
 
     def __init__(self, option: str, problem: str) -> None:
         self.option = option
+        self.problem = problem
         super().__init__(f"{option}: {problem}")
 
 
@@ -68,7 +69,7 @@ class ServerUnreachable(SourceError):  # noqa: N818 - a state of the world, name
     """No usable answer from the server."""
 
     def __init__(self, url: str, problem: str) -> None:
-        self.url = public_url(url)
+        self.url: str = public_url(url)
         super().__init__(f"no answer from {self.url}: {problem}; is the server running, and the URL right?")
 
 
@@ -77,7 +78,7 @@ class ExportNotFound(SourceError):  # noqa: N818 - a state of the world, named a
 
     def __init__(self, export_id: str, where: str, available: Sequence[str]) -> None:
         self.export_id = export_id
-        self.available = tuple(available)
+        self.available: tuple[str, ...] = tuple(available)
         there = ", ".join(available) if available else "none"
         super().__init__(f"no export {export_id!r} at {public_url(where)}; there: {there}")
 
@@ -86,7 +87,7 @@ class MetadataError(SourceError):
     """The server's description of an export cannot be used."""
 
     def __init__(self, url: str, problem: str) -> None:
-        self.url = public_url(url)
+        self.url: str = public_url(url)
         super().__init__(f"unusable reply from {self.url}: {problem}")
 
 
@@ -94,7 +95,7 @@ class FolderError(SourceError):
     """A folder of files cannot be read as an export."""
 
     def __init__(self, path: object, problem: str) -> None:
-        self.path = str(path)
+        self.path: str = str(path)
         super().__init__(f"{path}: {problem}")
 
 
@@ -117,7 +118,7 @@ class TransferError(SourceError):
         status: int | None = None,
     ) -> None:
         self.download_id = download_id
-        self.where = public_url(where)
+        self.where: str = public_url(where)
         self.problem = problem
         self.attempt = attempt
         self.offset = offset
@@ -178,7 +179,7 @@ class CheckpointError(MockExportError):
     """A checkpoint that does not belong to this run, or cannot be read; it was left alone."""
 
     def __init__(self, path: object, problem: str) -> None:
-        self.path = str(path)
+        self.path: str = str(path)
         self.problem = problem
         super().__init__(
             f"the checkpoint {path} cannot be used: {problem}; name another file, or remove it to begin anew"
@@ -189,7 +190,7 @@ class OutputError(MockExportError):
     """A file cannot be written."""
 
     def __init__(self, path: object, problem: str) -> None:
-        self.path = str(path)
+        self.path: str = str(path)
         super().__init__(f"cannot write {path}: {problem}")
 
 

@@ -1,53 +1,69 @@
-"""The compiled engine: `Summary` and its fold over `_kernel`, for those who have it; importing this fails for others.
+"""The compiled engine: the twins of `Summary` and `Selection`, and their fold, over `_kernel`, for those who have it;
+importing this fails for others.
 
 The fast path proves, the slow path decides: what the kernel does not take for a plainly well-formed row it hands back,
 once per chunk, and the reference says what it is. So the two never disagree, and reasons have one home.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from mockexport._kernel import Offsets, RowFilter, Scan, State, count_lines
 from mockexport._kernel import path as instructions
 from mockexport.errors import BadRowError
 from mockexport.filters import Filter
 from mockexport.formats import Batch, CsvDecoder
-from mockexport.model import VALUE_SCALE, Chunk, Schema, Span
-from mockexport.reducers import Result, Statistics, Summary
+from mockexport.model import Chunk, Schema, Span
+from mockexport.reducers import Result, Selection, Statistics, Summary
+from mockexport.reducers.selection import Chosen
 from mockexport.reducers.summary import statistics_of
 from mockexport.tally import Tally
 from mockexport.zones import spans, zone_named
 
-__all__ = ["KernelFold", "KernelSummary", "count_lines", "instructions", "new_scan", "supports", "unended_line"]
+__all__ = [
+    "KernelFold",
+    "KernelSelection",
+    "KernelSummary",
+    "count_lines",
+    "instructions",
+    "new_scan",
+    "twin_of",
+    "unended_line",
+]
 
 AnyScan = TypeVar("AnyScan", bound=Scan)
 
 
-def supports(reducer: object) -> bool:
-    """Tell whether there is a compiled twin of `reducer`: of `Summary` itself, with whole numbers for bounds."""
-    return type(reducer) is Summary and all(
-        type(bound) is int for rule in reducer.rules.values() for bound in (rule.low, rule.high)
-    )
+def twin_of(reducer: object) -> "KernelSummary | KernelSelection | None":
+    """Return the compiled twin of a reducer, if it has one: `Summary` and `Selection` do, but nobody's own of them."""
+    if type(reducer) is Summary:
+        return KernelSummary(reducer)
+    return KernelSelection(reducer) if type(reducer) is Selection else None
+
+
+R = TypeVar("R", bound=Summary | Selection)
 
 
 @dataclass(frozen=True)
-class KernelSummary:
-    """`Summary`, as compiled code: the same laws, the same results, and states that are the same as bytes."""
+class _Twin(Generic[R]):
+    """A reducer as compiled code: the same laws, the same results, and states that are the same as bytes."""
 
-    reference: Summary
+    reference: R
 
     @property
     def fingerprint(self) -> str:
-        """That of `Summary`: states travel between the two."""
+        """That of the reference: states travel between the two."""
         return self.reference.fingerprint
 
     def empty(self) -> State:
         """Return the state of no rows."""
-        rules = self.reference.rules.items()
-        return State([(name.encode(), rule.low * VALUE_SCALE, rule.high * VALUE_SCALE) for name, rule in rules])
+        return State([(name.encode(), *rule.normal) for name, rule in self.reference.rules.items()], self._kept())
+
+    def _kept(self) -> Sequence[str]:
+        return ()
 
     def update(self, state: State, batch: Batch) -> State:
         """Add a batch's rows to `state` and return it."""
@@ -60,7 +76,7 @@ class KernelSummary:
         return earlier
 
     def dump(self, state: State) -> bytes:
-        """Return the bytes that `Summary.dump` writes."""
+        """Return the bytes that the reference writes."""
         return state.dump()
 
     def load(self, data: bytes) -> State:
@@ -68,12 +84,16 @@ class KernelSummary:
         state = self.empty()
         try:
             for patient_id, event_type, *numbers in json.loads(data):
-                if not all(type(number) is int for number in numbers):
+                if not all(type(number) is int for number in numbers[:7]):
                     raise ValueError("a number is no integer")
                 state.put(patient_id, event_type, *numbers)
         except OverflowError as error:
             raise ValueError("a number is beyond what a state holds") from error
         return state
+
+
+class KernelSummary(_Twin[Summary]):
+    """`Summary`, as compiled code."""
 
     def result(self, state: State) -> Result[Statistics]:
         """Divide, as `Summary.result` does."""
@@ -84,13 +104,42 @@ class KernelSummary:
                 continue
             statistics = statistics_of(1, count, total, low, high, anomalies, last_us - first_us)
             patients.setdefault(patient_id, {})[event_type] = statistics
-        return Result(patients, {event_type: statistics_of(*sums) for event_type, *sums in state.totals()})
+        totals = {
+            event_type: statistics_of(groups, count, total, low, high, anomalies, waited_us)
+            for event_type, groups, waited_us, count, total, low, high, anomalies, *_ in state.totals()
+        }
+        return Result(patients, totals)
+
+
+class KernelSelection(_Twin[Selection]):
+    """`Selection`, as compiled code."""
+
+    def _kept(self) -> Sequence[str]:
+        return [family.kept for family in self.reference.families]
+
+    def result(self, state: State) -> Result[Chosen]:
+        """Divide, as `Selection.result` does."""
+        cell = self.reference.cell
+        rows = (state.row(number) for number in range(len(state)))
+        return self.reference.result_of(
+            ((patient_id, event_type, cell(numbers)) for patient_id, event_type, *numbers in rows if numbers[0]),
+            (
+                (event_type, groups, waited_us, cell(numbers))
+                for event_type, groups, waited_us, *numbers in state.totals()
+            ),
+        )
 
 
 class _Part:
     """What came of some consecutive chunks: the kernel's state and counts, and the tally of what it handed back."""
 
-    def __init__(self, reducer: KernelSummary, schema: Schema, decoder: CsvDecoder, asked: Filter | None) -> None:
+    def __init__(
+        self,
+        reducer: KernelSummary | KernelSelection,
+        schema: Schema,
+        decoder: CsvDecoder,
+        asked: Filter | None,
+    ) -> None:
         self.state = reducer.empty()
         self.handed_back = Tally()
         self._decoder = decoder
@@ -132,20 +181,20 @@ class _Part:
 
 
 class KernelFold:
-    """The fold (engine.Fold) of `Summary`."""
+    """The fold (engine.Fold) of a compiled twin."""
 
     def __init__(
         self,
         span: Span,
         schema: Schema,
-        reducer: KernelSummary,
+        reducer: KernelSummary | KernelSelection,
         *,
         asked: Filter | None = None,
         strict: bool,
         header: str | None = None,
     ) -> None:
-        self.offset = span.start
-        self.rows = 0
+        self.offset: int = span.start
+        self.rows: int = 0
         self._schema = schema
         self._reducer = reducer
         self._asked = asked

@@ -6,6 +6,7 @@ of 10⁻⁹ (see `VALUE_SCALE`), so that sums are exact.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -134,12 +135,62 @@ class Schema:
         return (self.patient_id, self.event_time, self.event_type, self.value)
 
 
+# Bounds may lie far beyond all values, but not so far that to write them out would fill memory.
+_BOUNDS = Context(prec=40, traps=[Inexact, InvalidOperation])
+_BEYOND_ALL_VALUES = 10**40
+
+
 @dataclass(frozen=True, slots=True)
 class AnomalyRule:
-    """A value is an anomaly below `low` or above `high`; the bounds themselves are normal."""
+    """A value is an anomaly below `low` or above `high`; the bounds themselves are normal, and None is no bound.
 
-    low: int
-    high: int
+    A bound is an integer or a decimal of up to nine places; text and a float mean what they show. Kept are integers
+    where integral, and Decimals.
+
+    Raises:
+        OptionError: if there is no bound at all, one is no such number, or `low` is above `high`.
+    """
+
+    low: int | float | str | Decimal | None = None
+    high: int | float | str | Decimal | None = None
+
+    def __post_init__(self) -> None:
+        if self.low is None and self.high is None:
+            raise OptionError("rule", "there is neither low nor high")
+        for name in ("low", "high"):
+            bound = getattr(self, name)
+            if bound is not None:
+                object.__setattr__(self, name, _bound(name, bound))
+        lowest, highest = self.normal
+        if lowest > highest:
+            raise OptionError("rule", f"low, {self.low}, is above high, {self.high}")
+
+    @property
+    def normal(self) -> tuple[int, int]:
+        """The lowest and the highest normal value in units of 10⁻⁹; where there is no bound, one beyond all values."""
+        return (
+            -_BEYOND_ALL_VALUES if self.low is None else _scaled(self.low),
+            _BEYOND_ALL_VALUES if self.high is None else _scaled(self.high),
+        )
+
+    def __str__(self) -> str:
+        return f"{'' if self.low is None else self.low}..{'' if self.high is None else self.high}"
+
+
+def _bound(name: str, bound: object) -> int | Decimal:
+    if isinstance(bound, bool) or not isinstance(bound, int | float | str | Decimal):
+        raise OptionError("rule", f"{name} is neither a number nor text that is one")
+    try:
+        scaled = _scaled(bound)
+    except (InvalidOperation, Inexact, ValueError, OverflowError):
+        raise OptionError("rule", f"{name} is no decimal number of up to nine places and a sensible size") from None
+    whole, rest = divmod(scaled, VALUE_SCALE)
+    return _BOUNDS.normalize(_BOUNDS.scaleb(Decimal(scaled), -9)) if rest else whole
+
+
+def _scaled(bound: int | float | str | Decimal) -> int:
+    # A float's text is its shortest, so 36.6 is what was meant by it and not the nearest double.
+    return int(_BOUNDS.quantize(_BOUNDS.scaleb(Decimal(str(bound)), 9), Decimal(1)))
 
 
 # Clinical plausibility bounds per event type; a type without a rule has no anomalies.

@@ -25,7 +25,7 @@ class NewFile:
     __slots__ = ("_file", "_partial", "path")
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path: Path = path
         try:
             target = path.resolve()
             special = target.exists() and not (target.is_file() or target.is_dir())

@@ -104,19 +104,21 @@ class Account:
 class Report(Generic[R]):
     """Statistics per patient and event type, and per event type in `totals`.
 
-    `incomplete` holds the ids of downloads that failed or mismatched, in time order: empty for a whole report.
+    `incomplete` holds the ids of downloads that failed or mismatched, in time order: empty for a whole report. `notes`
+    are what a reader must know of the figures, such as that quantiles are approximate: mostly nothing.
     """
 
     patients: Mapping[str, Mapping[str, R]]
     totals: Mapping[str, R]
     incomplete: tuple[str, ...]
     account: Account
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, result: Result[R], account: Account) -> "Report[R]":
         """Make the report of a run's result and account."""
         incomplete = tuple(d.download_id for d in account.downloads if not d.verdict.complete)
-        return cls(result.patients, result.totals, incomplete, account)
+        return cls(result.patients, result.totals, incomplete, account, result.notes)
 
     def counts(self: "Report[Statistics]") -> "Report[int]":
         """Return the report with every statistic reduced to its count."""
@@ -156,8 +158,9 @@ class Report(Generic[R]):
     def to_json(self, *, round_to: int | None = None) -> str:
         """Return the report as JSON text: keys sorted, indent 2, ASCII, a final newline.
 
-        Results that are dataclasses become objects of their fields. `round_to` rounds every fraction to so many decimal
-        places; by default they are in full precision. The text depends on the data alone.
+        Results that are dataclasses become objects of their fields; notes are there where there are any. `round_to`
+        rounds every fraction to so many decimal places; by default they are in full precision. The text depends on the
+        data alone.
         """
         plain: dict[str, Any] = {
             "patients": {
@@ -168,6 +171,8 @@ class Report(Generic[R]):
         }
         if self.incomplete:
             plain["incomplete"] = list(self.incomplete)
+        if self.notes:
+            plain["notes"] = list(self.notes)
         return json.dumps(plain, sort_keys=True, indent=2, allow_nan=False) + "\n"
 
 
@@ -176,4 +181,6 @@ def _plain(result: Any, round_to: int | None) -> Any:
         return round(result, round_to)
     if is_dataclass(result):
         return {field.name: _plain(getattr(result, field.name), round_to) for field in fields(result)}
+    if isinstance(result, Mapping):
+        return {name: _plain(value, round_to) for name, value in result.items()}
     return result

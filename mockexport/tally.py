@@ -6,6 +6,7 @@ A tally is a state like a reducer's: tallies of consecutive spans merge, and go 
 import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import ClassVar
 
 from mockexport.errors import StateError
 from mockexport.formats.batch import BadRow, Decoded
@@ -37,7 +38,7 @@ class Tally:
     )
 
     def __init__(self) -> None:
-        self.rows = 0  # all but blank lines
+        self.rows: int = 0  # all but blank lines
         self.bad: Counter[str] = Counter()  # by reason
         self.examples: list[BadRow] = []  # the first few, in order
         self.missing: Counter[str] = Counter()  # by event type
@@ -46,7 +47,7 @@ class Tally:
         self.last_us: int | None = None
         self.patients: set[str] = set()
         self.event_types: set[str] = set()
-        self.cut_off = False  # the last row is bad and has no line end
+        self.cut_off: bool = False  # the last row is bad and has no line end
 
     def __repr__(self) -> str:
         # No ids: a tally's repr may end up in a log.
@@ -57,7 +58,7 @@ class Tally:
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
 
-    __hash__ = None  # type: ignore[assignment] # mutable
+    __hash__: ClassVar[None] = None  # type: ignore[assignment] # mutable
 
     @property
     def bad_rows(self) -> int:

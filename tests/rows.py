@@ -23,6 +23,16 @@ def batches(draw: st.DrawFn, max_size: int = 8) -> Batch:
     return Batch(*columns)
 
 
+@st.composite
+def crowded_batches(draw: st.DrawFn) -> Batch:
+    """One patient's rows, with up to many thousand different values: below, at and beyond what is kept apart."""
+    size = draw(st.sampled_from([0, 1, 600, 2048, 4095, 4096, 4097, 6000]))
+    first = draw(st.sampled_from([-(10**18), -2048, 0, 10**6, 72 * 10**9]))
+    step = draw(st.sampled_from([1, 10**7, 166 * 10**12]))
+    found = [first + number * step for number in range(size)]
+    return Batch(["P"] * size, list(range(size)), ["heart_rate"] * size, found)
+
+
 good_fields = st.tuples(
     st.sampled_from(["P001", "P002", "ä", '"a,b"', '"a""b"']),
     st.sampled_from(

@@ -1,16 +1,22 @@
-"""The pages say what is true: options, names and exit codes as the code has them, and code blocks that run."""
+"""The pages say what is true: options, names and exit codes as the code has them."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import mockexport
+from mockexport import events
 from mockexport.cli import exits
 from mockexport.cli.arguments import COMMANDS
+from mockexport.eventlog import to_plain
 from mockexport.formats import BadRowReason
+from mockexport.model import Verdict, VerdictKind
+from mockexport.report import Account, DownloadAccount
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -52,7 +58,43 @@ def test_every_exit_code_is_on_the_page() -> None:
 
 def test_every_public_name_is_on_the_page() -> None:
     text = (DOCS / "reference" / "api.md").read_text()
-    assert not [name for name in mockexport.__all__ if not re.search(rf"`{name}\b", text)]
+    told = set(re.findall(r"(?m)(?:`|:: mockexport\.)(\w+)", text))
+    assert not [name for name in mockexport.__all__ if name not in told]
+
+
+HAPPENED: list[events.Event] = [
+    events.RunStarted("x", (), "kernel"),
+    events.DownloadStarted("a"),
+    events.Opened("a", True, 1),
+    events.Divided("a", 2),
+    events.Advanced("a", 1, 1),
+    events.Retried("a", 1, 0.5, "why", 1, None),
+    events.Resumed("a", 1),
+    events.StartedOver("a", 1, 0.5, "why"),
+    events.Restored("a", 1, 1, False),
+    events.Skipped("a", "why"),
+    events.CheckpointSaved(1, 1),
+    events.DownloadFinished("a", Verdict(VerdictKind.VERIFIED), 1, 1, 0),
+    events.RunFinished("x", 1.0),
+]
+
+
+def test_every_event_is_on_the_page_with_its_fields() -> None:
+    assert {type(event) for event in HAPPENED} == set(get_args(events.Event))
+    rows = re.findall(r"(?m)^\| `(\w+)` \| (.*?) \| `(\w+)` \|$", (DOCS / "reference" / "events.md").read_text())
+    told = {name: (set(re.findall(r"`(\w+)`", re.sub(r"\(`.*?\)", "", further))), kind) for name, further, kind in rows}
+    plain = {type(event).__name__: to_plain(event) for event in HAPPENED}
+    assert told == {line["event"]: (set(line) - {"event"}, kind) for kind, line in plain.items() if line is not None}
+
+
+def test_the_account_on_the_page_has_the_keys_that_there_are() -> None:
+    page = (DOCS / "reference" / "file-formats.md").read_text()
+    (shown,) = (json.loads(block) for block in re.findall(r"(?s)```json\n(.*?)```", page) if '"synthetic"' in block)
+    verdict = Verdict(VerdictKind(shown["downloads"][0]["verdict"]))
+    download = DownloadAccount("a", verdict, 1, {}, (), {}, 1, 1, 1)
+    account = json.loads(Account("x", "y", False, "kernel", "1", 1.0, (download,)).to_json())
+    assert list(shown) == list(account)
+    assert list(shown["downloads"][0]) == list(account["downloads"][0])
 
 
 def test_every_reason_of_a_bad_row_is_on_the_page() -> None:
@@ -73,5 +115,5 @@ def test_versions_agree() -> None:
 
 
 def test_the_report_that_the_readme_shows_is_the_demos() -> None:
-    (shown,) = re.findall(r"```json\n(.*?)\n +…\n", (ROOT / "README.md").read_text(), re.DOTALL)
+    (shown,) = re.findall(r"mockexport demo\n(\{.*?)\n +…\n", (ROOT / "README.md").read_text(), re.DOTALL)
     assert (ROOT / "examples" / "outputs" / "demo.json").read_text().startswith(shown + "\n")

@@ -19,6 +19,7 @@ ROOMS = [
     "_arrow",
     "arrow",
     "formats",
+    "rules",
     "filters",
     "tally",
     "events",

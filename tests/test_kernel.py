@@ -5,7 +5,8 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mockexport import Batch, Counts, OptionError, Schema, Span, StateError, Summary, analyze, pack_state, unpack_state
+from mockexport import (
+    Batch,
+    Counts,
+    Filter,
+    OptionError,
+    Reducer,
+    Schema,
+    Selection,
+    Span,
+    StateError,
+    Summary,
+    analyze,
+    pack_state,
+    unpack_state,
+)
 from mockexport.engine import choose_engine, kernel_problem
+from mockexport.formats import CsvDecoder
 from mockexport.model import AnomalyRule, Chunk
+from mockexport.reducers.selection import STATISTICS
 from mockexport.server.folder import generate
-from tests.fuzz.comparing import SUMMARY, Rows, outcome
+from tests import lookalikes
+from tests.fuzz.comparing import EVERYTHING, REDUCERS, SUMMARY, Rows, outcome
 from tests.fuzz.rows import asked as any_filter
 from tests.fuzz.rows import body
 from tests.fuzz.rows import schema as any_schema
@@ -27,9 +45,10 @@ if kernel_problem() is not None:
     pytest.skip("there is no kernel here", allow_module_level=True)
 
 from mockexport import _kernel
-from mockexport.kernel import KernelSummary
+from mockexport.kernel import KernelSummary, new_scan
 
 USUAL = Schema()
+USUAL_REDUCERS: list[Reducer[Any, Any]] = [Rows(), SUMMARY]
 
 
 @pytest.fixture(params=["sse2", "avx2", "neon", "words"])
@@ -41,9 +60,11 @@ def path(request: pytest.FixtureRequest) -> Iterator[str]:
     _kernel.use_path()
 
 
-def agree(data: bytes, schema: Schema = USUAL, **options: Any) -> tuple[Any, ...]:
-    """Check that both engines make the same of `data`, as batches and as states of Summary; return the latter."""
-    for reducer in (Rows(), SUMMARY):
+def agree(
+    data: bytes, schema: Schema = USUAL, *, reducers: Iterable[Reducer[Any, Any]] = USUAL_REDUCERS, **options: Any
+) -> tuple[Any, ...]:
+    """Check that both engines make the same of `data`, as batches and as states; return the last of these."""
+    for reducer in reducers:
         law = outcome("python", data, schema, reducer=reducer, **options)
         assert outcome("kernel", data, schema, reducer=reducer, **options) == law
     return law
@@ -62,6 +83,7 @@ def test_the_engines_agree_on_hostile_rows(seed: int, path: str) -> None:
     agree(
         data,
         schema,
+        reducers=REDUCERS,
         asked=any_filter(draw),
         chunk_bytes=draw.choice([1, 100, 5_000, 20_000, 300_000]),
         strict=draw.random() < 0.1,
@@ -149,8 +171,11 @@ def test_sums_are_exact_beyond_64_bits() -> None:
     assert json.loads(state)[0][3] == 40 * (10**18 - 1) - 7 * (10**18 - 3) > 2**63
 
 
-@pytest.mark.parametrize(("low", "high"), [(40, 180), (180, 40), (-(10**30), 10**30), (0, 0), (10**12, 10**13)])
-def test_any_bounds_count_the_same_anomalies(low: int, high: int) -> None:
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(40, 180), (-(10**30), 10**30), (0, 0), (10**12, 10**13), (None, 40), (40, None), ("-0.000000001", "40.5")],
+)
+def test_any_bounds_count_the_same_anomalies(low: int | str | None, high: int | str | None) -> None:
     values = [-(10**18), -1, 0, 1, 40 * 10**9, 40 * 10**9 - 1, 180 * 10**9, 180 * 10**9 + 1, 10**18]
     summary = Summary({"t": AnomalyRule(low, high)})
     batch = Batch(["P"] * len(values), [0] * len(values), ["t"] * len(values), values)
@@ -171,9 +196,74 @@ def test_a_state_goes_from_one_engine_to_the_other_and_back(first: Batch, second
 
 
 @given(batches(max_size=20))
-def test_results_are_the_same(batch: Batch) -> None:
-    summary, twin = Summary(), KernelSummary(Summary())
-    assert twin.result(twin.update(twin.empty(), batch)) == summary.result(summary.update(summary.empty(), batch))
+@pytest.mark.parametrize("reducer", [SUMMARY, EVERYTHING], ids=["summary", "everything"])
+def test_results_are_the_same(reducer: Summary | Selection, batch: Batch) -> None:
+    twin = choose_engine(reducer, USUAL).reducer
+    law: Reducer[Any, Any] = reducer
+    assert twin.result(twin.update(twin.empty(), batch)) == law.result(law.update(law.empty(), batch))
+
+
+@pytest.mark.parametrize("sizes", [(4096, 1), (4097, 1), (10, 5_000), (3_000, 3_000)])
+@pytest.mark.parametrize("names", [["median"], ["stddev"], ["per_hour"], list(STATISTICS)], ids=lambda names: names[-1])
+def test_the_engines_agree_on_more_values_than_are_kept_apart(sizes: tuple[int, int], names: list[str]) -> None:
+    law: Reducer[Any, Any] = Selection(names)
+    twin = choose_engine(law, USUAL).reducer
+    draw = random.Random(1)
+
+    def rows(size: int) -> Batch:
+        spread = draw.choice([10**6, 10**12, 10**18])
+        return Batch(
+            [draw.choice("PQRS") if size < 1000 else "P" for _ in range(size)],
+            [draw.randrange(-(10**15), 10**15) for _ in range(size)],
+            ["t"] * size,
+            [draw.randrange(-spread, spread) for _ in range(size)],
+        )
+
+    parts = [rows(size) for size in sizes]
+    ours, theirs = ([of.update(of.empty(), part) for part in parts] for of in (twin, law))
+    merged = twin.merge(*ours)
+    assert twin.dump(merged) == law.dump(law.merge(*theirs))
+    assert twin.result(merged) == law.result(theirs[0])
+    # And on from the bytes, in the other order.
+    assert twin.dump(twin.merge(ours[1], twin.load(law.dump(law.update(law.empty(), parts[0]))))) == twin.dump(merged)
+
+
+def test_further_statistics_are_the_same_with_more_groups_than_caches_hold() -> None:
+    draw = random.Random(4)
+    rows = [
+        b"Q%d,2025-08-%02dT%02d:00:00Z,type%d,%d.%d\n"
+        % (draw.randrange(4_000), draw.randrange(1, 29), draw.randrange(24), number % 3, number % 97, number % 7)
+        for number in range(20_000)
+    ]
+    # The usual columns and others: each has a scan of its own.
+    agree(HEADER + b"".join(rows), chunk_bytes=100_000, reducers=[EVERYTHING])
+    agree(b"x," + HEADER + b"".join(b"," + row for row in rows[:3_000]), chunk_bytes=100_000, reducers=[EVERYTHING])
+
+
+@pytest.mark.parametrize(
+    "further",
+    [
+        "",
+        "-1",
+        "1.5",
+        "1, [0, 1, 1], [0, 1, 1], [0, 1, 1], 7",
+        "1, 7, [0], [0]",
+        "1, [], [0], [0]",
+        "1, [2], [0], [0]",
+        "1, [0, 5], [0], [0]",
+        "1, [0, 5, 0], [0], [0]",
+        "1, [0, 5, -1], [0], [0]",
+        "1, [0, 5, 1.5], [0], [0]",
+        "1, [0], [0, 9223372036854775808, 1], [0]",
+        "1, [0], [0]",
+        f"{2**192}, [0], [0], [0]",
+    ],
+)
+def test_bytes_that_are_no_state_of_the_families_are_refused(further: str) -> None:
+    twin = choose_engine(EVERYTHING, USUAL).reducer
+    payload = f'[["P", "t", 1, 2, 2, 2, 0, 0, 0{further and ", " + further}]]'.encode()
+    with pytest.raises(StateError):
+        unpack_state(twin, pack_state(twin, twin.empty())[:-2] + payload)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.text(min_size=1).filter(str.isascii))
@@ -220,6 +310,7 @@ def test_a_tally_stays_that_of_its_rows_when_its_state_is_merged_into() -> None:
 def test_the_kernel_reduces_for_summary_and_decodes_for_the_rest() -> None:
     assert choose_engine(Summary(), USUAL).name == "kernel"
     assert choose_engine(Summary(), USUAL, wanted="python").name == "python"
+    assert choose_engine(EVERYTHING, USUAL).name == "kernel"
     assert choose_engine(Counts(), USUAL).name == "kernel+python"
     assert choose_engine(Counts(), USUAL, wanted="kernel").name == "kernel+python"
     assert choose_engine(Counts(), USUAL, wanted="python").name == "python"
@@ -247,3 +338,35 @@ async def test_reports_are_equal_byte_by_byte(tmp_path: Path) -> None:
     assert reports["python"].account.engine == "python"
     assert reports["kernel"].to_json() == reports["python"].to_json()
     assert reports["kernel"].account.rows == 18_784
+
+
+@pytest.mark.parametrize("timezone", [None, "America/New_York", "Africa/Casablanca"])
+@pytest.mark.parametrize("table", ["chartevents", "measurement"])
+def test_the_engines_agree_on_tables_of_clinical_research(table: str, timezone: str | None, path: str) -> None:
+    if table == "chartevents":
+        data, schema = lookalikes.chartevents(600, quoted=0.2), lookalikes.CHARTEVENTS
+        asked = Filter.of(event_types=["220045", "223761"], since="2120-01-01")
+    else:
+        data, schema = lookalikes.measurement(600), lookalikes.MEASUREMENT
+        asked = Filter.of(event_types=["3027018"], until="2020-01-01", timezone=timezone)
+    schema = replace(schema, timezone=timezone)
+    _, tally, rows, _, _ = agree(data, schema, chunk_bytes=20_000)
+    assert rows == 600
+    assert json.loads(tally)["missing"]
+    agree(data, schema, asked=asked, chunk_bytes=20_000)
+    agree(data.replace(b"\n", b"\r\n"), schema, asked=asked, chunk_bytes=20_000)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC"])
+def test_the_kernel_reads_these_tables_by_itself(zone: str) -> None:
+    tables = (
+        (lookalikes.chartevents(2_000, quoted=0.1), lookalikes.CHARTEVENTS),
+        (lookalikes.measurement(2_000), lookalikes.MEASUREMENT),
+    )
+    for data, schema in tables:
+        decoder = CsvDecoder(replace(schema, timezone=zone))
+        chunk = Chunk(Span("d"), data, 0, len(data), 1)
+        start, line = decoder.skip_header(chunk)
+        scan = new_scan(_kernel.Scan, KernelSummary(Summary()).empty(), decoder, replace(schema, timezone=zone), None)
+        aside = scan.feed(data, start, line)
+        assert (len(aside), scan.rows) == (0, 2_000)

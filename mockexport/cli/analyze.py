@@ -2,6 +2,8 @@
 
 import argparse
 import os
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
 from mockexport.cli.fetching import asking, fetching, listening, write_account
 from mockexport.cli.progress import showing_progress
+from mockexport.cli.statistics import chosen_reducer
 from mockexport.cli.text import put, say, table
 from mockexport.errors import OptionError, OutputError
 from mockexport.newfile import NewFile
@@ -20,13 +23,17 @@ __all__ = ["account_for", "analyze", "chosen_export"]
 async def analyze(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
     output = None if options.output == "-" else _output(options.output)
+    reducer = chosen_reducer(options)
     with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
         settings = fetching(options, listener)
         settings["checkpoint"] = options.checkpoint
+        settings["split"] = options.split
         settings["filter"] = asking(options)
-        report = await analyze_export(chosen_export(options), **settings)
+        report: Report[Any] = await analyze_export(chosen_export(options), reducer=reducer, **settings)
     text = _text(report.counts() if options.counts else report, options)
     account_for(report.account, timed=options.time)
+    for note in report.notes:
+        say(f"note: {note}")
     write_account(options, report.account)
     if output is None:
         put(text)
@@ -81,8 +88,7 @@ def _text(report: Report[Any], options: argparse.Namespace) -> str:
 
 def _table(report: Report[Any], round_to: int | None) -> str:
     """Return the report as columns for people: a line per patient and event type, totals last."""
-    counts = not any(hasattr(result, "mean") for result in report.totals.values())
-    names = ["count"] if counts else ["count", "mean", "min", "max", "anomalies", "latency"]
+    names = _names(report)
     lines = [
         [patient_id, event_type, *_cells(result, names, round_to)]
         for patient_id, types in sorted(report.patients.items())
@@ -97,14 +103,29 @@ def _table(report: Report[Any], round_to: int | None) -> str:
     return text
 
 
+def _names(report: Report[Any]) -> list[str]:
+    """Return the statistics that are columns; counts by hour or day are too many for one."""
+    results = list(report.totals.values())
+    if not results or isinstance(results[0], int):
+        return ["count"]
+    if isinstance(results[0], Mapping):
+        return [name for name in results[0] if not any(isinstance(result[name], Mapping) for result in results)]
+    return [field.name for field in fields(results[0])]
+
+
 def _cells(result: Any, names: list[str], round_to: int | None) -> list[str]:
-    values = [result] if isinstance(result, int) else [getattr(result, name) for name in names]
+    if isinstance(result, int):
+        values = [result]
+    else:
+        values = [result[name] if isinstance(result, Mapping) else getattr(result, name) for name in names]
     return [_cell(value, 2 if round_to is None else round_to) for value in values]
 
 
-def _cell(value: float | None, places: int) -> str:
+def _cell(value: float | str | None, places: int) -> str:
     if value is None:
         return "-"
+    if isinstance(value, str):
+        return value
     return f"{value:,}" if isinstance(value, int) else f"{value:,.{places}f}"
 
 

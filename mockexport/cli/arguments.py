@@ -147,10 +147,15 @@ def _analyze(add: _Add, name: str) -> None:
     _effort(command)
     _trouble(command)
     command.option(
+        "--split", type=_span_size, metavar="BYTES",
+        help="fetch a longer download in spans of BYTES, as many at once as --concurrency allows; K, M and G are"
+        " understood (default: a download is one connection's)",
+    )  # fmt: skip
+    command.option(
         "--checkpoint", metavar="FILE",
         help="save to FILE every few seconds and when interrupted; the same command again goes on from there",
     )  # fmt: skip
-    command.option("--counts", action="store_true", help="print counts only")
+    _statistics(command)
     command.option("--round", type=_natural, metavar="N", help="round to N decimal places (default: full precision)")
     command.option("--format", choices=("json", "table"), default="json", help="of the report (default: json)")
     command.option(
@@ -253,6 +258,19 @@ def _where(command: _Command, *, folder: bool) -> None:
         command.option("--from", dest="folder", metavar="DIR", help="read a folder of files instead")
 
 
+def _statistics(command: _Command) -> None:
+    command.option("--counts", action="store_true", help="print counts only")
+    command.option(
+        "--stats", metavar="NAME,…",
+        help="these statistics instead of the usual: count, mean, min, max, anomalies, latency, sum, first, last,"
+        " variance, stddev, median, p95 (any from p0 to p100, such as p97.5), per_hour, per_day",
+    )  # fmt: skip
+    command.option(
+        "--rules", metavar="FILE",
+        help="what an anomaly is: a TOML file of event types with low, high or both, in place of the built-in rules",
+    )  # fmt: skip
+
+
 def _rows(command: _Command) -> None:
     command.option(
         "--columns", type=_columns, metavar="ROLE=NAME,…",
@@ -260,7 +278,10 @@ def _rows(command: _Command) -> None:
         " holds a comma is quoted as in CSV",
     )  # fmt: skip
     command.option(
-        "--delimiter", type=_delimiter, metavar="CHARACTER", help="between fields; also comma, semicolon, tab, pipe"
+        "--delimiter",
+        type=_delimiter,
+        metavar="CHARACTER",
+        help="between fields, or comma, semicolon, tab, pipe (default: comma)",
     )
     command.option(
         "--null", action=_Several, metavar="TOKEN",
@@ -280,11 +301,6 @@ def _asked(command: _Command) -> None:
 
 def _effort(command: _Command) -> None:
     command.option("--concurrency", type=_positive, default=4, metavar="N", help="downloads at once (default: 4)")
-    command.option(
-        "--split", type=_span_size, metavar="BYTES",
-        help="fetch a longer download in spans of BYTES, as many at once as --concurrency allows; K, M and G are"
-        " understood (default: a download is one connection's)",
-    )  # fmt: skip
     command.option(
         "--chunk-size", type=_size, default=256 * 1024, metavar="BYTES",
         help="bytes that go through the queue at once; K and M are understood (default: 256K)",

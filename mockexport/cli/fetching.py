@@ -54,7 +54,6 @@ def fetching(options: argparse.Namespace, listener: Listener) -> RunOptions:
         "compress": options.compress,
         "schema": _schema(options),
         "concurrency": options.concurrency,
-        "split": options.split,
         "chunk_bytes": options.chunk_size,
         "strict": options.strict,
         "engine": options.engine,

@@ -127,6 +127,8 @@ class _Bars:
                 )
             case Advanced(download_id, received_bytes, rows):
                 self._advance(download_id, received_bytes, rows)
+            case Skipped(download_id):
+                self._forgo(download_id)
             case StartedOver(download_id):
                 _tell(event)
                 self._advance(download_id, 0, 0)
@@ -141,6 +143,13 @@ class _Bars:
                 self._progress.remove_task(self._tasks.pop(download_id))
             case _:
                 pass
+
+    def _forgo(self, download_id: str) -> None:
+        """Take a download that is not fetched out of what there is to do."""
+        rows = self._announced[download_id]
+        if self._total is not None and rows is not None:
+            total = next(task.total for task in self._progress.tasks if task.id == self._total)
+            self._progress.update(self._total, total=None if total is None else total - rows)
 
     def _advance(self, download_id: str, received_bytes: int, rows: int) -> None:
         self._bytes[download_id], self._rows[download_id] = received_bytes, rows

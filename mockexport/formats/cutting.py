@@ -44,15 +44,15 @@ class Cutter:
         self._span = span
         self._chunk_bytes = chunk_bytes
         self._count_lines = count_lines or _count_lines
-        self.received = 0  # bytes so far
-        self.done = span.end is not None and offset >= span.end  # nothing more of the stream belongs to the span
-        self.end = span.end
+        self.received: int = 0  # bytes so far
+        self.done: bool = span.end is not None and offset >= span.end  # nothing more of the stream belongs to the span
+        self.end: int | None = span.end
         self._at = offset  # of the next byte
         self._seeking = offset < span.start  # the line end before the span's first row
         self._held: deque[bytes | bytearray] = deque()
         self._begin = 0  # where in the first of them those held begin
         self._size = 0  # of all that is held
-        self.begin = span.start  # of the span's first row, as far as it is known
+        self.begin: int = span.start  # of the span's first row, as far as it is known
         self._offset = offset  # of the first byte held
         self._line = line  # that begins there
         self._searched = 0  # up to here, nothing held is a line end

@@ -54,9 +54,9 @@ class Service(FastAPI):
             redirect_slashes=False,
         )
         self.settings = settings
-        self.metrics = metrics.Metrics()
-        self.reading_bodies = BodyRoom(MAX_READING_BYTES, ALL_READINGS_BYTES)
-        self.batch_bodies = BodyRoom(MAX_BATCH_BYTES, ALL_BATCHES_BYTES)
+        self.metrics: metrics.Metrics = metrics.Metrics()
+        self.reading_bodies: BodyRoom = BodyRoom(MAX_READING_BYTES, ALL_READINGS_BYTES)
+        self.batch_bodies: BodyRoom = BodyRoom(MAX_BATCH_BYTES, ALL_BATCHES_BYTES)
         self._begun = 0
         self.open_store: Store | None = None
 

@@ -19,7 +19,7 @@ from mockexport.ingest.readings import DAY_US
 
 __all__ = ["JOURNAL_COLUMNS", "KEY", "SCHEMA", "encode_day", "journal_frame", "latest", "merged", "named"]
 
-SCHEMA = {
+SCHEMA: dict[str, pl.DataType] = {
     "user_id": pl.String(),
     "device_id": pl.String(),
     "timestamp": pl.Datetime("us", "UTC"),

@@ -91,7 +91,7 @@ class Compactor:
         rows: int,
         age_s: float,
     ) -> None:
-        self.counts = CompactionCounts()
+        self.counts: CompactionCounts = CompactionCounts()
         self.bad_days: frozenset[int] = frozenset()
         self._journal, self._catalogue, self._leases, self._disk = journal, catalogue, leases, disk
         self._rows, self._age_s = rows, age_s

@@ -4,9 +4,9 @@ Replies are built as these models describe and requests judged by `readings`; a 
 and holds every answer against it.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from mockexport.ingest.readings import HIGHEST_RATE, ID_LENGTH, LOWEST_RATE, MAX_BATCH
 
@@ -36,7 +36,7 @@ class ReadingIn(BaseModel):
     timestamp: str = Field(description=TIME, json_schema_extra={"format": "date-time"})
     heart_rate: int = Field(ge=LOWEST_RATE, le=HIGHEST_RATE, description="Beats per minute.")
 
-    model_config = {
+    model_config: ClassVar[ConfigDict] = {
         "json_schema_extra": {
             "examples": [
                 {

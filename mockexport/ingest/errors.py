@@ -143,7 +143,7 @@ class Damaged(Unavailable):
     retry_after_s = 3600
 
     def __init__(self, days: Iterable[int], what: str) -> None:
-        self.days = tuple(sorted(set(days)))
+        self.days: tuple[int, ...] = tuple(sorted(set(days)))
         # Enough names to act on; a thousand would be a reply of its own.
         names = ", ".join(day_text(day) for day in self.days[:10]) + (", …" if len(self.days) > 10 else "")
         super().__init__(f"the stored readings of {names or 'unknown days'} are damaged ({what})")

@@ -94,8 +94,8 @@ class Journal:
         on_commit: Callable[[], None] = lambda: None,
         observe_commit: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        self.counts = JournalCounts()
-        self.state = JournalState.OPEN
+        self.counts: JournalCounts = JournalCounts()
+        self.state: JournalState = JournalState.OPEN
         self._connection = connection
         self._on_commit = on_commit
         self._observe_commit = observe_commit

@@ -19,9 +19,9 @@ class Histogram:
     """How often a duration fell where. Observed from one thread, read from any: a torn read is a reading apart."""
 
     def __init__(self, bounds: Sequence[float] = _SECONDS) -> None:
-        self.bounds = tuple(bounds)
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
+        self.bounds: tuple[float, ...] = tuple(bounds)
+        self.counts: list[int] = [0] * (len(bounds) + 1)
+        self.total: float = 0.0
 
     def observe(self, value: float) -> None:
         """Count one duration, in seconds."""
@@ -44,8 +44,8 @@ class Metrics:
     def __init__(self) -> None:
         self.rejected = 0
         self.refused = 0
-        self.commit_seconds = Histogram()
-        self.query_seconds = Histogram()
+        self.commit_seconds: Histogram = Histogram()
+        self.query_seconds: Histogram = Histogram()
 
 
 def render(metrics: Metrics, store: Store) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from mockexport.ingest.catalogue import READINGS_FOLDER, Catalogue, listed
 from mockexport.ingest.compaction import Compactor
@@ -56,7 +57,7 @@ class Store:
             FolderUnusable: it cannot be used.
         """
         disk = RealDisk() if disk is None else disk
-        self.folder = settings.data
+        self.folder: Path = settings.data
         readings = self.folder / READINGS_FOLDER
         with contextlib.ExitStack() as opened:
             try:
@@ -79,11 +80,13 @@ class Store:
                 raise FolderUnusable(self.folder, f"{DATABASE_NAME} is damaged ({type(error).__name__})") from error
             self._bad = bad
             database = self.folder / DATABASE_NAME
-            self.catalogue = Catalogue(readings)
-            self.leases = Leases(disk.unlink)
-            self.journal = Journal(connection, on_commit=lambda: self.compactor.notice(), observe_commit=observe_commit)
+            self.catalogue: Catalogue = Catalogue(readings)
+            self.leases: Leases = Leases(disk.unlink)
+            self.journal: Journal = Journal(
+                connection, on_commit=lambda: self.compactor.notice(), observe_commit=observe_commit
+            )
             opened.callback(self.journal.close)
-            self.compactor = Compactor(
+            self.compactor: Compactor = Compactor(
                 database,
                 connector,
                 self.journal,
@@ -93,7 +96,7 @@ class Store:
                 rows=settings.compact_rows,
                 age_s=settings.compact_age_s,
             )
-            self.queries = Queries(database, connector, self.catalogue, self.leases, self._damage)
+            self.queries: Queries = Queries(database, connector, self.catalogue, self.leases, self._damage)
             opened.pop_all()
 
     def start_compaction(self) -> None:

@@ -98,9 +98,9 @@ class DeadlineProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.deadline = _NEVER
+        self.deadline: float = _NEVER
         self.access_log = False
-        self.ws_protocol_class = None
+        self.ws_protocol_class: None = None
         self._head_bytes = 0
         self._in_head = True
         self._resting = _NEVER

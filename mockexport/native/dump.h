@@ -1,4 +1,4 @@
-/* A state as JSON, byte for byte what `Summary.dump` writes: rows sorted by patient and event type.
+/* A state as JSON, byte for byte what `Summary.dump` or `Selection.dump` writes: rows sorted by patient and event type.
  *
  * Rules: the reference's bytes are the law (json.dumps with its defaults). Ids are compared as bytes, which for UTF-8 is
  * the order of code points, and so Python's order of texts.
@@ -148,7 +148,7 @@ static inline size_t row_bound(const summary_state *state, uint32_t number) {
                                             id_length(&state->types.records[at->type]));
 }
 
-/* A group as `["patient", "type", count, total, low, high, anomalies, first, last]`. */
+/* A group as `["patient", "type", count, total, low, high, anomalies, first, last`, to be closed. */
 static uint8_t *put_group(uint8_t *out, const summary_state *state, uint32_t number) {
     const group *at = &state->groups[number];
     unsigned __int128 total = (unsigned __int128)at->total_high << 64 | at->total_low;
@@ -164,8 +164,73 @@ static uint8_t *put_group(uint8_t *out, const summary_state *state, uint32_t num
     out = put_signed(out, at->high);
     out = put_number(out, at->anomalies, 0);
     out = put_signed(out, at->first_us);
-    out = put_signed(out, at->last_us);
+    return put_signed(out, at->last_us);
+}
+
+/* The sum of squares: its words in halves, so that a step of the long division fits a word. */
+static uint8_t *put_squares(uint8_t *out, const uint64_t squares[3]) {
+    uint32_t words[6];
+    uint8_t digits[60];
+    int count = 0, rest = 1;
+    for (int i = 0; i < 6; i++) {
+        words[i] = (uint32_t)(squares[i / 2] >> (i % 2 * 32));
+    }
+    while (rest) {
+        uint64_t digit = 0;
+        rest = 0;
+        for (int i = 5; i >= 0; i--) {
+            digit = digit << 32 | words[i];
+            words[i] = (uint32_t)(digit / 10);
+            digit %= 10;
+            rest |= words[i] != 0;
+        }
+        digits[count++] = (uint8_t)('0' + digit);
+    }
+    *out++ = ',';
+    *out++ = ' ';
+    while (count > 0) {
+        *out++ = digits[--count];
+    }
+    return out;
+}
+
+/* A counter as `[over, key, count, …]` in the order of keys; NULL when memory is out. */
+static uint8_t *put_counter(uint8_t *out, const counter *of) {
+    counted *sorted = sorted_counts(of);
+    if (sorted == NULL) {
+        return NULL;
+    }
+    *out++ = ',';
+    *out++ = ' ';
+    *out++ = '[';
+    *out++ = of->over ? '1' : '0';
+    for (uint32_t i = 0; i < of->used; i++) {
+        out = put_signed(out, sorted[i].key);
+        out = put_number(out, sorted[i].count, 0);
+    }
     *out++ = ']';
+    free(sorted);
+    return out;
+}
+
+/* How many bytes the families of a group can take at the most: 59 digits and as many bytes again; and for each entry of
+ * a counter two numbers of up to 20 digits, commas and spaces. */
+static inline size_t families_bound(const family_group *of) {
+    return 128 + 48 * ((size_t)of->values.used + of->hours.used + of->days.used);
+}
+
+/* What is kept of a group besides, each family behind a comma; NULL when memory is out. */
+static uint8_t *put_families(uint8_t *out, const family_group *of, unsigned families) {
+    const counter *counters[3] = {&of->values, &of->hours, &of->days};
+    static const unsigned names[3] = {FAMILY_VALUES, FAMILY_HOURS, FAMILY_DAYS};
+    if (families & FAMILY_SQUARES) {
+        out = put_squares(out, of->squares);
+    }
+    for (int i = 0; i < 3 && out != NULL; i++) {
+        if (families & names[i]) {
+            out = put_counter(out, counters[i]);
+        }
+    }
     return out;
 }
 
@@ -173,7 +238,7 @@ static uint8_t *put_group(uint8_t *out, const summary_state *state, uint32_t num
 static uint8_t *dump_state(const summary_state *state, size_t *length) {
     ranked *order = sorted_groups(state);
     size_t size = 4096, used = 0;
-    uint8_t *out = malloc(size);
+    uint8_t *out = malloc(size), *end;
     if (order == NULL || out == NULL) {
         goto failed;
     }
@@ -182,7 +247,8 @@ static uint8_t *dump_state(const summary_state *state, size_t *length) {
         if (state->groups[order[i].number].count == 0) {
             continue;
         }
-        size_t bound = row_bound(state, order[i].number) + 8;
+        const family_group *further = state->families != 0 ? &state->family_groups[order[i].number] : NULL;
+        size_t bound = row_bound(state, order[i].number) + (further != NULL ? families_bound(further) : 0) + 8;
         if (size - used < bound) {
             size = size + size / 2 + bound;
             uint8_t *grown = realloc(out, size);
@@ -195,7 +261,15 @@ static uint8_t *dump_state(const summary_state *state, size_t *length) {
             out[used++] = ',';
             out[used++] = ' ';
         }
-        used = (size_t)(put_group(out + used, state, order[i].number) - out);
+        end = put_group(out + used, state, order[i].number);
+        if (further != NULL) {
+            end = put_families(end, further, state->families);
+            if (end == NULL) {
+                goto failed;
+            }
+        }
+        *end++ = ']';
+        used = (size_t)(end - out);
     }
     out[used++] = ']';
     free(order);

@@ -80,8 +80,10 @@ typedef struct {
     aside_row *aside;
     uint32_t aside_count, aside_capacity;
     uint64_t lines;
-    uint32_t positions[BLOCK_BYTES + INDEX_SLACK];
+    uint32_t positions[1 + BLOCK_BYTES + INDEX_SLACK]; /* the first is that of the line end before the block */
+    uint8_t unplain[BLOCK_BYTES / 64 + 1];
     uint8_t tail[TAIL_BYTES + 2 * PADDING];
+    int has_quotes; /* the block before had some: the scan of the usual layout would leave their rows to the reference */
     /* Where rows go: to the state's groups, or, numbered as those are, to the chunk's columns. */
     int to_columns;
     row_columns columns;
@@ -327,6 +329,55 @@ static __attribute__((noinline)) int set_aside(row_scan *scan, uint64_t start, u
     return 0;
 }
 
+typedef struct {
+    const uint8_t *at;
+    uint32_t length;
+} text;
+
+/* Find the four columns of a row, in the order patient, time, type, value, when fields are quoted: 1, or 0 where that is
+ * not plain. It is if the row is ASCII without NUL and every quote is the first or last byte of its field. */
+static __attribute__((noinline)) int split_quoted(const row_scan *scan, const uint8_t *at, const uint8_t *end,
+                                                  text *columns) {
+    const uint8_t delimiter = scan->delimiter;
+    for (uint32_t number = 0; number < scan->fields; number++) {
+        const int quoted = at < end && *at == '"';
+        const uint8_t until = quoted ? '"' : delimiter, *begin = at += quoted;
+        for (; at < end && *at != until; at++) {
+            if (*at == 0 || *at >= 0x80 || *at == '"') {
+                return 0;
+            }
+        }
+        text field = {begin, (uint32_t)(at - begin)};
+        if (quoted && (at++ == end || (at < end && *at != delimiter))) {
+            return 0;
+        }
+        if (number == scan->patient) {
+            columns[0] = field;
+        } else if (number == scan->time) {
+            columns[1] = field;
+        } else if (number == scan->type) {
+            columns[2] = field;
+        } else if (number == scan->value) {
+            columns[3] = field;
+        }
+        if (at == end) {
+            return number + 1 == scan->fields;
+        }
+        at++;
+    }
+    return 0;
+}
+
+/* Whether any byte from `start` to `end` of the block may be no plain character. */
+static inline int has_unplain(const uint8_t *unplain, uint32_t start, uint32_t end) {
+    for (uint32_t i = start / 64; i <= end / 64; i++) {
+        if (unplain[i] != 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static inline int is_null_token(const row_scan *scan, const uint8_t *at, uint32_t length) {
     for (uint32_t i = 0; i < scan->null_count; i++) {
         if (scan->null_tokens[i].length == length && memcmp(scan->null_tokens[i].bytes, at, length) == 0) {
@@ -476,8 +527,13 @@ static inline void add_value(summary_state *state, int64_t number, int64_t time_
     }
 }
 
+/* The same for what is kept of the group besides. */
+static inline int add_further(summary_state *state, int64_t number, int64_t time_us, int64_t value) {
+    return add_to_families(&state->family_groups[number], state->families, time_us, value);
+}
+
 /* Ask memory for the groups of rows to come, and for the ids that prove them. */
-static void fetch_groups(const summary_state *state, const pending_row *rows, uint32_t count) {
+static inline void fetch_groups(const summary_state *state, const pending_row *rows, uint32_t count, const int further) {
     const group *near[BATCH_ROWS];
     for (uint32_t i = 0; i < count; i++) {
         uint64_t entry = state->slots[slot_of(rows[i].ids.hash, state->bits)];
@@ -487,21 +543,34 @@ static void fetch_groups(const summary_state *state, const pending_row *rows, ui
     }
     for (uint32_t i = 0; i < count; i++) {
         __builtin_prefetch(&state->patients.records[near[i]->patient]);
+        if (further) {
+            const family_group *kept = &state->family_groups[near[i] - state->groups];
+            __builtin_prefetch(kept, 1);
+            __builtin_prefetch((const uint8_t *)kept + sizeof *kept - 1, 1);
+        }
+    }
+    for (uint32_t i = 0; further && i < count; i++) {
+        fetch_counts(&state->family_groups[near[i] - state->groups], rows[i].time_us, rows[i].value);
     }
 }
 
 /* Take in the whole rows of a block, which begins at `offset` of its chunk; return the bytes they take up, or -1.
  *
- * `usual`, `far` and `to_columns` are constants wherever this is called. Four columns in the usual order need no layout;
- * and where all groups are near, rows need not be gathered first.
+ * `usual`, `far`, `to_columns` and `further` are constants wherever this is called. Four columns in the usual order need
+ * no layout; where all groups are near, rows need not be gathered first; and who asks for no further statistics pays for
+ * none.
  */
 static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, summary_state *state,
                                                                 const uint8_t *data, size_t size, uint64_t offset,
-                                                                const int usual, const int far, const int to_columns) {
+                                                                const int usual, const int far, const int to_columns,
+                                                                const int further) {
     pending_row rows[far ? BATCH_ROWS : 1];
     const uint8_t delimiter = scan->delimiter;
     const uint32_t fields = usual ? 4 : scan->fields;
-    const uint32_t *at = scan->positions, *last = at + index_block(data, size, delimiter, scan->positions);
+    const uint32_t *at = scan->positions + 1, *last = at + index_block(data, size, delimiter, scan->positions + 1);
+    /* Fields that nobody needs must be plain, too: in most blocks every byte is. */
+    const int all_plain = usual || !mark_unplain(data, size, scan->unplain);
+    scan->has_quotes = !all_plain;
     const int has_nulls = scan->null_count != 0, has_filter = scan->filter != NULL;
     uint32_t start = 0, pending = 0;
     uint64_t line = scan->lines, taken = 0;
@@ -514,6 +583,9 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     do {                                                                                                               \
         if (set_aside(scan, offset + (row_start), offset + (row_end), (row_line)) < 0) {                               \
             return -1;                                                                                                 \
+        }                                                                                                              \
+        if (usual) {                                                                                                   \
+            scan->has_quotes |= memchr(data + (row_start), '"', (row_end) - (row_start)) != NULL;                      \
         }                                                                                                              \
     } while (0)
 
@@ -537,6 +609,9 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
                 put_row(&scan->columns, of_->patient, of_->type, (row_time_us), (row_value));                          \
             } else {                                                                                                   \
                 add_value(state, number_, (row_time_us), (row_value));                                                 \
+                if (further && add_further(state, number_, (row_time_us), (row_value)) < 0) {                          \
+                    return -1;                                                                                         \
+                }                                                                                                      \
             }                                                                                                          \
             taken++;                                                                                                   \
             if (__builtin_expect((row_time_us) < first_us, 0)) {                                                       \
@@ -550,8 +625,8 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
 
 #define TAKE_PENDING                                                                                                   \
     do {                                                                                                               \
-        if (pending != 0) {                                                                                            \
-            fetch_groups(state, rows, pending);                                                                        \
+        if (pending != 0 && state->count != 0) {                                                                       \
+            fetch_groups(state, rows, pending, further);                                                               \
         }                                                                                                              \
         for (uint32_t i_ = 0; i_ < pending; i_++) {                                                                    \
             TAKE(rows[i_].ids, rows[i_].start, rows[i_].end, rows[i_].line, rows[i_].time_us, rows[i_].value);         \
@@ -560,6 +635,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     } while (0)
 
     for (;; line++) {
+        const uint32_t *next = at + fields;
         row_ids ids;
         uint32_t end, time, time_length, value_at, value_length;
         int64_t time_us, value;
@@ -589,9 +665,10 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             if (__builtin_expect(wrong, 0)) {
                 goto irregular;
             }
-            uint32_t trimmed = end - (data[end - 1] == '\r');
-#define BEGIN(field) ((field) == 0 ? start : at[(field) - 1] + 1)
-#define FINISH(field) ((field) == fields - 1 ? trimmed : at[field])
+            /* The position before a row's first is that of the line end before it. */
+            const uint32_t returned = data[end - 1] == '\r';
+#define BEGIN(field) (at[(int64_t)(field) - 1] + 1)
+#define FINISH(field) (at[field] - (returned & ((field) == fields - 1)))
             ids.patient = data + BEGIN(scan->patient);
             ids.patient_length = FINISH(scan->patient) - BEGIN(scan->patient);
             time = BEGIN(scan->time);
@@ -600,15 +677,14 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             ids.type_length = FINISH(scan->type) - BEGIN(scan->type);
             value_at = BEGIN(scan->value);
             value_length = FINISH(scan->value) - value_at;
-            for (uint32_t i = 0; i < fields; i++) {
-                if (i != scan->patient && i != scan->time && i != scan->type && i != scan->value &&
-                    !is_plain_text(data + BEGIN(i), FINISH(i) - BEGIN(i))) {
-                    goto unclear;
-                }
+            /* Delimiters are plain: if the row is, then so is every field. */
+            if (!all_plain && has_unplain(scan->unplain, start, end) && !is_plain_text(data + start, end - start)) {
+                goto quoted;
             }
 #undef BEGIN
 #undef FINISH
         }
+    split:
         ids.is_short = ((ids.patient_length - 1) | (ids.type_length - 1)) < SHORT_ID_BYTES;
         if (!ids.is_short && (ids.patient_length - 1 >= MAX_ID_BYTES || ids.type_length - 1 >= MAX_ID_BYTES)) {
             goto unclear;
@@ -645,13 +721,30 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             }
         }
         start = end + 1;
-        at += fields;
+        at = next;
         continue;
     unclear:
         SET_ASIDE(start, end, line);
         start = end + 1;
-        at += fields;
+        at = next;
         continue;
+    quoted:
+        if (!usual) {
+            text columns[4];
+            if (!split_quoted(scan, data + start, data + end - (data[end - 1] == '\r'), columns)) {
+                goto unclear;
+            }
+            ids.patient = columns[0].at;
+            ids.patient_length = columns[0].length;
+            time = (uint32_t)(columns[1].at - data);
+            time_length = columns[1].length;
+            ids.type = columns[2].at;
+            ids.type_length = columns[2].length;
+            value_at = (uint32_t)(columns[3].at - data);
+            value_length = columns[3].length;
+            goto split;
+        }
+        goto unclear;
     irregular:
         /* Too few fields, too many, or none: the row ends at the next line end, if there is one in the block. */
         while (at < last && data[*at] != '\n') {
@@ -662,7 +755,8 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
         }
         end = *at++;
         if (end - start > 1 || (end - start == 1 && data[start] != '\r')) {
-            SET_ASIDE(start, end, line);
+            next = at;
+            goto quoted;
         }
         start = end + 1;
     }
@@ -679,33 +773,43 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
 
 static __attribute__((noinline)) int64_t scan_usual(row_scan *scan, summary_state *state, const uint8_t *data,
                                                     size_t size, uint64_t offset) {
-    return scan_block(scan, state, data, size, offset, 1, 0, 0);
+    return scan_block(scan, state, data, size, offset, 1, 0, 0, 0);
 }
 
 static __attribute__((noinline)) int64_t scan_usual_far(row_scan *scan, summary_state *state, const uint8_t *data,
                                                         size_t size, uint64_t offset) {
-    return scan_block(scan, state, data, size, offset, 1, 1, 0);
+    return scan_block(scan, state, data, size, offset, 1, 1, 0, 0);
 }
 
 /* Any layout: fetched ahead or not makes little difference beside finding the columns. */
 static __attribute__((noinline)) int64_t scan_any(row_scan *scan, summary_state *state, const uint8_t *data,
                                                   size_t size, uint64_t offset) {
-    return state->count > FAR_GROUPS ? scan_block(scan, state, data, size, offset, 0, 1, 0)
-                                     : scan_block(scan, state, data, size, offset, 0, 0, 0);
+    return state->count > FAR_GROUPS ? scan_block(scan, state, data, size, offset, 0, 1, 0, 0)
+                                     : scan_block(scan, state, data, size, offset, 0, 0, 0, 0);
+}
+
+/* With further statistics a row is worth gathering, always. */
+static __attribute__((noinline)) int64_t scan_further(row_scan *scan, summary_state *state, const uint8_t *data,
+                                                      size_t size, uint64_t offset, int usual) {
+    return usual ? scan_block(scan, state, data, size, offset, 1, 1, 0, 1)
+                 : scan_block(scan, state, data, size, offset, 0, 1, 0, 1);
 }
 
 /* Never gathered first: rows, and those set aside, must stay in order. */
 static __attribute__((noinline)) int64_t scan_to_columns(row_scan *scan, summary_state *state, const uint8_t *data,
                                                          size_t size, uint64_t offset, int usual) {
-    return usual ? scan_block(scan, state, data, size, offset, 1, 0, 1)
-                 : scan_block(scan, state, data, size, offset, 0, 0, 1);
+    return usual ? scan_block(scan, state, data, size, offset, 1, 0, 1, 0)
+                 : scan_block(scan, state, data, size, offset, 0, 0, 1, 0);
 }
 
 /* The scan of a block that suits the layout and the number of groups so far. */
 static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *data, size_t size, uint64_t offset) {
-    int usual = scan->fields == 4 && scan->patient == 0 && scan->time == 1 && scan->type == 2;
+    int usual = !scan->has_quotes && scan->fields == 4 && scan->patient == 0 && scan->time == 1 && scan->type == 2;
     if (scan->to_columns) {
         return scan_to_columns(scan, state, data, size, offset, usual);
+    }
+    if (state->families != 0) {
+        return scan_further(scan, state, data, size, offset, usual);
     }
     if (!usual) {
         return scan_any(scan, state, data, size, offset);
@@ -720,6 +824,7 @@ static int scan_chunk(row_scan *scan, summary_state *state, const uint8_t *data,
     size_t at = 0;
     scan->aside_count = 0;
     scan->lines = 0;
+    scan->positions[0] = UINT32_MAX;
     while (size - at > TAIL_BYTES) {
         size_t block = size - at - PADDING < BLOCK_BYTES ? size - at - PADDING : BLOCK_BYTES;
         int64_t taken = take_block(scan, state, data + at, block, at);

@@ -1,4 +1,5 @@
-/* The state of `Summary`, compiled: patients, event types, and a group of exact sums for every pair that has values.
+/* The state of `Summary`, compiled: patients, event types, and a group of exact sums for every pair that has values; and
+ * for `Selection`, what it keeps of that group besides (families.h).
  * A pair that had rows, but none that was asked for, has a group too, of count 0: it is no part of what a state says.
  *
  * Rules: no Python, no parsing. Ids are interned: numbered by first appearance, never forgotten, so that a caller may
@@ -12,6 +13,7 @@
 
 #include <stdlib.h>
 
+#include "families.h"
 #include "index.h"
 
 /* A longer id is no id (formats.fields.MAX_ID_BYTES). */
@@ -19,14 +21,6 @@
 /* Ids up to this length are held in their record; longer ones in the arena. */
 #define SHORT_ID_BYTES 16
 #define NONE UINT32_MAX
-
-/* Keys of the hash, drawn once per process: rows are somebody else's, and must not be able to choose collisions. */
-static uint64_t hash_key[2] = {0x9E3779B97F4A7C15ULL, 0xD1B54A32D192ED03ULL};
-
-static inline uint64_t mix(uint64_t a, uint64_t b) {
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
 
 /* An id as it is compared: its bytes, zeros behind them, or, for a long one, its hash; and its length. */
 typedef struct {
@@ -76,6 +70,9 @@ typedef struct {
     uint32_t count, capacity;
     uint64_t *slots;
     unsigned bits;
+    unsigned families;           /* those that are kept */
+    family_group *family_groups; /* by number of the group, if there are any */
+    uint32_t family_capacity;
 } summary_state;
 
 /* The least number of slots: 8 KiB. With few groups two hardly ever meet, and a look-up that is always right at once
@@ -286,7 +283,14 @@ static inline uint32_t utf8_sequence(const uint8_t *at, size_t size) {
 /* Whether a field may hold these bytes without quotes: UTF-8, no quote, no NUL. (Delimiters and line ends it cannot
  * hold: it was cut at them.) */
 static int is_plain_text(const uint8_t *bytes, size_t length) {
+    const uint64_t quotes = '"' * 0x0101010101010101ULL;
     for (size_t at = 0; at < length;) {
+        uint64_t word;
+        if (length - at >= 8 && ((word = load64(bytes + at)) & 0x8080808080808080ULL) == 0 &&
+            (zero_bytes(word) | zero_bytes(word ^ quotes)) == 0) {
+            at += 8;
+            continue;
+        }
         if (bytes[at] == '"' || bytes[at] == 0) {
             return 0;
         }
@@ -307,11 +311,7 @@ static inline uint32_t pair_hash(uint64_t patient_low, uint64_t patient_high, ui
                           type_low ^ (patient_high << 31 | patient_high >> 33) ^ hash_key[1]) >> 32);
 }
 
-/* A rule whose bounds are the wrong way round makes every value an anomaly. */
 static normal_range range_of(bounds rule) {
-    if (rule.low > rule.high) {
-        return (normal_range){(uint64_t)INT64_MAX, 0};
-    }
     return (normal_range){(uint64_t)rule.low, (uint64_t)rule.high - (uint64_t)rule.low};
 }
 
@@ -343,6 +343,19 @@ static int64_t intern_patient(summary_state *state, uint64_t low, uint64_t high,
     return known != NONE ? known : add_id(&state->patients, low, high, length, bytes, plain);
 }
 
+/* Room for what is kept of one more group besides, and nothing in it. */
+static int make_family_room(summary_state *state) {
+    if (state->families == 0) {
+        return 0;
+    }
+    if (make_room((void **)&state->family_groups, &state->family_capacity, state->count,
+                  sizeof *state->family_groups) < 0) {
+        return -1;
+    }
+    memset(&state->family_groups[state->count], 0, sizeof *state->family_groups);
+    return 0;
+}
+
 /* The group of two numbered ids, made empty if there is none. */
 static int64_t intern_group(summary_state *state, uint32_t patient, uint32_t type) {
     const id_record *of_patient = &state->patients.records[patient], *of_type = &state->types.records[type];
@@ -357,6 +370,7 @@ static int64_t intern_group(summary_state *state, uint32_t patient, uint32_t typ
         }
     }
     if (make_room((void **)&state->groups, &state->capacity, state->count, sizeof *state->groups) < 0 ||
+        make_family_room(state) < 0 ||
         put_slot(&state->slots, &state->bits, state->count, hash) < 0) {
         return -1;
     }
@@ -382,7 +396,7 @@ static inline void add_group(group *into, const group *from) {
     into->last_us = from->last_us > into->last_us ? from->last_us : into->last_us;
 }
 
-/* Add the groups of `later` to `earlier`, which may not be the same state. */
+/* Add the groups of `later` to `earlier`, which may not be the same state, but is one of the same families. */
 static int merge_states(summary_state *earlier, const summary_state *later) {
     int result = -1;
     uint32_t *patients = malloc(((size_t)later->patients.count + 1) * sizeof *patients);
@@ -419,6 +433,10 @@ static int merge_states(summary_state *earlier, const summary_state *later) {
             goto done;
         }
         add_group(&earlier->groups[number], from);
+        if (earlier->families != 0 &&
+            merge_families(&earlier->family_groups[number], &later->family_groups[i]) < 0) {
+            goto done;
+        }
     }
     result = 0;
 done:
@@ -438,6 +456,9 @@ static void free_state(summary_state *state) {
     free_ids(&state->ruled);
     free(state->normal);
     free(state->rules);
+    if (state->families != 0) {
+        free_families(state->family_groups, state->count);
+    }
     free(state->groups);
     free(state->slots);
 }

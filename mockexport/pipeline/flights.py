@@ -66,7 +66,7 @@ class Flight(Generic[S]):
         self.header: str | None = None
         self.legs: list[Leg[S]] = []  # that have not landed, in order
         self.landed = Landed(reducer)
-        self.landing = asyncio.Lock()  # held while `landed` changes, or is looked into
+        self.landing: asyncio.Lock = asyncio.Lock()  # held while `landed` changes, or is looked into
         self.divisible = True
         self.attempt = 0  # of the whole: changes whenever it begins anew
         self._reducer = reducer

@@ -34,7 +34,7 @@ class Keeper(Generic[S]):
     """
 
     def __init__(self, reducer: Reducer[S, Any], checkpoint: Checkpoint | None, every_s: float, emit: Listener) -> None:
-        self.merging = asyncio.Lock()
+        self.merging: asyncio.Lock = asyncio.Lock()
         self.in_flight: dict[str, Flight[S]] = {}
         self.accounts: dict[str, DownloadAccount] = {}
         self._merger = Merger(reducer)

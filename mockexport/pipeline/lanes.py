@@ -36,7 +36,7 @@ class Lane(Generic[S]):
         self.error: HeaderError | BadRowError | None = None
         self.abandoned = False
         self.leash: asyncio.Timeout | None = None  # of whoever reads for it
-        self.turn = asyncio.Lock()  # held while the fold is fed, or looked into
+        self.turn: asyncio.Lock = asyncio.Lock()  # held while the fold is fed, or looked into
         self._reducer = reducer
         self._base = base
         self._base_rows = 0 if base is None else Tally.from_bytes(base.tally).rows
@@ -131,7 +131,7 @@ class ChunkQueue(asyncio.Queue[tuple[Lane[Any], list[Chunk]]]):
         self._ready: deque[Lane[Any]] = deque()
         self._taken: set[Lane[Any]] = set()
         self._depth = 0
-        self.peak = 0
+        self.peak: int = 0
 
     def qsize(self) -> int:
         return self._depth
@@ -171,7 +171,7 @@ class Stopwatch:
     """Adds up the time spent inside it, by any number of tasks."""
 
     def __init__(self) -> None:
-        self.total_s = 0.0
+        self.total_s: float = 0.0
 
     @contextmanager
     def running(self) -> Iterator[None]:

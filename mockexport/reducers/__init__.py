@@ -1,11 +1,16 @@
 """Statistics: what a reducer is (`protocol.py`), and one family a file.
 
 summary.py   count, mean, min, max, anomalies, latency: the default
+selection.py  those and more, chosen by name; the families behind them:
+spread.py    variance and standard deviation
+histogram.py quantiles
+calendar.py  counts per hour and day
 counts.py    counts alone: the example to learn from
 """
 
 from mockexport.reducers.counts import Counts
 from mockexport.reducers.protocol import Reducer, Result, pack_state, unpack_state
+from mockexport.reducers.selection import Selection
 from mockexport.reducers.summary import Statistics, Summary
 
-__all__ = ["Counts", "Reducer", "Result", "Statistics", "Summary", "pack_state", "unpack_state"]
+__all__ = ["Counts", "Reducer", "Result", "Selection", "Statistics", "Summary", "pack_state", "unpack_state"]

@@ -18,10 +18,14 @@ _MAGIC = b"mockexport state 1"
 
 @dataclass(frozen=True, slots=True)
 class Result(Generic[R]):
-    """What a reducer makes of its final state: per patient and event type, and per event type over all patients."""
+    """What a reducer makes of its final state: per patient and event type, and per event type over all patients.
+
+    `notes` are what a reader of the figures must know, such as that some are approximate.
+    """
 
     patients: Mapping[str, Mapping[str, R]]
     totals: Mapping[str, R]
+    notes: tuple[str, ...] = ()
 
 
 class Reducer(Protocol[S, R]):

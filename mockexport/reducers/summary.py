@@ -6,14 +6,23 @@ their sum is last − first, so latency needs no more than those two.
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from mockexport.formats.batch import Batch
 from mockexport.model import ANOMALY_RULES, VALUE_SCALE, AnomalyRule
 from mockexport.reducers.protocol import Result
 
-__all__ = ["Group", "Statistics", "Summary", "SummaryState", "statistics_of"]
+__all__ = [
+    "Group",
+    "Statistics",
+    "Summary",
+    "SummaryState",
+    "columns_by_group",
+    "number",
+    "statistics_of",
+    "told_rules",
+]
 
 _SECOND_US = 1_000_000
 
@@ -46,6 +55,17 @@ class Group:
     first_us: int
     last_us: int
 
+    @classmethod
+    def of(cls, times: Sequence[int], values: Sequence[int], rule: AnomalyRule | None) -> "Group":
+        """Return the group of some values, at least one, and of their times."""
+        low, high = min(values), max(values)
+        anomalies = 0
+        if rule is not None:
+            lowest, highest = rule.normal
+            if low < lowest or high > highest:
+                anomalies = len([value for value in values if value < lowest or value > highest])
+        return cls(len(values), sum(values), low, high, anomalies, min(times), max(times))
+
     def add(self, other: "Group") -> None:
         """Take in the values of another group of the same patient and event type."""
         self.count += other.count
@@ -69,8 +89,7 @@ class Summary:
     @property
     def fingerprint(self) -> str:
         """Name, version and the anomaly rules, which a state has already applied."""
-        rules = ",".join(f"{json.dumps(name)}:{rule.low}..{rule.high}" for name, rule in sorted(self.rules.items()))
-        return f"summary 1 {rules}"
+        return f"summary 1 {told_rules(self.rules)}"
 
     def empty(self) -> SummaryState:
         """Return the state of no rows."""
@@ -78,42 +97,21 @@ class Summary:
 
     def update(self, state: SummaryState, batch: Batch) -> SummaryState:
         """Add a batch's rows to `state` and return it."""
-        gathered: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
-        for key, time_us, value in zip(
-            zip(batch.patient_ids, batch.event_types, strict=True), batch.event_times, batch.values, strict=True
-        ):
-            columns = gathered.get(key)
-            if columns is None:
-                gathered[key] = ([time_us], [value])
+        for key, (times, values) in columns_by_group(batch).items():
+            group = Group.of(times, values, self.rules.get(key[1]))
+            known = state.get(key)
+            if known is None:
+                state[key] = group
             else:
-                columns[0].append(time_us)
-                columns[1].append(value)
-        for key, (times, values) in gathered.items():
-            self._add(state, key, self._group(key[1], times, values))
+                known.add(group)
         return state
-
-    def _group(self, event_type: str, times: list[int], values: list[int]) -> Group:
-        low, high = min(values), max(values)
-        rule = self.rules.get(event_type)
-        anomalies = 0
-        if rule is not None and (low < rule.low * VALUE_SCALE or high > rule.high * VALUE_SCALE):
-            lowest, highest = rule.low * VALUE_SCALE, rule.high * VALUE_SCALE
-            anomalies = len([value for value in values if value < lowest or value > highest])
-        return Group(len(values), sum(values), low, high, anomalies, min(times), max(times))
-
-    def _add(self, state: SummaryState, key: tuple[str, str], group: Group) -> None:
-        known = state.get(key)
-        if known is None:
-            state[key] = group
-        else:
-            known.add(group)
 
     def merge(self, earlier: SummaryState, later: SummaryState) -> SummaryState:
         """Add the groups of `later` to `earlier` and return it."""
         for key, group in later.items():
             known = earlier.get(key)
             if known is None:
-                earlier[key] = _copy(group)
+                earlier[key] = replace(group)
             else:
                 known.add(group)
         return earlier
@@ -141,8 +139,24 @@ class Summary:
         return Result(patients, {event_type: _statistics(groups) for event_type, groups in by_type.items()})
 
 
-def _copy(group: Group) -> Group:
-    return Group(group.count, group.total, group.low, group.high, group.anomalies, group.first_us, group.last_us)
+def columns_by_group(batch: Batch) -> dict[tuple[str, str], tuple[list[int], list[int]]]:
+    """Return the times and the values of every (patient id, event type) in a batch."""
+    gathered: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
+    for key, time_us, value in zip(
+        zip(batch.patient_ids, batch.event_types, strict=True), batch.event_times, batch.values, strict=True
+    ):
+        columns = gathered.get(key)
+        if columns is None:
+            gathered[key] = ([time_us], [value])
+        else:
+            columns[0].append(time_us)
+            columns[1].append(value)
+    return gathered
+
+
+def told_rules(rules: Mapping[str, AnomalyRule]) -> str:
+    """Return rules as a fingerprint names them."""
+    return ",".join(f"{json.dumps(name)}:{rule}" for name, rule in sorted(rules.items()))
 
 
 def _statistics(groups: Iterable[Group]) -> Statistics:
@@ -171,13 +185,14 @@ def statistics_of(
         count=count,
         # Division of two integers is correctly rounded in Python, however large they are.
         mean=total / (count * VALUE_SCALE),
-        min=_number(low),
-        max=_number(high),
+        min=number(low),
+        max=number(high),
         anomalies=anomalies,
         latency=waited_us / (_SECOND_US * gaps) if gaps else None,
     )
 
 
-def _number(scaled: int) -> int | float:
+def number(scaled: int) -> int | float:
+    """Return a value, or a sum of values, as an integer where it is integral, and else as the nearest double."""
     whole, rest = divmod(scaled, VALUE_SCALE)
     return scaled / VALUE_SCALE if rest else whole

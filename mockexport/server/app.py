@@ -24,7 +24,7 @@ from mockexport.server.ranges import Conditions, Failed, Full, NotModified, Part
 
 __all__ = ["SENDING", "STALL_S", "create_app", "error_reply"]
 
-logger = logging.getLogger("mockexport.server")
+logger: logging.Logger = logging.getLogger("mockexport.server")
 
 # A client that takes nothing for so long has left or hangs; one that is merely busy has its kernel's buffers,
 # megabytes, to bridge the time.

@@ -14,7 +14,7 @@ from mockexport.server.app import error_reply
 
 __all__ = ["HEAD_LIMIT_BYTES", "IDLE_S", "LINGER_S", "Connection"]
 
-logger = logging.getLogger("mockexport.server")
+logger: logging.Logger = logging.getLogger("mockexport.server")
 
 # A connection has so long from its opening, or from its last reply, until the next request's head is in.
 IDLE_S = 30.0

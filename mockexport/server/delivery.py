@@ -39,7 +39,7 @@ class Sending:
     __slots__ = ("_none", "count")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         self._none = asyncio.Event()
         self._none.set()
 

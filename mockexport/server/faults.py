@@ -104,7 +104,7 @@ class Faults:
             raise OptionError(
                 "faults", "the probabilities come to more than 1, and a request suffers one fault at most"
             )
-        self.probabilities = dict(probabilities)
+        self.probabilities: dict[str, float] = dict(probabilities)
         self.seed = seed
         self.delay_s = delay_s
         self.pause_s = pause_s

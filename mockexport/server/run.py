@@ -25,7 +25,7 @@ from mockexport.server.faults import Faults
 
 __all__ = ["MockServer", "serve", "stdin_closed"]
 
-logger = logging.getLogger("mockexport.server")
+logger: logging.Logger = logging.getLogger("mockexport.server")
 
 # How long aiohttp may wait for handlers at the end. They are cancelled before, so it is not needed; zero would mean
 # for ever.
@@ -71,7 +71,7 @@ class MockServer:
         self._stall_s = stall_s
         if isinstance(faults, str):
             faults = Faults.parse(faults, seed=seed)
-        self.faults = faults if isinstance(faults, Faults) else Faults(faults or {}, seed=seed)
+        self.faults: Faults = faults if isinstance(faults, Faults) else Faults(faults or {}, seed=seed)
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
 

@@ -74,9 +74,9 @@ class Gunzip:
         self._inflate: Any = import_module(inflate) if inflate else fastest_inflate()
         self._member: Any = None
         self._start = b""  # of a member, too short to tell whether it is one
-        self.taken = 0
-        self.made = 0
-        self.members = 0
+        self.taken: int = 0
+        self.made: int = 0
+        self.members: int = 0
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield what `piece` holds, in steps. Exhaust it before feeding again.

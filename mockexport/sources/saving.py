@@ -44,7 +44,7 @@ class Saving:
 
     def __init__(self, source: Source, directory: str | Path) -> None:
         self._source = source
-        self.directory = Path(directory)
+        self.directory: Path = Path(directory)
         self._export: Export | None = None
         self._names: dict[str, str] = {}
         self._known: dict[str, ListedFile] = {}  # from earlier runs

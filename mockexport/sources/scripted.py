@@ -44,7 +44,7 @@ class Scripted:
         self._scripts = {download.id: script for download, script in scripts.items()}
         self._policy = RetryPolicy(attempts=attempts, base_wait_s=0)
         self.asked: dict[str, int] = {}
-        self.open = 0
+        self.open: int = 0
 
     @property
     def name(self) -> str:

@@ -30,7 +30,7 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
         self._abort: Callable[[str], None] = _ignore
         self._window: tuple[float, int] = (0.0, 0)
-        self.waiting = False
+        self.waiting: bool = False
         self.received = 0
 
     @property

@@ -1,7 +1,8 @@
 """The kernel alone, one core, bytes in memory: `python -m tests.benchmarks.kernel CASE` prints rows per second as JSON.
 
 CASE is `GROUPS-VALUES-PATH`, such as `10-integers-avx2`: how many groups, integers, decimals or unusual (one row in a
-hundred quoted, by the reference's word), and the instructions, or `best`.
+hundred quoted, by the reference's word), and the instructions, or `best`. `10-integers-best-stddev,p95` asks for those
+statistics instead of the usual ones.
 """
 
 import json
@@ -13,7 +14,7 @@ from mockexport import _kernel
 from mockexport.engine import choose_engine
 from mockexport.formats import Cutter
 from mockexport.model import Chunk, Schema, Span
-from mockexport.reducers import Summary
+from mockexport.reducers import Selection, Summary
 
 # Enough that every group comes up, and that starting costs nothing.
 LEAST_ROWS = 600_000
@@ -42,11 +43,12 @@ def chunks(groups: int, values: str) -> list[Chunk]:
 
 def measure(case: str) -> dict[str, float]:
     """Fold all chunks again and again for about two seconds; return the rows per second once all groups are there."""
-    groups, values, path = case.split("-")
+    groups, values, path, *stats = case.split("-")
     if not _kernel.use_path(None if path == "best" else path):
         raise SystemExit(f"this machine has no {path}")
     fed = chunks(int(groups), values)
-    fold = choose_engine(Summary(), Schema(), wanted="kernel").new_fold(Span("d"))
+    reducer = Selection(stats[0].split(",")) if stats else Summary()
+    fold = choose_engine(reducer, Schema(), wanted="kernel").new_fold(Span("d"))
     for chunk in fed:
         fold.feed(chunk)
     if fold.tally.bad:

@@ -85,6 +85,58 @@ def test_a_table_has_a_line_per_patient_and_type_and_totals_last(run: Run, serve
     assert all(len(line) <= 80 for line in lines)
 
 
+def test_statistics_are_chosen_by_name(run: Run, server_url: str) -> None:
+    ran = run("demo", "--url", server_url, "--stats", "count, p50,stddev,first,per_day", "--round", "3")
+    assert json.loads(ran.out)["totals"]["bp_sys"] == {
+        "count": 9412,
+        "p50": 119.0,
+        "stddev": 19.829,
+        "first": "2025-08-26T00:00:04.906404Z",
+        "per_day": {"2025-08-26": 6156, "2025-08-27": 3256},
+    }
+    law = run("demo", "--url", server_url, "--stats", "count,p50,stddev,first,per_day", "--engine", "python").out
+    assert run("demo", "--url", server_url, "--stats", "count,p50,stddev,first,per_day").out == law
+
+
+def test_chosen_statistics_are_the_columns_of_a_table(run: Run, server_url: str) -> None:
+    ran = run("demo", "--url", server_url, "--stats", "sum,stddev,per_hour,last", "--format", "table")
+    lines = ran.out.splitlines()
+    assert lines[0].split() == ["patient", "event", "type", "sum", "stddev", "last"]
+    assert lines[-1].split() == ["all", "bp_sys", "1,122,250", "19.83", "2025-08-27T12:31:22.122149Z"]
+
+
+def test_a_statistic_that_there_is_not_is_usage_and_told_before_the_run(run: Run) -> None:
+    ran = run("demo", "--url", "http://127.0.0.1:1", "--stats", "count,averge")
+    assert (ran.code, ran.out) == (2, "")
+    assert "there is no 'averge'; there are count, mean," in ran.err
+    assert run("demo", "--url", "http://127.0.0.1:1", "--stats", "count", "--counts").code == 2
+
+
+def test_approximate_quantiles_are_told_in_the_report_and_on_stderr(run: Run, tmp_path: Path) -> None:
+    rows = [f"P001,2025-08-26T00:00:04Z,heart_rate,72.{number:04}" for number in range(5_000)]
+    folder = str(export(tmp_path / "x", *rows))
+    ran = run("--from", folder, "--stats", "median,count")
+    assert "note: quantiles are approximate" in ran.err
+    report = json.loads(ran.out)
+    assert len(report["notes"]) == 1
+    assert abs(report["totals"]["heart_rate"]["median"] - 72.24995) < 72 * 0.004
+    assert "notes" not in json.loads(run("--from", folder, "--stats", "count").out)
+
+
+def test_rules_of_ones_own_take_the_place_of_the_built_in_ones(run: Run, tmp_path: Path) -> None:
+    other = GOOD.replace("heart_rate", "spo2")  # 72: an anomaly, but for these rules
+    folder = str(export(tmp_path / "x", GOOD, GOOD.replace("72", "72.6"), other))
+    (tmp_path / "rules.toml").write_text("[heart_rate]\nhigh = 72.5 # only just\n")
+    report = json.loads(run("--from", folder, "--rules", str(tmp_path / "rules.toml")).out)
+    assert {name: found["anomalies"] for name, found in report["totals"].items()} == {"heart_rate": 1, "spo2": 0}
+    chosen = run("--from", folder, "--rules", str(tmp_path / "rules.toml"), "--stats", "anomalies")
+    assert json.loads(chosen.out)["totals"] == {"heart_rate": {"anomalies": 1}, "spo2": {"anomalies": 0}}
+    (tmp_path / "rules.toml").write_text("[heart_rate]\nlow = 'x'\n")
+    ran = run("--from", folder, "--rules", str(tmp_path / "rules.toml"))
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{tmp_path / 'rules.toml'}, 'heart_rate': low is no number" in ran.err
+
+
 def test_names_from_data_cannot_steer_the_terminal(run: Run, tmp_path: Path) -> None:
     folder = export(tmp_path / "x", GOOD.replace("P001", "\x1b[31mP\u202e1"))
     ran = run("--from", str(folder), "--format", "table")

@@ -10,11 +10,14 @@ from mockexport.errors import FormatError
 from mockexport.filters import Filter
 from mockexport.formats import Batch, Cutter
 from mockexport.model import Schema, Span
-from mockexport.reducers import Reducer, Result, Summary
+from mockexport.reducers import Reducer, Result, Selection, Summary
+from mockexport.reducers.selection import STATISTICS
 
-__all__ = ["Rows", "outcome"]
+__all__ = ["EVERYTHING", "REDUCERS", "SUMMARY", "Rows", "outcome"]
 
 SUMMARY = Summary()
+# All families at once.
+EVERYTHING = Selection(STATISTICS)
 
 RowsState = list[list[tuple[str, int, str, int]]]
 
@@ -45,6 +48,10 @@ class Rows:
 
     def result(self, state: RowsState) -> Result[int]:
         return Result({}, {})
+
+
+# What each way through the kernel ends in.
+REDUCERS: list[Reducer[Any, Any]] = [Rows(), EVERYTHING, SUMMARY]
 
 
 def outcome(

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from mockexport import _kernel
-from tests.fuzz.comparing import SUMMARY, Rows, outcome
+from tests.fuzz.comparing import REDUCERS, outcome
 from tests.fuzz.rows import asked, body, schema
 
 PATHS = [name for name in ("sse2", "avx2", "neon", "words") if _kernel.use_path(name)]
@@ -29,7 +29,7 @@ def differs(seed: int) -> tuple[int, bool]:
     _kernel.use_path(draw.choice(PATHS))
     edges = sorted(draw.randrange(len(data) + 1) for _ in range(draw.randrange(4)))
     rows, different = 0, False
-    for reducer in (SUMMARY, Rows()):
+    for reducer in REDUCERS:
         options: dict[str, Any] = {"reducer": reducer, "asked": only, "chunk_bytes": chunk_bytes, "strict": strict}
         law = outcome("python", data, chosen, **options)
         seen = outcome("kernel", data, chosen, edges=edges, **options)

@@ -174,12 +174,13 @@ def asked(draw: random.Random) -> Filter | None:
     """A filter, or none: times about the rows' own, ids that occur and others."""
     if draw.random() < 0.5:
         return None
-    since, until = sorted(1_756_166_400_000_000 + draw.randrange(-(10**6), 700 * 10**6) for _ in range(2))
+    # Whole seconds, which rows hit.
+    since, until = sorted(1_756_166_400_000_000 + second * 10**6 for second in draw.sample(range(-1, 100), 2))
     patients = [text.decode(errors="surrogateescape") for text in draw.sample(_PATIENTS[:18], draw.choice([1, 3, 9]))]
     types = [text.decode() for text in draw.sample(_TYPES[:6], draw.choice([1, 3]))]
     return Filter(
         draw.choice([None, since]),
-        draw.choice([None, until + 1]),
+        draw.choice([None, until]),
         draw.choice([None, frozenset(filter(None, patients)) | {"nobody\ud800"}]),
         draw.choice([None, frozenset(types)]),
     )
@@ -204,11 +205,17 @@ def body(draw: random.Random, rows: int, schema: Schema) -> bytes:
     if delimiter in b"".join(names):
         names = [b'"' + name + b'"' for name in names]
     oddity = draw.choice([0.0, 0.02, 0.3, 1.0])
+    quoted = draw.choice([0.0, 0.0, 0.02, 1.0])
     tame = draw.random() < 0.3
     parts = [draw.choice([b"", b"\xef\xbb\xbf"]), draw.choice([b"", b"\n", b"\r\n\n"]), delimiter.join(names), b"\n"]
     for number in range(rows):
         if draw.random() >= oddity:
-            line = delimiter.join(_good(draw, column, number, schema.timezone) for column in columns)
+            fields = [_good(draw, column, number, schema.timezone) for column in columns]
+            if draw.random() < quoted:
+                fields = [
+                    _quoted(draw, field, column, delimiter) for field, column in zip(fields, columns, strict=True)
+                ]
+            line = delimiter.join(fields)
         else:
             line = draw.choice(_ODD)(draw, columns, delimiter, number)
         parts += (line, b"\n" if tame else draw.choice(_ENDS))
@@ -232,6 +239,14 @@ def _good(draw: random.Random, column: int, number: int, timezone: str | None = 
             return whole if draw.random() < 0.6 else whole + b".%d" % draw.randrange(10 ** draw.randrange(1, 10))
         case _:
             return draw.choice([b"", b"x", b"note", b"3.14", "ü".encode()])
+
+
+def _quoted(draw: random.Random, field: bytes, column: int, delimiter: bytes) -> bytes:
+    if draw.random() < 0.5 or b'"' in field:
+        return field
+    if column < 1 and draw.random() < 0.2:
+        field += draw.choice([delimiter, delimiter * 2, b'""', b"\r", "ü".encode()])
+    return b'"' + field + b'"'
 
 
 def _field(draw: random.Random, column: int) -> bytes:
@@ -260,7 +275,10 @@ def _another_width(draw: random.Random, columns: list[int], delimiter: bytes, nu
 
 
 def _one_byte_changed(draw: random.Random, columns: list[int], delimiter: bytes, number: int) -> bytes:
-    line = bytearray(delimiter.join(_good(draw, column, number) for column in columns))
+    fields = [_good(draw, column, number) for column in columns]
+    if draw.random() < 0.3:
+        fields = [_quoted(draw, field, column, delimiter) for field, column in zip(fields, columns, strict=True)]
+    line = bytearray(delimiter.join(fields))
     if line:
         at = draw.randrange(len(line))
         match draw.randrange(3):

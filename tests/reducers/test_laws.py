@@ -1,20 +1,51 @@
 """Law 1, for every built-in reducer: states merge, in any grouping and order, and go to bytes and back."""
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mockexport import Batch, Counts, Reducer, Schema, StateError, Summary, pack_state, unpack_state
+import mockexport.reducers
+from mockexport import Batch, Counts, Reducer, Schema, Selection, StateError, Summary, pack_state, unpack_state
 from mockexport.engine import choose_engine, kernel_problem
-from tests.rows import batches
+from mockexport.model import ANOMALY_RULES, AnomalyRule
+from mockexport.reducers import calendar, histogram
+from mockexport.reducers.selection import FAMILIES, STATISTICS
+from tests.rows import batches, crowded_batches
 
-BUILT_IN: list[Reducer[Any, Any]] = [Summary(), Counts()]
+# A selection for each family, which has the names of no other, and one of all.
+NAMES = [*STATISTICS, "p0", "p97.5", "p100"]
+SELECTIONS = [
+    Selection([name for name in NAMES if Selection([name]).families in ((), (family,))]) for family in FAMILIES
+]
+BUILT_IN: list[Reducer[Any, Any]] = [Summary(), Counts(), *SELECTIONS, Selection(NAMES)]
 if kernel_problem() is None:
-    BUILT_IN.append(choose_engine(Summary(), Schema()).reducer)
+    engines = [choose_engine(reducer, Schema()) for reducer in BUILT_IN]
+    BUILT_IN += [engine.reducer for engine in engines if engine.name == "kernel"]
 
-every_reducer = pytest.mark.parametrize("reducer", BUILT_IN, ids=lambda reducer: type(reducer).__name__)
+
+def told(reducer: Reducer[Any, Any]) -> str:
+    """A reducer's name for people."""
+    of = getattr(reducer, "reference", reducer)
+    families = [family.__name__ for family in of.families] if isinstance(of, Selection) else []
+    return "-".join([type(reducer).__name__, *families])
+
+
+every_reducer = pytest.mark.parametrize("reducer", BUILT_IN, ids=told)
+
+
+def test_every_built_in_reducer_and_family_is_held_to_the_laws() -> None:
+    public = [getattr(mockexport.reducers, name) for name in mockexport.reducers.__all__]
+    reducers = {one for one in public if hasattr(one, "fingerprint") and hasattr(one, "merge")} - {Reducer}
+    assert reducers <= {type(reducer) for reducer in BUILT_IN}
+    assert {family for selection in SELECTIONS for family in selection.families} == set(FAMILIES)
+    assert all(len(selection.families) == 1 for selection in SELECTIONS)
+
+
+few_examples = settings(max_examples=40)
 
 
 def state_of(reducer: Reducer[Any, Any], *of: Batch) -> Any:
@@ -26,6 +57,7 @@ def state_of(reducer: Reducer[Any, Any], *of: Batch) -> Any:
 
 
 @every_reducer
+@few_examples
 @given(a=batches(), b=batches(), c=batches())
 def test_merge_is_associative(reducer: Reducer[Any, Any], a: Batch, b: Batch, c: Batch) -> None:
     left = reducer.merge(reducer.merge(state_of(reducer, a), state_of(reducer, b)), state_of(reducer, c))
@@ -34,6 +66,7 @@ def test_merge_is_associative(reducer: Reducer[Any, Any], a: Batch, b: Batch, c:
 
 
 @every_reducer
+@few_examples
 @given(a=batches(), b=batches())
 def test_merge_is_commutative(reducer: Reducer[Any, Any], a: Batch, b: Batch) -> None:
     ab = reducer.merge(state_of(reducer, a), state_of(reducer, b))
@@ -42,6 +75,7 @@ def test_merge_is_commutative(reducer: Reducer[Any, Any], a: Batch, b: Batch) ->
 
 
 @every_reducer
+@few_examples
 @given(a=batches())
 def test_an_empty_state_is_the_identity(reducer: Reducer[Any, Any], a: Batch) -> None:
     alone = reducer.dump(state_of(reducer, a))
@@ -50,6 +84,7 @@ def test_an_empty_state_is_the_identity(reducer: Reducer[Any, Any], a: Batch) ->
 
 
 @every_reducer
+@few_examples
 @given(a=batches(), b=batches())
 def test_merging_leaves_the_later_state_alone(reducer: Reducer[Any, Any], a: Batch, b: Batch) -> None:
     later = state_of(reducer, b)
@@ -60,6 +95,7 @@ def test_merging_leaves_the_later_state_alone(reducer: Reducer[Any, Any], a: Bat
 
 
 @every_reducer
+@few_examples
 @given(rows=batches(max_size=20), data=st.data())
 def test_any_split_into_batches_and_states_gives_the_same_state(
     reducer: Reducer[Any, Any], rows: Batch, data: st.DataObject
@@ -76,6 +112,7 @@ def test_any_split_into_batches_and_states_gives_the_same_state(
 
 
 @every_reducer
+@few_examples
 @given(a=batches())
 def test_a_state_survives_the_trip_to_bytes(reducer: Reducer[Any, Any], a: Batch) -> None:
     state = state_of(reducer, a)
@@ -97,7 +134,52 @@ def test_bytes_of_another_reducer_or_version_are_refused(reducer: Reducer[Any, A
             unpack_state(reducer, broken)
 
 
-def test_rules_are_part_of_a_summarys_fingerprint() -> None:
-    packed = pack_state(Summary(), Summary().empty())
-    with pytest.raises(StateError, match="belong to"):
-        unpack_state(Summary(rules={}), packed)
+@given(a=crowded_batches(), b=crowded_batches(), c=crowded_batches())
+@settings(max_examples=12)
+@pytest.mark.parametrize("reducer", [one for one in BUILT_IN if told(one).endswith("-Histogram")], ids=told)
+def test_the_laws_hold_at_and_beyond_the_limit_of_values(
+    reducer: Reducer[Any, Any], a: Batch, b: Batch, c: Batch
+) -> None:
+    def state(batch: Batch) -> Any:
+        return state_of(reducer, batch)
+
+    whole = reducer.dump(state_of(reducer, a, b, c))
+    assert reducer.dump(reducer.merge(reducer.merge(state(a), state(b)), state(c))) == whole
+    assert reducer.dump(reducer.merge(state(c), reducer.merge(state(b), state(a)))) == whole
+    assert reducer.dump(reducer.load(whole)) == whole
+    different = len({*a.values, *b.values, *c.values})
+    for *_, (over, *_) in json.loads(whole):
+        assert over == (different > histogram.MAX_EXACT_VALUES)
+
+
+@pytest.mark.parametrize("reducer", [one for one in BUILT_IN if told(one).endswith("-Hours")], ids=told)
+def test_the_laws_hold_at_and_beyond_the_limit_of_hours(reducer: Reducer[Any, Any]) -> None:
+    def hours(start: int, end: int) -> Batch:
+        n = end - start
+        return Batch(["P"] * n, [hour * 3_600_000_000 + 5 for hour in range(start, end)], ["t"] * n, [0] * n)
+
+    half = calendar.MAX_UNITS // 2
+    early, late, one = state_of(reducer, hours(-half, 0)), state_of(reducer, hours(0, half)), hours(half, half + 1)
+    full = reducer.merge(early, late)
+    ((*_, (over, *counts)),) = json.loads(reducer.dump(full))
+    assert (over, len(counts)) == (0, 2 * calendar.MAX_UNITS)
+    spilt = reducer.dump(reducer.merge(full, state_of(reducer, one)))
+    assert json.loads(spilt)[0][-1] == [1]
+    # Once over, it stays so, in whatever order, and as bytes.
+    again = reducer.load(spilt)
+    assert reducer.dump(reducer.merge(reducer.empty(), again)) == spilt
+    assert json.loads(reducer.dump(reducer.merge(state_of(reducer, one), again)))[0][-1] == [1]
+    assert json.loads(reducer.dump(reducer.update(again, one)))[0][-1] == [1]
+
+
+@pytest.mark.parametrize("kind", [Summary, lambda **rules: Selection(["anomalies"], **rules)])
+def test_rules_are_part_of_a_fingerprint(kind: Callable[..., Reducer[Any, Any]]) -> None:
+    packed = pack_state(kind(), kind().empty())
+    for rules in ({}, {**ANOMALY_RULES, "heart_rate": AnomalyRule("40.5", 180)}, {"spo2": AnomalyRule(85)}):
+        with pytest.raises(StateError, match="belong to"):
+            unpack_state(kind(rules=rules), packed)
+
+
+def test_the_usual_summarys_fingerprint_is_what_it_was() -> None:
+    rules = '"bp_dia":60..120,"bp_sys":90..200,"heart_rate":40..180,"spo2":85..100'
+    assert Summary().fingerprint == f"summary 1 {rules}"

@@ -1,0 +1,24 @@
+"""The options that say which statistics: `--stats`, `--rules` and `--counts` in, a reducer of the library out."""
+
+import argparse
+from typing import Any
+
+from mockexport.errors import OptionError
+from mockexport.model import ANOMALY_RULES
+from mockexport.reducers import Reducer, Selection, Summary
+
+__all__ = ["chosen_reducer"]
+
+
+def chosen_reducer(options: argparse.Namespace) -> Reducer[Any, Any]:
+    """Return the reducer of the statistics that are asked for."""
+    if options.counts and options.stats is not None:
+        raise OptionError("stats", "goes without --counts, which is short for a report of counts alone")
+    rules = ANOMALY_RULES
+    if options.rules is not None:
+        from mockexport.rules import read_rules
+
+        rules = read_rules(options.rules)
+    if options.stats is None:
+        return Summary(rules)
+    return Selection([name.strip() for name in options.stats.split(",")], rules)

@@ -1,0 +1,296 @@
+/* The families of statistics that are asked for by name, compiled: for a group, what `Selection` keeps beside Summary's.
+ *
+ * Rules: no Python, no parsing, no ids. What a family keeps, and when it is over its limit, is the reference's to say
+ * (reducers/spread.py, histogram.py, calendar.py): whatever the order of values and merges, states are the same.
+ *
+ * Every function that allocates returns 0 on success, and a negative number when memory is out.
+ */
+#ifndef MOCKEXPORT_FAMILIES_H
+#define MOCKEXPORT_FAMILIES_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hash.h"
+
+/* In the order in which a state holds them. */
+enum { FAMILY_SQUARES = 1, FAMILY_VALUES = 2, FAMILY_HOURS = 4, FAMILY_DAYS = 8 };
+
+/* histogram.MAX_EXACT_VALUES, histogram.KEPT_BITS, calendar.MAX_UNITS */
+#define MAX_EXACT_VALUES 4096
+#define KEPT_BITS 8
+#define MAX_UNITS 262144
+#define FAMILY_HOUR_US 3600000000LL
+#define FAMILY_DAY_US (24 * FAMILY_HOUR_US)
+
+typedef struct {
+    int64_t key;
+    uint64_t count; /* 0: a free slot */
+} counted;
+
+/* How often each of some integers came. 16 bytes, and none elsewhere before the first. */
+typedef struct {
+    counted *slots;
+    uint32_t used;
+    uint8_t bits; /* log2 of the number of slots */
+    uint8_t over; /* more different keys came than are kept apart */
+} counter;
+
+typedef struct {
+    uint64_t squares[3]; /* the lowest first */
+    counter values, hours, days;
+} family_group;
+
+/* ---- counting ---- */
+
+/* Few groups have many values, so a counter begins with a cache line. */
+#define LEAST_COUNTER_BITS 2
+
+static inline uint32_t counter_slot(int64_t key, unsigned bits) {
+    return (uint32_t)(mix((uint64_t)key ^ hash_key[0], hash_key[1]) >> (64 - bits));
+}
+
+/* The slot of a key: its own, or the free one where it would be. */
+static inline counted *find_key(const counter *in, int64_t key) {
+    uint32_t last = (uint32_t)((1ULL << in->bits) - 1), slot = counter_slot(key, in->bits);
+    while (in->slots[slot].count != 0 && in->slots[slot].key != key) {
+        slot = (slot + 1) & last;
+    }
+    return &in->slots[slot];
+}
+
+static int grow_counter(counter *in) {
+    counter grown = {NULL, in->used, (uint8_t)(in->slots == NULL ? LEAST_COUNTER_BITS : in->bits + 1), in->over};
+    grown.slots = calloc((size_t)1 << grown.bits, sizeof *grown.slots);
+    if (grown.slots == NULL) {
+        return -1;
+    }
+    if (in->slots != NULL) {
+        for (size_t old = 0; old < (size_t)1 << in->bits; old++) {
+            if (in->slots[old].count != 0) {
+                *find_key(&grown, in->slots[old].key) = in->slots[old];
+            }
+        }
+        free(in->slots);
+    }
+    *in = grown;
+    return 0;
+}
+
+/* A key that is new, or comes before there are any slots: three quarters of them may be taken. */
+static __attribute__((noinline)) int add_new_key(counter *into, int64_t key, uint64_t count) {
+    if (into->slots == NULL || ((uint64_t)into->used + 1) * 4 > (3ULL << into->bits)) {
+        if (grow_counter(into) < 0) {
+            return -1;
+        }
+    }
+    counted *at = find_key(into, key);
+    into->used += at->count == 0;
+    at->key = key;
+    at->count += count;
+    return 0;
+}
+
+static inline int add_key(counter *into, int64_t key, uint64_t count) {
+    if (__builtin_expect(into->slots != NULL, 1)) {
+        counted *at = find_key(into, key);
+        if (__builtin_expect(at->count != 0, 1)) {
+            at->count += count;
+            return 0;
+        }
+    }
+    return add_new_key(into, key, count);
+}
+
+static int by_key(const void *left, const void *right) {
+    int64_t a = ((const counted *)left)->key, b = ((const counted *)right)->key;
+    return (a > b) - (a < b);
+}
+
+/* The counts in the order of their keys, `used` of them, to be freed; NULL when memory is out. */
+static counted *sorted_counts(const counter *of) {
+    counted *sorted = malloc(((size_t)of->used + 1) * sizeof *sorted);
+    size_t found = 0;
+    if (sorted != NULL && of->slots != NULL) {
+        for (size_t slot = 0; slot < (size_t)1 << of->bits; slot++) {
+            if (of->slots[slot].count != 0) {
+                sorted[found++] = of->slots[slot];
+            }
+        }
+        qsort(sorted, found, sizeof *sorted, by_key);
+    }
+    return sorted;
+}
+
+/* ---- values ---- */
+
+/* The middle of a value's bucket (histogram.bucket_of). */
+static inline int64_t bucket_of(int64_t value) {
+    uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    if (size < 1 << KEPT_BITS) {
+        return value;
+    }
+    unsigned spare = 64 - KEPT_BITS - (unsigned)__builtin_clzll(size);
+    uint64_t middle = (size >> spare << spare) + (1ULL << (spare - 1));
+    return value < 0 ? (int64_t)(0 - middle) : (int64_t)middle;
+}
+
+static __attribute__((noinline)) int make_coarse(counter *values) {
+    counter coarse = {NULL, 0, 0, 1};
+    if (values->over) {
+        return 0;
+    }
+    if (values->slots != NULL) {
+        for (size_t slot = 0; slot < (size_t)1 << values->bits; slot++) {
+            const counted *at = &values->slots[slot];
+            if (at->count != 0 && add_key(&coarse, bucket_of(at->key), at->count) < 0) {
+                free(coarse.slots);
+                return -1;
+            }
+        }
+        free(values->slots);
+    }
+    *values = coarse;
+    return 0;
+}
+
+static inline int add_to_values(counter *into, int64_t value, uint64_t count) {
+    if (add_key(into, into->over ? bucket_of(value) : value, count) < 0) {
+        return -1;
+    }
+    return __builtin_expect(into->used > MAX_EXACT_VALUES && !into->over, 0) ? make_coarse(into) : 0;
+}
+
+/* ---- hours and days ---- */
+
+static inline int64_t unit_of(int64_t time_us, int64_t unit_us) {
+    return time_us / unit_us - (time_us % unit_us < 0);
+}
+
+static void give_up_units(counter *units) {
+    free(units->slots);
+    *units = (counter){NULL, 0, 0, 1};
+}
+
+static inline int add_to_units(counter *into, int64_t unit, uint64_t count) {
+    if (into->over) {
+        return 0;
+    }
+    if (add_key(into, unit, count) < 0) {
+        return -1;
+    }
+    if (__builtin_expect(into->used > MAX_UNITS, 0)) {
+        give_up_units(into);
+    }
+    return 0;
+}
+
+/* ---- squares ---- */
+
+static inline void add_limbs(uint64_t into[3], unsigned __int128 low, uint64_t high) {
+    unsigned __int128 sum = (unsigned __int128)into[1] << 64 | into[0];
+    sum += low;
+    into[0] = (uint64_t)sum;
+    into[1] = (uint64_t)(sum >> 64);
+    into[2] += high + (sum < low);
+}
+
+static inline void add_square(uint64_t into[3], int64_t value) {
+    uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    add_limbs(into, (unsigned __int128)size * size, 0);
+}
+
+/* ---- a group ---- */
+
+/* Add a value and its time to what is kept of its group. */
+static inline int add_to_families(family_group *into, unsigned families, int64_t time_us, int64_t value) {
+    if (families & FAMILY_SQUARES) {
+        add_square(into->squares, value);
+    }
+    if ((families & FAMILY_VALUES) && add_to_values(&into->values, value, 1) < 0) {
+        return -1;
+    }
+    if ((families & FAMILY_HOURS) && add_to_units(&into->hours, unit_of(time_us, FAMILY_HOUR_US), 1) < 0) {
+        return -1;
+    }
+    if ((families & FAMILY_DAYS) && add_to_units(&into->days, unit_of(time_us, FAMILY_DAY_US), 1) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+/* Make room before a merge: keys come in the order of their hash, and would fill a smaller table from its beginning,
+ * where each then has to pass all that came before. */
+static int make_counter_room(counter *into, const counter *from) {
+    while (from->slots != NULL && (into->slots == NULL || into->bits < from->bits)) {
+        if (grow_counter(into) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Ask memory for the counts of a value to come. */
+static inline void fetch_counts(const family_group *of, int64_t time_us, int64_t value) {
+    if (of->values.slots != NULL) {
+        __builtin_prefetch(
+            &of->values.slots[counter_slot(of->values.over ? bucket_of(value) : value, of->values.bits)], 1);
+    }
+    if (of->hours.slots != NULL) {
+        __builtin_prefetch(&of->hours.slots[counter_slot(unit_of(time_us, FAMILY_HOUR_US), of->hours.bits)], 1);
+    }
+    if (of->days.slots != NULL) {
+        __builtin_prefetch(&of->days.slots[counter_slot(unit_of(time_us, FAMILY_DAY_US), of->days.bits)], 1);
+    }
+}
+
+static int merge_values(counter *into, const counter *from) {
+    if ((from->over && make_coarse(into) < 0) || make_counter_room(into, from) < 0) {
+        return -1;
+    }
+    for (size_t slot = 0; from->slots != NULL && slot < (size_t)1 << from->bits; slot++) {
+        const counted *at = &from->slots[slot];
+        if (at->count != 0 && add_to_values(into, at->key, at->count) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int merge_units(counter *into, const counter *from) {
+    if (into->over || from->over) {
+        give_up_units(into);
+        return 0;
+    }
+    if (make_counter_room(into, from) < 0) {
+        return -1;
+    }
+    for (size_t slot = 0; from->slots != NULL && slot < (size_t)1 << from->bits; slot++) {
+        const counted *at = &from->slots[slot];
+        if (at->count != 0 && add_to_units(into, at->key, at->count) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Add all of `from`, which stays as it is; a counter that is not asked for is empty in both. */
+static int merge_families(family_group *into, const family_group *from) {
+    add_limbs(into->squares, (unsigned __int128)from->squares[1] << 64 | from->squares[0], from->squares[2]);
+    return merge_values(&into->values, &from->values) < 0 || merge_units(&into->hours, &from->hours) < 0 ||
+                   merge_units(&into->days, &from->days) < 0
+               ? -1
+               : 0;
+}
+
+static void free_families(family_group *of, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        free(of[i].values.slots);
+        free(of[i].hours.slots);
+        free(of[i].days.slots);
+    }
+    free(of);
+}
+
+#endif

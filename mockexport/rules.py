@@ -1,0 +1,75 @@
+"""Anomaly rules from a file: per event type a `low` bound, a `high` one, or both.
+
+    [heart_rate]  # adults at rest; source: the ward's own guideline
+    low = 40
+    high = 180
+
+The format is TOML: rules are written by hand, each bound deserves a comment that says where it comes from, and a type
+that is there twice is an error. Numbers are decimals and stay exact.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from mockexport.errors import OptionError
+from mockexport.formats.fields import BadField, check_id
+from mockexport.model import AnomalyRule
+
+__all__ = ["MAX_RULES_BYTES", "read_rules"]
+
+# Ten thousand event types; a larger file is another one.
+MAX_RULES_BYTES = 1024 * 1024
+
+
+def read_rules(path: str | Path) -> Mapping[str, AnomalyRule]:
+    """Return the anomaly rules of a file, by event type; a type without one has no anomalies.
+
+    Args:
+        path: a TOML file of at most 1 MiB, with a table for each event type.
+
+    Raises:
+        OptionError: it cannot be read, or a rule cannot be meant; the message names file, event type and fault.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_RULES_BYTES + 1)
+    except OSError as error:
+        raise _problem(path, f"cannot be read: {error.strerror}") from error
+    if len(data) > MAX_RULES_BYTES:
+        raise _problem(path, f"is larger than {MAX_RULES_BYTES:,} bytes")
+    try:
+        tables = tomllib.loads(data.decode(), parse_float=Decimal)
+    except UnicodeDecodeError as error:
+        raise _problem(path, "is not UTF-8") from error
+    except (tomllib.TOMLDecodeError, ArithmeticError, ValueError, RecursionError) as error:
+        told = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""
+        raise _problem(path, f"is no TOML{told}") from error
+    if not tables:
+        raise _problem(path, "holds no rule")
+    return {event_type: _rule(path, event_type, bounds) for event_type, bounds in tables.items()}
+
+
+def _rule(path: str | Path, event_type: str, bounds: Any) -> AnomalyRule:
+    if not isinstance(bounds, dict):
+        raise _problem(path, "an event type needs low, high or both, as in: low = 40", event_type)
+    unknown = [name for name in bounds if name not in ("low", "high")]
+    if unknown:
+        raise _problem(path, f"there is no {unknown[0]!a}, only low and high", event_type)
+    for name, bound in bounds.items():
+        if isinstance(bound, bool) or not isinstance(bound, int | Decimal):
+            raise _problem(path, f"{name} is no number", event_type)
+    try:
+        check_id(event_type)
+        return AnomalyRule(**bounds)
+    except BadField as bad:
+        raise _problem(path, f"no event type is called so: {bad.reason}", event_type) from bad
+    except OptionError as error:
+        raise _problem(path, error.problem, event_type) from error
+
+
+def _problem(path: str | Path, problem: str, event_type: str | None = None) -> OptionError:
+    told = "" if event_type is None else f", {event_type if len(event_type) <= 80 else event_type[:80] + '…'!a}"
+    return OptionError("rules", f"{path}{told}: {problem}")

@@ -1,0 +1,90 @@
+"""The public names as a user's type checker sees them. mypy reads this file with all others; nothing runs it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, assert_type
+
+import mockexport
+from mockexport.events import DownloadFinished, Event
+from mockexport.sources.scripted import Scripted
+
+
+class Longest:
+    """A reducer of a user's, which inherits nothing: the longest patient id, as a number of characters."""
+
+    fingerprint = "longest 1"
+
+    def empty(self) -> int:
+        return 0
+
+    def update(self, state: int, batch: mockexport.Batch) -> int:
+        return max([state, *map(len, batch.patient_ids)])
+
+    def merge(self, earlier: int, later: int) -> int:
+        return max(earlier, later)
+
+    def dump(self, state: int) -> bytes:
+        return b"%d" % state
+
+    def load(self, data: bytes) -> int:
+        return int(data)
+
+    def result(self, state: int) -> mockexport.Result[str]:
+        return mockexport.Result({}, {"longest": str(state)})
+
+
+def listen(event: Event) -> None:
+    if isinstance(event, DownloadFinished):
+        assert_type(event.verdict, mockexport.Verdict)
+        assert_type(event.verdict.kind, mockexport.VerdictKind)
+
+
+async def analysing() -> None:
+    report = await mockexport.analyze("small", url="http://127.0.0.1:8000", concurrency=2, listener=listen)
+    assert_type(report, mockexport.Report[mockexport.Statistics])
+    assert_type(report.totals, Mapping[str, mockexport.Statistics])
+    assert_type(report.patients["S001"]["spo2"].latency, float | None)
+    assert_type(report.totals["spo2"].count, int)
+    assert_type(report.incomplete, tuple[str, ...])
+    assert_type(report.counts(), mockexport.Report[int])
+    assert_type(report.to_json(round_to=2), str)
+    assert_type(report.account.downloads[0], mockexport.DownloadAccount)
+
+    own = await mockexport.analyze(folder=Path("files"), reducer=Longest(), schema=mockexport.Schema(value="valuenum"))
+    assert_type(own, mockexport.Report[str])
+    counts = await mockexport.analyze("demo", reducer=mockexport.Counts(), retry=mockexport.RetryPolicy(attempts=2))
+    assert_type(counts, mockexport.Report[int])
+
+    await mockexport.analyze("demo", colour="red")  # type: ignore[call-overload]
+    await mockexport.analyze("demo", reducer=len)  # type: ignore[call-overload]
+
+
+async def the_parts(source: mockexport.Source, reducer: mockexport.Reducer[int, str]) -> None:
+    pipeline = mockexport.Pipeline(source, reducer, concurrency=1)
+    outcome = await pipeline.run("demo")
+    assert_type(outcome.result(), mockexport.Result[Any])
+    assert_type(pipeline.statistics(), mockexport.RunStatistics)
+    assert_type(mockexport.unpack_state(reducer, mockexport.pack_state(reducer, 1)), int)
+
+    export = await source.discover("demo")
+    assert_type(export, mockexport.Export)
+    assert_type(export.downloads, tuple[mockexport.Download, ...])
+    stream = source.stream("demo", export.downloads[0])
+    async for piece in stream.pieces():
+        if isinstance(piece, bytes):
+            assert_type(piece, bytes)
+        elif isinstance(piece, mockexport.StartOver):
+            assert_type(piece.reason, str)
+
+
+def what_is_a_source(api: mockexport.ExportApi, folder: mockexport.Folder, scripted: Scripted) -> None:
+    sources: list[mockexport.Source] = [api, folder, scripted]
+    reducers: list[mockexport.Reducer[int, str]] = [Longest()]
+    streams: list[mockexport.ByteStream] = [source.stream("x", mockexport.Download("a")) for source in sources]
+    del reducers, streams
+
+
+async def serving() -> None:
+    async with mockexport.MockServer(faults={"reset": 0.2}, seed=7) as server:
+        assert_type(server.url, str)
+        assert_type(server.faults, mockexport.Faults)
