@@ -22,7 +22,8 @@ html_theme = "furo"
 html_title = f"mockexport {release}"
 html_show_sourcelink = False
 html_show_sphinx = False
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 templates_path: list[str] = []
 
 # Links to the examples, and between pages, are those that work on a code host too.

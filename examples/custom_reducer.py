@@ -1,52 +1,35 @@
-"""A statistic of your own: how many values each patient has per day. It merges, so it runs while the data downloads."""
+"""A statistic of your own, row by row: the share of values that are in a range, as the data downloads."""
 
 import asyncio
-import json
-from collections import Counter
 
 import mockexport
-from mockexport import Batch, Result
 
-DAY_US = 24 * 60 * 60 * 1_000_000
-
-State = Counter[tuple[str, int]]
+RANGES = {"heart_rate": (60, 100), "spo2": (94, 100), "bp_sys": (90, 140), "bp_dia": (60, 90)}
 
 
-class PerDay:
-    """Values per patient and day. A state counts (patient id, days since 1970)."""
+class InRange(mockexport.GroupReducer[list[int], float]):
+    """The share of values in range; kept of a patient and event type: how many are, and how many there are."""
 
-    fingerprint = "per day 1"
+    fingerprint = f"in range {RANGES}"
 
-    def empty(self) -> State:
-        return Counter()
+    def start(self) -> list[int]:
+        return [0, 0]
 
-    def update(self, state: State, batch: Batch) -> State:
-        state.update(zip(batch.patient_ids, (time // DAY_US for time in batch.event_times), strict=True))
-        return state
+    def add(self, group: list[int], row: mockexport.Row) -> list[int]:
+        low, high = RANGES[row.event_type]
+        return [group[0] + (low <= row.value / 10**9 <= high), group[1] + 1]
 
-    def merge(self, earlier: State, later: State) -> State:
-        earlier.update(later)
-        return earlier
+    def combine(self, earlier: list[int], later: list[int]) -> list[int]:
+        return [earlier[0] + later[0], earlier[1] + later[1]]
 
-    def dump(self, state: State) -> bytes:
-        return json.dumps(sorted([*key, count] for key, count in state.items())).encode()
-
-    def load(self, data: bytes) -> State:
-        return Counter({(patient, day): count for patient, day, count in json.loads(data)})
-
-    def result(self, state: State) -> Result[int]:
-        patients: dict[str, dict[str, int]] = {}
-        totals: Counter[str] = Counter()
-        for (patient, day), count in state.items():
-            patients.setdefault(patient, {})[str(day)] = count
-            totals[str(day)] += count
-        return Result(patients, totals)
+    def finish(self, group: list[int]) -> float:
+        return group[0] / group[1]
 
 
 async def main() -> None:
-    report = await mockexport.analyze("demo", reducer=PerDay())
-    for day, count in sorted(report.totals.items()):
-        print(f"day {day}: {count:,} values of {sum(day in days for days in report.patients.values())} patients")
+    report = await mockexport.analyze("demo", reducer=InRange())
+    for row in report.rows(totals=True):
+        print(f"{row['patient_id'] or 'all':5} {row['event_type']}: {row['result']:.1%} in range")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ The rooms, each importing only those above it:
     server/        the mock export server
     opening.py     which source is meant
     analysis.py    `analyze`
+    testing/       for users' tests: the laws of reducers, the mock server beside a test
     ingest/        the heart-rate service, an extra
     cli/           the command line
 
@@ -62,11 +63,21 @@ if TYPE_CHECKING:
         TransferError,
     )
     from mockexport.filters import Filter
-    from mockexport.formats import Batch
+    from mockexport.formats import Batch, Row
     from mockexport.model import AnomalyRule, Download, Export, Schema, Span, Verdict, VerdictKind
     from mockexport.opening import SourceOptions
     from mockexport.pipeline import Pipeline, RunStatistics
-    from mockexport.reducers import Counts, Reducer, Result, Selection, Statistics, Summary, pack_state, unpack_state
+    from mockexport.reducers import (
+        Counts,
+        GroupReducer,
+        Reducer,
+        Result,
+        Selection,
+        Statistics,
+        Summary,
+        pack_state,
+        unpack_state,
+    )
     from mockexport.report import Account, DownloadAccount, Report
     from mockexport.rules import read_rules
     from mockexport.server.faults import Faults
@@ -100,6 +111,7 @@ __all__ = [
     "Folder",
     "FolderError",
     "FormatError",
+    "GroupReducer",
     "HeaderError",
     "MetadataError",
     "MockExportError",
@@ -112,6 +124,7 @@ __all__ = [
     "Report",
     "Result",
     "RetryPolicy",
+    "Row",
     "RunOptions",
     "RunStatistics",
     "Schema",
@@ -157,11 +170,21 @@ _HOMES = {
         "TransferError",
     ),
     "filters": ("Filter",),
-    "formats": ("Batch",),
+    "formats": ("Batch", "Row"),
     "model": ("AnomalyRule", "Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
     "opening": ("SourceOptions",),
     "pipeline": ("Pipeline", "RunStatistics"),
-    "reducers": ("Counts", "Reducer", "Result", "Selection", "Statistics", "Summary", "pack_state", "unpack_state"),
+    "reducers": (
+        "Counts",
+        "GroupReducer",
+        "Reducer",
+        "Result",
+        "Selection",
+        "Statistics",
+        "Summary",
+        "pack_state",
+        "unpack_state",
+    ),
     "report": ("Account", "DownloadAccount", "Report"),
     "rules": ("read_rules",),
     "server.faults": ("Faults",),

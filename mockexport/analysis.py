@@ -78,7 +78,7 @@ async def analyze(
     """Fetch, reduce, verify and merge an export, and return its report.
 
     Args:
-        export_id: the export; by default a folder's own, and `demo` elsewhere.
+        export_id: the export; by default the only one of a folder, of files or of a source, and `demo` elsewhere.
         reducer: what becomes of the rows; by default Summary.
         **options: where the data is (see SourceOptions), and how the run goes (see RunOptions).
 
@@ -119,7 +119,7 @@ async def _run(
         _log.warning(
             "this is the slow engine, in Python: there is no compiled kernel, as %s; %s", problem, KERNEL_REMEDY
         )
-    if export_id is None and where.get("folder") is None:
+    if export_id is None and all(where.get(given) is None for given in ("folder", "files", "source")):
         export_id = "demo"
     if on_failure not in ("continue", "stop"):
         raise OptionError("on_failure", f"{on_failure!a} is neither continue nor stop")
@@ -166,5 +166,5 @@ async def _run(
 
 def _only(export_ids: list[str]) -> str:
     if len(export_ids) != 1:
-        raise OptionError("export_id", f"the folder holds several exports; name one of {', '.join(export_ids)}")
+        raise OptionError("export_id", f"there are several exports; name one of {', '.join(export_ids)}")
     return export_ids[0]

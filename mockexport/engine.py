@@ -173,8 +173,10 @@ def choose_engine(
 def _compiled(reducer: Reducer[Any, Any], schema: Schema, asked: Filter | None, strict: bool) -> Engine[Any]:
     """Return the compiled engine; importing it fails where it was not built."""
     from mockexport.columns import ColumnsFold
-    from mockexport.kernel import KernelFold, count_lines, twin_of
+    from mockexport.kernel import KernelFold, count_lines, offsets_of, twin_of
 
+    if schema.timezone is not None:
+        offsets_of(schema.timezone)  # now: later, all threads would want it at once
     twin = twin_of(reducer)
     if twin is not None:
         return Engine(

@@ -30,6 +30,7 @@ __all__ = [
     "count_lines",
     "instructions",
     "new_scan",
+    "offsets_of",
     "twin_of",
     "unended_line",
 ]
@@ -265,7 +266,7 @@ def new_scan(kind: type[AnyScan], state: State, decoder: CsvDecoder, schema: Sch
         layout.fields,
         schema.delimiter.encode(),
         [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
-        None if schema.timezone is None else _offsets(schema.timezone),
+        None if schema.timezone is None else offsets_of(schema.timezone),
         None if asked is None else _row_filter(asked),
     )
 
@@ -299,8 +300,8 @@ def _ids(ids: Iterable[str] | None) -> list[bytes] | None:
 
 
 @lru_cache(maxsize=4)
-def _offsets(timezone: str) -> Offsets:
-    """Return a zone's offsets by whole minutes; the reference judges those in which an offset changes."""
+def offsets_of(timezone: str) -> Offsets:
+    """Return a zone's offsets by whole minutes, slowly; the reference judges those in which an offset changes."""
     found: dict[int, int | None] = {}
     for from_s, ahead in spans(zone_named(timezone)):
         minute, second = divmod(from_s, 60)

@@ -1,7 +1,7 @@
 """Opens the source that a user means: a server by its URL, a folder, one of their own, or what is there by default."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from mockexport.errors import ExportNotFound, OptionError, SourceError
 from mockexport.server.embedded import embedded
 from mockexport.server.exports import EXPORTS
 from mockexport.sources.export_api import ExportApi
+from mockexport.sources.files import Files
 from mockexport.sources.folder import Folder
 from mockexport.sources.http import Access
 from mockexport.sources.retrying import RetryPolicy, TimeLimits
@@ -33,9 +34,10 @@ class SourceOptions(TypedDict, total=False):
     """Where the data is, and how to get at it.
 
     Keys:
-        url: base URL of an export server. Without `url`, `folder` and `source`, a server on local port 8000 is used if
-            it lists the export; else, for `demo`, `small` and `large`, the mock server is started for the run.
+        url: base URL of an export server. Without `url`, `folder`, `files` and `source`, a server on local port 8000 is
+            used if it lists the export; else, for `demo`, `small` and `large`, the mock server is started for the run.
         folder: a folder of files instead of a server (see sources.folder).
+        files: files by their paths, or by a glob pattern, compressed or not (see sources.files).
         source: any other Source instead.
         session: an aiohttp session of yours to use with `url`; it is left open.
         retry: how often a download is tried, and how long is waited in between.
@@ -46,6 +48,7 @@ class SourceOptions(TypedDict, total=False):
 
     url: str | None
     folder: str | Path | None
+    files: str | Path | Sequence[str | Path] | None
     source: Source | None
     session: "aiohttp.ClientSession | None"
     retry: RetryPolicy | None
@@ -68,6 +71,7 @@ async def open_source(
     *,
     url: str | None = None,
     folder: str | Path | None = None,
+    files: str | Path | Sequence[str | Path] | None = None,
     source: Source | None = None,
     session: "aiohttp.ClientSession | None" = None,
     retry: RetryPolicy | None = None,
@@ -79,11 +83,11 @@ async def open_source(
 
     Raises:
         ExportNotFound: if nothing by default has the export.
-        FolderError: if the folder is none.
+        FolderError: if the folder or files are not there.
         OptionError: for options that contradict each other.
     """
-    if sum(given is not None for given in (url, folder, source)) > 1:
-        raise OptionError("source", "give one of url, folder and source")
+    if sum(given is not None for given in (url, folder, files, source)) > 1:
+        raise OptionError("source", "give one of url, folder, files and source")
     if session is not None and url is None:
         raise OptionError("session", "goes with url")
     if access is not None and url is None:
@@ -93,6 +97,8 @@ async def open_source(
         yield OpenedSource(source)
     elif folder is not None:
         yield OpenedSource(Folder(folder))
+    elif files is not None:
+        yield OpenedSource(Files(files))
     elif url is not None:
         async with ExportApi(url, session=session, retry=retry, limits=limits, access=access, compress=compress) as api:
             yield OpenedSource(api)

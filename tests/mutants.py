@@ -110,7 +110,7 @@ MUTANTS = [
     Mutant("our own waiting is no stall", WATCHING, "if not self.waiting:", "if False:"),
     Mutant("our own waiting is not in the total", WATCHING, "self._own_s += self._tick_s", "pass"),
     Mutant("all members are read", GUNZIP, "rest = self._member.unused_data", 'rest = b""'),
-    Mutant("junk after the end is an error", GUNZIP, 'raise BadGzip(f"something else {where}", passing=True)', "return"),
+    Mutant("junk after the end is an error", GUNZIP, 'raise BadCompression(f"something else {where}", passing=True)', "return"),
     Mutant("output is capped", GUNZIP, "if self.made > limits.max_bytes:", "if False:"),
     Mutant("the ratio is capped", GUNZIP, "if self.made > limits.free_bytes and", "if False and"),
     Mutant("tiny members are capped", GUNZIP, "if self.members > limits.free_members and", "if False and"),

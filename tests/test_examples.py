@@ -1,11 +1,14 @@
 """Every example is a script that runs, and the reports kept beside them are those that it gives today."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from mockexport import Batch, Row
+from mockexport.testing import check_reducer
 from tests.ingest.running import RunningService
 
 ROOT = Path(__file__).parent.parent
@@ -14,11 +17,23 @@ EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.name
 # What each prints, at least; a new example needs its line here.
 TELLS = {
     "analyze_export.py": "bp_dia: 9,372 values, mean 79.4, 906 anomalies",
-    "custom_reducer.py": "day 20326:",
+    "custom_reducer.py": "P001  bp_sys: 79.2% in range",
+    "fast_reducer.py": "│ P001       ┆ bp_sys     ┆ 0.791505 │",
     "own_files.py": "ward.csv: unverifiable: no row count was announced; bad rows: {'bad event_time': 1}",
     "test_your_client.py": "206 bytes 0-99/391899",
     "watch_progress.py": "verified, 9,014 rows in 391,899 bytes",
 }
+
+
+def test_the_examples_of_reducers_keep_the_laws_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    slow = runpy.run_path(str(ROOT / "examples" / "custom_reducer.py"))["InRange"]()
+    fast = runpy.run_path(str(ROOT / "examples" / "fast_reducer.py"))["FastInRange"]()
+    check_reducer(slow, commutative=True)
+    check_reducer(fast, commutative=True, rounds=25)
+    rows = [Row("P", time, name, time * 7 * 10**9) for time in range(30) for name in ("bp_sys", "spo2")]
+    batch = Batch(*([*column] for column in zip(*rows, strict=True)))
+    assert fast.dump(fast.update(fast.empty(), batch)) == slow.dump(slow.update(slow.empty(), batch))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

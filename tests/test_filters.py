@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mockexport import (
     VerdictKind,
     analyze,
 )
+from mockexport.checkpoint import Belonging
 from mockexport.engine import kernel_problem
 from mockexport.events import Event, Restored, Skipped
 from mockexport.formats import CsvDecoder
@@ -202,6 +204,7 @@ async def test_a_download_that_its_metadata_rules_out_is_not_fetched(engine: str
 )
 def test_a_download_that_may_hold_what_is_asked_for_is_not_ruled_out(download: Download) -> None:
     assert ASKED.rules_out(download) is None
+    assert replace(ASKED, patients=frozenset({"P001", "nobody"})).rules_out(download) is None
     assert Filter().rules_out(download) is None
 
 
@@ -215,7 +218,18 @@ async def test_a_run_with_a_filter_goes_on_from_its_checkpoint(tmp_path: Path) -
     source = Scripted("x", downloads, attempts=1)
     first = await analyze("x", source=source, filter=ASKED, checkpoint=checkpoint)
     assert first.incomplete == ("z",)
-    assert Checkpoint(checkpoint).path.exists()
+    # What is skipped is merged as nothing, so that its neighbours are neighbours.
+    export = await source.discover("x")
+    belonging = Belonging.of(
+        "x",
+        export.downloads,
+        source=source.name,
+        schema=Schema(),
+        asked=ASKED,
+        reducer=Summary().fingerprint,
+        strict=False,
+    )
+    assert [(run.start, run.end) for run in Checkpoint(checkpoint).load(belonging).runs] == [(0, 2)]
     seen: list[Event] = []
     second = await analyze("x", source=source, filter=ASKED, checkpoint=checkpoint, listener=seen.append)
     assert second.incomplete == ()

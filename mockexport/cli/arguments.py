@@ -114,7 +114,7 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
     options = parser.parse_args(given)
     for problem in commands.choices[options.command].problems:
         parser.error(problem)
-    for name, other in (("url", "folder"), ("folder", "url"), ("export_id", "export")):
+    for name, other in (("url", "origin"), ("origin", "url"), ("export_id", "export")):
         said = getattr(options, other, None)
         overruled = isinstance(getattr(options, name, None), _FromEnvironment)
         if overruled and said is not None and not isinstance(said, _FromEnvironment):
@@ -141,7 +141,7 @@ def _command(add: _Add, name: str, summary: str) -> _Command:
 def _analyze(add: _Add, name: str) -> None:
     command = _command(add, name, "print the report of an export: statistics per patient and in total")
     _export(command)
-    _where(command, folder=True)
+    _where(command, local=True)
     _rows(command)
     _asked(command)
     _effort(command)
@@ -167,14 +167,14 @@ def _analyze(add: _Add, name: str) -> None:
 
 def _list(add: _Add, name: str) -> None:
     command = _command(add, name, "list the exports there are")
-    _where(command, folder=True)
+    _where(command, local=True)
     command.option("--json", action="store_true", help="for programs")
 
 
 def _show(add: _Add, name: str) -> None:
     command = _command(add, name, "show the downloads of an export and what is announced of them")
     command.add_argument("export", metavar="EXPORT")
-    _where(command, folder=True)
+    _where(command, local=True)
     command.option("--json", action="store_true", help="for programs")
 
 
@@ -182,7 +182,7 @@ def _download(add: _Add, name: str) -> None:
     command = _command(add, name, "keep an export's files, verified, in a folder; what is there is not fetched again")
     command.add_argument("export", metavar="EXPORT")
     command.add_argument("directory", metavar="DIR")
-    _where(command, folder=False)
+    _where(command, local=False)
     _rows(command)
     _effort(command)
     _trouble(command)
@@ -234,7 +234,7 @@ def _export(command: _Command) -> None:
     )  # fmt: skip
 
 
-def _where(command: _Command, *, folder: bool) -> None:
+def _where(command: _Command, *, local: bool) -> None:
     command.option(
         "--url",
         help="base URL of the export server (default: one on local port 8000 that has the export; else, for demo,"
@@ -254,8 +254,11 @@ def _where(command: _Command, *, folder: bool) -> None:
     )  # fmt: skip
     command.option("--proxy", metavar="URL", help="http:// URL of a proxy")
     command.option("--cacert", metavar="FILE", help="certificates to trust instead of the system's")
-    if folder:
-        command.option("--from", dest="folder", metavar="DIR", help="read a folder of files instead")
+    if local:
+        command.option(
+            "--from", dest="origin", metavar="PATH",
+            help="read a folder, a file or 'a pattern*.csv.gz' instead, or standard input (-); gzip and zstd, too",
+        )  # fmt: skip
 
 
 def _statistics(command: _Command) -> None:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from mockexport.cli.fetching import reaching
-from mockexport.cli.text import put, table
+from mockexport.cli.text import announced, put, table
 from mockexport.formats.fields import format_time
 from mockexport.model import Download, Export
 from mockexport.opening import open_source
@@ -59,6 +59,5 @@ def _table(export: Export) -> str:
         ]
         for download in export.downloads
     ]
-    known = [download.rows for download in export.downloads if download.rows is not None]
     text = table(["download", "rows", "patients", "event types", "from", "to (exclusive)"], lines)
-    return text + f"\n{len(export.downloads)} downloads, {sum(known):,} rows announced\n"
+    return text + f"\n{announced(export.downloads)}\n"

@@ -20,6 +20,7 @@ from mockexport.newfile import NewFile
 from mockexport.opening import SourceOptions
 from mockexport.report import Account
 from mockexport.sources.http import Access
+from mockexport.sources.piped import Piped, standard_input
 from mockexport.sources.retrying import RetryPolicy, TimeLimits
 
 __all__ = ["asking", "fetching", "listening", "reaching", "write_account"]
@@ -41,7 +42,7 @@ def reaching(options: argparse.Namespace) -> SourceOptions:
         )
     return {
         "url": options.url,
-        "folder": getattr(options, "folder", None),  # download has none
+        **_at_hand(getattr(options, "origin", None)),  # download has none
         "limits": TimeLimits.of(options.timeout, getattr(options, "time_limit", None)),
         "access": access,
     }
@@ -83,6 +84,15 @@ def _schema(options: argparse.Namespace) -> Schema:
         null_tokens=frozenset(options.null or ()),
         timezone=options.timezone,
     )
+
+
+def _at_hand(origin: str | None) -> SourceOptions:
+    """Return what --from means: standard input, a folder, or files."""
+    if origin is None:
+        return {}
+    if origin == "-":
+        return {"source": Piped(standard_input())}
+    return {"folder": origin} if Path(origin).is_dir() else {"files": origin}
 
 
 def _token(path: str | None) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mockexport.cli.text import printable, say, size
+from mockexport.cli.text import announced, printable, say, size
 from mockexport.events import (
     Advanced,
     Divided,
@@ -78,8 +78,7 @@ def _quiet(event: Event) -> None:
 
 
 def _announced(event: RunStarted) -> str:
-    rows = sum(download.rows or 0 for download in event.downloads)
-    return f"{event.export_id}: {len(event.downloads)} downloads, {rows:,} rows announced"
+    return f"{event.export_id}: {announced(event.downloads)}"
 
 
 def _tell(event: StartedOver | Retried | Restored | DownloadFinished) -> None:

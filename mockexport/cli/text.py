@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from mockexport.errors import OutputError
+from mockexport.model import Download
 
-__all__ = ["printable", "put", "say", "size", "table"]
+__all__ = ["announced", "printable", "put", "say", "size", "table"]
 
 
 def printable(text: str) -> str:
@@ -53,6 +54,14 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1000
     return f"{number:.1f} TB"
+
+
+def announced(downloads: Sequence[Download]) -> str:
+    """Say how many downloads there are, and how many rows they announce."""
+    count = f"{len(downloads)} download{'' if len(downloads) == 1 else 's'}"
+    rows = [download.rows for download in downloads if download.rows is not None]
+    told = f"{sum(rows):,} rows announced" if rows or not downloads else "their rows are not known beforehand"
+    return f"{count}, {told}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:

@@ -6,9 +6,9 @@ fields.py    the grammar of one field
 batch.py     the columns, as values
 """
 
-from mockexport.formats.batch import BadRow, Batch, Decoded, MissingValue
+from mockexport.formats.batch import BadRow, Batch, Decoded, MissingValue, Row
 from mockexport.formats.csv import CsvDecoder
 from mockexport.formats.cutting import MAX_ROW_BYTES, Cutter
 from mockexport.formats.fields import BadRowReason
 
-__all__ = ["MAX_ROW_BYTES", "BadRow", "BadRowReason", "Batch", "CsvDecoder", "Cutter", "Decoded", "MissingValue"]
+__all__ = ["MAX_ROW_BYTES", "BadRow", "BadRowReason", "Batch", "CsvDecoder", "Cutter", "Decoded", "MissingValue", "Row"]

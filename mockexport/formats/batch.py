@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from mockexport import arrow
@@ -54,7 +55,9 @@ class Batch:
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows, one by one."""
-        return map(Row, self.patient_ids, self.event_times, self.event_types, self.values)
+        columns = zip(self.patient_ids, self.event_times, self.event_types, self.values, strict=True)
+        # Twice as fast as Row(…), as rows are many.
+        return map(partial(tuple.__new__, Row), columns)
 
     def __arrow_c_schema__(self) -> object:
         """Return the columns' schema as a capsule."""

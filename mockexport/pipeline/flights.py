@@ -5,7 +5,7 @@ which land in any order. Lines are counted from each span's first row until all 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -22,7 +22,7 @@ from mockexport.report import DownloadAccount
 from mockexport.streams import Mark, Marker, Opened, Resumed, Retry, StartOver
 from mockexport.tally import Tally
 
-__all__ = ["Flight", "Leg"]
+__all__ = ["Flight", "Leg", "Part"]
 
 S = TypeVar("S")
 
@@ -41,6 +41,15 @@ class Leg(Generic[S]):
         """Return what it has come to; all of it is folded."""
         cutter = self.cutter
         return Stretch(self.span, cutter.begin, cutter.offset, cutter.line - 1, self.lane.tally, self.lane.state)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One span of a download that others divided: what they know of it. Its rows are brought and not judged."""
+
+    span: Span
+    header: str
+    mark: Mark
 
 
 class Flight(Generic[S]):
@@ -67,6 +76,7 @@ class Flight(Generic[S]):
         self.legs: list[Leg[S]] = []  # that have not landed, in order
         self.landed = Landed(reducer)
         self.landing: asyncio.Lock = asyncio.Lock()  # held while `landed` changes, or is looked into
+        self.part: Part | None = None
         self.divisible = True
         self.attempt = 0  # of the whole: changes whenever it begins anew
         self._reducer = reducer
@@ -96,12 +106,11 @@ class Flight(Generic[S]):
             self._add_leg(Span(self.download.id, at, self.mark.total))
         self.divisible = len(self.legs) == 1 and not self.divided
 
-    def begin_spans(self, spans: Iterable[Span], header: str, mark: Mark) -> None:
-        """Make legs of some spans of the download; the others are somebody else's."""
+    def begin_part(self, part: Part) -> None:
+        """Make a leg of one span of the download; the others are somebody else's."""
         self._clear()
-        self.mark, self.header, self.divisible = mark, header, False
-        for span in spans:
-            self._add_leg(span)
+        self.mark, self.header, self.divisible, self.part = part.mark, part.header, False, part
+        self._add_leg(part.span)
 
     def _clear(self) -> None:
         self.legs, self.landed, self._bad_row = [], Landed(self._reducer), None

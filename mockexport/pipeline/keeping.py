@@ -37,6 +37,8 @@ class Keeper(Generic[S]):
         self.merging: asyncio.Lock = asyncio.Lock()
         self.in_flight: dict[str, Flight[S]] = {}
         self.accounts: dict[str, DownloadAccount] = {}
+        # What another run is to replace is not merged with its neighbours.
+        self.keeps_apart = checkpoint is not None
         self._merger = Merger(reducer)
         self._reducer = reducer
         self._checkpoint = checkpoint
@@ -93,12 +95,32 @@ class Keeper(Generic[S]):
     def _merge(self, verdict: Verdict, flight: Flight[S]) -> None:
         if not verdict.counts:
             # The next run of a checkpoint tries again, so its place must stay free.
-            if self._checkpoint is None:
+            if not self.keeps_apart:
                 self._merger.skip(flight.position)
-        elif verdict.complete or self._checkpoint is None:
+        elif verdict.complete or not self.keeps_apart:
             self._merger.add(flight.position, flight.landed.state)
         else:
             self._merger.add_apart(flight.position, flight.landed.state)
+
+    def brought(self) -> list[SavedRun]:
+        """Return the merged states as bytes, those that are kept apart among them: for whoever merges on."""
+        states = self._merger.runs() + [(position, position + 1, state) for position, state in self._merger.apart()]
+        return [SavedRun(start, end, pack_state(self._reducer, state)) for start, end, state in states]
+
+    async def take_in(self, accounts: Iterable[DownloadAccount], runs: Iterable[SavedRun], apart: set[int]) -> None:
+        """Merge what others have brought; `apart` are the positions of what another run is to replace."""
+        async with self.merging:
+            for run in runs:
+                state = unpack_state(self._reducer, run.state)
+                if self.keeps_apart and run.start in apart:
+                    self._merger.add_apart(run.start, state)
+                else:
+                    self._merger.add(run.start, state, run.end)
+            self.accounts |= {account.download_id: account for account in accounts}
+
+    def know(self, download_id: str, saved: list[SavedFlight]) -> None:
+        """Keep of a download that is not whole yet what another run can go on from; nothing of one that begins anew."""
+        self._known[download_id] = saved
 
     def merged(self) -> S:
         """Return all states merged in time order."""

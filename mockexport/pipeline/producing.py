@@ -20,7 +20,7 @@ from mockexport.pipeline.lanes import Lane, Stopwatch
 from mockexport.streams import ByteStream, Marker, Opened, ResumableSource, Source, StartOver
 from mockexport.tally import judge
 
-__all__ = ["Producers", "Stopped"]
+__all__ = ["PartVoid", "Producers", "Stopped"]
 
 # What is asked for beyond a span's end, for the row that crosses it: a row is some forty bytes.
 BEYOND_BYTES = 4096
@@ -30,6 +30,10 @@ S = TypeVar("S")
 
 class Stopped(Exception):  # noqa: N818 - no error of its own
     """A download failed, and the run is to stop there."""
+
+
+class PartVoid(SourceError):
+    """One span's bytes are no longer those of the others: all of the download is to begin anew."""
 
 
 class Producers(Generic[S]):
@@ -115,6 +119,8 @@ class Producers(Generic[S]):
         download_id = flight.download.id
         self._emit(DownloadStarted(download_id))
         self._keeper.in_flight[download_id] = flight
+        if flight.part is not None:
+            return flight.legs[0]
         known = self._keeper.known_of(download_id) if isinstance(self._source, ResumableSource) else []
         flight.begin(known)
         if known:
@@ -140,7 +146,7 @@ class Producers(Generic[S]):
                     return None
                 async with flight.landing:
                     flight.land(read)
-                if flight.bad_row is not None or flight.legs:
+                if flight.bad_row is not None or flight.legs or flight.part is not None:
                     break
                 verdict = self._judge(flight)
                 if verdict.kind is not VerdictKind.FAILED:
@@ -153,10 +159,12 @@ class Producers(Generic[S]):
                 self._emit(flight.take(read, stream.start_over(verdict.reasons[0])))
                 leg = flight.legs[0]
         except BadRowError as error:
-            if not flight.divided:
+            if not flight.divided or flight.part is not None:
                 raise
             flight.note_bad_row(leg, error)
         except (SourceError, HeaderError) as error:
+            if flight.part is not None:
+                raise
             flight.abandon()
             for other in flight.legs:
                 async with other.lane.turn:
@@ -205,6 +213,8 @@ class Producers(Generic[S]):
 
     def _take(self, flight: Flight[S], leg: Leg[S], marker: Marker) -> Leg[S]:
         """Do as the marker says; return the leg that the next bytes are for."""
+        if isinstance(marker, StartOver) and flight.part is not None:
+            raise PartVoid(marker.reason)
         if isinstance(marker, Opened) and flight.divided:
             if marker.mark is not None and flight.mark is not None and marker.mark.etag == flight.mark.etag:
                 return leg  # the whole body instead of a part of it: the span begins with it, and ends before it does

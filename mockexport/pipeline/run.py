@@ -32,6 +32,7 @@ from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.lanes import ChunkQueue, Lane, Stopwatch
 from mockexport.pipeline.producing import Producers, Stopped
+from mockexport.pipeline.sharing import Brought, BroughtSpan, Crew, Share, Work
 from mockexport.reducers import Reducer, Result
 from mockexport.report import DownloadAccount
 from mockexport.streams import Source
@@ -182,10 +183,11 @@ class Pipeline(Generic[S]):
             waited_for_chunks_s=self._idle.total_s,
         )
 
-    async def run(self, export_id: str) -> Outcome[S]:
+    async def run(self, export_id: str, crew: Crew | None = None) -> Outcome[S]:
         """Discover an export; fetch, fold, verify and merge all its downloads.
 
-        A download that fails contributes nothing and does not disturb the others; its account says why.
+        A download that fails contributes nothing and does not disturb the others; its account says why. A `crew`, if
+        there is one, brings them in instead of this process.
 
         Raises:
             ExportNotFound, SourceError: if the export cannot be discovered.
@@ -198,28 +200,22 @@ class Pipeline(Generic[S]):
         self._keeper.restore(self._belonging(export))
         self._skip_the_unasked(export)
         # Downloads start in time order, so that their states can be merged early.
-        flights = [self._flight(*at) for at in enumerate(export.downloads) if at[1].id not in self._keeper.accounts]
-        producers = Producers(
-            self._source,
-            export.id,
-            self._keeper,
-            put=self._put,
-            emit=self._emit,
-            network=self._network,
-            concurrency=self._concurrency,
-            split_bytes=self._split,
-            strict=self._strict,
-            stop_on_failure=self._stop_on_failure,
-            overlaps=overlapping(export.downloads),
-        )
+        waiting = [at for at in enumerate(export.downloads) if at[1].id not in self._keeper.accounts]
+        overlaps = overlapping(export.downloads)
         try:
-            with first_error_alone(), ThreadPoolExecutor(self._consumers, thread_name_prefix="mockexport") as threads:
-                async with asyncio.TaskGroup() as outer:
-                    others = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
-                    others.append(outer.create_task(self._keeper.keep_saving(threads)))
-                    await producers.bring_in(flights)
-                    for other in others:
-                        other.cancel()
+            if crew is None:
+                flights = [self._flight(position, download) for position, download in waiting]
+                await self._bring_in(export.id, flights, overlaps)
+            else:
+                work = Work(
+                    export.id, waiting, overlaps, self._source, self._engine.reducer, self._keeper,
+                    self._split, self._strict, self._stop_on_failure, self._emit,
+                )  # fmt: skip
+                with first_error_alone(), ThreadPoolExecutor(1, thread_name_prefix="mockexport") as threads:
+                    async with asyncio.TaskGroup() as group:
+                        saving = group.create_task(self._keeper.keep_saving(threads))
+                        await crew.bring_in(work)
+                        saving.cancel()
         except Stopped:
             self._skip_the_rest(export)
         except (BadRowError, ReducerError, OutputError):
@@ -233,6 +229,57 @@ class Pipeline(Generic[S]):
         self._emit(RunFinished(export.id, elapsed_s))
         accounts = tuple(self._keeper.accounts[download.id] for download in export.downloads)
         return Outcome(self._engine, self._keeper.merged(), accounts, elapsed_s, self._reducer)
+
+    async def run_share(self, share: Share) -> Brought:
+        """Bring in what another process has chosen of an export: what a worker of a cluster does.
+
+        Raises:
+            PartVoid: the content of a span is no longer that of the others.
+            TransferError: a span cannot be had.
+            BadRowError: for a bad row, if strict; of a span the line is counted from its first row.
+            ReducerError: if the reducer raises.
+        """
+        self._keeper.keeps_apart = share.keeps_apart
+        for saved in share.known:
+            self._keeper.know(saved.download_id, [*self._keeper.known_of(saved.download_id), saved])
+        flights = [self._flight(position, download) for position, download in share.downloads]
+        if share.part is not None:
+            flights[0].begin_part(share.part)
+        stopped = False
+        try:
+            await self._bring_in(share.export_id, flights, dict(share.overlaps))
+        except Stopped:
+            stopped = True
+        span = None
+        if share.part is not None:
+            (flight,) = flights
+            (part,) = flight.saved_landed()
+            span = BroughtSpan(part, flight.attempts, flight.fetched_bytes)
+        accounts = tuple(self._keeper.accounts.values())
+        return Brought(self._engine.name, accounts, tuple(self._keeper.brought()), span, stopped)
+
+    async def _bring_in(self, export_id: str, flights: list[Flight[S]], overlaps: dict[str, str]) -> None:
+        """Produce and consume until all flights have their verdicts."""
+        producers = Producers(
+            self._source,
+            export_id,
+            self._keeper,
+            put=self._put,
+            emit=self._emit,
+            network=self._network,
+            concurrency=self._concurrency,
+            split_bytes=self._split,
+            strict=self._strict,
+            stop_on_failure=self._stop_on_failure,
+            overlaps=overlaps,
+        )
+        with first_error_alone(), ThreadPoolExecutor(self._consumers, thread_name_prefix="mockexport") as threads:
+            async with asyncio.TaskGroup() as outer:
+                others = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
+                others.append(outer.create_task(self._keeper.keep_saving(threads)))
+                await producers.bring_in(flights)
+                for other in others:
+                    other.cancel()
 
     def _new_leg(self, span: Span, base: SavedFlight | None = None, header: str | None = None) -> Leg[S]:
         offset, line = (span.read_from, 1) if base is None else (base.offset, base.line)

@@ -6,11 +6,23 @@ spread.py    variance and standard deviation
 histogram.py quantiles
 calendar.py  counts per hour and day
 counts.py    counts alone: the example to learn from
+per_group.py reducers that are written row by row
 """
 
 from mockexport.reducers.counts import Counts
+from mockexport.reducers.per_group import GroupReducer
 from mockexport.reducers.protocol import Reducer, Result, pack_state, unpack_state
 from mockexport.reducers.selection import Selection
 from mockexport.reducers.summary import Statistics, Summary
 
-__all__ = ["Counts", "Reducer", "Result", "Selection", "Statistics", "Summary", "pack_state", "unpack_state"]
+__all__ = [
+    "Counts",
+    "GroupReducer",
+    "Reducer",
+    "Result",
+    "Selection",
+    "Statistics",
+    "Summary",
+    "pack_state",
+    "unpack_state",
+]

@@ -1,27 +1,22 @@
-"""A folder of files as a source: what `generate` and `download` left, or any folder of CSV files."""
+"""A folder of files as a source: what `generate` and `download` left, or any folder of tables."""
 
-import hashlib
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
-import aiofiles
-
-from mockexport.errors import ExportNotFound, FolderError, TransferError
-from mockexport.folder import LISTING, ListedFile, check_file, read_listing, refuse_unfinished
-from mockexport.model import Download, Export, Verdict
-from mockexport.streams import Piece, StartOver
+from mockexport.errors import ExportNotFound, FolderError
+from mockexport.folder import LISTING, ListedFile, read_listing, refuse_unfinished
+from mockexport.model import Download, Export
+from mockexport.sources.files import FileStream, downloads_of, rows_of, tables_in
+from mockexport.streams import ByteStream
 
 __all__ = ["Folder"]
-
-# Read at once: as much as a chunk of the default size.
-PIECE_BYTES = 256 * 1024
 
 
 class Folder:
     """A Source over the files of one export.
 
     With an `export.json` its metadata is what the rows are verified against, and every file must have the SHA-256 that
-    is noted there. Without one, every `*.csv` is a download, in the order of names, and nothing can be verified.
+    is noted there. Without one, every table (files.SUFFIXES) is a
+    download, in the order of names, and nothing can be verified.
 
     Args:
         path: the folder, or one whose subfolders are exports' folders by the exports' ids.
@@ -33,6 +28,7 @@ class Folder:
             raise FolderError(path, "is not a folder" if self._path.exists() else "there is no such folder")
         self._directory = self._path  # of the export discovered
         self._listed: dict[str, ListedFile] = {}
+        self._paths: dict[str, Path] = {}  # where nothing is listed
 
     @property
     def name(self) -> str:
@@ -57,49 +53,12 @@ class Folder:
         ids = await self.export_ids()
         if (self._path / LISTING).is_file() or export_id not in ids:
             raise ExportNotFound(export_id, self.name, ids)
-        files = sorted(path for path in self._path.glob("*.csv") if path.is_file())
-        return Export(export_id, tuple(Download(path.name, size_bytes=path.stat().st_size) for path in files))
+        self._paths = tables_in(self._path)
+        return Export(export_id, downloads_of(self._paths))
 
-    def stream(self, export_id: str, download: Download) -> "FileStream":
+    def stream(self, export_id: str, download: Download) -> ByteStream:
         """Return the file's bytes (see streams.Source.stream)."""
-        return FileStream(self._directory, download, self._listed.get(download.id))
-
-
-class FileStream:
-    """The bytes of one file (streams.ByteStream). A file does not get better: nothing is tried twice."""
-
-    def __init__(self, directory: Path, download: Download, listed: ListedFile | None) -> None:
-        self._directory = directory
-        self._download = download
-        self._listed = listed
-        self._path = directory / (download.id if listed is None else listed.file)
-        self._received = 0
-
-    async def pieces(self) -> AsyncGenerator[Piece]:
-        """Yield the file's bytes; at its end, hold them against the SHA-256 that is noted, if there is one."""
-        digest = hashlib.sha256()
-        try:
-            if self._listed is not None:
-                check_file(self._directory, self._listed)
-            async with aiofiles.open(self._path, "rb") as file:
-                while piece := await file.read(PIECE_BYTES):
-                    self._received += len(piece)
-                    if self._listed is not None:
-                        digest.update(piece)
-                    yield piece
-        except FolderError as error:
-            raise self._fault(str(error)) from error
-        except OSError as error:
-            raise self._fault(f"cannot be read: {error.strerror}") from error
-        if self._listed is not None and digest.hexdigest() != self._listed.sha256:
-            raise self._fault(f"its SHA-256 is not the one in {LISTING}: it was changed; download or generate it again")
-
-    def start_over(self, problem: str) -> StartOver:
-        """Refuse, with the problem: the file would be the same."""
-        raise self._fault(problem)
-
-    def _fault(self, problem: str) -> TransferError:
-        return TransferError(self._download.id, str(self._path), problem, offset=self._received)
-
-    async def close(self, verdict: Verdict | None) -> None:
-        """Nothing is left to do: the file closes with the iteration."""
+        listed = self._listed.get(download.id)
+        if listed is None:
+            return rows_of(self._paths[download.id], download)
+        return FileStream(self._directory / listed.file, download, listed)

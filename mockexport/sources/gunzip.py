@@ -12,7 +12,9 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-__all__ = ["INFLATES", "BadGzip", "Gunzip", "GzipLimits", "fastest_inflate"]
+from mockexport.sources.compression import BadCompression
+
+__all__ = ["INFLATES", "Gunzip", "GzipLimits", "fastest_inflate"]
 
 # Modules that inflate as zlib does, the quickest first; all but the last come with an extra.
 INFLATES = ("isal.isal_zlib", "zlib_ng.zlib_ng", "zlib")
@@ -25,15 +27,6 @@ BITE_BYTES = 16 * 1024
 _MAGIC = b"\x1f\x8b"
 # wbits for a gzip member with its header and checksum.
 _GZIP = 16 + zlib.MAX_WBITS
-
-
-class BadGzip(Exception):  # noqa: N818 - a state of the bytes, named as one
-    """The body is no whole gzip. `passing` if it may be whole another time; a bomb stays one."""
-
-    def __init__(self, problem: str, *, passing: bool) -> None:
-        self.problem = problem
-        self.passing = passing
-        super().__init__(problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +75,7 @@ class Gunzip:
         """Yield what `piece` holds, in steps. Exhaust it before feeding again.
 
         Raises:
-            BadGzip: it is no gzip, or more than the limits allow.
+            BadCompression: it is no gzip, or more than the limits allow.
         """
         view = memoryview(piece)
         for at in range(0, len(view), BITE_BYTES):
@@ -121,28 +114,28 @@ class Gunzip:
         try:
             made: bytes = self._member.decompress(rest, STEP_BYTES)
         except self._inflate.error as error:
-            raise BadGzip("the compressed body is damaged", passing=True) from error
+            raise BadCompression("the compressed body is damaged", passing=True) from error
         return made
 
     def _begin(self, rest: bytes) -> None:
         if not rest.startswith(_MAGIC):
             where = "follows the end of the compressed data" if self.members else "came instead of compressed data"
-            raise BadGzip(f"something else {where}", passing=True)
+            raise BadCompression(f"something else {where}", passing=True)
         self.members += 1
         self._member = self._inflate.decompressobj(_GZIP)
 
     def _check(self) -> None:
         limits = self._limits
         if self.made > limits.max_bytes:
-            raise BadGzip(f"the body decodes to more than {limits.max_bytes:,} bytes", passing=False)
+            raise BadCompression(f"the body decodes to more than {limits.max_bytes:,} bytes", passing=False)
         if self.made > limits.free_bytes and self.made > limits.max_ratio * self.taken:
-            raise BadGzip(
+            raise BadCompression(
                 f"a gzip bomb: {self.taken:,} bytes decode to more than {self.made:,},"
                 f" over {limits.max_ratio} times as many",
                 passing=False,
             )
         if self.members > limits.free_members and self.made < limits.least_member_bytes * self.members:
-            raise BadGzip(
+            raise BadCompression(
                 f"a gzip bomb: {self.members:,} members in {self.taken:,} bytes hold no more than {self.made:,} bytes",
                 passing=False,
             )
@@ -151,7 +144,7 @@ class Gunzip:
         """Make sure that the body is whole.
 
         Raises:
-            BadGzip: it is not.
+            BadCompression: it is not.
         """
         if self._member is not None or self._start or not self.members:
-            raise BadGzip("the compressed body was cut off before its end", passing=True)
+            raise BadCompression("the compressed body was cut off before its end", passing=True)

@@ -7,15 +7,17 @@ proves to be the rest of the same content. Otherwise the reader is told to forge
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from mockexport.errors import TransferError
 from mockexport.model import Verdict
+from mockexport.sources.compression import BadCompression
 from mockexport.sources.exchange import Exchange, ExchangeFailed, Reply
-from mockexport.sources.gunzip import BadGzip, Gunzip, GzipLimits
+from mockexport.sources.gunzip import Gunzip, GzipLimits
 from mockexport.sources.replies import Asked, Begin, Complete, Join, Refused, Void, decide, retry_after_s
 from mockexport.sources.retrying import RetryPolicy, TimeLimits
+from mockexport.sources.unpacking import IN_LINE_BYTES, next_step
 from mockexport.sources.watching import Watch
 from mockexport.streams import Mark, Opened, Piece, Resumed, Retry, StartOver
 
@@ -27,8 +29,6 @@ MAX_PROTOCOL_ERRORS = 2
 MAX_CHANGES = 2
 # Asked for at a time where it is not known how much of it is needed: a row, and it may be a long one.
 STEP_BYTES = 64 * 1024
-# A compressed piece this short is decoded in less time than a thread takes to be told of it.
-IN_LINE_BYTES = 2 * 1024
 
 
 class _Failed(Exception):  # noqa: N818 - what became of an attempt
@@ -150,7 +150,7 @@ class ResumingStream:
                             yield piece
                         else:
                             steps = decoder.feed(piece)
-                            while decoded := await _next_step(steps, in_line=len(piece) <= IN_LINE_BYTES):
+                            while decoded := await next_step(steps, in_line=len(piece) <= IN_LINE_BYTES):
                                 self._offset += len(decoded)
                                 body.last = decoded
                                 yield decoded
@@ -161,7 +161,7 @@ class ResumingStream:
                     await reply.close()
             except _Failed as failed:
                 failure = failed
-            except BadGzip as bad:
+            except BadCompression as bad:
                 failure = _Failed(bad.problem, final=not bad.passing)
             except ExchangeFailed as error:
                 self._protocol_errors += error.protocol
@@ -296,8 +296,3 @@ class ResumingStream:
 
     async def close(self, verdict: Verdict | None) -> None:
         """Nothing is left to do: the body closes with the iteration."""
-
-
-async def _next_step(steps: Iterator[bytes], *, in_line: bool) -> bytes:
-    """Return what the next step of decoding gives, none at the end; a step is some milliseconds of work."""
-    return next(steps, b"") if in_line else await asyncio.to_thread(next, steps, b"")

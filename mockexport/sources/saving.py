@@ -30,7 +30,7 @@ from mockexport.folder import (
 )
 from mockexport.metadata import format_api_time
 from mockexport.model import Download, Export, Verdict, VerdictKind
-from mockexport.sources.folder import FileStream
+from mockexport.sources.files import FileStream
 from mockexport.streams import ByteStream, Piece, Source, StartOver
 
 __all__ = ["Saving"]
@@ -231,7 +231,7 @@ class _KeptStream:
     def __init__(self, saving: Saving, download: Download, listed: ListedFile, fetched: ByteStream) -> None:
         self._saving = saving
         self._listed = listed
-        self._file = FileStream(saving.directory, download, listed)
+        self._file = FileStream(saving.directory / listed.file, download, listed)
         self._saved = _SavedStream(saving, download, fetched)
         self._use_file = True
 

@@ -1,0 +1,173 @@
+"""Files as a source: the ones that a user names, one by one or by a pattern; and the bytes of a file.
+
+Nothing is known of such files but their bytes, so their downloads are unverifiable; compressed ones at least show
+whether they are whole.
+"""
+
+import glob
+import hashlib
+import os
+from collections.abc import AsyncGenerator, Iterable
+from pathlib import Path
+
+import aiofiles
+
+from mockexport.errors import ExportNotFound, FolderError, TransferError
+from mockexport.folder import LISTING, ListedFile, check_file
+from mockexport.model import Download, Export, Verdict
+from mockexport.sources.compression import START_BYTES, compression_of
+from mockexport.sources.unpacking import UnpackedStream
+from mockexport.streams import Piece, StartOver
+
+__all__ = ["SUFFIXES", "FileStream", "Files", "downloads_of", "rows_of", "tables_in"]
+
+# Read at once: as much as a chunk of the default size.
+PIECE_BYTES = 256 * 1024
+# What a folder's tables are called; how they are compressed is told by their bytes.
+SUFFIXES = tuple(table + packed for table in (".csv", ".tsv") for packed in ("", ".gz", ".zst"))
+
+
+class Files:
+    """A Source over files that are named: each is a download of one export, in the order of their names.
+
+    Args:
+        files: a path, a glob pattern (`**` for any depth of folders), or several paths.
+
+    Raises:
+        FolderError: if there is no such file, or the same data seems to be named twice.
+    """
+
+    def __init__(self, files: str | Path | Iterable[str | Path]) -> None:
+        one = isinstance(files, str | Path)
+        self._name = str(files) if one else "files"
+        paths = _found(files) if isinstance(files, str | Path) else [Path(path) for path in files]
+        if not paths:
+            raise FolderError(self._name, "matches no file")
+        for path in paths:
+            if not path.is_file():
+                raise FolderError(path, "is no file" if path.exists() else "there is no such file")
+        _refuse_twins(paths)
+        above = os.path.commonpath([os.path.abspath(path.parent) for path in paths])
+        self._id = _plain(paths[0].name) if len(paths) == 1 else Path(above).name or "files"
+        self._by_id = {Path(os.path.relpath(path, above)).as_posix(): path for path in paths}
+
+    @property
+    def name(self) -> str:
+        """The path or pattern."""
+        return self._name
+
+    async def export_ids(self) -> list[str]:
+        """Return the one id: a single file's name without its suffixes, or that of the folder that holds them all."""
+        return [self._id]
+
+    async def discover(self, export_id: str) -> Export:
+        """Return the export with its downloads (see streams.Source.discover)."""
+        if export_id != self._id:
+            raise ExportNotFound(export_id, self.name, [self._id])
+        return Export(export_id, downloads_of(self._by_id))
+
+    def stream(self, export_id: str, download: Download) -> UnpackedStream:
+        """Return the file's rows (see streams.Source.stream)."""
+        return rows_of(self._by_id[download.id], download)
+
+
+def tables_in(directory: Path) -> dict[str, Path]:
+    """Return the tables of a folder by their names, in that order.
+
+    Raises:
+        FolderError: if there is none, or one in two forms.
+    """
+    paths = sorted(path for path in directory.iterdir() if path.name.endswith(SUFFIXES) and path.is_file())
+    if not paths:
+        raise FolderError(directory, f"holds no {LISTING}, and no file whose name ends in {', '.join(SUFFIXES)}")
+    _refuse_twins(paths)
+    return {path.name: path for path in paths}
+
+
+def downloads_of(paths: dict[str, Path]) -> tuple[Download, ...]:
+    """Return files as downloads. The length of the body of a compressed one is not known before it has been read."""
+    return tuple(Download(name, size_bytes=_body_bytes(path)) for name, path in paths.items())
+
+
+def rows_of(path: Path, download: Download) -> UnpackedStream:
+    """Return the rows of a file, decompressed if need be."""
+    return UnpackedStream(FileStream(path, download), download.id, str(path))
+
+
+def _found(pattern: str | Path) -> list[Path]:
+    if Path(pattern).exists():
+        return [Path(pattern)]
+    found = sorted(path for path in map(Path, glob.glob(str(pattern), recursive=True)) if path.is_file())
+    if not found and not glob.has_magic(str(pattern)):
+        raise FolderError(pattern, "there is no such file or folder")
+    return found
+
+
+def _plain(name: str) -> str:
+    """Return a file's name without the suffixes of a table."""
+    suffix = next((suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), "")
+    return name.removesuffix(suffix) or name
+
+
+def _refuse_twins(paths: list[Path]) -> None:
+    """Refuse the same data twice: a file under two names, or with a compressed copy beside it."""
+    seen: dict[object, Path] = {}
+    for path in paths:
+        found = path.stat()
+        for key in ((found.st_dev, found.st_ino), path.parent.resolve() / _plain(path.name)):
+            twin = seen.setdefault(key, path)
+            if twin is not path:
+                raise FolderError(path, f"seems to be the same data as {twin.name}; name one of them only")
+
+
+def _body_bytes(path: Path) -> int | None:
+    try:
+        with path.open("rb") as file:
+            return None if compression_of(file.read(START_BYTES)) else os.fstat(file.fileno()).st_size
+    except OSError:
+        return None  # whoever reads it will say why
+
+
+class FileStream:
+    """The bytes of one file as they are (streams.ByteStream). A file does not get better: nothing is tried twice.
+
+    Args:
+        path: the file.
+        download: what it is, for messages.
+        listed: what `export.json`, in the same folder, says of it; its SHA-256 is then checked.
+    """
+
+    def __init__(self, path: Path, download: Download, listed: ListedFile | None = None) -> None:
+        self._path = path
+        self._download = download
+        self._listed = listed
+        self._received = 0
+
+    async def pieces(self) -> AsyncGenerator[Piece]:
+        """Yield the file's bytes; at its end, hold them against the SHA-256 that is noted, if there is one."""
+        digest = hashlib.sha256()
+        try:
+            if self._listed is not None:
+                check_file(self._path.parent, self._listed)
+            async with aiofiles.open(self._path, "rb") as file:
+                while piece := await file.read(PIECE_BYTES):
+                    self._received += len(piece)
+                    if self._listed is not None:
+                        digest.update(piece)
+                    yield piece
+        except FolderError as error:
+            raise self._fault(str(error)) from error
+        except OSError as error:
+            raise self._fault(f"cannot be read: {error.strerror}") from error
+        if self._listed is not None and digest.hexdigest() != self._listed.sha256:
+            raise self._fault(f"its SHA-256 is not the one in {LISTING}: it was changed; download or generate it again")
+
+    def start_over(self, problem: str) -> StartOver:
+        """Refuse, with the problem: the file would be the same."""
+        raise self._fault(problem)
+
+    def _fault(self, problem: str) -> TransferError:
+        return TransferError(self._download.id, str(self._path), problem, offset=self._received)
+
+    async def close(self, verdict: Verdict | None) -> None:
+        """Nothing is left to do: the file closes with the iteration."""
