@@ -13,11 +13,12 @@ from mockexport.filters import Filter
 from mockexport.model import Schema
 from mockexport.opening import SourceOptions, open_source
 from mockexport.pipeline import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAULT_QUEUE_SIZE, Pipeline
+from mockexport.pipeline.sharing import Crew
 from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report import Account, Report
 from mockexport.sources.saving import Saving
 
-__all__ = ["RunOptions", "analyze"]
+__all__ = ["RunOptions", "analyze", "analyze_by"]
 
 R = TypeVar("R")
 
@@ -94,10 +95,11 @@ async def analyze(
         CheckpointError: if the checkpoint that is there belongs to another run.
         OptionError: for an argument that cannot be meant.
     """
-    return await _run(export_id, Summary() if reducer is None else reducer, **options)
+    return await analyze_by(None, export_id, Summary() if reducer is None else reducer, **options)
 
 
-async def _run(
+async def analyze_by(
+    crew: Crew | None,
     export_id: str | None,
     reducer: Reducer[Any, R],
     *,
@@ -115,6 +117,7 @@ async def _run(
     listener: Listener | None = None,
     **where: Unpack[SourceOptions],
 ) -> Report[R]:
+    """Do as `analyze` says; a crew, if there is one, brings the downloads in."""
     if engine == "auto" and (problem := kernel_problem()) is not None:
         _log.warning(
             "this is the slow engine, in Python: there is no compiled kernel, as %s; %s", problem, KERNEL_REMEDY
@@ -149,7 +152,7 @@ async def _run(
             else Checkpoint(checkpoint, source="the mock server" if opened.synthetic else None),
             listener=listener,
         )
-        outcome = await pipeline.run(export_id)
+        outcome = await pipeline.run(export_id, crew)
         if saving is not None:
             saving.finish()
     account = Account(

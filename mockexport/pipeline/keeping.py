@@ -15,6 +15,7 @@ from mockexport.events import CheckpointSaved, Listener, Restored
 from mockexport.merging import Merger
 from mockexport.model import Verdict
 from mockexport.pipeline.flights import Flight
+from mockexport.pipeline.landed import Landed
 from mockexport.reducers import Reducer, pack_state, unpack_state
 from mockexport.report import DownloadAccount
 
@@ -82,7 +83,7 @@ class Keeper(Generic[S]):
     async def land(self, verdict: Verdict, flight: Flight[S]) -> DownloadAccount:
         """Merge a download that has its verdict; return its account."""
         async with self.merging:
-            self._merge(verdict, flight)
+            self._merge(verdict, flight.position, flight.landed)
             account = self.accounts[flight.download.id] = flight.account(verdict)
             del self.in_flight[flight.download.id]
             if self._checkpoint is not None and not verdict.counts:
@@ -92,15 +93,15 @@ class Keeper(Generic[S]):
                     self._known[flight.download.id] = left
         return account
 
-    def _merge(self, verdict: Verdict, flight: Flight[S]) -> None:
+    def _merge(self, verdict: Verdict, position: int, landed: Landed[S]) -> None:
         if not verdict.counts:
             # The next run of a checkpoint tries again, so its place must stay free.
             if not self.keeps_apart:
-                self._merger.skip(flight.position)
+                self._merger.skip(position)
         elif verdict.complete or not self.keeps_apart:
-            self._merger.add(flight.position, flight.landed.state)
+            self._merger.add(position, landed.state)
         else:
-            self._merger.add_apart(flight.position, flight.landed.state)
+            self._merger.add_apart(position, landed.state)
 
     def brought(self) -> list[SavedRun]:
         """Return the merged states as bytes, those that are kept apart among them: for whoever merges on."""
@@ -117,6 +118,12 @@ class Keeper(Generic[S]):
                 else:
                     self._merger.add(run.start, state, run.end)
             self.accounts |= {account.download_id: account for account in accounts}
+
+    async def take_over(self, position: int, account: DownloadAccount, landed: Landed[S]) -> None:
+        """Merge a download that others have brought in spans, and that has its verdict."""
+        async with self.merging:
+            self._merge(account.verdict, position, landed)
+            self.accounts[account.download_id] = account
 
     def know(self, download_id: str, saved: list[SavedFlight]) -> None:
         """Keep of a download that is not whole yet what another run can go on from; nothing of one that begins anew."""

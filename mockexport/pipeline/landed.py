@@ -87,6 +87,14 @@ class Landed(Generic[S]):
         return whole.state
 
     @property
+    def tally(self) -> Tally:
+        """The counts of all rows; bad rows are named as far as their lines are known."""
+        merged = Tally()
+        for stretch in self.stretches:
+            merged.merge(stretch.tally, lines=self.lines_before(stretch.span.start))
+        return merged
+
+    @property
     def offset(self) -> int:
         """The byte that follows the last row."""
         return self.stretches[-1].offset if self.stretches else 0

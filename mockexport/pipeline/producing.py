@@ -32,7 +32,7 @@ class Stopped(Exception):  # noqa: N818 - no error of its own
     """A download failed, and the run is to stop there."""
 
 
-class PartVoid(SourceError):
+class PartVoid(SourceError):  # noqa: N818 - a state of the world, named as one
     """One span's bytes are no longer those of the others: all of the download is to begin anew."""
 
 

@@ -245,18 +245,14 @@ class Pipeline(Generic[S]):
         flights = [self._flight(position, download) for position, download in share.downloads]
         if share.part is not None:
             flights[0].begin_part(share.part)
-        stopped = False
-        try:
-            await self._bring_in(share.export_id, flights, dict(share.overlaps))
-        except Stopped:
-            stopped = True
+        await self._bring_in(share.export_id, flights, dict(share.overlaps))
         span = None
         if share.part is not None:
             (flight,) = flights
             (part,) = flight.saved_landed()
             span = BroughtSpan(part, flight.attempts, flight.fetched_bytes)
         accounts = tuple(self._keeper.accounts.values())
-        return Brought(self._engine.name, accounts, tuple(self._keeper.brought()), span, stopped)
+        return Brought(self._engine.name, accounts, tuple(self._keeper.brought()), span)
 
     async def _bring_in(self, export_id: str, flights: list[Flight[S]], overlaps: dict[str, str]) -> None:
         """Produce and consume until all flights have their verdicts."""

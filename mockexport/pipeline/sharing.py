@@ -52,7 +52,6 @@ class Brought:
     accounts: tuple[DownloadAccount, ...]
     runs: tuple[SavedRun, ...]
     span: BroughtSpan | None
-    stopped: bool
 
 
 @dataclass(frozen=True, slots=True)
