@@ -31,6 +31,7 @@ The rooms, each importing only those above it:
     server/        the mock export server
     opening.py     which source is meant
     analysis.py    `analyze`
+    distributed.py the same on many machines, an extra
     testing/       for users' tests: the laws of reducers, the mock server beside a test
     ingest/        the heart-rate service, an extra
     cli/           the command line
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         ArrowUnavailable,
         BadRowError,
         CheckpointError,
+        ClusterError,
         ExportNotFound,
         FolderError,
         FormatError,
@@ -100,6 +102,7 @@ __all__ = [
     "ByteStream",
     "Checkpoint",
     "CheckpointError",
+    "ClusterError",
     "Counts",
     "Download",
     "DownloadAccount",
@@ -155,6 +158,7 @@ _HOMES = {
         "ArrowUnavailable",
         "BadRowError",
         "CheckpointError",
+        "ClusterError",
         "ExportNotFound",
         "FolderError",
         "FormatError",

@@ -17,8 +17,10 @@ nothing but numbers.
 import asyncio
 import logging
 import pickle
+import re
 import time
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -29,7 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 from mockexport import __version__, events
 from mockexport.analysis import RunOptions, analyze_by
 from mockexport.checkpoint import SavedFlight
-from mockexport.errors import BadRowError, ClusterError, MockExportError, OptionError, SourceError
+from mockexport.errors import BadRowError, ClusterError, MockExportError, OptionError, SourceError, public_url
 from mockexport.events import Event
 from mockexport.formats import MAX_ROW_BYTES, CsvDecoder, Cutter
 from mockexport.model import Download, Schema, Span, Verdict, VerdictKind
@@ -48,7 +50,7 @@ from mockexport.tally import judge
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["analyze", "local_cluster"]
+__all__ = ["analyze", "connected", "local_cluster"]
 
 R = TypeVar("R")
 
@@ -117,6 +119,27 @@ async def analyze(
     return await analyze_by(_Crew(client, reducer, options), export_id, reducer, **options)
 
 
+@asynccontextmanager
+async def connected(address: str, *, timeout_s: float) -> AsyncIterator["Client"]:
+    """Connect to the scheduler at an address such as `tcp://10.0.0.1:8786`, and yield a client.
+
+    Raises:
+        OptionError: if the extra is missing, or the address is none.
+        ClusterError: if no scheduler answers.
+    """
+    dask = _dask()
+    if not re.fullmatch(r"(tcp|tls|ws|wss)://[^/@]+:[0-9]+/?", address):
+        raise OptionError("dask", f"{public_url(address)!a} is neither local:N nor an address such as tls://host:8786")
+    try:
+        client = await dask.Client(address, asynchronous=True, set_as_default=False, timeout=timeout_s)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ClusterError(f"no scheduler answers at {address} within {timeout_s:g} s") from error
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
 def _dask() -> Any:
     """Return Dask's scheduler library, whose types are few.
 
@@ -180,6 +203,8 @@ class _Result:
 
 # On a worker: the shares that are being brought, by run.
 _at_work: dict[str, set["asyncio.Task[Brought]"]] = {}
+# And the runs that are over: a task of theirs may start before its worker hears that nobody wants it.
+_stopped: deque[str] = deque(maxlen=1000)
 
 
 async def _bring(task: _Task) -> _Result:
@@ -187,6 +212,8 @@ async def _bring(task: _Task) -> _Result:
     if task.version != __version__:
         problem = f"a worker has mockexport {__version__}, and this is {task.version}; install the same everywhere"
         return _Result(None, ClusterError(problem), ())
+    if task.run in _stopped:
+        return _Result(None, None, ())
     told = _Telling(task)
     work = asyncio.create_task(_bring_share(task, told))
     _at_work.setdefault(task.run, set()).add(work)
@@ -218,8 +245,12 @@ async def _bring_share(task: _Task, told: "_Telling") -> Brought:
 
 async def _stop(run: str) -> None:
     """End what a worker still does for a run; this runs on every worker."""
-    for work in list(_at_work.get(run, ())):
+    _stopped.append(run)
+    works = set(_at_work.get(run, ()))
+    for work in works:
         work.cancel()
+    if works:
+        await asyncio.wait(works)
 
 
 class _Telling:
@@ -281,7 +312,7 @@ class _Crew:
         self._numbers = count()
         self._raised: Exception | None = None  # by the listener
         self._tasks: dict[int, _Task] = {}
-        self._futures: dict[str, int] = {}
+        self._futures: dict[Any, int] = {}  # the number of its task, by future
         self._divided: dict[str, _Divided] = {}
         self._tokens: dict[int, str] = {}
         self._progress: dict[str, dict[int, tuple[int, int]]] = {}
@@ -363,7 +394,7 @@ class _Crew:
                 future = following.result()
             finally:
                 following.cancel()
-            number = self._futures.pop(future.key, None)
+            number = self._futures.pop(future, None)
             result = await self._result(future)
             future.release()
             if number is not None:
@@ -375,7 +406,7 @@ class _Crew:
             _bring, task, key=f"mockexport-{self._run}-{task.number}", priority=task.size, pure=False
         )
         self._tasks[task.number] = task
-        self._futures[future.key] = task.number
+        self._futures[future] = task.number
         return future
 
     async def _result(self, future: Any) -> _Result:

@@ -1,23 +1,25 @@
 """`mockexport analyze`: the report of an export, on stdout or in a file."""
 
 import argparse
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
-from mockexport.cli.fetching import asking, fetching, listening, write_account
+from mockexport.cli.cluster import analyzed, analyzing
+from mockexport.cli.fetching import asking, fetching, listening, reaching, write_accounts
 from mockexport.cli.progress import showing_progress
 from mockexport.cli.statistics import chosen_reducer
-from mockexport.cli.text import put, say, table
+from mockexport.cli.text import printable, put, say, table
 from mockexport.errors import OptionError, OutputError
 from mockexport.newfile import NewFile
+from mockexport.opening import open_source
 from mockexport.report import Account, Report
 
-__all__ = ["account_for", "analyze", "chosen_export"]
+__all__ = ["account_for", "analyze", "chosen_exports"]
 
 
 async def analyze(options: argparse.Namespace) -> int:
@@ -29,26 +31,48 @@ async def analyze(options: argparse.Namespace) -> int:
         settings["checkpoint"] = options.checkpoint
         settings["split"] = options.split
         settings["filter"] = asking(options)
-        report: Report[Any] = await analyze_export(chosen_export(options), reducer=reducer, **settings)
-    text = _text(report.counts() if options.counts else report, options)
-    account_for(report.account, timed=options.time)
-    for note in report.notes:
-        say(f"note: {note}")
-    write_account(options, report.account)
+        exports = await chosen_exports(options)
+
+        async def analyze_one(export_id: str | None) -> Report[Any]:
+            more = settings.copy()
+            if options.checkpoint is not None and len(exports) > 1:
+                more["checkpoint"] = f"{options.checkpoint}.{export_id}"
+            return await analyze_export(export_id, reducer=reducer, **more)
+
+        async with analyzing(options) as analyze_export:
+            reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
+    shown_reports = [report.counts() if options.counts else report for report in reports]
+    several = options.all or len(reports) > 1
+    text = _texts(shown_reports, options) if several else _text(shown_reports[0], options)
+    for report in reports:
+        account_for(report.account, timed=options.time)
+        for note in report.notes:
+            say(f"note: {note}")
+    accounts = [report.account for report in reports]
+    write_accounts(options, accounts)
     if output is None:
         put(text)
     else:
-        _write(output, text, complete=not report.incomplete)
-    return exits.of_account(report.account)
+        _write(output, text, complete=not any(report.incomplete for report in reports))
+    return exits.of_accounts(accounts)
 
 
-def chosen_export(options: argparse.Namespace) -> str | None:
-    """Return the export named by position or by option."""
-    if options.export is None:
-        return None if options.export_id is None else str(options.export_id)
-    if options.export_id not in (None, options.export):
-        raise OptionError("export-id", f"{options.export_id!a} contradicts the export {options.export!a}")
-    return str(options.export)
+async def chosen_exports(options: argparse.Namespace) -> list[str | None]:
+    """Return the exports named by position or by option, or all that there are."""
+    named = list(dict.fromkeys(options.export or ()))
+    if options.all:
+        if named or options.export_id is not None:
+            raise OptionError("all", "means every export; name none, or leave it out")
+        async with open_source(None, **reaching(options)) as opened:
+            found: list[str | None] = [*await opened.source.export_ids()]
+        if not found:
+            raise OptionError("all", "there are no exports")
+        return found
+    if not named:
+        return [options.export_id]
+    if options.export_id not in (None, *named):
+        raise OptionError("export-id", f"{options.export_id!a} contradicts the export {', '.join(named)!a}")
+    return [*named]
 
 
 def account_for(account: Account, *, timed: bool) -> None:
@@ -84,6 +108,17 @@ def _text(report: Report[Any], options: argparse.Namespace) -> str:
     if options.format == "json":
         return report.to_json(round_to=options.round)
     return _table(report, options.round)
+
+
+def _texts(reports: Sequence[Report[Any]], options: argparse.Namespace) -> str:
+    """Return several reports as one text: each is exactly what it is alone."""
+    texts = {report.account.export_id: _text(report, options) for report in reports}
+    if options.format == "json":
+        plain = {"exports": {export_id: json.loads(text) for export_id, text in texts.items()}}
+        return json.dumps(plain, sort_keys=True, indent=2) + "\n"
+    if options.format == "table":
+        return "\n".join(f"{printable(export_id)}\n\n{text}" for export_id, text in texts.items())
+    raise OptionError("format", f"{options.format} holds one export; name one, or leave it to json or table")
 
 
 def _table(report: Report[Any], round_to: int | None) -> str:

@@ -115,7 +115,7 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
     for problem in commands.choices[options.command].problems:
         parser.error(problem)
     for name, other in (("url", "origin"), ("origin", "url"), ("export_id", "export")):
-        said = getattr(options, other, None)
+        said = getattr(options, other, None) or None
         overruled = isinstance(getattr(options, name, None), _FromEnvironment)
         if overruled and said is not None and not isinstance(said, _FromEnvironment):
             setattr(options, name, None)
@@ -146,6 +146,11 @@ def _analyze(add: _Add, name: str) -> None:
     _asked(command)
     _effort(command)
     _trouble(command)
+    command.option(
+        "--dask", metavar="ADDRESS",
+        help="run on the workers of the Dask scheduler at ADDRESS, or in N processes of this machine with local:N"
+        " (needs the extra: mockexport[dask])",
+    )  # fmt: skip
     command.option(
         "--split", type=_span_size, metavar="BYTES",
         help="fetch a longer download in spans of BYTES, as many at once as --concurrency allows; K, M and G are"
@@ -228,7 +233,8 @@ def _doctor(add: _Add, name: str) -> None:
 
 
 def _export(command: _Command) -> None:
-    command.add_argument("export", metavar="EXPORT", nargs="?", help="id of the export (default: demo)")
+    command.add_argument("export", metavar="EXPORT", nargs="*", help="id of the export, or of several (default: demo)")
+    command.option("--all", action="store_true", help="analyze every export that is listed")
     command.option(
         "-e", "--export-id", "--export_id", dest="export_id", metavar="ID", help="the same, as an option"
     )  # fmt: skip

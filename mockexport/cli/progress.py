@@ -116,7 +116,7 @@ class _Bars:
     def __call__(self, event: Event) -> None:
         match event:
             case RunStarted():
-                self._announced = {download.id: download.rows for download in event.downloads}
+                self._announced |= {download.id: download.rows for download in event.downloads}
                 counts = [rows for rows in self._announced.values() if rows is not None]
                 total = sum(counts) if len(counts) == len(self._announced) else None
                 self._total = self._progress.add_task(printable(event.export_id), total=total, told="")
