@@ -85,9 +85,12 @@ if TYPE_CHECKING:
     from mockexport.server.faults import Faults
     from mockexport.server.run import MockServer
     from mockexport.sources.export_api import ExportApi
+    from mockexport.sources.files import Files
     from mockexport.sources.folder import Folder
     from mockexport.sources.http import Access
+    from mockexport.sources.piped import Piped
     from mockexport.sources.retrying import RetryPolicy, TimeLimits
+    from mockexport.sources.url_list import UrlList
     from mockexport.streams import ByteStream, Source, StartOver
 
 __version__ = "0.1.0"
@@ -110,6 +113,7 @@ __all__ = [
     "ExportApi",
     "ExportNotFound",
     "Faults",
+    "Files",
     "Filter",
     "Folder",
     "FolderError",
@@ -121,6 +125,7 @@ __all__ = [
     "MockServer",
     "OptionError",
     "OutputError",
+    "Piped",
     "Pipeline",
     "Reducer",
     "ReducerError",
@@ -143,6 +148,7 @@ __all__ = [
     "Summary",
     "TimeLimits",
     "TransferError",
+    "UrlList",
     "Verdict",
     "VerdictKind",
     "analyze",
@@ -194,9 +200,12 @@ _HOMES = {
     "server.faults": ("Faults",),
     "server.run": ("MockServer",),
     "sources.export_api": ("ExportApi",),
+    "sources.files": ("Files",),
     "sources.folder": ("Folder",),
     "sources.http": ("Access",),
+    "sources.piped": ("Piped",),
     "sources.retrying": ("RetryPolicy", "TimeLimits"),
+    "sources.url_list": ("UrlList",),
     "streams": ("ByteStream", "Source", "StartOver"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

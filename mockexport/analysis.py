@@ -79,7 +79,7 @@ async def analyze(
     """Fetch, reduce, verify and merge an export, and return its report.
 
     Args:
-        export_id: the export; by default the only one of a folder, of files or of a source, and `demo` elsewhere.
+        export_id: the export; by default the only one of a folder, of files, URLs or a source, and `demo` elsewhere.
         reducer: what becomes of the rows; by default Summary.
         **options: where the data is (see SourceOptions), and how the run goes (see RunOptions).
 
@@ -122,7 +122,7 @@ async def analyze_by(
         _log.warning(
             "this is the slow engine, in Python: there is no compiled kernel, as %s; %s", problem, KERNEL_REMEDY
         )
-    if export_id is None and all(where.get(given) is None for given in ("folder", "files", "source")):
+    if export_id is None and all(where.get(given) is None for given in ("folder", "files", "urls", "source")):
         export_id = "demo"
     if on_failure not in ("continue", "stop"):
         raise OptionError("on_failure", f"{on_failure!a} is neither continue nor stop")

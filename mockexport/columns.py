@@ -97,10 +97,10 @@ class ColumnsFold(Generic[S]):
         strict: bool,
         header: str | None = None,
     ) -> None:
-        self.offset = span.start
-        self.tally = Tally()
+        self.offset: int = span.start
+        self.tally: Tally = Tally()
         with reducer_at_work(reducer, "empty"):
-            self.state = reducer.empty()
+            self.state: S = reducer.empty()
         self._schema = schema
         self._reducer = reducer
         self._asked = asked

@@ -44,6 +44,7 @@ from mockexport.pipeline.sharing import Brought, Share, Work
 from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report import DownloadAccount, Report
 from mockexport.sources.export_api import ExportApi
+from mockexport.sources.piped import Piped
 from mockexport.streams import Mark, Opened, ResumableSource
 from mockexport.tally import judge
 
@@ -113,6 +114,8 @@ async def analyze(
     for name in ("session", "save"):
         if options.get(name) is not None:
             raise OptionError(name, "does not go with a cluster: it is this process's own")
+    if isinstance(options.get("source"), Piped):
+        raise OptionError("source", "standard input is this process's own: a cluster cannot read it")
     if not client.asynchronous:
         raise OptionError("client", "must be asynchronous: Client(…, asynchronous=True)")
     reducer = Summary() if reducer is None else reducer

@@ -63,8 +63,8 @@ class Filter:
         return cls(
             _time("since", since, timezone),
             _time("until", until, timezone),
-            None if patients is None else frozenset(patients),
-            None if event_types is None else frozenset(event_types),
+            _ids("patient", patients),
+            _ids("event-type", event_types),
         )
 
     @property
@@ -110,6 +110,12 @@ class Filter:
         if _apart(self.event_types, download.event_types):
             return "none of the event types asked for is announced"
         return None
+
+
+def _ids(option: str, ids: Iterable[str] | None) -> frozenset[str] | None:
+    if isinstance(ids, str):  # its characters are hardly meant
+        raise OptionError(option, "is a list of texts, not a text")
+    return None if ids is None else frozenset(ids)
 
 
 def _apart(wanted: frozenset[str] | None, announced: Collection[str] | None) -> bool:

@@ -15,6 +15,7 @@ from mockexport.sources.files import Files
 from mockexport.sources.folder import Folder
 from mockexport.sources.http import Access
 from mockexport.sources.retrying import RetryPolicy, TimeLimits
+from mockexport.sources.url_list import UrlList
 from mockexport.streams import Source
 
 if TYPE_CHECKING:
@@ -34,21 +35,24 @@ class SourceOptions(TypedDict, total=False):
     """Where the data is, and how to get at it.
 
     Keys:
-        url: base URL of an export server. Without `url`, `folder`, `files` and `source`, a server on local port 8000 is
-            used if it lists the export; else, for `demo`, `small` and `large`, the mock server is started for the run.
+        url: base URL of an export server. Where neither it nor `folder`, `files`, `urls` or `source` is given, a server
+            on local port 8000 is used if it lists the export; else, for `demo`, `small` and `large`, the mock server
+            is started for the run.
         folder: a folder of files instead of a server (see sources.folder).
         files: files by their paths, or by a glob pattern, compressed or not (see sources.files).
+        urls: URLs, or a file or URL that holds a list or manifest of them (see sources.url_list).
         source: any other Source instead.
-        session: an aiohttp session of yours to use with `url`; it is left open.
+        session: an aiohttp session of yours to use with `url` or `urls`; it is left open.
         retry: how often a download is tried, and how long is waited in between.
         limits: how long anything may take.
-        access: token, header fields, proxy and certificates; they go with `url`.
+        access: token, header fields, proxy and certificates; they go with `url` or `urls`.
         compress: ask for compressed bodies; a download that breaks off then starts over instead of resuming.
     """
 
     url: str | None
     folder: str | Path | None
     files: str | Path | Sequence[str | Path] | None
+    urls: str | Path | Sequence[str] | None
     source: Source | None
     session: "aiohttp.ClientSession | None"
     retry: RetryPolicy | None
@@ -72,6 +76,7 @@ async def open_source(
     url: str | None = None,
     folder: str | Path | None = None,
     files: str | Path | Sequence[str | Path] | None = None,
+    urls: str | Path | Sequence[str] | None = None,
     source: Source | None = None,
     session: "aiohttp.ClientSession | None" = None,
     retry: RetryPolicy | None = None,
@@ -86,19 +91,24 @@ async def open_source(
         FolderError: if the folder or files are not there.
         OptionError: for options that contradict each other.
     """
-    if sum(given is not None for given in (url, folder, files, source)) > 1:
-        raise OptionError("source", "give one of url, folder, files and source")
-    if session is not None and url is None:
-        raise OptionError("session", "goes with url")
-    if access is not None and url is None:
+    if sum(given is not None for given in (url, folder, files, urls, source)) > 1:
+        raise OptionError("source", "give one of url, folder, files, urls and source")
+    if session is not None and url is None and urls is None:
+        raise OptionError("session", "goes with url or urls")
+    if access is not None and url is None and urls is None:
         # Secrets are for the server that they were given for, not for whatever listens on a local port.
-        raise OptionError("access", "token, headers, proxy and certificates go with url")
+        raise OptionError("access", "token, headers, proxy and certificates go with url or urls")
     if source is not None:
         yield OpenedSource(source)
     elif folder is not None:
         yield OpenedSource(Folder(folder))
     elif files is not None:
         yield OpenedSource(Files(files))
+    elif urls is not None:
+        async with UrlList(
+            urls, session=session, retry=retry, limits=limits, access=access, compress=compress
+        ) as listed:
+            yield OpenedSource(listed)
     elif url is not None:
         async with ExportApi(url, session=session, retry=retry, limits=limits, access=access, compress=compress) as api:
             yield OpenedSource(api)

@@ -42,7 +42,7 @@ class Tally:
         self.bad: Counter[str] = Counter()  # by reason
         self.examples: list[BadRow] = []  # the first few, in order
         self.missing: Counter[str] = Counter()  # by event type
-        self.filtered = 0  # with a value, and not asked for
+        self.filtered: int = 0  # with a value, and not asked for
         self.first_us: int | None = None
         self.last_us: int | None = None
         self.patients: set[str] = set()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mockexport import (
@@ -83,6 +83,7 @@ def only(body: bytes, asked: Filter) -> bytes:
     return text.getvalue().encode()
 
 
+@settings(max_examples=40)
 @given(st.lists(csv_bodies(), min_size=1, max_size=3), filters(), st.sampled_from([1, 40, 5_000]))
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_a_filtered_report_is_that_of_the_rows_asked_for(
@@ -147,6 +148,7 @@ def test_what_is_asked_for_is_written_as_rows_write_it_or_as_a_date() -> None:
         ({"since": "2025-03-30 02:30:00", "timezone": "Europe/Berlin"}, "skipped local time"),
         ({"since": "2025-08-26", "until": "2025-08-26"}, "until: must be later than since"),
         ({"patients": []}, "patient: names nothing"),
+        ({"patients": "P001"}, "patient: is a list of texts, not a text"),
         ({"event_types": [""]}, "event-type: names nothing"),
         ({"since": "2025-08-26", "timezone": "Mars/Olympus"}, "timezone: there is no time zone 'Mars/Olympus'"),
     ],
@@ -250,6 +252,26 @@ async def test_a_checkpoint_of_other_rows_is_refused(tmp_path: Path) -> None:
     assert b"P001" not in checkpoint.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"since_us": None},
+        {"until_us": None},
+        {"patients": frozenset({"P001", "P002"})},
+        {"event_types": None},
+        {"event_types": frozenset({"heart_rate"})},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_belongs_to_all_that_was_asked_for(change: dict[str, Any]) -> None:
+    def belonging(asked: Filter) -> Belonging:
+        return Belonging.of("x", [WANTED], source="s", schema=Schema(), asked=asked, reducer="r", strict=False)
+
+    told = belonging(ASKED).difference(belonging(replace(ASKED, **change)))
+    assert told == "it was made of other rows: the filter differs"
+    assert belonging(ASKED).difference(belonging(replace(ASKED))) is None
+
+
 async def test_files_are_kept_whole_so_a_filter_does_not_go_with_that(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="filter: does not go with save"):
         await analyze("demo", filter=ASKED, save=tmp_path)
@@ -264,6 +286,7 @@ def test_a_state_does_not_tell_of_groups_that_nobody_asked_for() -> None:
     fold = engine.new_fold(Span("d"))
     fold.feed(Chunk(Span("d"), WANTED_ROWS, 0, len(WANTED_ROWS), 1))
     assert b"P002" not in engine.reducer.dump(fold.state)
+    assert set(engine.reducer.result(fold.state).patients) == {"P001"}
     merged = engine.reducer.merge(engine.reducer.empty(), fold.state)
     assert b"P002" not in engine.reducer.dump(merged)
     assert set(engine.reducer.result(merged).patients) == {"P001"}

@@ -30,19 +30,22 @@ async def analyze(options: argparse.Namespace) -> int:
         settings = fetching(options, listener)
         settings["checkpoint"] = options.checkpoint
         settings["split"] = options.split
+        settings["save"] = options.save
         settings["filter"] = asking(options)
         exports = await chosen_exports(options)
+        several = options.all or len(exports) > 1
 
         async def analyze_one(export_id: str | None) -> Report[Any]:
             more = settings.copy()
-            if options.checkpoint is not None and len(exports) > 1:
+            if several and options.checkpoint is not None:
                 more["checkpoint"] = f"{options.checkpoint}.{export_id}"
+            if several and options.save is not None:
+                more["save"] = Path(options.save, str(export_id))
             return await analyze_export(export_id, reducer=reducer, **more)
 
         async with analyzing(options) as analyze_export:
             reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
     shown_reports = [report.counts() if options.counts else report for report in reports]
-    several = options.all or len(reports) > 1
     text = _texts(shown_reports, options) if several else _text(shown_reports[0], options)
     for report in reports:
         account_for(report.account, timed=options.time)

@@ -6,6 +6,7 @@ Only the standard library is imported here, so that `--help` answers at once.
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from itertools import permutations
 from typing import Any
 
 from mockexport import __version__
@@ -13,6 +14,9 @@ from mockexport import __version__
 __all__ = ["COMMANDS", "parse"]
 
 COMMANDS = ("analyze", "list", "show", "download", "generate", "serve", "ingest", "doctor")
+
+# Ways to say where the data is, by twos: one said on the command line overrules another in the environment.
+WHERE = tuple(permutations(("url", "origin", "urls"), 2))
 
 _EPILOG = """\
 exit codes:
@@ -114,7 +118,7 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
     options = parser.parse_args(given)
     for problem in commands.choices[options.command].problems:
         parser.error(problem)
-    for name, other in (("url", "origin"), ("origin", "url"), ("export_id", "export")):
+    for name, other in (*WHERE, ("export_id", "export")):
         said = getattr(options, other, None) or None
         overruled = isinstance(getattr(options, name, None), _FromEnvironment)
         if overruled and said is not None and not isinstance(said, _FromEnvironment):
@@ -262,12 +266,20 @@ def _where(command: _Command, *, local: bool) -> None:
     command.option("--cacert", metavar="FILE", help="certificates to trust instead of the system's")
     if local:
         command.option(
+            "--urls", metavar="FILE",
+            help="fetch the URLs that FILE lists, a line each, or a manifest in JSON; FILE may be a URL itself",
+        )  # fmt: skip
+        command.option(
             "--from", dest="origin", metavar="PATH",
             help="read a folder, a file or 'a pattern*.csv.gz' instead, or standard input (-); gzip and zstd, too",
         )  # fmt: skip
 
 
 def _statistics(command: _Command) -> None:
+    command.option(
+        "--save", metavar="DIR",
+        help="keep the files in DIR in the same pass, verified; what is there already is not fetched again",
+    )  # fmt: skip
     command.option("--counts", action="store_true", help="print counts only")
     command.option(
         "--stats", metavar="NAME,…",

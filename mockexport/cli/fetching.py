@@ -32,9 +32,10 @@ MAX_TOKEN_FILE_BYTES = 64 * 1024
 
 
 def reaching(options: argparse.Namespace) -> SourceOptions:
-    """Return where the data is. Without --url nothing is sent that could be secret."""
+    """Return where the data is. Without --url or --urls nothing is sent that could be secret."""
     access = None
-    if options.url is not None:
+    urls = getattr(options, "urls", None)  # download has none, and no --from
+    if options.url is not None or urls is not None:
         access = Access(
             token=_token(options.token_file),
             headers=tuple(_header(text) for text in options.header or ()),
@@ -43,7 +44,8 @@ def reaching(options: argparse.Namespace) -> SourceOptions:
         )
     return {
         "url": options.url,
-        **_at_hand(getattr(options, "origin", None)),  # download has none
+        "urls": urls,
+        **_at_hand(getattr(options, "origin", None)),
         "limits": TimeLimits.of(options.timeout, getattr(options, "time_limit", None)),
         "access": access,
     }

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from mockexport import arrow
 from mockexport.formats.fields import BadRowReason
@@ -51,7 +51,7 @@ class Batch:
             and self.patient_ids == other.patient_ids
         )
 
-    __hash__ = None  # type: ignore[assignment] # its columns are lists
+    __hash__: ClassVar[None] = None  # type: ignore[assignment] # its columns are lists
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows, one by one."""

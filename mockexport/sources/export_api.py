@@ -7,7 +7,6 @@ or the size of pieces.
 import asyncio
 import re
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
-from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
@@ -24,9 +23,9 @@ from mockexport.errors import (
 from mockexport.metadata import DownloadMetadata, ExportContents, ExportList, Reply, decode_json
 from mockexport.model import Download, Export
 from mockexport.sources.http import Access, HttpClient, HttpReply
-from mockexport.sources.resuming import ResumingStream
+from mockexport.sources.resuming import ResumingStream, read_whole
 from mockexport.sources.retrying import RetryPolicy, TimeLimits
-from mockexport.streams import Mark, StartOver
+from mockexport.streams import Mark
 
 if TYPE_CHECKING:
     import aiohttp
@@ -172,22 +171,13 @@ class ExportApi:
             _NotFound: for status 404.
             ServerUnreachable, MetadataError: if there is no usable reply.
         """
-        body = bytearray()
         try:
-            async with aclosing(self._stream(url, "metadata", rows=False).pieces()) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, bytes):
-                        body += piece
-                    elif isinstance(piece, StartOver):
-                        body.clear()
-                    if len(body) > MAX_REPLY_BYTES:
-                        raise MetadataError(url, f"it is longer than {MAX_REPLY_BYTES:,} bytes")
+            body = await read_whole(self._stream(url, "metadata", rows=False), MAX_REPLY_BYTES)
+            return decode_json(body, Reply[kind]).data  # type: ignore[valid-type]
         except TransferError as error:
             if error.status == 404:
                 raise _NotFound from None
             raise ServerUnreachable(url, error.problem) from error
-        try:
-            return decode_json(bytes(body), Reply[kind]).data  # type: ignore[valid-type]
         except ValueError as error:
             raise MetadataError(url, f"it is not the JSON expected ({error})") from None
 

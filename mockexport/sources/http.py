@@ -164,15 +164,17 @@ class HttpClient:
             await self._session.close()
             self._session = None
 
-    async def get(self, url: str, fields: Mapping[str, str]) -> HttpReply:
-        """Return the reply to a GET, redirects followed.
+    async def get(self, url: str, fields: Mapping[str, str], *, named_by: str | None = None) -> HttpReply:
+        """Return the reply to a GET, redirects followed; under their rules is a URL, too, that is `named_by` another.
 
         Raises:
             ExchangeFailed: there is none, or it lies where it must not be fetched from.
         """
         at = URL(url, encoded=True)
-        for _ in range(MAX_REDIRECTS + 1):
+        for turn in range(MAX_REDIRECTS + 1):
             try:
+                if named_by is not None and turn == 0:
+                    await self._check(URL(named_by, encoded=True), at, "a link")
                 response = await self._get(at, fields)
                 if response.status not in _REDIRECTS or "Location" not in response.headers:
                     return HttpReply(response)
@@ -204,15 +206,19 @@ class HttpClient:
     async def _follow(self, at: URL, location: str) -> URL:
         """Return where a redirect leads, if that is a place to go."""
         target = at.join(URL(location))
-        if target.scheme not in ("http", "https") or not target.host:
-            raise ExchangeFailed(f"a redirect to a {target.scheme[:20]!a} address, which is refused", passing=False)
-        if at.scheme == "https" and target.scheme == "http":
-            raise ExchangeFailed("a redirect from https to http, which is refused", passing=False)
-        if _origin(target) != _origin(at) and not self._access.link_local:
-            await self._refuse_link_local(target)
+        await self._check(at, target, "a redirect")
         return target
 
-    async def _refuse_link_local(self, target: URL) -> None:
+    async def _check(self, at: URL, target: URL, what: str) -> None:
+        """Raise unless something that came from `at` may lead to `target`."""
+        if target.scheme not in ("http", "https") or not target.host:
+            raise ExchangeFailed(f"{what} to a {target.scheme[:20]!a} address, which is refused", passing=False)
+        if at.scheme == "https" and target.scheme == "http":
+            raise ExchangeFailed(f"{what} from https to http, which is refused", passing=False)
+        if _origin(target) != _origin(at) and not self._access.link_local:
+            await self._refuse_link_local(target, what)
+
+    async def _refuse_link_local(self, target: URL, what: str) -> None:
         """Raise if the host has a link-local address: the next request would ask the name again, but a cloud's
         credentials are worth a check that is not perfect."""
         host = target.host or ""
@@ -227,7 +233,7 @@ class HttpClient:
                 continue  # a name
             mapped = getattr(ip, "ipv4_mapped", None)
             if ip.is_link_local or (mapped is not None and mapped.is_link_local):
-                raise ExchangeFailed("a redirect to a link-local address, which is refused", passing=False)
+                raise ExchangeFailed(f"{what} to a link-local address, which is refused", passing=False)
 
 
 def _origin(url: URL) -> str:

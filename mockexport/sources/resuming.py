@@ -8,11 +8,12 @@ proves to be the rest of the same content. Otherwise the reader is told to forge
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from mockexport.errors import TransferError
 from mockexport.model import Verdict
-from mockexport.sources.compression import BadCompression
+from mockexport.sources.compression import START_BYTES, BadCompression, compression_of
 from mockexport.sources.exchange import Exchange, ExchangeFailed, Reply
 from mockexport.sources.gunzip import Gunzip, GzipLimits
 from mockexport.sources.replies import Asked, Begin, Complete, Join, Refused, Void, decide, retry_after_s
@@ -21,7 +22,7 @@ from mockexport.sources.unpacking import IN_LINE_BYTES, next_step
 from mockexport.sources.watching import Watch
 from mockexport.streams import Mark, Opened, Piece, Resumed, Retry, StartOver
 
-__all__ = ["ResumingStream"]
+__all__ = ["ResumingStream", "read_whole"]
 
 # A reply that is no HTTP is tried once more: it may have been cut short, but two of them are how the server is.
 MAX_PROTOCOL_ERRORS = 2
@@ -53,6 +54,7 @@ class _Body:
     end: int | None = None  # exclusive, of a part; None for a whole body
     framed: bool = True
     last: bytes = b""  # the last piece
+    start: bytes = b""  # as many bytes as tell a compressed file
 
 
 class ResumingStream:
@@ -146,6 +148,8 @@ class ResumingStream:
                             self._offset += len(piece)
                             if body.end is not None and self._offset > body.end:
                                 raise _Failed("more bytes came than the part was to hold", void=True)
+                            if len(body.start) < START_BYTES:
+                                body.start += piece[:START_BYTES]
                             body.last = piece
                             yield piece
                         else:
@@ -231,7 +235,8 @@ class ResumingStream:
         """Tell whether the download is complete, now that a body has ended; raise if it ended before its time."""
         if decoder is not None:
             decoder.finish()
-        if self._rows and not body.framed and self._offset and not body.last.endswith(b"\n"):
+        rows = self._rows and compression_of(body.start) is None  # a compressed file shows its end by itself
+        if rows and not body.framed and self._offset and not body.last.endswith(b"\n"):
             # The connection's end is the only sign of the body's. The number of rows may be right, and still the last
             # row's value cut: nobody could tell.
             raise _Failed("the connection ended in the middle of a row, and nothing says where the body should end")
@@ -296,3 +301,22 @@ class ResumingStream:
 
     async def close(self, verdict: Verdict | None) -> None:
         """Nothing is left to do: the body closes with the iteration."""
+
+
+async def read_whole(stream: ResumingStream, max_bytes: int) -> bytes:
+    """Return all of a body that is small.
+
+    Raises:
+        TransferError: it cannot be had.
+        ValueError: it is longer than `max_bytes`.
+    """
+    body = bytearray()
+    async with aclosing(stream.pieces()) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, bytes):
+                body += piece
+            elif isinstance(piece, StartOver):
+                body.clear()
+            if len(body) > max_bytes:
+                raise ValueError(f"it is longer than {max_bytes:,} bytes")
+    return bytes(body)

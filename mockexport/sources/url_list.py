@@ -1,0 +1,158 @@
+"""URLs as a source: a list of them, or a manifest, in a file or behind a URL itself.
+
+Secrets go to one server: where a manifest was fetched from, or else the only one that the URLs name. What a manifest
+from elsewhere names is under the rules of redirects: no file, nothing link-local, no way from https to http.
+"""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote, urlsplit
+
+from mockexport.errors import ExportNotFound, MetadataError, OptionError, ServerUnreachable, TransferError, public_url
+from mockexport.model import Download, Export
+from mockexport.sources.http import Access, HttpClient, HttpReply
+from mockexport.sources.manifest import ListedUrl, Manifest, read_manifest
+from mockexport.sources.proving import ProvenStream
+from mockexport.sources.resuming import ResumingStream, read_whole
+from mockexport.sources.retrying import RetryPolicy, TimeLimits
+from mockexport.sources.unpacking import UnpackedStream
+from mockexport.streams import ByteStream
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["UrlList"]
+
+# A list of some hundred thousand downloads.
+MAX_LIST_BYTES = 64 * 1024 * 1024
+
+
+class UrlList:
+    """A Source over URLs; open it with `async with`.
+
+    Args:
+        urls: a file, or a URL, that holds a list or a manifest (see sources.manifest); or the URLs themselves.
+        session: a session of the caller's, left open afterwards.
+        retry: how often a download, or the list, is tried.
+        limits: how long anything may take.
+        access: token, headers, proxy and certificates.
+        compress: ask for compressed bodies; a download that breaks off then starts over instead of resuming.
+
+    Raises:
+        OptionError: if the file cannot be read or used, or secrets would go to several servers.
+    """
+
+    def __init__(
+        self,
+        urls: str | Path | Sequence[str],
+        *,
+        session: "aiohttp.ClientSession | None" = None,
+        retry: RetryPolicy | None = None,
+        limits: TimeLimits | None = None,
+        access: Access | None = None,
+        compress: bool = False,
+    ) -> None:
+        self._retry = retry or RetryPolicy()
+        self._limits = limits or TimeLimits()
+        self._compress = compress
+        access = access or Access()
+        self._manifest_url: str | None = None
+        self._manifest: Manifest | None = None
+        if isinstance(urls, str) and urls.startswith(("http://", "https://")):
+            self._manifest_url = urls
+            self.name = public_url(urls)
+            self._id = _stem(unquote(urlsplit(urls).path))
+            server = urls
+        else:
+            self.name, self._id = "URLs", "urls"
+            if isinstance(urls, str | Path):
+                self.name, self._id = str(urls), _stem(str(urls))
+            self._manifest = _read(urls)
+            server = _one_server(self._manifest, access)
+        self._client = HttpClient(server, session=session, access=access, limits=self._limits)
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, traceback)
+
+    async def export_ids(self) -> list[str]:
+        """Return the one id: the manifest's own, or the list's name."""
+        return [(await self._listed()).id or self._id]
+
+    async def discover(self, export_id: str) -> Export:
+        """Return the export with its downloads (see streams.Source.discover)."""
+        manifest = await self._listed()
+        ids = await self.export_ids()
+        if export_id not in ids:
+            raise ExportNotFound(export_id, self.name, ids)
+        return Export.of(export_id, [listed.download for listed in manifest.downloads])
+
+    def stream(self, export_id: str, download: Download) -> ByteStream:
+        """Return the download's rows (see streams.Source.stream)."""
+        assert self._manifest is not None  # noqa: S101 - streams follow discovery
+        listed = next(listed for listed in self._manifest.downloads if listed.download.id == download.id)
+        return self._rows(listed)
+
+    def _rows(self, listed: ListedUrl) -> ByteStream:
+        stream: ByteStream = self._stream(listed.url, listed.download.id, compress=self._compress)
+        if listed.sha256 is not None or listed.sent_bytes is not None:
+            stream = ProvenStream(stream, sha256=listed.sha256, sent_bytes=listed.sent_bytes)
+        return UnpackedStream(stream, listed.download.id, public_url(listed.url))
+
+    async def _listed(self) -> Manifest:
+        if self._manifest is None:
+            assert self._manifest_url is not None  # noqa: S101 - one of the two is there
+            stream = self._stream(self._manifest_url, "manifest", rows=False)
+            try:
+                body = await read_whole(stream, MAX_LIST_BYTES)
+                self._manifest = read_manifest(body, base=self._manifest_url)
+            except TransferError as error:
+                raise ServerUnreachable(self._manifest_url, error.problem) from error
+            except ValueError as error:
+                raise MetadataError(self._manifest_url, str(error)) from error
+        return self._manifest
+
+    def _stream(self, url: str, name: str, *, compress: bool = False, rows: bool = True) -> ResumingStream:
+        named_by = self._manifest_url if rows else None
+
+        def exchange(fields: Mapping[str, str]) -> Awaitable[HttpReply]:
+            return self._client.get(url, fields, named_by=named_by)
+
+        return ResumingStream(name, url, exchange, self._retry, self._limits, compress=compress, rows=rows)
+
+
+def _read(urls: str | Path | Sequence[str]) -> Manifest:
+    try:
+        if not isinstance(urls, str | Path):
+            return read_manifest("\n".join(urls).encode())
+        with Path(urls).open("rb") as file:
+            body = file.read(MAX_LIST_BYTES + 1)
+        if len(body) > MAX_LIST_BYTES:
+            raise OptionError("urls", f"{urls} is longer than {MAX_LIST_BYTES:,} bytes")
+        return read_manifest(body)
+    except OSError as error:
+        raise OptionError("urls", f"{urls} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        if isinstance(error, OptionError):
+            raise
+        where = urls if isinstance(urls, str | Path) else "the list"
+        raise OptionError("urls", f"{where}: {error}") from error
+
+
+def _one_server(manifest: Manifest, access: Access) -> str:
+    """Return the URL whose server may see the secrets."""
+    servers = {urlsplit(listed.url)[:2] for listed in manifest.downloads}
+    if len(servers) > 1 and access.secrets():
+        raise OptionError("urls", f"they are of {len(servers)} servers, and a token or header goes to one only")
+    return manifest.downloads[0].url
+
+
+def _stem(path: str) -> str:
+    return Path(path).name.partition(".")[0] or "urls"

@@ -1,0 +1,151 @@
+"""URLs from a list or manifest: fetched with all that the export API's client can, verified by what is announced."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from backports import zstd
+
+from mockexport import Access, MetadataError, OptionError, RetryPolicy, ServerUnreachable, VerdictKind, analyze
+from mockexport.cli import main
+from tests.rows import HEADER
+
+ROW = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
+TABLE = HEADER + ROW * 3
+QUICK = RetryPolicy(attempts=3, base_wait_s=0.001)
+
+
+class Host:
+    """Serves bytes by path; keeps the requests."""
+
+    def __init__(self, bodies: dict[str, bytes]) -> None:
+        self.bodies = bodies
+        self.requests: list[web.BaseRequest] = []
+        self.damaged: dict[str, int] = {}  # so many replies with one byte changed
+        self.url = ""
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        self.requests.append(request)
+        body = self.bodies.get(request.path)
+        if body is None:
+            return web.Response(status=404)
+        if self.damaged.get(request.path, 0):
+            self.damaged[request.path] -= 1
+            body = body.replace(b",72\n", b",73\n", 1)
+        return web.Response(body=body, content_type="application/octet-stream")
+
+
+@asynccontextmanager
+async def hosting(**bodies: bytes) -> AsyncIterator[Host]:
+    host = Host({f"/{name.replace('_', '.')}": body for name, body in bodies.items()})
+    runner = web.ServerRunner(web.Server(host.answer))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield host
+    finally:
+        await runner.cleanup()
+
+
+def manifest(*downloads: dict[str, Any]) -> bytes:
+    return json.dumps({"id": "ward", "downloads": downloads}).encode()
+
+
+async def test_a_list_in_a_file_is_fetched_compressed_or_not(tmp_path: Path) -> None:
+    async with hosting(a_csv=TABLE, b_csv_gz=gzip.compress(TABLE), c_csv_zst=zstd.compress(TABLE)) as host:
+        (tmp_path / "list.txt").write_text("".join(f"{host.url}{path}?sig=secret\n" for path in host.bodies))
+        report = await analyze(urls=tmp_path / "list.txt")
+        assert report.totals["heart_rate"].count == 9
+        assert report.account.export_id == "list"
+        assert [d.download_id for d in report.account.downloads] == ["a.csv", "b.csv.gz", "c.csv.zst"]
+        assert {request.query["sig"] for request in host.requests} == {"secret"}
+        assert "secret" not in report.account.to_json()
+        assert (await analyze(urls=[f"{host.url}/a.csv"])).totals["heart_rate"].count == 3
+
+
+async def test_a_manifest_verifies_rows_and_bytes() -> None:
+    packed = gzip.compress(TABLE)
+    async with hosting(a_csv_gz=packed, b_csv=TABLE) as host:
+        sha256 = hashlib.sha256(packed).hexdigest()
+        host.bodies["/m.json"] = manifest(
+            {"url": "a.csv.gz", "rows": 3, "sha256": sha256, "bytes": len(packed)}, {"url": "b.csv", "rows": 2}
+        )
+        report = await analyze(urls=f"{host.url}/m.json", retry=QUICK)
+        assert [d.verdict.kind for d in report.account.downloads] == [VerdictKind.VERIFIED, VerdictKind.MISMATCH]
+        assert report.account.export_id == "ward"
+
+
+@pytest.mark.parametrize(("times", "kind"), [(1, VerdictKind.VERIFIED), (9, VerdictKind.FAILED)])
+async def test_bytes_that_are_not_the_announced_ones_are_fetched_anew(times: int, kind: VerdictKind) -> None:
+    async with hosting(a_csv=TABLE) as host:
+        sha256 = hashlib.sha256(TABLE).hexdigest()
+        host.bodies["/m.json"] = manifest({"url": "a.csv", "rows": 3, "sha256": sha256})
+        host.damaged["/a.csv"] = times
+        report = await analyze(urls=f"{host.url}/m.json", retry=QUICK)
+        (download,) = report.account.downloads
+        assert download.verdict.kind is kind
+        assert report.totals["heart_rate"].mean == 72 if times == 1 else "SHA-256" in str(download.verdict)
+
+
+async def test_a_compressed_body_that_is_damaged_is_fetched_anew() -> None:
+    async with hosting(a_csv_gz=gzip.compress(TABLE)) as host:
+        whole, asked = host.bodies["/a.csv.gz"], 0
+
+        class Flaky(dict[str, bytes]):
+            def get(self, path: str, default: Any = None) -> Any:
+                nonlocal asked
+                asked += 1
+                return whole[:-9] if asked == 1 else whole
+
+        host.bodies = Flaky()
+        report = await analyze(urls=[f"{host.url}/a.csv.gz"], retry=QUICK)
+        assert report.totals["heart_rate"].count == 3
+        assert report.account.downloads[0].attempts == 2
+
+
+async def test_a_token_goes_to_the_manifests_server_alone() -> None:
+    async with hosting(a_csv=TABLE) as other, hosting(b_csv=TABLE) as host:
+        host.bodies["/m.json"] = manifest({"url": f"{other.url}/a.csv"}, {"url": "b.csv"})
+        report = await analyze(urls=f"{host.url}/m.json", access=Access(token="hush", headers=(("X-Key", "hush"),)))
+        assert report.totals["heart_rate"].count == 6
+        assert [request.headers.get("Authorization") for request in host.requests] == ["Bearer hush"] * 2
+        assert not {"Authorization", "X-Key"} & set(other.requests[0].headers)
+        with pytest.raises(OptionError, match="2 servers, and a token"):
+            await analyze(urls=[f"{other.url}/a.csv", f"{host.url}/b.csv"], access=Access(token="hush"))
+
+
+@pytest.mark.parametrize("url", ["http://169.254.169.254/latest", "http://[fe80::1]/x"])
+async def test_a_manifest_leads_to_no_link_local_address(url: str) -> None:
+    async with hosting() as host:
+        host.bodies["/m.json"] = manifest({"url": url})
+        report = await analyze(urls=f"{host.url}/m.json", retry=QUICK)
+        assert "a link to a link-local address, which is refused" in str(report.account.downloads[0].verdict)
+
+
+async def test_a_list_that_cannot_be_had_is_an_error(tmp_path: Path) -> None:
+    async with hosting(m_json=b"{}") as host:
+        with pytest.raises(MetadataError, match=r"m\.json"):
+            await analyze(urls=f"{host.url}/m.json")
+        with pytest.raises(ServerUnreachable, match="404"):
+            await analyze(urls=f"{host.url}/none.json")
+    with pytest.raises(OptionError, match="cannot be read"):
+        await analyze(urls=tmp_path / "none.txt")
+    (tmp_path / "list.txt").write_text("here and there")
+    with pytest.raises(OptionError, match=r"list\.txt: 'here and there' is no http"):
+        await analyze(urls=tmp_path / "list.txt")
+
+
+def test_the_command_line_takes_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "list.txt").write_text("nothing\n")
+    assert main(["--urls", str(tmp_path / "list.txt")]) == 2
+    assert "list.txt: 'nothing' is no http" in capsys.readouterr().err
+    assert main(["--urls", "x", "--from", "y"]) == 2
+    assert "one of" in capsys.readouterr().err
