@@ -1,6 +1,7 @@
 """`analyze`: joins a source and the pipeline, and makes the report."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, Unpack, overload
 
@@ -18,7 +19,7 @@ from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report import Account, Report
 from mockexport.sources.saving import Saving
 
-__all__ = ["RunOptions", "analyze", "analyze_by"]
+__all__ = ["RunOptions", "analyze", "run_export"]
 
 R = TypeVar("R")
 
@@ -38,6 +39,7 @@ class RunOptions(SourceOptions, total=False):
             where the server can resume; by default none is divided.
         chunk_bytes: size of the chunks that go through the queue, in bytes; 256 KiB by default.
         queue_size: chunks that may wait in the queue; 4 by default.
+        coverage: count rows by hour of UTC, too; the account of each download tells them.
         strict: make the first bad row an error instead of counting it.
         engine: "auto" for the fastest that there is for the reducer, or "kernel" (compiled) or "python"; the report is
             the same.
@@ -54,6 +56,7 @@ class RunOptions(SourceOptions, total=False):
     split: int | None
     chunk_bytes: int
     queue_size: int
+    coverage: bool
     strict: bool
     engine: str
     on_failure: str
@@ -95,14 +98,15 @@ async def analyze(
         CheckpointError: if the checkpoint that is there belongs to another run.
         OptionError: for an argument that cannot be meant.
     """
-    return await analyze_by(None, export_id, Summary() if reducer is None else reducer, **options)
+    return await run_export(export_id, reducer, **options)
 
 
-async def analyze_by(
-    crew: Crew | None,
+async def run_export(
     export_id: str | None,
-    reducer: Reducer[Any, R],
+    reducer: Reducer[Any, Any] | None,
     *,
+    on_ready: Callable[[Pipeline[Any], str, str, bool], object] | None = None,
+    crew: Crew | None = None,
     save: str | Path | None = None,
     schema: Schema | None = None,
     filter: Filter | None = None,  # noqa: A002 - what everybody calls it
@@ -110,14 +114,18 @@ async def analyze_by(
     split: int | None = None,
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     queue_size: int = DEFAULT_QUEUE_SIZE,
+    coverage: bool = False,
     strict: bool = False,
     engine: str = "auto",
     on_failure: str = "continue",
     checkpoint: str | Path | None = None,
     listener: Listener | None = None,
     **where: Unpack[SourceOptions],
-) -> Report[R]:
-    """Do as `analyze` says; a crew, if there is one, brings the downloads in."""
+) -> Report[Any]:
+    """Run as `analyze` does; call `on_ready` with the pipeline, names of export and source, and if it is synthetic.
+
+    A crew, if there is one, brings the downloads in.
+    """
     if engine == "auto" and (problem := kernel_problem()) is not None:
         _log.warning(
             "this is the slow engine, in Python: there is no compiled kernel, as %s; %s", problem, KERNEL_REMEDY
@@ -130,19 +138,22 @@ async def analyze_by(
         raise OptionError("checkpoint", "does not go with save, which keeps what it has fetched by itself")
     if filter is not None and not filter.is_open and save is not None:
         raise OptionError("filter", "does not go with save, which keeps whole files")
+    if save is not None and _same(save, where.get("folder")):
+        raise OptionError("save", "is the folder that is read; name another")
     async with open_source(export_id, **where) as opened:
         if export_id is None:
             export_id = _only(await opened.source.export_ids())
         saving = None if save is None else Saving(opened.source, save)
         pipeline = Pipeline(
             saving or opened.source,
-            reducer,
+            Summary() if reducer is None else reducer,
             schema=schema,
             filter=filter,
             concurrency=concurrency,
             split=split,
             chunk_bytes=chunk_bytes,
             queue_size=queue_size,
+            coverage=coverage,
             strict=strict,
             engine=engine,
             stop_on_failure=on_failure == "stop",
@@ -152,9 +163,15 @@ async def analyze_by(
             else Checkpoint(checkpoint, source="the mock server" if opened.synthetic else None),
             listener=listener,
         )
-        outcome = await pipeline.run(export_id, crew)
-        if saving is not None:
-            saving.finish()
+        if on_ready is not None:
+            on_ready(pipeline, export_id, opened.source.name, opened.synthetic)
+        try:
+            outcome = await pipeline.run(export_id, crew)
+            if saving is not None:
+                saving.finish()
+        finally:
+            if saving is not None:
+                saving.release()
     account = Account(
         export_id=export_id,
         source=opened.source.name,
@@ -165,6 +182,10 @@ async def analyze_by(
         downloads=outcome.downloads,
     )
     return Report.of(outcome.result(), account)
+
+
+def _same(save: str | Path, folder: str | Path | None) -> bool:
+    return folder is not None and Path(save).resolve() == Path(folder).resolve()
 
 
 def _only(export_ids: list[str]) -> str:

@@ -6,7 +6,8 @@ knows the same content again; of one that is divided, the same for each span beg
 file is replaced as a whole.
 
 Rules: no clock and no tasks here. A file is used only if it is whole and belongs to this very run: the same export and
-metadata, source, columns, filter, reducer, strictness and version. It holds patients' data: its owner's alone (0600).
+metadata, source, columns, filter, reducer, coverage, strictness and version. It holds patients' data: its owner's
+alone (0600).
 """
 
 import hashlib
@@ -91,6 +92,7 @@ class Belonging:
     asked: str
     reducer: str
     strict: bool
+    coverage: bool = False
 
     @classmethod
     def of(
@@ -103,6 +105,7 @@ class Belonging:
         asked: Filter,
         reducer: str,
         strict: bool,
+        coverage: bool = False,
     ) -> "Belonging":
         """Return to whom a run's checkpoint belongs."""
         announced = hashlib.sha256(msgspec.json.encode(downloads)).hexdigest()
@@ -110,7 +113,7 @@ class Belonging:
         ids = [None if ids is None else sorted(ids) for ids in (asked.patients, asked.event_types)]
         # A digest: whose rows were asked for is nobody's business.
         asked_for = hashlib.sha256(repr((asked.since_us, asked.until_us, *ids)).encode()).hexdigest()
-        return cls(__version__, export_id, source, announced, columns, asked_for, reducer, strict)
+        return cls(__version__, export_id, source, announced, columns, asked_for, reducer, strict, coverage)
 
     def difference(self, other: "Belonging") -> str | None:
         """Say in what `other`, a saved one, differs from this; None if they are the same."""
@@ -128,6 +131,8 @@ class Belonging:
             return "it was made of other rows: the filter differs"
         if other.reducer != self.reducer:
             return "it was made for other statistics"
+        if other.coverage != self.coverage:
+            return f"it was made {'with' if other.coverage else 'without'} coverage over time (which --html asks for)"
         if other.strict != self.strict:
             return f"it was made {'with' if other.strict else 'without'} strict"
         return None

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from mockexport._kernel import ColumnScan, State
 from mockexport.arrow import Table
+from mockexport.coverage import HourCounts
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
 from mockexport.filters import Filter
 from mockexport.formats import Batch, CsvDecoder
@@ -94,11 +95,12 @@ class ColumnsFold(Generic[S]):
         reducer: Reducer[S, Any],
         *,
         asked: Filter | None = None,
+        coverage: bool = False,
         strict: bool,
         header: str | None = None,
     ) -> None:
         self.offset: int = span.start
-        self.tally: Tally = Tally()
+        self.tally: Tally = Tally(coverage=coverage)
         with reducer_at_work(reducer, "empty"):
             self.state: S = reducer.empty()
         self._schema = schema
@@ -137,7 +139,9 @@ class ColumnsFold(Generic[S]):
     def _decode(self, chunk: Chunk, start: int, line: int) -> Batch:
         """Return the chunk's rows from byte `start` of its data on, the first of which is line number `line`; count."""
         if self._scan is None:
-            self._scan = new_scan(ColumnScan, self._ids, self._decoder, self._schema, self._asked)
+            self._scan = new_scan(
+                ColumnScan, self._ids, self._decoder, self._schema, self._asked, self.tally.coverage is not None
+            )
         scan = self._scan
         aside = scan.feed(chunk.data, start, line)
         judged = self._decoder.decode_rows(aside, unended_line=unended_line(chunk, line, scan))
@@ -154,6 +158,8 @@ class ColumnsFold(Generic[S]):
         taken.rows, taken.filtered = scan.rows, filtered
         taken.missing.update(scan.missing())
         taken.first_us, taken.last_us = scan.first_us, scan.last_us
+        if (counted := scan.covered()) is not None:
+            taken.coverage = HourCounts(*counted)
         taken.patients, taken.event_types = self._new_names()
         self.tally.merge(taken)
         self.tally.update(judged)

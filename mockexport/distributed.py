@@ -29,7 +29,7 @@ from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from mockexport import __version__, events
-from mockexport.analysis import RunOptions, analyze_by
+from mockexport.analysis import RunOptions, run_export
 from mockexport.checkpoint import SavedFlight
 from mockexport.errors import BadRowError, ClusterError, MockExportError, OptionError, SourceError, public_url
 from mockexport.events import Event
@@ -37,7 +37,7 @@ from mockexport.formats import MAX_ROW_BYTES, CsvDecoder, Cutter
 from mockexport.model import Download, Schema, Span, Verdict, VerdictKind
 from mockexport.opening import SourceOptions, open_source
 from mockexport.pipeline import Pipeline
-from mockexport.pipeline.flights import Part
+from mockexport.pipeline.flights import Part, account_of
 from mockexport.pipeline.landed import Landed, borders_of
 from mockexport.pipeline.producing import PartVoid, Stopped
 from mockexport.pipeline.sharing import Brought, Share, Work
@@ -119,7 +119,7 @@ async def analyze(
     if not client.asynchronous:
         raise OptionError("client", "must be asynchronous: Client(…, asynchronous=True)")
     reducer = Summary() if reducer is None else reducer
-    return await analyze_by(_Crew(client, reducer, options), export_id, reducer, **options)
+    return await run_export(export_id, reducer, crew=_Crew(client, reducer, options), **options)
 
 
 @asynccontextmanager
@@ -645,18 +645,13 @@ class _Crew:
         """Hand a divided download over that has its verdict."""
         work, download = self._work, divided.download
         divided.tasks = set()
-        merged = divided.landed.tally
-        account = DownloadAccount(
-            download_id=download.id,
-            verdict=verdict,
-            rows=merged.rows,
-            bad_rows=dict(merged.bad),
-            first_bad_rows=tuple(merged.examples),
-            missing_values=dict(merged.missing),
+        account = account_of(
+            download,
+            verdict,
+            divided.landed.tally,
             attempts=divided.attempts,
             received_bytes=divided.landed.size_bytes,
             fetched_bytes=divided.fetched_bytes,
-            filtered_rows=merged.filtered,
         )
         await work.keeper.take_over(divided.position, account, divided.landed)
         self._finished(account)

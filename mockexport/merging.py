@@ -4,6 +4,7 @@ Because `merge` is associative, neighbours are merged at once, without waiting f
 per run of finished downloads, and runs are only ever parted by downloads in flight.
 """
 
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from mockexport.errors import reducer_at_work
@@ -64,6 +65,15 @@ class Merger(Generic[S]):
     def skip(self, position: int) -> None:
         """Leave `position` without rows: a download that failed."""
         self.add(position, self._empty())
+
+    def copy(self, copied: Callable[[S], S]) -> "Merger[S]":
+        """Return a merger that holds the same, of each state what `copied` makes of it."""
+        twin = Merger(self._reducer)
+        for start, (end, state) in self._runs.items():
+            twin.restore(start, end, copied(state))
+        for position, state in self._apart.items():
+            twin.add_apart(position, copied(state))
+        return twin
 
     def merged(self) -> S:
         """Return all states merged in time order."""

@@ -25,7 +25,7 @@ from math import sin
 from pathlib import Path
 
 from mockexport.ingest.devices import time_text
-from tests.ingest.browser import Browser
+from tests.browser import Browser
 from tests.ingest.running import RunningService
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"

@@ -87,6 +87,7 @@ def test_the_engines_agree_on_hostile_rows(seed: int, path: str) -> None:
         asked=any_filter(draw),
         chunk_bytes=draw.choice([1, 100, 5_000, 20_000, 300_000]),
         strict=draw.random() < 0.1,
+        coverage=draw.random() < 0.5,
     )
 
 

@@ -166,7 +166,7 @@ def _analyze(add: _Add, name: str) -> None:
     )  # fmt: skip
     _statistics(command)
     command.option("--round", type=_natural, metavar="N", help="round to N decimal places (default: full precision)")
-    command.option("--format", choices=("json", "table"), default="json", help="of the report (default: json)")
+    _faces(command)
     command.option(
         "-o", "--output", metavar="FILE", default="-",
         help="write the report to FILE, at once and whole, instead of stdout (-); an incomplete one to FILE.partial",
@@ -318,6 +318,15 @@ def _asked(command: _Command) -> None:
     command.option("--until", metavar="TIME", help="only rows before this time or date")
     command.option("--patient", action=_Several, metavar="ID", help="only rows of this patient; may be repeated")
     command.option("--event-type", action=_Several, metavar="TYPE", help="only rows of this type; may be repeated")
+
+
+def _faces(command: _Command) -> None:
+    command.option("--format", choices=("json", "table", "csv"), default="json", help="of the report (default: json)")
+    command.option(
+        "--html", metavar="FILE",
+        help="write the report as a page for the browser to FILE, too; an incomplete one to FILE.partial",
+    )  # fmt: skip
+    command.option("--preview", action="store_true", help="on a terminal, show provisional totals during the run, too")
 
 
 def _effort(command: _Command) -> None:

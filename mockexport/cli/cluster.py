@@ -13,7 +13,7 @@ from mockexport.cli.text import say
 from mockexport.errors import OptionError
 from mockexport.report import Report
 
-__all__ = ["analyzed", "analyzing"]
+__all__ = ["Analyze", "analyzed", "analyzing"]
 
 # A scheduler that is there answers at once.
 CONNECT_S = 10.0
@@ -27,6 +27,8 @@ async def analyzing(options: argparse.Namespace) -> AsyncIterator[Analyze]:
     if options.dask is None:
         yield analyze
         return
+    if options.preview:
+        raise OptionError("preview", "looks into this process, not into a cluster; leave it out")
     from mockexport import distributed  # no sooner: it is an extra's
 
     # What it has to say of connections that end is no news to a user.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
-from mockexport.cli.analyze import account_for
+from mockexport.cli.analyze import account_for, kept_in
 from mockexport.cli.fetching import fetching, listening, write_accounts
 from mockexport.cli.progress import showing_progress
 from mockexport.cli.text import say
@@ -24,8 +24,7 @@ async def download(options: argparse.Namespace) -> int:
         report = await analyze_export(options.export, **settings)
     account_for(report.account, timed=options.time)
     write_accounts(options, [report.account])
-    kept = sum(d.verdict.counts for d in report.account.downloads)
-    say(f"{kept} of {len(report.account.downloads)} files are in {options.directory}")
+    kept_in(options.directory, report.account)
     return exits.of_account(report.account)
 
 

@@ -7,6 +7,7 @@ landed.py    what the spans of one download have come to
 lanes.py     one attempt: chunks in order, and what they are folded into; the queue that hands them out
 sharing.py   what is said between processes that share an export
 keeping.py   the checkpoint of a run: what is taken over, saved, and when
+peeking.py   a look into a run that goes on
 
 It knows bytes and chunks, but no HTTP and no files.
 """

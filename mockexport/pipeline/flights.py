@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from mockexport import events
 from mockexport.checkpoint import SavedFlight
+from mockexport.coverage import Coverage
 from mockexport.errors import BadRowError
 from mockexport.events import Event
 from mockexport.formats import Cutter
@@ -22,7 +23,7 @@ from mockexport.report import DownloadAccount
 from mockexport.streams import Mark, Marker, Opened, Resumed, Retry, StartOver
 from mockexport.tally import Tally
 
-__all__ = ["Flight", "Leg", "Part"]
+__all__ = ["Flight", "Leg", "Part", "account_of"]
 
 S = TypeVar("S")
 
@@ -254,16 +255,40 @@ class Flight(Generic[S]):
 
     def account(self, verdict: Verdict) -> DownloadAccount:
         """Return how it went, with legs at rest."""
-        tally = self.tally
-        return DownloadAccount(
-            download_id=self.download.id,
-            verdict=verdict,
-            rows=tally.rows,
-            bad_rows=dict(tally.bad),
-            first_bad_rows=tuple(tally.examples),
-            missing_values=dict(tally.missing),
+        return account_of(
+            self.download,
+            verdict,
+            self.tally,
             attempts=self.attempts,
             received_bytes=self.received_bytes,
             fetched_bytes=self.fetched_bytes,
-            filtered_rows=tally.filtered,
         )
+
+
+def account_of(
+    download: Download, verdict: Verdict, tally: Tally, *, attempts: int, received_bytes: int, fetched_bytes: int
+) -> DownloadAccount:
+    """Return how a download went."""
+    coverage = None
+    if tally.coverage is not None:
+        coverage = Coverage(
+            announced_start_us=download.start_us,
+            announced_end_us=download.end_us,
+            first_us=tally.first_us,
+            last_us=tally.last_us,
+            bucket_hours=tally.coverage.width,
+            rows=dict(sorted(tally.coverage.rows.items())),
+        )
+    return DownloadAccount(
+        download_id=download.id,
+        verdict=verdict,
+        rows=tally.rows,
+        bad_rows=dict(tally.bad),
+        first_bad_rows=tuple(tally.examples),
+        missing_values=dict(tally.missing),
+        attempts=attempts,
+        received_bytes=received_bytes,
+        fetched_bytes=fetched_bytes,
+        filtered_rows=tally.filtered,
+        coverage=coverage,
+    )

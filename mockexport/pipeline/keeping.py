@@ -5,7 +5,7 @@ Rules: a state is looked into only while nobody changes it: a lane's while its t
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any, Generic, TypeVar
@@ -128,6 +128,10 @@ class Keeper(Generic[S]):
     def know(self, download_id: str, saved: list[SavedFlight]) -> None:
         """Keep of a download that is not whole yet what another run can go on from; nothing of one that begins anew."""
         self._known[download_id] = saved
+
+    def copied(self, copy: Callable[[S], S]) -> Merger[S]:
+        """Return a copy of what is merged, made state by state; to be asked for while `merging` is held."""
+        return self._merger.copy(copy)
 
     def merged(self) -> S:
         """Return all states merged in time order."""

@@ -31,6 +31,7 @@ from mockexport.model import Chunk, Download, Export, Schema, Span, Verdict, Ver
 from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.lanes import ChunkQueue, Lane, Stopwatch
+from mockexport.pipeline.peeking import Look, Peeker
 from mockexport.pipeline.producing import Producers, Stopped
 from mockexport.pipeline.sharing import Brought, BroughtSpan, Crew, Share, Work
 from mockexport.reducers import Reducer, Result
@@ -108,6 +109,7 @@ class Pipeline(Generic[S]):
         queue_size: chunks that may wait for a consumer.
         consumers: how many chunks are folded at once; by default as many as there are cores, and one for an engine
             that holds the interpreter's lock.
+        coverage: count rows by hour of UTC, for the downloads' accounts.
         strict: make the first bad row an error.
         engine: "auto" for the fastest there is for the reducer, or "kernel" or "python" (see engine.choose_engine).
         stop_on_failure: break the other downloads off when one has failed; they count as skipped.
@@ -128,6 +130,7 @@ class Pipeline(Generic[S]):
         chunk_bytes: int = DEFAULT_CHUNK_BYTES,
         queue_size: int = DEFAULT_QUEUE_SIZE,
         consumers: int | None = None,
+        coverage: bool = False,
         strict: bool = False,
         engine: str = "auto",
         stop_on_failure: bool = False,
@@ -138,7 +141,9 @@ class Pipeline(Generic[S]):
         self._schema = schema or Schema()
         self._asked = filter or Filter()
         asked = None if self._asked.is_open else self._asked
-        self._engine = choose_engine(reducer, self._schema, asked=asked, strict=strict, wanted=engine)
+        self._engine = choose_engine(
+            reducer, self._schema, asked=asked, coverage=coverage, strict=strict, wanted=engine
+        )
         if consumers is None:
             consumers = self._engine.useful_threads(os.cpu_count() or 1)
         for option, number in (
@@ -156,12 +161,14 @@ class Pipeline(Generic[S]):
         self._split = split
         self._chunk_bytes = chunk_bytes
         self._consumers = consumers
+        self._coverage = coverage
         self._strict = strict
         self._stop_on_failure = stop_on_failure
         self._checkpoint = checkpoint
         self._listener = listener
         self._queue = ChunkQueue(queue_size)
         self._keeper = Keeper(self._engine.reducer, checkpoint, checkpoint_every_s, self._emit)
+        self._peeker = Peeker(self._engine.reducer, self._keeper)
         self._network, self._full, self._idle = Stopwatch(), Stopwatch(), Stopwatch()
 
     def __repr__(self) -> str:
@@ -182,6 +189,13 @@ class Pipeline(Generic[S]):
             waited_for_queue_s=self._full.total_s,
             waited_for_chunks_s=self._idle.total_s,
         )
+
+    async def look(self) -> Look | None:
+        """Return what the rows so far come to, without disturbing the run; None once that is over.
+
+        It begins when the run does, and ends with it: to be asked from another task than the run's.
+        """
+        return await self._peeker.look()
 
     async def run(self, export_id: str, crew: Crew | None = None) -> Outcome[S]:
         """Discover an export; fetch, fold, verify and merge all its downloads.
@@ -269,10 +283,12 @@ class Pipeline(Generic[S]):
             stop_on_failure=self._stop_on_failure,
             overlaps=overlaps,
         )
+        positions = {flight.download.id: flight.position for flight in flights}
         with first_error_alone(), ThreadPoolExecutor(self._consumers, thread_name_prefix="mockexport") as threads:
             async with asyncio.TaskGroup() as outer:
                 others = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
                 others.append(outer.create_task(self._keeper.keep_saving(threads)))
+                others.append(outer.create_task(self._peeker.answer(threads, positions)))
                 await producers.bring_in(flights)
                 for other in others:
                     other.cancel()
@@ -342,6 +358,7 @@ class Pipeline(Generic[S]):
             schema=self._schema,
             asked=self._asked,
             reducer=self._reducer.fingerprint,
+            coverage=self._coverage,
             strict=self._strict,
         )
 
