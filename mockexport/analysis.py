@@ -14,6 +14,7 @@ from mockexport.filters import Filter
 from mockexport.model import Schema
 from mockexport.opening import SourceOptions, open_source
 from mockexport.pipeline import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAULT_QUEUE_SIZE, Pipeline
+from mockexport.pipeline.sharing import Crew
 from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report import Account, Report
 from mockexport.sources.saving import Saving
@@ -34,6 +35,8 @@ class RunOptions(SourceOptions, total=False):
         filter: the rows that are asked for, all by default. Verdicts are of all rows; a download whose metadata says
             that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
         concurrency: downloads in flight at once; 4 by default.
+        split: divide longer downloads into spans of about so many bytes, which come over connections of their own,
+            where the server can resume; by default none is divided.
         chunk_bytes: size of the chunks that go through the queue, in bytes; 256 KiB by default.
         queue_size: chunks that may wait in the queue; 4 by default.
         coverage: count rows by hour of UTC, too; the account of each download tells them.
@@ -50,6 +53,7 @@ class RunOptions(SourceOptions, total=False):
     schema: Schema | None
     filter: Filter | None
     concurrency: int
+    split: int | None
     chunk_bytes: int
     queue_size: int
     coverage: bool
@@ -102,10 +106,12 @@ async def run_export(
     reducer: Reducer[Any, Any] | None,
     *,
     on_ready: Callable[[Pipeline[Any], str, str, bool], object] | None = None,
+    crew: Crew | None = None,
     save: str | Path | None = None,
     schema: Schema | None = None,
     filter: Filter | None = None,  # noqa: A002 - what everybody calls it
     concurrency: int = DEFAULT_CONCURRENCY,
+    split: int | None = None,
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     queue_size: int = DEFAULT_QUEUE_SIZE,
     coverage: bool = False,
@@ -116,7 +122,10 @@ async def run_export(
     listener: Listener | None = None,
     **where: Unpack[SourceOptions],
 ) -> Report[Any]:
-    """Run as `analyze` does; call `on_ready` with the pipeline, names of export and source, and if it is synthetic."""
+    """Run as `analyze` does; call `on_ready` with the pipeline, names of export and source, and if it is synthetic.
+
+    A crew, if there is one, brings the downloads in.
+    """
     if engine == "auto" and (problem := kernel_problem()) is not None:
         _log.warning(
             "this is the slow engine, in Python: there is no compiled kernel, as %s; %s", problem, KERNEL_REMEDY
@@ -141,6 +150,7 @@ async def run_export(
             schema=schema,
             filter=filter,
             concurrency=concurrency,
+            split=split,
             chunk_bytes=chunk_bytes,
             queue_size=queue_size,
             coverage=coverage,
@@ -156,7 +166,7 @@ async def run_export(
         if on_ready is not None:
             on_ready(pipeline, export_id, opened.source.name, opened.synthetic)
         try:
-            outcome = await pipeline.run(export_id)
+            outcome = await pipeline.run(export_id, crew)
             if saving is not None:
                 saving.finish()
         finally:

@@ -41,9 +41,9 @@ class Merger(Generic[S]):
         self._runs[start] = (end, state)
         self._starts[end] = start
 
-    def add(self, position: int, state: S) -> None:
-        """Put `state` at `position`, which must be free, and merge it with its neighbours."""
-        start, end = position, position + 1
+    def add(self, position: int, state: S, end: int | None = None) -> None:
+        """Put `state` at `position`, or at those before `end`, which must be free, and merge it with its neighbours."""
+        start, end = position, position + 1 if end is None else end
         if start in self._starts:
             earlier_start = self._starts.pop(start)
             _, earlier = self._runs.pop(earlier_start)
@@ -53,6 +53,10 @@ class Merger(Generic[S]):
             state = self._merge(state, later)
         self._runs[start] = (end, state)
         self._starts[end] = start
+
+    def apart(self) -> list[tuple[int, S]]:
+        """Return what is kept out of `runs`."""
+        return list(self._apart.items())
 
     def add_apart(self, position: int, state: S) -> None:
         """Put `state` at `position`, and keep it out of `runs`: another run is to replace it."""

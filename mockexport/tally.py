@@ -93,15 +93,20 @@ class Tally:
             self.bad[bad.reason.value] += 1
         self.examples += decoded.bad[: MAX_EXAMPLES - len(self.examples)]
 
-    def merge(self, later: "Tally") -> None:
-        """Add the tally of the span that follows this one; its line numbers must be the download's."""
+    def merge(self, later: "Tally", *, lines: int | None = 0) -> None:
+        """Add the tally of the rows that follow these.
+
+        Its line numbers fall short of these's by `lines`; None if nobody knows, and then its bad rows are not named.
+        """
         self.rows += later.rows
         if later.rows:
             self.cut_off = later.cut_off
         self.bad += later.bad
         self.missing += later.missing
         self.filtered += later.filtered
-        self.examples += later.examples[: MAX_EXAMPLES - len(self.examples)]
+        if lines is not None:
+            wanted = later.examples[: MAX_EXAMPLES - len(self.examples)]
+            self.examples += [BadRow(bad.line + lines, bad.reason) for bad in wanted]
         if later.first_us is not None and later.last_us is not None:
             self._widen(later.first_us, later.last_us)
         if later.coverage is not None:

@@ -1,22 +1,27 @@
 """`mockexport analyze`: the report of an export, on stdout or in a file."""
 
 import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mockexport.analysis import RunOptions
-from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
+from mockexport.cli.cluster import Analyze, analyzed, analyzing
 from mockexport.cli.faces import output_path, text_of, write, write_page
-from mockexport.cli.fetching import asking, fetching, listening, write_account
+from mockexport.cli.fetching import asking, fetching, listening, reaching, write_accounts
 from mockexport.cli.progress import Shown, showing_progress
 from mockexport.cli.statistics import chosen_reducer
 from mockexport.cli.text import put, say
 from mockexport.errors import OptionError
 from mockexport.live import Run
+from mockexport.opening import open_source
 from mockexport.reducers import Reducer
+from mockexport.rendering.plain import printable
 from mockexport.report import Account, Report
 
-__all__ = ["account_for", "analyze", "chosen_export", "kept_in"]
+__all__ = ["account_for", "analyze", "chosen_exports", "kept_in"]
 
 
 async def analyze(options: argparse.Namespace) -> int:
@@ -32,28 +37,45 @@ async def analyze(options: argparse.Namespace) -> int:
     ):
         settings = fetching(options, listener)
         settings["checkpoint"] = options.checkpoint
+        settings["split"] = options.split
         settings["save"] = options.save
         settings["filter"] = asking(options)
         settings["coverage"] = html is not None
-        report = await _analyzed(chosen_export(options), reducer, settings, shown)
-    text = text_of(report, options)
-    account_for(report.account, timed=options.time)
-    for note in report.notes:
-        say(f"note: {note}")
-    if options.save is not None:
-        kept_in(options.save, report.account)
-    write_account(options, report.account)
+        exports = await chosen_exports(options)
+        several = options.all or len(exports) > 1
+        if several:
+            _refuse_for_several(options)
+
+        async def analyze_one(export_id: str | None) -> Report[Any]:
+            more = settings.copy()
+            if several and options.checkpoint is not None:
+                more["checkpoint"] = f"{options.checkpoint}.{export_id}"
+            if several and options.save is not None:
+                more["save"] = Path(options.save, str(export_id))
+            return await _analyzed(analyze_export, export_id, reducer, more, shown)
+
+        async with analyzing(options) as analyze_export:
+            reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
+    text = _texts(reports, options) if several else text_of(reports[0], options)
+    for report in reports:
+        account_for(report.account, timed=options.time)
+        for note in report.notes:
+            say(f"note: {note}")
+        if options.save is not None:
+            kept_in(str(Path(options.save, report.account.export_id)) if several else options.save, report.account)
+    accounts = [report.account for report in reports]
+    write_accounts(options, accounts)
     if output is None:
         put(text)
     else:
-        write(output, text.encode(), complete=not report.incomplete)
+        write(output, text.encode(), complete=not any(report.incomplete for report in reports))
     if html is not None:
-        write_page(html, report, reducer.rules, options)
-    return exits.of_account(report.account)
+        write_page(html, reports[0], reducer.rules, options)
+    return exits.of_accounts(accounts)
 
 
 async def _analyzed(
-    export_id: str | None, reducer: Reducer[Any, Any], settings: RunOptions, shown: Shown
+    analyze_export: Analyze, export_id: str | None, reducer: Reducer[Any, Any], settings: RunOptions, shown: Shown
 ) -> Report[Any]:
     if not shown.previews:
         return await analyze_export(export_id, reducer=reducer, **settings)
@@ -63,13 +85,29 @@ async def _analyzed(
         return await run.report()
 
 
-def chosen_export(options: argparse.Namespace) -> str | None:
-    """Return the export named by position or by option."""
-    if options.export is None:
-        return None if options.export_id is None else str(options.export_id)
-    if options.export_id not in (None, options.export):
-        raise OptionError("export-id", f"{options.export_id!a} contradicts the export {options.export!a}")
-    return str(options.export)
+def _refuse_for_several(options: argparse.Namespace) -> None:
+    """Refuse what shows one export, before anything is fetched."""
+    for name, asked in (("html", options.html), ("preview", options.preview), ("format", options.format == "csv")):
+        if asked:
+            raise OptionError(name, "shows one export; name one, or leave it out")
+
+
+async def chosen_exports(options: argparse.Namespace) -> list[str | None]:
+    """Return the exports named by position or by option, or all that there are."""
+    named = list(dict.fromkeys(options.export or ()))
+    if options.all:
+        if named or options.export_id is not None:
+            raise OptionError("all", "means every export; name none, or leave it out")
+        async with open_source(None, **reaching(options)) as opened:
+            found: list[str | None] = [*await opened.source.export_ids()]
+        if not found:
+            raise OptionError("all", "there are no exports")
+        return found
+    if not named:
+        return [options.export_id]
+    if options.export_id not in (None, *named):
+        raise OptionError("export-id", f"{options.export_id!a} contradicts the export {', '.join(named)!a}")
+    return [*named]
 
 
 def account_for(account: Account, *, timed: bool) -> None:
@@ -99,6 +137,15 @@ def account_for(account: Account, *, timed: bool) -> None:
     if timed:
         rate = account.rows / account.elapsed_s if account.elapsed_s else 0
         say(f"{account.elapsed_s:.3f} s, {rate:,.0f} rows/s")
+
+
+def _texts(reports: Sequence[Report[Any]], options: argparse.Namespace) -> str:
+    """Return several reports as one text: each is exactly what it is alone."""
+    texts = {report.account.export_id: text_of(report, options) for report in reports}
+    if options.format == "json":
+        plain = {"exports": {export_id: json.loads(text) for export_id, text in texts.items()}}
+        return json.dumps(plain, sort_keys=True, indent=2) + "\n"
+    return "\n".join(f"{printable(export_id)}\n\n{text}" for export_id, text in texts.items())
 
 
 def kept_in(directory: str, account: Account) -> None:

@@ -119,7 +119,7 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
     for problem in commands.choices[options.command].problems:
         parser.error(problem)
     for name, other in (*WHERE, ("export_id", "export")):
-        said = getattr(options, other, None)
+        said = getattr(options, other, None) or None
         overruled = isinstance(getattr(options, name, None), _FromEnvironment)
         if overruled and said is not None and not isinstance(said, _FromEnvironment):
             setattr(options, name, None)
@@ -150,6 +150,16 @@ def _analyze(add: _Add, name: str) -> None:
     _asked(command)
     _effort(command)
     _trouble(command)
+    command.option(
+        "--dask", metavar="ADDRESS",
+        help="run on the workers of the Dask scheduler at ADDRESS, or in N processes of this machine with local:N"
+        " (needs the extra: mockexport[dask])",
+    )  # fmt: skip
+    command.option(
+        "--split", type=_span_size, metavar="BYTES",
+        help="fetch a longer download in spans of BYTES, as many at once as --concurrency allows; K, M and G are"
+        " understood (default: a download is one connection's)",
+    )  # fmt: skip
     command.option(
         "--checkpoint", metavar="FILE",
         help="save to FILE every few seconds and when interrupted; the same command again goes on from there",
@@ -227,7 +237,8 @@ def _doctor(add: _Add, name: str) -> None:
 
 
 def _export(command: _Command) -> None:
-    command.add_argument("export", metavar="EXPORT", nargs="?", help="id of the export (default: demo)")
+    command.add_argument("export", metavar="EXPORT", nargs="*", help="id of the export, or of several (default: demo)")
+    command.option("--all", action="store_true", help="analyze every export that is listed")
     command.option(
         "-e", "--export-id", "--export_id", dest="export_id", metavar="ID", help="the same, as an option"
     )  # fmt: skip
@@ -414,8 +425,18 @@ def _port(text: str) -> int:
     return number
 
 
+# A request that brings less than this is not worth it.
+_LEAST_SPAN_BYTES = 4 * 1024
 # Beyond this, memory is no longer a budget.
 _MAX_CHUNK_BYTES = 64 * 1024 * 1024
+
+
+def _span_size(text: str) -> int:
+    factor = {"K": 1024, "M": 1024**2, "G": 1024**3}.get(text[-1:].upper(), 1)
+    number = _positive(text[:-1] if factor > 1 else text) * factor
+    if number < _LEAST_SPAN_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!a} is less than 4K: a span costs a request")
+    return number
 
 
 def _size(text: str) -> int:

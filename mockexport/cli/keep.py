@@ -8,7 +8,7 @@ from pathlib import Path
 from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
 from mockexport.cli.analyze import account_for, kept_in
-from mockexport.cli.fetching import fetching, listening, write_account
+from mockexport.cli.fetching import fetching, listening, write_accounts
 from mockexport.cli.progress import showing_progress
 from mockexport.cli.text import say
 from mockexport.server.folder import generate as generate_export
@@ -23,7 +23,7 @@ async def download(options: argparse.Namespace) -> int:
         settings["save"] = options.directory
         report = await analyze_export(options.export, **settings)
     account_for(report.account, timed=options.time)
-    write_account(options, report.account)
+    write_accounts(options, [report.account])
     kept_in(options.directory, report.account)
     return exits.of_account(report.account)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mockexport.cli.text import announced, say
 from mockexport.events import (
     Advanced,
+    Divided,
     DownloadFinished,
     DownloadStarted,
     Event,
@@ -116,6 +117,8 @@ def _quiet(event: Event) -> None:
                 " a checkpoint keeps it once it is finished",
                 download_id,
             )
+        case Divided(download_id, spans):
+            _log.debug("download %s comes in %s spans", download_id, spans)
         case Resumed(download_id, offset):
             _log.debug("download %s goes on from byte %s", download_id, f"{offset:,}")
         case Skipped(download_id, reason):
@@ -165,7 +168,7 @@ class _Bars:
     def __call__(self, event: Event) -> None:
         match event:
             case RunStarted():
-                self._announced = {download.id: download.rows for download in event.downloads}
+                self._announced |= {download.id: download.rows for download in event.downloads}
                 counts = [rows for rows in self._announced.values() if rows is not None]
                 total = sum(counts) if len(counts) == len(self._announced) else None
                 self._total = self._progress.add_task(printable(event.export_id), total=total, told="")

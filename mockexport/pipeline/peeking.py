@@ -1,9 +1,9 @@
 """A look into a run while it goes on: the state of all rows so far, copied, and how far each download is.
 
 Rules: a task of the run's own looks, so it ends with the run, and whoever asked may leave at any time. A state is read
-only while nobody changes it, as in keeping: a lane's while its turn is held, the merged ones while `merging` is; and as
-that is held throughout, no download lands meanwhile and is seen twice or not at all. What is handed out is made of
-bytes and shares nothing with the run.
+only while nobody changes it, as in keeping: a lane's while its turn is held, what has landed while `landing` is, the
+merged ones while `merging` is. As that is held throughout, no download lands meanwhile and is seen twice or not at all.
+What is handed out is made of bytes and shares nothing with the run.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from mockexport.errors import reducer_at_work
 from mockexport.merging import Merger
+from mockexport.pipeline.flights import Flight
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.lanes import Lane
 from mockexport.reducers import Reducer, Result
@@ -74,13 +75,27 @@ class Peeker(Generic[S]):
         async with keeper.merging:
             merger = await loop.run_in_executor(threads, keeper.copied, self._copy)
             for download_id, flight in list(keeper.in_flight.items()):
-                lane = flight.lane
-                async with lane.turn:
-                    copied = await loop.run_in_executor(threads, self._copied, lane)
-                    in_flight[download_id] = (lane.rows, flight.received_bytes)
+                copied = await self._copied_flight(flight, threads)
+                in_flight[download_id] = (flight.rows, flight.received_bytes)
                 await loop.run_in_executor(threads, merger.add, positions[download_id], copied)
             finished = dict(keeper.accounts)
         return Look(await loop.run_in_executor(threads, self._result, merger), finished, in_flight)
+
+    async def _copied_flight(self, flight: Flight[S], threads: ThreadPoolExecutor) -> S:
+        """Return a copy of all that has been folded of a download, what has landed of it included."""
+        loop, parts = asyncio.get_running_loop(), []
+        async with flight.landing:
+            for stretch in flight.landed.stretches:
+                copied = await loop.run_in_executor(threads, self._copy, stretch.state)
+                parts.append((stretch.span.start, copied))
+            for leg in list(flight.legs):
+                async with leg.lane.turn:
+                    parts.append((leg.span.start, await loop.run_in_executor(threads, self._copied, leg.lane)))
+        merged = self._reducer.empty()
+        for _, state in sorted(parts, key=lambda part: part[0]):
+            with reducer_at_work(self._reducer, "merge"):
+                merged = self._reducer.merge(merged, state)
+        return merged
 
     def _copied(self, lane: Lane[S]) -> S:
         return self._copy(lane.state)

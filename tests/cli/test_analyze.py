@@ -227,7 +227,6 @@ def test_missing_values_are_told(run: Run, tmp_path: Path) -> None:
         ["demo", "--round", "-1"],
         ["demo", "--format", "xml"],
         ["demo", "--no-such-option"],
-        ["demo", "small"],
         ["demo", "--url", "ftp://example.org"],
         ["demo", "--url", "http://127.0.0.1:1", "--from", "."],
         ["show"],
