@@ -17,7 +17,6 @@ from mockexport.pipeline import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAUL
 from mockexport.pipeline.sharing import Crew
 from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report import Account, Report
-from mockexport.sources.saving import Saving
 
 __all__ = ["RunOptions", "analyze", "run_export"]
 
@@ -143,7 +142,11 @@ async def run_export(
     async with open_source(export_id, **where) as opened:
         if export_id is None:
             export_id = _only(await opened.source.export_ids())
-        saving = None if save is None else Saving(opened.source, save)
+        saving = None
+        if save is not None:
+            from mockexport.sources.saving import Saving  # no sooner: a run's memory is a budget
+
+            saving = Saving(opened.source, save)
         pipeline = Pipeline(
             saving or opened.source,
             Summary() if reducer is None else reducer,

@@ -6,10 +6,9 @@ where they belong, so that a reducer is given the rows of a file in the file's o
 
 from functools import cached_property
 from itertools import compress
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mockexport._kernel import ColumnScan, State
-from mockexport.arrow import Table
 from mockexport.coverage import HourCounts
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
 from mockexport.filters import Filter
@@ -19,6 +18,9 @@ from mockexport.kernel import new_scan, unended_line
 from mockexport.model import Chunk, Schema, Span
 from mockexport.reducers import Reducer
 from mockexport.tally import Tally
+
+if TYPE_CHECKING:
+    from mockexport.arrow import Table
 
 __all__ = ["ColumnsFold", "NumberedBatch"]
 
@@ -74,7 +76,7 @@ class NumberedBatch(Batch):
     def __len__(self) -> int:
         return len(self.scaled) // 8
 
-    def _table(self) -> Table:
+    def _table(self) -> "Table":
         return table(self.patients, self.patient_names, self.types, self.type_names, self.times, self.scaled)
 
     def __reduce__(self) -> tuple[type[Batch], tuple[list[Any], ...]]:

@@ -7,7 +7,6 @@ from typing import Any, Generic, TypeVar
 
 from mockexport.coverage import Coverage
 from mockexport.formats import BadRow
-from mockexport.frame import flat_rows, table_of
 from mockexport.model import Verdict, VerdictKind
 from mockexport.reducers import Result, Statistics
 
@@ -147,6 +146,8 @@ class Report(Generic[R]):
         Raises:
             OptionError: if a field has one of the two names.
         """
+        from mockexport.frame import flat_rows  # no sooner: most runs want JSON alone
+
         for patient_id in sorted(self.patients):
             yield from flat_rows(patient_id, self.patients[patient_id])
         if totals:
@@ -161,6 +162,8 @@ class Report(Generic[R]):
             OptionError: if a field is nothing that a column can hold.
             ArrowUnavailable: where the compiled parts were not built.
         """
+        from mockexport.frame import table_of
+
         kinds = {type(result) for results in self.patients.values() for result in results.values()}
         return table_of(list(self.rows()), kinds).stream_capsule()
 

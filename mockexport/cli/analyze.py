@@ -15,7 +15,6 @@ from mockexport.cli.progress import Shown, showing_progress
 from mockexport.cli.statistics import chosen_reducer
 from mockexport.cli.text import put, say
 from mockexport.errors import OptionError
-from mockexport.live import Run
 from mockexport.opening import open_source
 from mockexport.reducers import Reducer
 from mockexport.rendering.plain import printable
@@ -79,6 +78,8 @@ async def _analyzed(
 ) -> Report[Any]:
     if not shown.previews:
         return await analyze_export(export_id, reducer=reducer, **settings)
+    from mockexport.live import Run  # no sooner: most runs have no preview
+
     async with Run(export_id, reducer=reducer, **settings) as run:
         async for snapshot in run:
             shown.preview(snapshot)

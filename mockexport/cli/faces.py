@@ -1,4 +1,7 @@
-"""The report in the forms that are asked for: `--format`, `--round`, `--counts` and `--html`, to stdout or a file."""
+"""The report in the forms that are asked for: `--format`, `--round`, `--counts` and `--html`, to stdout or a file.
+
+What draws them is imported when it is asked for: a run's memory is a budget, and most want JSON.
+"""
 
 import argparse
 import os
@@ -12,9 +15,6 @@ from mockexport.cli.text import say
 from mockexport.errors import OptionError, OutputError
 from mockexport.model import AnomalyRule
 from mockexport.newfile import NewFile
-from mockexport.rendering.csv import formulas, to_csv
-from mockexport.rendering.html import to_html
-from mockexport.rendering.table import DEFAULT_WIDTH, to_table
 from mockexport.report import Report
 
 __all__ = ["output_path", "text_of", "write", "write_page"]
@@ -27,9 +27,13 @@ def text_of(report: Report[Any], options: argparse.Namespace) -> str:
     if options.format == "json":
         return report.to_json(round_to=options.round)
     if options.format == "csv":
+        from mockexport.rendering.csv import formulas, to_csv
+
         if found := formulas(report):
             say(f"note: {found:,} ids look like formulas to a spreadsheet (= + - @): import their columns as text")
         return to_csv(report, round_to=options.round)
+    from mockexport.rendering.table import DEFAULT_WIDTH, to_table
+
     on_terminal = options.output == "-" and sys.stdout is not None and sys.stdout.isatty()
     width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns if on_terminal else DEFAULT_WIDTH
     colored = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -38,6 +42,8 @@ def text_of(report: Report[Any], options: argparse.Namespace) -> str:
 
 def write_page(path: Path, report: Report[Any], rules: Mapping[str, AnomalyRule], options: argparse.Namespace) -> None:
     """Write the report as a page."""
+    from mockexport.rendering.html import to_html
+
     text = to_html(report, rules=rules, round_to=options.round)
     write(path, text.encode(errors="backslashreplace"), complete=not report.incomplete)
 

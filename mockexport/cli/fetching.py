@@ -21,7 +21,6 @@ from mockexport.newfile import NewFile
 from mockexport.opening import SourceOptions
 from mockexport.report import Account
 from mockexport.sources.http import Access
-from mockexport.sources.piped import Piped, standard_input
 from mockexport.sources.retrying import RetryPolicy, TimeLimits
 
 __all__ = ["asking", "fetching", "listening", "reaching", "write_accounts"]
@@ -94,6 +93,8 @@ def _at_hand(origin: str | None) -> SourceOptions:
     if origin is None:
         return {}
     if origin == "-":
+        from mockexport.sources.piped import Piped, standard_input
+
         return {"source": Piped(standard_input())}
     return {"folder": origin} if Path(origin).is_dir() else {"files": origin}
 

@@ -23,13 +23,13 @@ from mockexport.events import (
     Skipped,
     StartedOver,
 )
-from mockexport.live import Snapshot
 from mockexport.model import VerdictKind
 from mockexport.rendering.plain import printable, size
-from mockexport.rendering.table import to_table
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+    from mockexport.live import Snapshot
 
 __all__ = ["Shown", "showing_progress"]
 
@@ -44,7 +44,7 @@ class Shown(Protocol):
     def __call__(self, event: Event) -> None:
         """Show an event."""
 
-    def preview(self, snapshot: Snapshot[Any]) -> None:
+    def preview(self, snapshot: "Snapshot[Any]") -> None:
         """Show provisional totals."""
 
 
@@ -76,18 +76,20 @@ def showing_progress(*, verbose: bool, preview: bool = False) -> Iterator[Shown]
         return
     with Live(progress, console=console, transient=True) as live:
 
-        def show(snapshot: Snapshot[Any]) -> None:
+        def show(snapshot: "Snapshot[Any]") -> None:
             live.update(Group(Text(_provisional(snapshot, console.width), overflow="crop", no_wrap=True), progress))
 
         yield _Bars(progress, show)
 
 
-def _provisional(snapshot: Snapshot[Any], width: int) -> str:
+def _provisional(snapshot: "Snapshot[Any]", width: int) -> str:
     """Return the totals so far as text, and of how much they are."""
     share = "" if snapshot.share is None else f", {snapshot.share:.0%} of those announced"
     downloads = snapshot.finished + snapshot.in_flight + snapshot.to_come
     told = f"PROVISIONAL: {snapshot.rows:,} rows{share}; {snapshot.finished} of {downloads} downloads finished"
     totals = replace(snapshot.report, patients={}, incomplete=(), notes=())
+    from mockexport.rendering.table import to_table  # no sooner: most runs have no preview
+
     return f"{told}\n{to_table(totals, width=width)}"
 
 
@@ -99,7 +101,7 @@ class _Lines:
     def __call__(self, event: Event) -> None:
         _quiet(event)
 
-    def preview(self, snapshot: Snapshot[Any]) -> None:
+    def preview(self, snapshot: "Snapshot[Any]") -> None:
         """Show nothing."""
 
 
@@ -155,7 +157,7 @@ def _tell(event: StartedOver | Retried | Restored | DownloadFinished) -> None:
 class _Bars:
     """A bar per download in flight, and one for the run; measured in rows, which are announced."""
 
-    def __init__(self, progress: "Progress", show: Callable[[Snapshot[Any]], object] | None = None) -> None:
+    def __init__(self, progress: "Progress", show: "Callable[[Snapshot[Any]], object] | None" = None) -> None:
         self.previews = show is not None
         self._show = show
         self._progress = progress
@@ -195,7 +197,7 @@ class _Bars:
             case _:
                 pass
 
-    def preview(self, snapshot: Snapshot[Any]) -> None:
+    def preview(self, snapshot: "Snapshot[Any]") -> None:
         """Show provisional totals above the bars."""
         if self._show is not None:
             self._show(snapshot)

@@ -4,10 +4,12 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from mockexport import arrow
 from mockexport.formats.fields import BadRowReason
+
+if TYPE_CHECKING:
+    from mockexport import arrow
 
 __all__ = ["BadRow", "Batch", "Decoded", "MissingValue", "Row"]
 
@@ -71,7 +73,7 @@ class Batch:
         """Return the rows as a capsule of a stream of one record batch, for those who ask for that."""
         return self._table().stream_capsule()
 
-    def _table(self) -> arrow.Table:
+    def _table(self) -> "arrow.Table":
         return table(
             *_numbered(self.patient_ids),
             *_numbered(self.event_types),
@@ -82,8 +84,10 @@ class Batch:
 
 def table(
     patients: bytes, patient_names: Sequence[str], types: bytes, type_names: Sequence[str], times: bytes, scaled: bytes
-) -> arrow.Table:
+) -> "arrow.Table":
     """Return rows as a table: ids as 32-bit numbers, places in a list of names; times and values as 64-bit integers."""
+    from mockexport import arrow  # no sooner: most runs want no data frame
+
     columns = (
         arrow.named("patient_id", patients, patient_names),
         arrow.times("event_time", times),
