@@ -55,7 +55,7 @@ class Snapshot(Generic[R]):
 
 
 class Run(Generic[R]):
-    """An analysis that goes on, from `async with` to its end.
+    """An analysis that goes on, from `async with` to its end::
 
         async with mockexport.Run("small") as run:
             async for snapshot in run:

@@ -35,6 +35,10 @@ def to_table(
     names, left_out = _columns(rows)
     places = _PLACES if round_to is None else round_to
     lines = [[_cell(name, row.get(name), places) for name in names] for row in rows]
+    for at in [at for at, name in enumerate(names) if any(line[at].endswith(_MARK) for line in lines)]:
+        names[at] += _NO_MARK
+        for line in lines:
+            line[at] += "" if line[at].endswith(_MARK) else _NO_MARK
     ids = [(row["patient_id"] or "all", row["event_type"]) for row in rows]
     patients = sum(row["patient_id"] is not None for row in rows)
     marked = any(cell.endswith(_MARK) for line in lines for cell in line)
@@ -59,7 +63,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
 def _title(name: str) -> str:
     if name == "result":
         return "count"
-    return name + _NO_MARK if name == "anomalies" else name
+    return name
 
 
 def _cell(name: str, value: Any, places: int) -> str:
@@ -68,7 +72,7 @@ def _cell(name: str, value: Any, places: int) -> str:
     if isinstance(value, float):
         return f"{value:,.{places}f}"
     if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}{(_MARK if value else _NO_MARK) if name == 'anomalies' else ''}"
+        return f"{value:,}{_MARK if value and name == 'anomalies' else ''}"
     return printable(str(value))
 
 
