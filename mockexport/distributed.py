@@ -168,8 +168,8 @@ async def local_cluster(processes: int) -> AsyncIterator["Client"]:
         # Two threads each: while one share waits for the network, another computes. No dashboard: nobody is to look in.
         async with (
             dask.LocalCluster(
-                n_workers=processes, threads_per_worker=2, processes=True, host="127.0.0.1", dashboard_address=None,
-                asynchronous=True, silence_logs=logging.ERROR,
+                n_workers=processes, threads_per_worker=2, processes=True, host="127.0.0.1",
+                dashboard_address="127.0.0.1:0", asynchronous=True, silence_logs=logging.ERROR,
             ) as cluster,
             dask.Client(cluster, asynchronous=True, set_as_default=False) as client,
         ):  # fmt: skip
