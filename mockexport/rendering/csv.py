@@ -10,6 +10,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+from mockexport.rendering.plain import heading
 from mockexport.report import Report
 
 __all__ = ["formulas", "to_csv"]
@@ -33,7 +34,7 @@ def to_csv(report: Report[Any], *, round_to: int | None = None) -> str:
     further = {"incomplete": len(report.incomplete)} if report.incomplete else {}
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow([*("count" if name == "result" else name for name in names), *further])
+    writer.writerow([*(heading(name, rows) for name in names), *further])
     for row in rows:
         writer.writerow([*(_told(row.get(name), round_to) for name in names), *further.values()])
     return text.getvalue()

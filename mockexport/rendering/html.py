@@ -11,7 +11,7 @@ from mockexport.formats.fields import format_time
 from mockexport.model import ANOMALY_RULES, AnomalyRule, Verdict
 from mockexport.rendering.charts import GAP_PATTERN, Scale, Timeline, lane, range_bar, share_bar
 from mockexport.rendering.markup import Markup, element, named, page, shown
-from mockexport.rendering.plain import size
+from mockexport.rendering.plain import heading, size
 from mockexport.report import Account, DownloadAccount, Report
 
 __all__ = ["MAX_GAPS", "MAX_LANES", "MAX_ROWS", "to_html"]
@@ -147,7 +147,7 @@ class _Page:
             heads.append(element("th", "range", scope="col"))
         if self._shared:
             heads.append(element("th", "share of anomalies", scope="col"))
-        heads += [element("th", _title(name), scope="col", class_="number") for name in self._names]
+        heads += [element("th", self._title(name), scope="col", class_="number") for name in self._names]
         body = [self._line(name, row) for name, row in lines]
         return _scrolled(label, element("thead", element("tr", *heads)), element("tbody", *body))
 
@@ -180,6 +180,9 @@ class _Page:
         ends = [float(total["min"]), float(total["max"]), *(bound for bound in (low, high) if bound is not None)]
         return Scale(min(ends), max(ends), low, high)
 
+    def _title(self, name: str) -> str:
+        return "latency (s)" if name == "latency" else shown(heading(name, [*self._patients, *self._totals]))
+
     def _cell(self, value: Any) -> str:
         if value is None:
             return "–"
@@ -190,10 +193,6 @@ class _Page:
 
 def _are_numbers(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
     return bool(rows) and all(isinstance(row.get(name), int | float) for row in rows)
-
-
-def _title(name: str) -> str:
-    return {"result": "count", "latency": "latency (s)"}.get(name, shown(name))
 
 
 def _coverage(account: Account) -> list[Markup]:

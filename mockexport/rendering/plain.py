@@ -1,9 +1,10 @@
 """Text for terminals: names from data made harmless, shortened in the middle, aligned by the cells that they take."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-__all__ = ["aligned", "cells_of", "printable", "shortened", "size"]
+__all__ = ["aligned", "cells_of", "heading", "printable", "shortened", "size", "wrapped"]
 
 
 def printable(text: str) -> str:
@@ -42,6 +43,28 @@ def shortened(text: str, cells: int) -> str:
             break
         end = more
     return f"{begin}…{end}"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return printable text as lines of at most `width` cells, broken at spaces; a word that is wider is shortened."""
+    lines: list[str] = []
+    for word in text.split():
+        word = shortened(word, width)
+        if lines and cells_of(lines[-1]) + 1 + cells_of(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def heading(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return what a report's field is called: a result without a name (see Report.rows) is a count if all are integers.
+
+    A fraction, say, that some reducer makes is none, and to call it one would be a wrong figure.
+    """
+    if name != "result" or not all(type(row.get(name)) is int for row in rows):
+        return name
+    return "count"
 
 
 def size(number: float) -> str:

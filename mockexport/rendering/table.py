@@ -7,7 +7,7 @@ blocks. Anomalies are marked with an exclamation mark, so that the mark needs no
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mockexport.rendering.plain import aligned, cells_of, printable, shortened
+from mockexport.rendering.plain import aligned, cells_of, heading, printable, shortened, wrapped
 from mockexport.report import Report
 
 __all__ = ["DEFAULT_WIDTH", "to_table"]
@@ -16,6 +16,8 @@ DEFAULT_WIDTH = 80
 # An id is shortened to no less than this, even where the line gets too long by it.
 _LEAST_ID = 8
 _PLACES = 2
+# Of the downloads of an incomplete report so many are named, the first in time; the account has them all.
+_MOST_NAMED = 10
 _MARK, _NO_MARK = " !", "  "
 _BOLD_YELLOW, _PLAIN = "\x1b[1;33m", "\x1b[0m"
 
@@ -35,6 +37,7 @@ def to_table(
     names, left_out = _columns(rows)
     places = _PLACES if round_to is None else round_to
     lines = [[_cell(name, row.get(name), places) for name in names] for row in rows]
+    names = [heading(name, rows) for name in names]
     for at in [at for at, name in enumerate(names) if any(line[at].endswith(_MARK) for line in lines)]:
         names[at] += _NO_MARK
         for line in lines:
@@ -43,14 +46,12 @@ def to_table(
     patients = sum(row["patient_id"] is not None for row in rows)
     marked = any(cell.endswith(_MARK) for line in lines for cell in line)
     text = "\n".join(
-        _block(
-            [_title(names[at]) for at in block], ids, [[line[at] for at in block] for line in lines], patients, width
-        )
+        _block([names[at] for at in block], ids, [[line[at] for at in block] for line in lines], patients, width)
         for block in _blocks(names, lines, width)
     )
     if colored:
         text = "".join(_colored(line) for line in text.splitlines(keepends=True))
-    return text + _legend(report, names, left_out, marked=marked)
+    return text + _legend(report, names, left_out, width, marked=marked)
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
@@ -58,12 +59,6 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
     names = list(dict.fromkeys(name for row in rows for name in row if name not in ("patient_id", "event_type")))
     maps = [name for name in names if any(isinstance(row.get(name), Mapping | list | tuple) for row in rows)]
     return [name for name in names if name not in maps], maps
-
-
-def _title(name: str) -> str:
-    if name == "result":
-        return "count"
-    return name
 
 
 def _cell(name: str, value: Any, places: int) -> str:
@@ -81,7 +76,7 @@ def _blocks(names: Sequence[str], lines: Sequence[Sequence[str]], width: int) ->
     blocks: list[list[int]] = [[]]
     used = 0
     for at, name in enumerate(names):
-        cells = 2 + max([cells_of(_title(name)), *(cells_of(line[at]) for line in lines)])
+        cells = 2 + max([cells_of(name), *(cells_of(line[at]) for line in lines)])
         if blocks[-1] and used + cells > width - 2 * _LEAST_ID - 4:
             blocks.append([])
             used = 0
@@ -116,17 +111,21 @@ def _colored(line: str) -> str:
     return f"{_BOLD_YELLOW}{line.rstrip()}{_PLAIN}\n" if _MARK in line else line
 
 
-def _legend(report: Report[Any], names: Sequence[str], left_out: Sequence[str], *, marked: bool) -> str:
+def _legend(report: Report[Any], names: Sequence[str], left_out: Sequence[str], width: int, *, marked: bool) -> str:
     told = []
     if marked:
         told.append("! values outside the bounds of their event type")
     if "latency" in names:
         told.append("latency: mean seconds between events")
-    text = "\n" + "".join(f"{line}\n" for line in told) if told else ""
+    paragraphs = [told]
     if left_out:
-        text += f"\nNot in columns: {', '.join(map(printable, left_out))}; they are in the JSON.\n"
-    text += "".join(f"\nNote: {printable(note)}\n" for note in report.notes)
+        names_left_out = ", ".join(map(printable, left_out))
+        paragraphs.append(wrapped(f"Not in columns: {names_left_out}; they are in the JSON.", width))
+    paragraphs += [wrapped(f"Note: {printable(note)}", width) for note in report.notes]
     if report.incomplete:
-        ids = ", ".join(map(printable, report.incomplete))
-        text += f"\nINCOMPLETE: {len(report.incomplete)} downloads failed or differ: {ids}\n"
-    return text
+        ids = ", ".join(map(printable, report.incomplete[:_MOST_NAMED]))
+        more = len(report.incomplete) - _MOST_NAMED
+        ids += f" and {more:,} more" if more > 0 else ""
+        failed = f"INCOMPLETE: {len(report.incomplete)} downloads failed or differ: {ids}"
+        paragraphs.append(wrapped(failed, width))
+    return "".join("\n" + "".join(f"{line}\n" for line in lines) for lines in paragraphs if lines)

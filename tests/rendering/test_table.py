@@ -2,7 +2,7 @@
 
 import pytest
 
-from mockexport import Report, Statistics, VerdictKind, to_table
+from mockexport import Report, Statistics, VerdictKind, to_csv, to_html, to_table
 from mockexport.reducers import Result
 from mockexport.rendering.plain import cells_of, shortened
 from tests.rendering.reports import HOSTILE, account, download, hostile_report, statistics
@@ -10,11 +10,10 @@ from tests.rendering.reports import HOSTILE, account, download, hostile_report, 
 
 def test_every_line_fits_and_nothing_steers_the_terminal() -> None:
     text = to_table(hostile_report())
-    table = text[: text.index("INCOMPLETE")]
-    assert all(cells_of(line) <= 80 for line in table.splitlines())
+    assert all(cells_of(line) <= 80 for line in text.splitlines())
     assert "\x1b" not in text
     assert "\u202e" not in text
-    assert "…" in table
+    assert "…" in text[: text.index("INCOMPLETE")]
 
 
 def test_totals_are_below_the_rule_so_that_a_patient_called_all_is_none() -> None:
@@ -55,6 +54,26 @@ def test_counts_and_an_incomplete_report() -> None:
     text = to_table(report.counts())
     assert text.splitlines()[0].split() == ["patient", "event", "type", "count"]
     assert "INCOMPLETE: 1 downloads failed or differ: bad" in text
+
+
+def test_many_incomplete_downloads_are_counted_and_the_first_are_named() -> None:
+    downloads = [download(f"download-{number:03}", VerdictKind.FAILED) for number in range(30)]
+    notes = ("a note of some length " * 9,)
+    report: Report[object] = Report.of(Result({}, {"t": {"n": 1, "of maps": {}}}, notes), account(*downloads))
+    text = to_table(report, width=60)
+    assert all(cells_of(line) <= 60 for line in text.splitlines())
+    told = " ".join(text.split())
+    assert "INCOMPLETE: 30 downloads failed or differ: download-000, download-001," in told
+    assert "download-009 and 20 more" in told
+    assert "download-010" not in told
+
+
+@pytest.mark.parametrize(("result", "head"), [(3, "count"), (0.5, "result"), (True, "result"), ("x", "result")])
+def test_only_integers_without_a_name_are_called_counts(result: object, head: str) -> None:
+    report: Report[object] = Report.of(Result({"P": {"t": result}}, {"t": result}), account(download()))
+    assert to_table(report).splitlines()[0].split()[-1] == head
+    assert to_csv(report).splitlines()[0].split(",")[-1] == head
+    assert f">{head}</th>" in to_html(report)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
