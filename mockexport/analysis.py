@@ -15,6 +15,7 @@ from mockexport.opening import SourceOptions, open_source
 from mockexport.pipeline import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAULT_QUEUE_SIZE, Pipeline
 from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report import Account, Report
+from mockexport.sources.parquet import SavingParquet, require_parquet
 from mockexport.sources.saving import Saving
 
 __all__ = ["RunOptions", "analyze"]
@@ -29,6 +30,8 @@ class RunOptions(SourceOptions, total=False):
 
     Keys:
         save: a folder to keep the files in; what is there already, verified and unchanged, is not fetched again.
+        save_format: "csv", the bytes as they came, by default; or "parquet", for other tools (takes the extra
+            `mockexport[parquet]`): a second run then fetches everything anew.
         schema: how the columns are called and separated, and what times without an offset are local to.
         filter: the rows that are asked for, all by default. Verdicts are of all rows; a download whose metadata says
             that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
@@ -45,6 +48,7 @@ class RunOptions(SourceOptions, total=False):
     """
 
     save: str | Path | None
+    save_format: str
     schema: Schema | None
     filter: Filter | None
     concurrency: int
@@ -99,6 +103,7 @@ async def _run(
     reducer: Reducer[Any, R],
     *,
     save: str | Path | None = None,
+    save_format: str = "csv",
     schema: Schema | None = None,
     filter: Filter | None = None,  # noqa: A002 - what everybody calls it
     concurrency: int = DEFAULT_CONCURRENCY,
@@ -119,6 +124,12 @@ async def _run(
         export_id = "demo"
     if on_failure not in ("continue", "stop"):
         raise OptionError("on_failure", f"{on_failure!a} is neither continue nor stop")
+    if save_format not in ("csv", "parquet"):
+        raise OptionError("save_format", f"{save_format!a} is neither csv nor parquet")
+    if save_format == "parquet":
+        if save is None:
+            raise OptionError("save_format", "goes with save, which names the folder")
+        require_parquet()
     if checkpoint is not None and save is not None:
         raise OptionError("checkpoint", "does not go with save, which keeps what it has fetched by itself")
     if filter is not None and not filter.is_open and save is not None:
@@ -126,7 +137,11 @@ async def _run(
     async with open_source(export_id, **where) as opened:
         if export_id is None:
             export_id = _only(await opened.source.export_ids())
-        saving = None if save is None else Saving(opened.source, save)
+        saving: Saving | SavingParquet | None = None
+        if save is not None and save_format == "parquet":
+            saving = SavingParquet(opened.source, save, schema=schema, engine=engine)
+        elif save is not None:
+            saving = Saving(opened.source, save)
         pipeline = Pipeline(
             saving or opened.source,
             reducer,

@@ -58,6 +58,7 @@ FENCES = {
     "pydantic": {"ingest"},
     "uvicorn": {"ingest"},
     "argparse": {"cli"},
+    "pyarrow": {"sources"},
     "pytest": {"testing"},
     "rich": {"cli"},
     "numpy": set(),

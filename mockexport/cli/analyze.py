@@ -28,6 +28,7 @@ async def analyze(options: argparse.Namespace) -> int:
         settings = fetching(options, listener)
         settings["checkpoint"] = options.checkpoint
         settings["save"] = options.save
+        settings["save_format"] = options.save_format
         settings["filter"] = asking(options)
         report: Report[Any] = await analyze_export(chosen_export(options), reducer=reducer, **settings)
     text = _text(report.counts() if options.counts else report, options)

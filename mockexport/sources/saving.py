@@ -21,6 +21,7 @@ from mockexport.errors import FolderError, OutputError, TransferError
 from mockexport.folder import (
     LISTING,
     MAX_LISTING_BYTES,
+    PARQUET_LISTING,
     UNFINISHED,
     FolderListing,
     ListedFile,
@@ -71,6 +72,8 @@ class Saving:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(self.directory, error.strerror or type(error).__name__) from error
+        if (self.directory / PARQUET_LISTING).exists():
+            raise FolderError(self.directory, "holds an export as Parquet; give CSV its own folder")
         for listing in (self._read_finished(), self._read_unfinished()):
             if listing is None:
                 continue
