@@ -37,7 +37,7 @@ extensions = []
 if WANTED != "no":
     extensions = [
         extension("mockexport._arrow", ["arrow"]),
-        extension("mockexport._kernel", ["columns", "dump", "families", "hash", "index", "rows", "state"]),
+        extension("mockexport._kernel", ["columns", "coverage", "dump", "families", "hash", "index", "rows", "state"]),
         extension("mockexport.server._generator", ["generate"]),
     ]
 

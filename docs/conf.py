@@ -65,6 +65,15 @@ def _public_name(
     return found
 
 
+def _examples(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Mark what stands indented after a paragraph of a docstring as what it is: code, or a drawing."""
+    for number in range(len(lines) - 1, 1, -1):
+        before, gap, here = lines[number - 2 : number + 1]
+        if here.startswith("    ") and not gap and before and not before.startswith(" ") and not before.endswith("::"):
+            lines[number:number] = ["::", ""]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("missing-reference", _public_name)
+    app.connect("autodoc-process-docstring", _examples, priority=400)  # before napoleon, at 500
     return {"parallel_read_safe": True, "parallel_write_safe": True}

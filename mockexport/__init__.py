@@ -13,6 +13,7 @@ The rooms, each importing only those above it:
     formats/       bytes → chunks → columns: CSV, the reference
     rules.py       anomaly rules from a file
     filters.py     which rows are asked for
+    coverage.py    rows by hour of UTC
     tally.py       what a verdict needs to know of the rows, and the verdict
     reducers/      statistics, and the Reducer protocol
     kernel.py      the compiled twin of CSV and Summary, over _kernel.pyx and native/
@@ -21,6 +22,7 @@ The rooms, each importing only those above it:
     merging.py     states → one state, in time order
     frame.py       a report as flat rows and as columns
     report.py      the report, its JSON, and the account of the run
+    rendering/     faces of a report: columns, CSV, a page
     streams.py     what the pipeline asks of a source
     newfile.py     files that appear whole or not at all
     eventlog.py    events as lines of JSON
@@ -30,7 +32,8 @@ The rooms, each importing only those above it:
     sources/       the export API, a folder, resuming, saving
     server/        the mock export server
     opening.py     which source is meant
-    analysis.py    `analyze`
+    analysis.py    `analyze`; live.py: `Run`, the same with a look at it
+    distributed.py the same on many machines, an extra
     testing/       for users' tests: the laws of reducers, the mock server beside a test
     ingest/        the heart-rate service, an extra
     cli/           the command line
@@ -44,10 +47,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mockexport.analysis import RunOptions, analyze
     from mockexport.checkpoint import Checkpoint
+    from mockexport.coverage import Coverage
     from mockexport.errors import (
         ArrowUnavailable,
         BadRowError,
         CheckpointError,
+        ClusterError,
         ExportNotFound,
         FolderError,
         FormatError,
@@ -64,6 +69,7 @@ if TYPE_CHECKING:
     )
     from mockexport.filters import Filter
     from mockexport.formats import Batch, Row
+    from mockexport.live import Run, Snapshot
     from mockexport.model import AnomalyRule, Download, Export, Schema, Span, Verdict, VerdictKind
     from mockexport.opening import SourceOptions
     from mockexport.pipeline import Pipeline, RunStatistics
@@ -78,6 +84,9 @@ if TYPE_CHECKING:
         pack_state,
         unpack_state,
     )
+    from mockexport.rendering.csv import to_csv
+    from mockexport.rendering.html import to_html
+    from mockexport.rendering.table import to_table
     from mockexport.report import Account, DownloadAccount, Report
     from mockexport.rules import read_rules
     from mockexport.server.faults import Faults
@@ -103,7 +112,9 @@ __all__ = [
     "ByteStream",
     "Checkpoint",
     "CheckpointError",
+    "ClusterError",
     "Counts",
+    "Coverage",
     "Download",
     "DownloadAccount",
     "Export",
@@ -130,11 +141,13 @@ __all__ = [
     "Result",
     "RetryPolicy",
     "Row",
+    "Run",
     "RunOptions",
     "RunStatistics",
     "Schema",
     "Selection",
     "ServerUnreachable",
+    "Snapshot",
     "Source",
     "SourceError",
     "SourceOptions",
@@ -151,16 +164,21 @@ __all__ = [
     "analyze",
     "pack_state",
     "read_rules",
+    "to_csv",
+    "to_html",
+    "to_table",
     "unpack_state",
 ]
 
 _HOMES = {
     "analysis": ("RunOptions", "analyze"),
     "checkpoint": ("Checkpoint",),
+    "coverage": ("Coverage",),
     "errors": (
         "ArrowUnavailable",
         "BadRowError",
         "CheckpointError",
+        "ClusterError",
         "ExportNotFound",
         "FolderError",
         "FormatError",
@@ -177,6 +195,7 @@ _HOMES = {
     ),
     "filters": ("Filter",),
     "formats": ("Batch", "Row"),
+    "live": ("Run", "Snapshot"),
     "model": ("AnomalyRule", "Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
     "opening": ("SourceOptions",),
     "pipeline": ("Pipeline", "RunStatistics"),
@@ -191,6 +210,9 @@ _HOMES = {
         "pack_state",
         "unpack_state",
     ),
+    "rendering.csv": ("to_csv",),
+    "rendering.html": ("to_html",),
+    "rendering.table": ("to_table",),
     "report": ("Account", "DownloadAccount", "Report"),
     "rules": ("read_rules",),
     "server.faults": ("Faults",),

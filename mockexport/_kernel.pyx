@@ -113,6 +113,15 @@ cdef extern from "native/columns.h" nogil:
         size_t count
     int insert_rows(row_columns *columns, const numbered_row *rows, const size_t *places, size_t count)
 
+cdef extern from "native/coverage.h" nogil:
+    ctypedef struct time_bucket:
+        int64_t number
+        uint64_t rows
+    ctypedef struct coverage:
+        uint32_t count
+        uint32_t shift
+        time_bucket *buckets
+
 cdef extern from "native/rows.h" nogil:
     ctypedef struct aside_row:
         uint64_t start
@@ -157,6 +166,7 @@ cdef extern from "native/rows.h" nogil:
         int64_t last_us
         uint64_t *missing
         uint32_t missing_capacity
+        coverage *covered
         aside_row *aside
         uint32_t aside_count
         uint64_t lines
@@ -566,7 +576,8 @@ cdef class Scan:
     """Takes chunks of one layout into a State, and counts what a tally needs.
 
     The places of the four columns count from 0; `null_tokens` are the texts, as bytes, that mean "no value"; `offsets`
-    are those of times without one, UTC by default; `asked` are the rows that are asked for, all by default.
+    are those of times without one, UTC by default; `asked` are the rows that are asked for, all by default. `covered`
+    counts rows by hour, too.
     """
 
     cdef row_scan *scan
@@ -576,7 +587,7 @@ cdef class Scan:
 
     def __cinit__(self, State state not None, uint32_t patient_id, uint32_t event_time, uint32_t event_type,
                   uint32_t value, uint32_t fields, bytes delimiter not None, null_tokens,
-                  Offsets offsets=None, RowFilter asked=None):
+                  Offsets offsets=None, RowFilter asked=None, bint covered=False):
         cdef uint8_t *copied
         if len(delimiter) != 1 or max(patient_id, event_time, event_type, value) >= fields:
             raise ValueError("no such layout")
@@ -605,6 +616,10 @@ cdef class Scan:
         self.asked = asked
         if asked is not None:
             self.scan.filter = &asked.filter
+        if covered:
+            self.scan.covered = <coverage *>calloc(1, sizeof(coverage))
+            if self.scan.covered == NULL:
+                raise MemoryError
         if null_tokens:
             self.scan.null_tokens = <token *>calloc(len(null_tokens), sizeof(token))
             if self.scan.null_tokens == NULL:
@@ -683,6 +698,16 @@ cdef class Scan:
         """The latest time, or None."""
         return self.scan.last_us if self.scan.rows else None
 
+    def covered(self):
+        """Return the rows by time as (hours in a bucket, {hours since 1970: rows}); None where they are not counted."""
+        self.state._check()
+        cdef coverage *covered = self.scan.covered
+        cdef uint32_t at
+        if covered == NULL:
+            return None
+        width = 1 << covered.shift
+        return width, {covered.buckets[at].number * width: covered.buckets[at].rows for at in range(covered.count)}
+
     def missing(self):
         """Return the number of rows without a value by event type, where there are any."""
         self.state._check()
@@ -710,6 +735,8 @@ cdef class ColumnScan(Scan):
     def feed(self, data, size_t start, line):
         """Take in the next chunk in place of the last (see Scan.feed)."""
         self.scan.columns.count = 0
+        if self.scan.covered != NULL:
+            memset(self.scan.covered, 0, sizeof(coverage))
         self.scan.rows = 0
         self.scan.filtered = 0
         self.scan.first_us = INT64_MAX

@@ -1,8 +1,9 @@
 """`analyze`: joins a source and the pipeline, and makes the report."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from mockexport import __version__
 from mockexport.checkpoint import Checkpoint
@@ -13,12 +14,16 @@ from mockexport.filters import Filter
 from mockexport.model import Schema
 from mockexport.opening import SourceOptions, open_source
 from mockexport.pipeline import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAULT_QUEUE_SIZE, Pipeline
+from mockexport.pipeline.sharing import Crew
 from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report import Account, Report
-from mockexport.sources.parquet import SavingParquet, require_parquet
-from mockexport.sources.saving import Saving
+from mockexport.streams import Source
 
-__all__ = ["RunOptions", "analyze"]
+if TYPE_CHECKING:
+    from mockexport.sources.parquet import SavingParquet
+    from mockexport.sources.saving import Saving
+
+__all__ = ["RunOptions", "analyze", "run_export"]
 
 R = TypeVar("R")
 
@@ -36,8 +41,11 @@ class RunOptions(SourceOptions, total=False):
         filter: the rows that are asked for, all by default. Verdicts are of all rows; a download whose metadata says
             that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
         concurrency: downloads in flight at once; 4 by default.
+        split: divide longer downloads into spans of about so many bytes, which come over connections of their own,
+            where the server can resume; by default none is divided.
         chunk_bytes: size of the chunks that go through the queue, in bytes; 256 KiB by default.
         queue_size: chunks that may wait in the queue; 4 by default.
+        coverage: count rows by hour of UTC, too; the account of each download tells them.
         strict: make the first bad row an error instead of counting it.
         engine: "auto" for the fastest that there is for the reducer, or "kernel" (compiled) or "python"; the report is
             the same.
@@ -52,8 +60,10 @@ class RunOptions(SourceOptions, total=False):
     schema: Schema | None
     filter: Filter | None
     concurrency: int
+    split: int | None
     chunk_bytes: int
     queue_size: int
+    coverage: bool
     strict: bool
     engine: str
     on_failure: str
@@ -95,27 +105,35 @@ async def analyze(
         CheckpointError: if the checkpoint that is there belongs to another run.
         OptionError: for an argument that cannot be meant.
     """
-    return await _run(export_id, Summary() if reducer is None else reducer, **options)
+    return await run_export(export_id, reducer, **options)
 
 
-async def _run(
+async def run_export(
     export_id: str | None,
-    reducer: Reducer[Any, R],
+    reducer: Reducer[Any, Any] | None,
     *,
+    on_ready: Callable[[Pipeline[Any], str, str, bool], object] | None = None,
+    crew: Crew | None = None,
     save: str | Path | None = None,
     save_format: str = "csv",
     schema: Schema | None = None,
     filter: Filter | None = None,  # noqa: A002 - what everybody calls it
     concurrency: int = DEFAULT_CONCURRENCY,
+    split: int | None = None,
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     queue_size: int = DEFAULT_QUEUE_SIZE,
+    coverage: bool = False,
     strict: bool = False,
     engine: str = "auto",
     on_failure: str = "continue",
     checkpoint: str | Path | None = None,
     listener: Listener | None = None,
     **where: Unpack[SourceOptions],
-) -> Report[R]:
+) -> Report[Any]:
+    """Run as `analyze` does; call `on_ready` with the pipeline, names of export and source, and if it is synthetic.
+
+    A crew, if there is one, brings the downloads in.
+    """
     if engine == "auto" and (problem := kernel_problem()) is not None:
         _log.warning(
             "this is the slow engine, in Python: there is no compiled kernel, as %s; %s", problem, KERNEL_REMEDY
@@ -129,27 +147,29 @@ async def _run(
     if save_format == "parquet":
         if save is None:
             raise OptionError("save_format", "goes with save, which names the folder")
+        from mockexport.sources.parquet import require_parquet
+
         require_parquet()
     if checkpoint is not None and save is not None:
         raise OptionError("checkpoint", "does not go with save, which keeps what it has fetched by itself")
     if filter is not None and not filter.is_open and save is not None:
         raise OptionError("filter", "does not go with save, which keeps whole files")
+    if save is not None and _same(save, where.get("folder")):
+        raise OptionError("save", "is the folder that is read; name another")
     async with open_source(export_id, **where) as opened:
         if export_id is None:
             export_id = _only(await opened.source.export_ids())
-        saving: Saving | SavingParquet | None = None
-        if save is not None and save_format == "parquet":
-            saving = SavingParquet(opened.source, save, schema=schema, engine=engine)
-        elif save is not None:
-            saving = Saving(opened.source, save)
+        saving = None if save is None else _saving(opened.source, save, save_format, schema, engine)
         pipeline = Pipeline(
             saving or opened.source,
-            reducer,
+            Summary() if reducer is None else reducer,
             schema=schema,
             filter=filter,
             concurrency=concurrency,
+            split=split,
             chunk_bytes=chunk_bytes,
             queue_size=queue_size,
+            coverage=coverage,
             strict=strict,
             engine=engine,
             stop_on_failure=on_failure == "stop",
@@ -159,9 +179,15 @@ async def _run(
             else Checkpoint(checkpoint, source="the mock server" if opened.synthetic else None),
             listener=listener,
         )
-        outcome = await pipeline.run(export_id)
-        if saving is not None:
-            saving.finish()
+        if on_ready is not None:
+            on_ready(pipeline, export_id, opened.source.name, opened.synthetic)
+        try:
+            outcome = await pipeline.run(export_id, crew)
+            if saving is not None:
+                saving.finish()
+        finally:
+            if saving is not None:
+                saving.release()
     account = Account(
         export_id=export_id,
         source=opened.source.name,
@@ -172,6 +198,23 @@ async def _run(
         downloads=outcome.downloads,
     )
     return Report.of(outcome.result(), account)
+
+
+def _same(save: str | Path, folder: str | Path | None) -> bool:
+    return folder is not None and Path(save).resolve() == Path(folder).resolve()
+
+
+def _saving(
+    source: Source, folder: str | Path, save_format: str, schema: Schema | None, engine: str
+) -> "Saving | SavingParquet":
+    """Return the source that keeps files; imported no sooner, as a run's memory is a budget."""
+    if save_format == "parquet":
+        from mockexport.sources.parquet import SavingParquet
+
+        return SavingParquet(source, folder, schema=schema, engine=engine)
+    from mockexport.sources.saving import Saving
+
+    return Saving(source, folder)
 
 
 def _only(export_ids: list[str]) -> str:

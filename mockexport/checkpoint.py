@@ -2,10 +2,12 @@
 
 A checkpoint holds the accounts and merged states of finished downloads, and of each one in flight whose body can be
 resumed what describes it up to a chunk's border: offset, line, header, tally, state, and the mark by which the server
-knows the same content again. All of it together or nothing: the file is replaced as a whole.
+knows the same content again; of one that is divided, the same for each span begun. All of it together or nothing: the
+file is replaced as a whole.
 
 Rules: no clock and no tasks here. A file is used only if it is whole and belongs to this very run: the same export and
-metadata, source, columns, filter, reducer, strictness and version. It holds patients' data: its owner's alone (0600).
+metadata, source, columns, filter, reducer, coverage, strictness and version. It holds patients' data: its owner's
+alone (0600).
 """
 
 import hashlib
@@ -18,14 +20,14 @@ import msgspec
 from mockexport import __version__
 from mockexport.errors import CheckpointError, OutputError
 from mockexport.filters import Filter
-from mockexport.model import Download, Schema
+from mockexport.model import Download, Schema, Span
 from mockexport.newfile import NewFile
 from mockexport.report import DownloadAccount
 from mockexport.streams import Mark
 
 __all__ = ["Belonging", "Checkpoint", "Saved", "SavedFlight", "SavedRun", "from_bytes", "to_bytes"]
 
-_MAGIC = b"mockexport checkpoint 1\n"
+_MAGIC = b"mockexport checkpoint 2\n"
 _DIGEST_BYTES = 32
 # A larger one is no checkpoint of ours: some ten million groups.
 MAX_CHECKPOINT_BYTES = 2**31
@@ -33,7 +35,11 @@ MAX_CHECKPOINT_BYTES = 2**31
 
 @dataclass(frozen=True, slots=True)
 class SavedFlight:
-    """A download up to byte `offset`, where line `line` begins; state and tally as their own bytes."""
+    """The rows of a span up to byte `offset`, where line `line` begins; state and tally as their own bytes.
+
+    The span is [start, end), the whole download by default. Lines are counted from the span's first row, from 1. The
+    span is done with where `offset` has reached its end, and not begun where it is before its start.
+    """
 
     download_id: str
     offset: int
@@ -42,6 +48,18 @@ class SavedFlight:
     mark: Mark
     state: bytes
     tally: bytes
+    start: int = 0
+    end: int | None = None
+
+    @property
+    def span(self) -> Span:
+        """What of the download it is."""
+        return Span(self.download_id, self.start, self.end)
+
+    @property
+    def done(self) -> bool:
+        """Whether all of the span's rows are in it."""
+        return self.end is not None and self.offset >= self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +92,7 @@ class Belonging:
     asked: str
     reducer: str
     strict: bool
+    coverage: bool = False
 
     @classmethod
     def of(
@@ -86,6 +105,7 @@ class Belonging:
         asked: Filter,
         reducer: str,
         strict: bool,
+        coverage: bool = False,
     ) -> "Belonging":
         """Return to whom a run's checkpoint belongs."""
         announced = hashlib.sha256(msgspec.json.encode(downloads)).hexdigest()
@@ -93,7 +113,7 @@ class Belonging:
         ids = [None if ids is None else sorted(ids) for ids in (asked.patients, asked.event_types)]
         # A digest: whose rows were asked for is nobody's business.
         asked_for = hashlib.sha256(repr((asked.since_us, asked.until_us, *ids)).encode()).hexdigest()
-        return cls(__version__, export_id, source, announced, columns, asked_for, reducer, strict)
+        return cls(__version__, export_id, source, announced, columns, asked_for, reducer, strict, coverage)
 
     def difference(self, other: "Belonging") -> str | None:
         """Say in what `other`, a saved one, differs from this; None if they are the same."""
@@ -111,6 +131,8 @@ class Belonging:
             return "it was made of other rows: the filter differs"
         if other.reducer != self.reducer:
             return "it was made for other statistics"
+        if other.coverage != self.coverage:
+            return f"it was made {'with' if other.coverage else 'without'} coverage over time (which --html asks for)"
         if other.strict != self.strict:
             return f"it was made {'with' if other.strict else 'without'} strict"
         return None

@@ -6,10 +6,10 @@ where they belong, so that a reducer is given the rows of a file in the file's o
 
 from functools import cached_property
 from itertools import compress
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mockexport._kernel import ColumnScan, State
-from mockexport.arrow import Table
+from mockexport.coverage import HourCounts
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
 from mockexport.filters import Filter
 from mockexport.formats import Batch, CsvDecoder
@@ -18,6 +18,9 @@ from mockexport.kernel import new_scan, unended_line
 from mockexport.model import Chunk, Schema, Span
 from mockexport.reducers import Reducer
 from mockexport.tally import Tally
+
+if TYPE_CHECKING:
+    from mockexport.arrow import Table
 
 __all__ = ["ColumnsFold", "NumberedBatch"]
 
@@ -73,7 +76,7 @@ class NumberedBatch(Batch):
     def __len__(self) -> int:
         return len(self.scaled) // 8
 
-    def _table(self) -> Table:
+    def _table(self) -> "Table":
         return table(self.patients, self.patient_names, self.types, self.type_names, self.times, self.scaled)
 
     def __reduce__(self) -> tuple[type[Batch], tuple[list[Any], ...]]:
@@ -98,14 +101,15 @@ class ColumnsFold(Generic[S]):
         reducer: Reducer[S, Any],
         *,
         asked: Filter | None = None,
+        coverage: bool = False,
         strict: bool,
         header: str | None = None,
         keep_missing: bool = False,
     ) -> None:
-        self.offset = span.start
-        self.tally = Tally()
+        self.offset: int = span.start
+        self.tally: Tally = Tally(coverage=coverage)
         with reducer_at_work(reducer, "empty"):
-            self.state = reducer.empty()
+            self.state: S = reducer.empty()
         self._schema = schema
         self._reducer = reducer
         self._asked = asked
@@ -143,7 +147,9 @@ class ColumnsFold(Generic[S]):
     def _decode(self, chunk: Chunk, start: int, line: int) -> Batch:
         """Return the chunk's rows from byte `start` of its data on, the first of which is line number `line`; count."""
         if self._scan is None:
-            self._scan = new_scan(ColumnScan, self._ids, self._decoder, self._schema, self._asked)
+            self._scan = new_scan(
+                ColumnScan, self._ids, self._decoder, self._schema, self._asked, self.tally.coverage is not None
+            )
             if self._keep_missing:
                 self._scan.keep_missing()
         scan = self._scan
@@ -164,6 +170,8 @@ class ColumnsFold(Generic[S]):
         taken.rows, taken.filtered = scan.rows, filtered
         taken.missing.update(scan.missing())
         taken.first_us, taken.last_us = scan.first_us, scan.last_us
+        if (counted := scan.covered()) is not None:
+            taken.coverage = HourCounts(*counted)
         taken.patients, taken.event_types = self._new_names()
         self.tally.merge(taken)
         self.tally.update(judged)

@@ -72,11 +72,12 @@ class ReferenceFold(Generic[S]):
         reducer: Reducer[S, Any],
         *,
         asked: Filter | None = None,
+        coverage: bool = False,
         strict: bool,
         header: str | None = None,
     ) -> None:
         self.offset: int = span.start
-        self.tally: Tally = Tally()
+        self.tally: Tally = Tally(coverage=coverage)
         with reducer_at_work(reducer, "empty"):
             self.state: S = reducer.empty()
         self._reducer = reducer
@@ -146,10 +147,13 @@ def choose_engine(
     schema: Schema,
     *,
     asked: Filter | None = None,
+    coverage: bool = False,
     strict: bool = False,
     wanted: str = "auto",
 ) -> Engine[Any]:
     """Return the engine `wanted` for this reducer and the rows `asked` for; "auto" is the fastest that there is.
+
+    With `coverage`, tallies count rows by hour.
 
     Raises:
         OptionError: if there is no such engine, or it cannot do what is wanted.
@@ -158,19 +162,23 @@ def choose_engine(
         raise OptionError("engine", f"{wanted!a} is none of {', '.join(ENGINES)}")
     problem = kernel_problem()
     if problem is None and wanted != "python":
-        return _compiled(reducer, schema, asked, strict)
+        return _compiled(reducer, schema, asked, coverage, strict)
     if wanted == "kernel":
         raise OptionError("engine", f"the kernel cannot be used: {problem}")
     return Engine(
         "python",
         reducer,
-        lambda span, header=None: ReferenceFold(span, schema, reducer, asked=asked, strict=strict, header=header),
+        lambda span, header=None: ReferenceFold(
+            span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header
+        ),
         None,
         False,
     )
 
 
-def _compiled(reducer: Reducer[Any, Any], schema: Schema, asked: Filter | None, strict: bool) -> Engine[Any]:
+def _compiled(
+    reducer: Reducer[Any, Any], schema: Schema, asked: Filter | None, coverage: bool, strict: bool
+) -> Engine[Any]:
     """Return the compiled engine; importing it fails where it was not built."""
     from mockexport.columns import ColumnsFold
     from mockexport.kernel import KernelFold, count_lines, offsets_of, twin_of
@@ -182,14 +190,18 @@ def _compiled(reducer: Reducer[Any, Any], schema: Schema, asked: Filter | None, 
         return Engine(
             "kernel",
             twin,
-            lambda span, header=None: KernelFold(span, schema, twin, asked=asked, strict=strict, header=header),
+            lambda span, header=None: KernelFold(
+                span, schema, twin, asked=asked, coverage=coverage, strict=strict, header=header
+            ),
             count_lines,
             True,
         )
     return Engine(
         "kernel+python",
         reducer,
-        lambda span, header=None: ColumnsFold(span, schema, reducer, asked=asked, strict=strict, header=header),
+        lambda span, header=None: ColumnsFold(
+            span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header
+        ),
         count_lines,
         True,
     )

@@ -15,6 +15,7 @@
     ├── StateError               saved bytes are no state of this reducer
     ├── CheckpointError          a checkpoint that does not belong to this run, or cannot be read
     ├── OutputError              this machine's: a file cannot be written
+    ├── ClusterError             many machines': scheduler or workers cannot do their part
     └── ArrowUnavailable         this machine's: columns for data frames take the compiled parts
 
 A class takes facts and writes its own message: what, where, and what to do. No message holds a patient's id or value,
@@ -23,12 +24,14 @@ nor the query or credentials of a URL.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 __all__ = [
     "ArrowUnavailable",
     "BadRowError",
     "CheckpointError",
+    "ClusterError",
     "ExportNotFound",
     "FolderError",
     "FormatError",
@@ -50,6 +53,17 @@ __all__ = [
 
 class MockExportError(Exception):
     """The root: catch this to catch all that mockexport raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An error is made of facts and holds its message: it travels between processes as what it has become.
+        return _arrived, (type(self), self.args, self.__dict__)
+
+
+def _arrived(kind: type[MockExportError], args: tuple[Any, ...], facts: dict[str, Any]) -> MockExportError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
 
 
 class OptionError(MockExportError, ValueError):
@@ -202,6 +216,14 @@ class ArrowUnavailable(MockExportError):  # noqa: N818 - a state of the world, n
             "handing columns to a data frame takes mockexport's compiled parts, which were not built when it was"
             " installed: install a C compiler (GCC or Clang), and then mockexport once more; rows() works without"
         )
+
+
+class ClusterError(MockExportError):
+    """The scheduler or the workers of a cluster cannot do their part."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"the cluster: {problem}")
 
 
 def public_url(url: str) -> str:

@@ -28,6 +28,8 @@ def to_plain(event: Event) -> dict[str, Any] | None:
             return {"event": "started", "download": download_id}
         case events.Opened(download_id, resumable, total_bytes):
             return {"event": "opened", "download": download_id, "resumable": resumable, "total_bytes": total_bytes}
+        case events.Divided(download_id, spans):
+            return {"event": "divided", "download": download_id, "spans": spans}
         case events.Retried(download_id, attempt, wait_s, reason, offset, asked_s):
             return {
                 "event": "retried",

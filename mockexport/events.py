@@ -11,6 +11,7 @@ from mockexport.model import Download, Verdict
 __all__ = [
     "Advanced",
     "CheckpointSaved",
+    "Divided",
     "DownloadFinished",
     "DownloadStarted",
     "Event",
@@ -58,6 +59,14 @@ class Opened:
     download_id: str
     resumable: bool
     total_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """What is left of the download comes in so many spans, on connections of their own."""
+
+    download_id: str
+    spans: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +158,7 @@ Event = (
     RunStarted
     | DownloadStarted
     | Opened
+    | Divided
     | Advanced
     | Retried
     | Resumed

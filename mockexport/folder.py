@@ -70,9 +70,10 @@ def file_name(index: int, download_id: str) -> str:
     """Return the name of the file of the download at place `index` in time order: `00-<id>.csv`.
 
     An id may come from a foreign server: what could be more than a name in a path becomes `_`. The number in front
-    keeps the names of such ids apart.
+    keeps the names of such ids apart. An id that is a file's name loses the suffixes that say how that one was kept.
     """
-    return f"{index:02d}-{re.sub(r'[^A-Za-z0-9._-]', '_', download_id)[:128]}.csv"
+    plain = re.sub(r"\.(csv|tsv)(\.(gz|zst))?\Z", "", download_id)
+    return f"{index:02d}-{re.sub(r'[^A-Za-z0-9._-]', '_', plain)[:128]}.csv"
 
 
 def write_listing(directory: Path, listing: FolderListing) -> None:

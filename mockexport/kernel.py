@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from mockexport._kernel import Offsets, RowFilter, Scan, State, count_lines
 from mockexport._kernel import path as instructions
+from mockexport.coverage import HourCounts
 from mockexport.errors import BadRowError
 from mockexport.filters import Filter
 from mockexport.formats import Batch, CsvDecoder
@@ -140,12 +141,13 @@ class _Part:
         schema: Schema,
         decoder: CsvDecoder,
         asked: Filter | None,
+        coverage: bool,
     ) -> None:
         self.state = reducer.empty()
-        self.handed_back = Tally()
+        self.handed_back = Tally(coverage=coverage)
         self._decoder = decoder
         self._asked = asked
-        self._scan = new_scan(Scan, self.state, decoder, schema, asked)
+        self._scan = new_scan(Scan, self.state, decoder, schema, asked, coverage)
         self._known = (0, 0)
 
     @property
@@ -175,6 +177,8 @@ class _Part:
         taken.missing.update(self._scan.missing())
         taken.first_us, taken.last_us = self._scan.first_us, self._scan.last_us
         patients, types = self._known
+        if (covered := self._scan.covered()) is not None:
+            taken.coverage = HourCounts(*covered)
         taken.patients = set(self.state.patients(patients))
         taken.event_types = set(self.state.types(types))
         taken.merge(self.handed_back)
@@ -191,6 +195,7 @@ class KernelFold:
         reducer: KernelSummary | KernelSelection,
         *,
         asked: Filter | None = None,
+        coverage: bool = False,
         strict: bool,
         header: str | None = None,
     ) -> None:
@@ -199,6 +204,7 @@ class KernelFold:
         self._schema = schema
         self._reducer = reducer
         self._asked = asked
+        self._coverage = coverage
         self._strict = strict
         self._decoder = CsvDecoder(schema, header=header)
         self._part: _Part | None = None
@@ -219,7 +225,7 @@ class KernelFold:
     def tally(self) -> Tally:
         """The counts of the rows so far; made when asked for, so not to be asked for after every chunk."""
         if self._tally is None:
-            self._tally = Tally() if self._part is None else self._part.tally()
+            self._tally = Tally(coverage=self._coverage) if self._part is None else self._part.tally()
         return self._tally
 
     def feed(self, chunk: Chunk) -> None:
@@ -249,10 +255,12 @@ class KernelFold:
         self.rows = self.tally.rows
 
     def _new_part(self) -> _Part:
-        return _Part(self._reducer, self._schema, self._decoder, self._asked)
+        return _Part(self._reducer, self._schema, self._decoder, self._asked, self._coverage)
 
 
-def new_scan(kind: type[AnyScan], state: State, decoder: CsvDecoder, schema: Schema, asked: Filter | None) -> AnyScan:
+def new_scan(
+    kind: type[AnyScan], state: State, decoder: CsvDecoder, schema: Schema, asked: Filter | None, coverage: bool = False
+) -> AnyScan:
     """Return a scan of the rows `asked` for, as the header that `decoder` has read, and the schema, describe them."""
     layout = decoder.layout
     if layout is None:
@@ -268,6 +276,7 @@ def new_scan(kind: type[AnyScan], state: State, decoder: CsvDecoder, schema: Sch
         [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
         None if schema.timezone is None else offsets_of(schema.timezone),
         None if asked is None else _row_filter(asked),
+        coverage,
     )
 
 

@@ -4,6 +4,7 @@ Because `merge` is associative, neighbours are merged at once, without waiting f
 per run of finished downloads, and runs are only ever parted by downloads in flight.
 """
 
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from mockexport.errors import reducer_at_work
@@ -40,9 +41,9 @@ class Merger(Generic[S]):
         self._runs[start] = (end, state)
         self._starts[end] = start
 
-    def add(self, position: int, state: S) -> None:
-        """Put `state` at `position`, which must be free, and merge it with its neighbours."""
-        start, end = position, position + 1
+    def add(self, position: int, state: S, end: int | None = None) -> None:
+        """Put `state` at `position`, or at those before `end`, which must be free, and merge it with its neighbours."""
+        start, end = position, position + 1 if end is None else end
         if start in self._starts:
             earlier_start = self._starts.pop(start)
             _, earlier = self._runs.pop(earlier_start)
@@ -53,6 +54,10 @@ class Merger(Generic[S]):
         self._runs[start] = (end, state)
         self._starts[end] = start
 
+    def apart(self) -> list[tuple[int, S]]:
+        """Return what is kept out of `runs`."""
+        return list(self._apart.items())
+
     def add_apart(self, position: int, state: S) -> None:
         """Put `state` at `position`, and keep it out of `runs`: another run is to replace it."""
         self._apart[position] = state
@@ -60,6 +65,15 @@ class Merger(Generic[S]):
     def skip(self, position: int) -> None:
         """Leave `position` without rows: a download that failed."""
         self.add(position, self._empty())
+
+    def copy(self, copied: Callable[[S], S]) -> "Merger[S]":
+        """Return a merger that holds the same, of each state what `copied` makes of it."""
+        twin = Merger(self._reducer)
+        for start, (end, state) in self._runs.items():
+            twin.restore(start, end, copied(state))
+        for position, state in self._apart.items():
+            twin.add_apart(position, copied(state))
+        return twin
 
     def merged(self) -> S:
         """Return all states merged in time order."""

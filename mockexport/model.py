@@ -73,11 +73,20 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The byte range [start, end) of a download; `end` None is the download's end. By default all of it."""
+    """The byte range [start, end) of a download; `end` None is the download's end. By default all of it.
+
+    It owns the rows whose first byte lies in it, to their ends. So the spans of a download own every row, each once,
+    wherever the borders are.
+    """
 
     download_id: str
     start: int = 0
     end: int | None = None
+
+    @property
+    def read_from(self) -> int:
+        """The first byte to read: only the one before the span tells whether a row begins with the span."""
+        return max(0, self.start - 1)
 
 
 @dataclass(frozen=True, slots=True)

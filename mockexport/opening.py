@@ -1,4 +1,7 @@
-"""Opens the source that a user means: a server by its URL, a folder, one of their own, or what is there by default."""
+"""Opens the source that a user means: a server by its URL, a folder, one of their own, or what is there by default.
+
+Each is imported when it is the one: a run's memory is a budget, and it has one source.
+"""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,11 +14,8 @@ from mockexport.errors import ExportNotFound, OptionError, SourceError
 from mockexport.server.embedded import embedded
 from mockexport.server.exports import EXPORTS
 from mockexport.sources.export_api import ExportApi
-from mockexport.sources.files import Files
-from mockexport.sources.folder import Folder
 from mockexport.sources.http import Access
 from mockexport.sources.retrying import RetryPolicy, TimeLimits
-from mockexport.sources.url_list import UrlList
 from mockexport.streams import Source
 
 if TYPE_CHECKING:
@@ -101,10 +101,16 @@ async def open_source(
     if source is not None:
         yield OpenedSource(source)
     elif folder is not None:
+        from mockexport.sources.folder import Folder
+
         yield OpenedSource(Folder(folder))
     elif files is not None:
+        from mockexport.sources.files import Files
+
         yield OpenedSource(Files(files))
     elif urls is not None:
+        from mockexport.sources.url_list import UrlList
+
         async with UrlList(
             urls, session=session, retry=retry, limits=limits, access=access, compress=compress
         ) as listed:

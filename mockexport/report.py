@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Generic, TypeVar
 
+from mockexport.coverage import Coverage
 from mockexport.formats import BadRow
-from mockexport.frame import flat_rows, table_of
 from mockexport.model import Verdict, VerdictKind
 from mockexport.reducers import Result, Statistics
 
@@ -21,7 +21,8 @@ class DownloadAccount:
 
     `rows` counts all but blank lines, `bad_rows` by reason, `first_bad_rows` are the first few; `missing_values` counts
     by event type, `filtered_rows` are rows with a value that were not asked for (see Filter). `attempts` begins at 1;
-    `received_bytes` are those of the last attempt, `fetched_bytes` of all.
+    `received_bytes` are those of the last attempt, `fetched_bytes` of all. `coverage` is None where it was not
+    asked for.
     """
 
     download_id: str
@@ -34,10 +35,11 @@ class DownloadAccount:
     received_bytes: int
     fetched_bytes: int
     filtered_rows: int = 0
+    coverage: Coverage | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return the account as what JSON can hold."""
-        return {
+        plain = {
             "id": self.download_id,
             "verdict": self.verdict.kind,
             "reasons": list(self.verdict.reasons),
@@ -50,11 +52,17 @@ class DownloadAccount:
             "received_bytes": self.received_bytes,
             "fetched_bytes": self.fetched_bytes,
         }
+        if self.coverage is not None:
+            plain["coverage"] = self.coverage.to_plain()
+        return plain
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """How a run went: from where, with what, and what came of every download (in time order)."""
+    """How a run went: from where, with what, and what came of every download (in time order).
+
+    `engine` is "kernel", "python", or, where the kernel reads the rows for a reducer in Python, "kernel+python".
+    """
 
     export_id: str
     source: str
@@ -138,6 +146,8 @@ class Report(Generic[R]):
         Raises:
             OptionError: if a field has one of the two names.
         """
+        from mockexport.frame import flat_rows  # no sooner: most runs want JSON alone
+
         for patient_id in sorted(self.patients):
             yield from flat_rows(patient_id, self.patients[patient_id])
         if totals:
@@ -152,6 +162,8 @@ class Report(Generic[R]):
             OptionError: if a field is nothing that a column can hold.
             ArrowUnavailable: where the compiled parts were not built.
         """
+        from mockexport.frame import table_of
+
         kinds = {type(result) for results in self.patients.values() for result in results.values()}
         return table_of(list(self.rows()), kinds).stream_capsule()
 

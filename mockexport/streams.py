@@ -94,7 +94,7 @@ class ByteStream(Protocol):
         """
 
     async def close(self, verdict: Verdict | None) -> None:
-        """End the stream. `verdict` is the download's; None if the run was broken off before there was one."""
+        """End the stream. `verdict` is the download's; None if there is none yet: it was broken off, or was a part."""
 
 
 class Source(Protocol):
@@ -121,7 +121,12 @@ class Source(Protocol):
 
 @runtime_checkable
 class ResumableSource(Protocol):
-    """A Source that can also begin in the middle of a download, where an earlier run has stopped."""
+    """A Source that can also begin in the middle of a download: where an earlier run has stopped, or at a span."""
 
-    def stream_from(self, export_id: str, download: Download, offset: int, mark: Mark) -> ByteStream:
-        """Return the download's bytes from `offset` on, if it still is what `mark` says; else StartOver and all."""
+    def stream_from(
+        self, export_id: str, download: Download, offset: int, mark: Mark, *, until: int | None = None
+    ) -> ByteStream:
+        """Return the download's bytes from `offset` on, if it still is what `mark` says; else StartOver and all.
+
+        With `until`, bytes from there on are not likely to be needed: no more should be asked for until they are.
+        """

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
+from mockexport.coverage import HourCounts
 from mockexport.errors import StateError
 from mockexport.formats.batch import BadRow, Decoded
 from mockexport.formats.fields import BadRowReason, format_time
@@ -18,14 +19,18 @@ __all__ = ["MAX_EXAMPLES", "Tally", "judge", "overlapping"]
 # Of a download's bad rows, so many of the first are kept with their line numbers.
 MAX_EXAMPLES = 5
 
-_VERSION = 2
+_VERSION = 3
 
 
 class Tally:
-    """Counts of one span's rows. Times are microseconds of UTC since 1970, None while there was no row."""
+    """Counts of one span's rows. Times are microseconds of UTC since 1970, None while there was no row.
+
+    `coverage` asks for rows by hour as well.
+    """
 
     __slots__ = (
         "bad",
+        "coverage",
         "cut_off",
         "event_types",
         "examples",
@@ -37,16 +42,17 @@ class Tally:
         "rows",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, coverage: bool = False) -> None:
         self.rows: int = 0  # all but blank lines
         self.bad: Counter[str] = Counter()  # by reason
         self.examples: list[BadRow] = []  # the first few, in order
         self.missing: Counter[str] = Counter()  # by event type
-        self.filtered = 0  # with a value, and not asked for
+        self.filtered: int = 0  # with a value, and not asked for
         self.first_us: int | None = None
         self.last_us: int | None = None
         self.patients: set[str] = set()
         self.event_types: set[str] = set()
+        self.coverage: HourCounts | None = HourCounts() if coverage else None
         self.cut_off: bool = False  # the last row is bad and has no line end
 
     def __repr__(self) -> str:
@@ -72,8 +78,12 @@ class Tally:
         self.cut_off = decoded.cut_off
         if batch:
             self._widen(min(batch.event_times), max(batch.event_times))
+            if self.coverage is not None:
+                self.coverage.add(batch.event_times)
             self.patients.update(batch.patient_ids)
             self.event_types.update(batch.event_types)
+        if self.coverage is not None:
+            self.coverage.add(row.event_time for row in decoded.missing)
         for row in decoded.missing:
             self.missing[row.event_type] += 1
             self._widen(row.event_time, row.event_time)
@@ -83,17 +93,26 @@ class Tally:
             self.bad[bad.reason.value] += 1
         self.examples += decoded.bad[: MAX_EXAMPLES - len(self.examples)]
 
-    def merge(self, later: "Tally") -> None:
-        """Add the tally of the span that follows this one; its line numbers must be the download's."""
+    def merge(self, later: "Tally", *, lines: int | None = 0) -> None:
+        """Add the tally of the rows that follow these.
+
+        Its line numbers fall short of these's by `lines`; None if nobody knows, and then its bad rows are not named.
+        """
         self.rows += later.rows
         if later.rows:
             self.cut_off = later.cut_off
         self.bad += later.bad
         self.missing += later.missing
         self.filtered += later.filtered
-        self.examples += later.examples[: MAX_EXAMPLES - len(self.examples)]
+        if lines is not None:
+            wanted = later.examples[: MAX_EXAMPLES - len(self.examples)]
+            self.examples += [BadRow(bad.line + lines, bad.reason) for bad in wanted]
         if later.first_us is not None and later.last_us is not None:
             self._widen(later.first_us, later.last_us)
+        if later.coverage is not None:
+            if self.coverage is None:
+                self.coverage = HourCounts()
+            self.coverage.merge(later.coverage)
         self.patients |= later.patients
         self.event_types |= later.event_types
 
@@ -115,6 +134,7 @@ class Tally:
                 "last_us": self.last_us,
                 "patients": sorted(self.patients),
                 "event_types": sorted(self.event_types),
+                "coverage": None if self.coverage is None else self.coverage.to_plain(),
                 "cut_off": self.cut_off,
             },
             sort_keys=True,
@@ -141,6 +161,8 @@ class Tally:
             tally.last_us = saved["last_us"]
             tally.patients = set(saved["patients"])
             tally.event_types = set(saved["event_types"])
+            if saved["coverage"] is not None:
+                tally.coverage = HourCounts.from_plain(saved["coverage"])
             tally.cut_off = saved["cut_off"]
         except (ValueError, KeyError, TypeError) as error:
             raise StateError("tally", f"cannot be read ({type(error).__name__})") from error

@@ -8,12 +8,14 @@ that a machine and its day make, such as rates, differ from run to run; nothing 
 """
 
 import argparse
+import asyncio
 import fcntl
 import json
 import os
 import pty
 import re
 import struct
+import subprocess
 import sys
 import tempfile
 import termios
@@ -24,11 +26,13 @@ from io import StringIO
 from math import sin
 from pathlib import Path
 
+import mockexport
 from mockexport.ingest.devices import time_text
-from tests.ingest.browser import Browser
+from tests.browser import Browser
 from tests.ingest.running import RunningService
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
+_DRAWN = "return document.readyState === 'complete'"
 _STEER = re.compile(r"(\x1b\[\d*A|\x1b\[2K|\x1b\[\?\d+[hl]|\r|\n)")
 
 
@@ -139,12 +143,30 @@ def ingest_page() -> bytes:
         return page(service.url, "return document.querySelectorAll('#rows tr').length > 1000", height=640)
 
 
+def report_page() -> bytes:
+    """The report of `demo`, as `--html` writes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "demo.html"
+        path.write_text(mockexport.to_html(asyncio.run(mockexport.analyze("demo", coverage=True))))
+        return page(path.as_uri(), _DRAWN, height=1650)
+
+
+def server_page() -> bytes:
+    """The mock server's own page."""
+    command = [str(Path(sys.executable).with_name("mockexport")), "serve", "--port", "8000", "--exit-with-stdin"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        return page(server.stdout.readline().strip(), _DRAWN, height=1150)
+
+
 PICTURES: dict[str, Callable[[], str | bytes]] = {
     "progress.svg": lambda: terminal("mockexport small -o small.json", halfway=True),
     "table.svg": lambda: terminal("mockexport demo --format table"),
     "browse.svg": lambda: terminal("mockexport list", "mockexport show demo", columns=112),
     "doctor.svg": lambda: terminal("mockexport doctor", columns=112),
     "ingest.png": ingest_page,
+    "report.png": report_page,
+    "server.png": server_page,
 }
 
 

@@ -27,6 +27,9 @@ TESTS = {
     "pipeline/flights.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
     "pipeline/lanes.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
     "pipeline/keeping.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
+    "pipeline/producing.py": ["tests/test_pipeline.py", "tests/test_splitting.py", "tests/test_checkpoint.py"],
+    "pipeline/landed.py": ["tests/test_splitting.py"],
+    "formats/cutting.py": ["tests/test_splitting.py"],
     "pipeline/run.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
     "checkpoint.py": ["tests/test_checkpoint.py"],
     "merging.py": ["tests/test_merging.py", "tests/test_checkpoint.py", "tests/faults"],
@@ -46,6 +49,7 @@ class Mutant:
 REPLIES, RESUMING, GUNZIP = "sources/replies.py", "sources/resuming.py", "sources/gunzip.py"
 HTTP, WATCHING, CHECKPOINT = "sources/http.py", "sources/watching.py", "checkpoint.py"
 FLIGHTS, LANES, KEEPING, RUN = "pipeline/flights.py", "pipeline/lanes.py", "pipeline/keeping.py", "pipeline/run.py"
+PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
 
 MUTANTS = [
     Mutant("resumable only by a strong tag", REPLIES, "_STRONG_TAG.fullmatch(etag) is not None", "True"),
@@ -74,7 +78,7 @@ MUTANTS = [
     Mutant("503 passes", REPLIES, "502, 503, 504})", "502, 504})"),
     Mutant("Retry-After's junk is ignored", REPLIES, '_SECONDS = re.compile(r"[0-9]+")', '_SECONDS = re.compile(r"[0-9e]+")'),
     Mutant("Retry-After's dates count", REPLIES, "return max(0.0, date.timestamp() - now_s)", "return None"),
-    Mutant("the byte after the last one is asked for", RESUMING, 'f"bytes={self._offset}-"', 'f"bytes={self._offset - 1}-"'),
+    Mutant("the byte after the last one is asked for", RESUMING, 'f"bytes={self._offset}-{', 'f"bytes={self._offset - 1}-{'),
     Mutant("If-Range is sent", RESUMING, ', "If-Range": self._mark.etag}', "}"),
     Mutant("identity is asked for", RESUMING, '"gzip" if self._compress else "identity"', '"gzip"'),
     Mutant("a 200 to a range starts over", RESUMING, "                            yield self._begin_anew(decision.etag)",
@@ -98,7 +102,7 @@ MUTANTS = [
            "self._policy.wait_s(self._failures)"),
     Mutant("Retry-After is capped", RESUMING, "failure.asked_s > self._policy.max_retry_after_s", "False"),
     Mutant("no answer has a limit", RESUMING, "asyncio.timeout(min(self._limits.first_byte_s, left_s))", "asyncio.timeout(None)"),
-    Mutant("void bytes are forgotten", RESUMING, "self._offset, self._mark = 0, None\n            return StartOver",
+    Mutant("void bytes are forgotten", RESUMING, "self._offset, self._mark, self._until = 0, None, None\n            return StartOver",
            "return StartOver"),
     Mutant("a stall is noticed", WATCHING, "if came < self._limits.min_rate * (now_s - since_s):", "if False:"),
     Mutant("a trickle is a stall", WATCHING, "if came < self._limits.min_rate * (now_s - since_s):", "if came < 1:"),
@@ -118,10 +122,10 @@ MUTANTS = [
     Mutant("link-local is refused", HTTP, "and not self._access.link_local:", "and False:"),
     Mutant("names are looked up", HTTP, "addresses += [", "_ = ["),
     Mutant("aiohttp does not decode", HTTP, "auto_decompress=False", "auto_decompress=True"),
-    Mutant("a start-over begins with a fresh state", FLIGHTS, "                self._begin(None)\n", ""),
+    Mutant("a start-over begins with a fresh state", FLIGHTS, "        self._void_bytes = self._fetched_bytes\n        self.begin()\n", "        self._void_bytes = self._fetched_bytes\n"),
     Mutant("a failed download contributes nothing", KEEPING, "        if not verdict.counts:\n            # The next",
            "        if False:\n            # The next"),
-    Mutant("stop skips the others", RUN, "                raise _Stopped\n", "                pass\n"),
+    Mutant("stop skips the others", PRODUCING, "                raise Stopped\n", "                pass\n"),
     Mutant("a cancelled run saves", RUN, "        except BaseException:\n            self._keeper.save_now()",
            "        except BaseException:\n            pass"),
     Mutant("saved is what is folded, not what is received", LANES, "self._borders[1][0] <= self.fold.offset:", "True:"),
@@ -129,8 +133,11 @@ MUTANTS = [
            "self._reducer.merge(unpack_state(self._reducer, self._base.state), self.fold.state)", "self.fold.state"),
     Mutant("what was restored is in the tally", LANES, "        tally.merge(self.fold.tally)\n        return tally",
            "        return self.fold.tally"),
-    Mutant("finished downloads are not fetched again", RUN, "if d.id not in self._keeper.accounts)", "if True)"),
+    Mutant("finished downloads are not fetched again", RUN, "if at[1].id not in self._keeper.accounts]", "]"),
     Mutant("failed downloads are not kept", KEEPING, "self.accounts.items() if account.verdict.complete}", "self.accounts.items()}"),
+    Mutant("a span ends with the row that its last byte belongs to", CUTTING, "self.end - 1 - self._at", "self.end - self._at"),
+    Mutant("a span leaves the row before it alone", CUTTING, "self._seeking = not begin", "self._seeking = False"),
+    Mutant("lines count on over spans", LANDED, "lines=earlier.lines)", "lines=0)"),
     Mutant("a complete run removes its checkpoint", KEEPING, "self._checkpoint.remove()", "pass"),
     Mutant("an unwritable checkpoint is known at once", KEEPING, "better known before the morning is over.\n        self.save_now()",
            "better known before the morning is over."),

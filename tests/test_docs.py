@@ -71,6 +71,7 @@ HAPPENED: list[events.Event] = [
     events.RunStarted("x", (), "kernel"),
     events.DownloadStarted("a"),
     events.Opened("a", True, 1),
+    events.Divided("a", 2),
     events.Advanced("a", 1, 1),
     events.Retried("a", 1, 0.5, "why", 1, None),
     events.Resumed("a", 1),

@@ -72,6 +72,11 @@ def test_a_file_is_named_by_place_and_id() -> None:
     assert file_name(3, "f725622a-22ea-4acc-aab8-810ec8b5e2c6") == "03-f725622a-22ea-4acc-aab8-810ec8b5e2c6.csv"
 
 
+@pytest.mark.parametrize("download_id", ["a", "a.csv", "a.tsv", "a.csv.gz", "a.csv.zst"])
+def test_an_id_that_is_a_files_name_is_not_suffixed_twice(download_id: str) -> None:
+    assert file_name(0, download_id) == "00-a.csv"
+
+
 @pytest.mark.parametrize("download_id", ["../../etc/passwd", "a/b", "a\\b", "C:x", "a\0b", "é\n", "x" * 10_000])
 def test_no_id_makes_a_name_that_leads_elsewhere(tmp_path: Path, download_id: str) -> None:
     name = file_name(0, download_id)

@@ -35,7 +35,7 @@ from mockexport.model import AnomalyRule, Chunk
 from mockexport.reducers.selection import STATISTICS
 from mockexport.server.folder import generate
 from tests import lookalikes
-from tests.fuzz.comparing import EVERYTHING, REDUCERS, SUMMARY, Rows, outcome
+from tests.fuzz.comparing import EVERYTHING, SUMMARY, Rows, outcome
 from tests.fuzz.rows import asked as any_filter
 from tests.fuzz.rows import body
 from tests.fuzz.rows import schema as any_schema
@@ -83,10 +83,11 @@ def test_the_engines_agree_on_hostile_rows(seed: int, path: str) -> None:
     agree(
         data,
         schema,
-        reducers=REDUCERS,
+        reducers=[Rows(), draw.choice([SUMMARY, EVERYTHING])],
         asked=any_filter(draw),
         chunk_bytes=draw.choice([1, 100, 5_000, 20_000, 300_000]),
         strict=draw.random() < 0.1,
+        coverage=draw.random() < 0.5,
     )
 
 
@@ -226,6 +227,18 @@ def test_the_engines_agree_on_more_values_than_are_kept_apart(sizes: tuple[int, 
     assert twin.result(merged) == law.result(theirs[0])
     # And on from the bytes, in the other order.
     assert twin.dump(twin.merge(ours[1], twin.load(law.dump(law.update(law.empty(), parts[0]))))) == twin.dump(merged)
+
+
+def test_pairs_of_which_nothing_is_asked_for_are_in_no_result() -> None:
+    data = HEADER + b"P,2025-08-26T00:00:00Z,t,1\nQ,2025-08-26T00:00:00Z,t,2\nQ,2025-08-27T00:00:00Z,u,3\n"
+    found = []
+    for wanted in ("python", "kernel"):
+        engine = choose_engine(EVERYTHING, USUAL, asked=Filter.of(patients=["P"]), wanted=wanted)
+        fold = engine.new_fold(Span("d"))
+        fold.feed(Chunk(Span("d"), data, 0, len(data), 1))
+        found.append(engine.reducer.result(fold.state))
+    assert found[0] == found[1]
+    assert (list(found[1].patients), list(found[1].totals)) == (["P"], ["t"])
 
 
 def test_further_statistics_are_the_same_with_more_groups_than_caches_hold() -> None:

@@ -1,55 +1,115 @@
 """`mockexport analyze`: the report of an export, on stdout or in a file."""
 
 import argparse
-import os
-from collections.abc import Mapping
-from dataclasses import fields
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mockexport.analysis import analyze as analyze_export
+from mockexport.analysis import RunOptions
 from mockexport.cli import exits
-from mockexport.cli.fetching import asking, fetching, listening, write_account
-from mockexport.cli.progress import showing_progress
+from mockexport.cli.cluster import Analyze, analyzed, analyzing
+from mockexport.cli.faces import output_path, text_of, write, write_page
+from mockexport.cli.fetching import asking, fetching, listening, reaching, write_accounts
+from mockexport.cli.progress import Shown, showing_progress
 from mockexport.cli.statistics import chosen_reducer
-from mockexport.cli.text import put, say, table
-from mockexport.errors import OptionError, OutputError
-from mockexport.newfile import NewFile
+from mockexport.cli.text import put, say
+from mockexport.errors import OptionError
+from mockexport.opening import open_source
+from mockexport.reducers import Reducer
+from mockexport.rendering.plain import printable
 from mockexport.report import Account, Report
 
-__all__ = ["account_for", "analyze", "chosen_export"]
+__all__ = ["account_for", "analyze", "chosen_exports", "kept_in"]
 
 
 async def analyze(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
-    output = None if options.output == "-" else _output(options.output)
+    output = None if options.output == "-" else output_path("output", options.output)
+    html = None if options.html is None else output_path("html", options.html)
+    if html is not None and html == output:
+        raise OptionError("html", "names the file of --output, too; say another one")
     reducer = chosen_reducer(options)
-    with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
+    with (
+        showing_progress(verbose=options.verbose, preview=options.preview) as shown,
+        listening(options, shown) as listener,
+    ):
         settings = fetching(options, listener)
         settings["checkpoint"] = options.checkpoint
+        settings["split"] = options.split
         settings["save"] = options.save
         settings["save_format"] = options.save_format
         settings["filter"] = asking(options)
-        report: Report[Any] = await analyze_export(chosen_export(options), reducer=reducer, **settings)
-    text = _text(report.counts() if options.counts else report, options)
-    account_for(report.account, timed=options.time)
-    for note in report.notes:
-        say(f"note: {note}")
-    write_account(options, report.account)
+        settings["coverage"] = html is not None
+        exports = await chosen_exports(options)
+        several = options.all or len(exports) > 1
+        if several:
+            _refuse_for_several(options)
+
+        async def analyze_one(export_id: str | None) -> Report[Any]:
+            more = settings.copy()
+            if several and options.checkpoint is not None:
+                more["checkpoint"] = f"{options.checkpoint}.{export_id}"
+            if several and options.save is not None:
+                more["save"] = Path(options.save, str(export_id))
+            return await _analyzed(analyze_export, export_id, reducer, more, shown)
+
+        async with analyzing(options) as analyze_export:
+            reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
+    text = _texts(reports, options) if several else text_of(reports[0], options)
+    for report in reports:
+        account_for(report.account, timed=options.time)
+        for note in report.notes:
+            say(f"note: {note}")
+        if options.save is not None:
+            kept_in(str(Path(options.save, report.account.export_id)) if several else options.save, report.account)
+    accounts = [report.account for report in reports]
+    write_accounts(options, accounts)
     if output is None:
         put(text)
     else:
-        _write(output, text, complete=not report.incomplete)
-    return exits.of_account(report.account)
+        write(output, text.encode(), complete=not any(report.incomplete for report in reports))
+    if html is not None:
+        write_page(html, reports[0], reducer.rules, options)
+    return exits.of_accounts(accounts)
 
 
-def chosen_export(options: argparse.Namespace) -> str | None:
-    """Return the export named by position or by option."""
-    if options.export is None:
-        return None if options.export_id is None else str(options.export_id)
-    if options.export_id not in (None, options.export):
-        raise OptionError("export-id", f"{options.export_id!a} contradicts the export {options.export!a}")
-    return str(options.export)
+async def _analyzed(
+    analyze_export: Analyze, export_id: str | None, reducer: Reducer[Any, Any], settings: RunOptions, shown: Shown
+) -> Report[Any]:
+    if not shown.previews:
+        return await analyze_export(export_id, reducer=reducer, **settings)
+    from mockexport.live import Run  # no sooner: most runs have no preview
+
+    async with Run(export_id, reducer=reducer, **settings) as run:
+        async for snapshot in run:
+            shown.preview(snapshot)
+        return await run.report()
+
+
+def _refuse_for_several(options: argparse.Namespace) -> None:
+    """Refuse what shows one export, before anything is fetched."""
+    for name, asked in (("html", options.html), ("preview", options.preview), ("format", options.format == "csv")):
+        if asked:
+            raise OptionError(name, "shows one export; name one, or leave it out")
+
+
+async def chosen_exports(options: argparse.Namespace) -> list[str | None]:
+    """Return the exports named by position or by option, or all that there are."""
+    named = list(dict.fromkeys(options.export or ()))
+    if options.all:
+        if named or options.export_id is not None:
+            raise OptionError("all", "means every export; name none, or leave it out")
+        async with open_source(None, **reaching(options)) as opened:
+            found: list[str | None] = [*await opened.source.export_ids()]
+        if not found:
+            raise OptionError("all", "there are no exports")
+        return found
+    if not named:
+        return [options.export_id]
+    if options.export_id not in (None, *named):
+        raise OptionError("export-id", f"{options.export_id!a} contradicts the export {', '.join(named)!a}")
+    return [*named]
 
 
 def account_for(account: Account, *, timed: bool) -> None:
@@ -81,74 +141,16 @@ def account_for(account: Account, *, timed: bool) -> None:
         say(f"{account.elapsed_s:.3f} s, {rate:,.0f} rows/s")
 
 
-def _text(report: Report[Any], options: argparse.Namespace) -> str:
+def _texts(reports: Sequence[Report[Any]], options: argparse.Namespace) -> str:
+    """Return several reports as one text: each is exactly what it is alone."""
+    texts = {report.account.export_id: text_of(report, options) for report in reports}
     if options.format == "json":
-        return report.to_json(round_to=options.round)
-    return _table(report, options.round)
+        plain = {"exports": {export_id: json.loads(text) for export_id, text in texts.items()}}
+        return json.dumps(plain, sort_keys=True, indent=2) + "\n"
+    return "\n".join(f"{printable(export_id)}\n\n{text}" for export_id, text in texts.items())
 
 
-def _table(report: Report[Any], round_to: int | None) -> str:
-    """Return the report as columns for people: a line per patient and event type, totals last."""
-    names = _names(report)
-    lines = [
-        [patient_id, event_type, *_cells(result, names, round_to)]
-        for patient_id, types in sorted(report.patients.items())
-        for event_type, result in sorted(types.items())
-    ]
-    lines += [
-        ["all", event_type, *_cells(result, names, round_to)] for event_type, result in sorted(report.totals.items())
-    ]
-    text = table(["patient", "event type", *names], lines, left=2)
-    if report.incomplete:
-        text += f"\nINCOMPLETE: {len(report.incomplete)} downloads failed or differ: {', '.join(report.incomplete)}\n"
-    return text
-
-
-def _names(report: Report[Any]) -> list[str]:
-    """Return the statistics that are columns; counts by hour or day are too many for one."""
-    results = list(report.totals.values())
-    if not results or isinstance(results[0], int):
-        return ["count"]
-    if isinstance(results[0], Mapping):
-        return [name for name in results[0] if not any(isinstance(result[name], Mapping) for result in results)]
-    return [field.name for field in fields(results[0])]
-
-
-def _cells(result: Any, names: list[str], round_to: int | None) -> list[str]:
-    if isinstance(result, int):
-        values = [result]
-    else:
-        values = [result[name] if isinstance(result, Mapping) else getattr(result, name) for name in names]
-    return [_cell(value, 2 if round_to is None else round_to) for value in values]
-
-
-def _cell(value: float | str | None, places: int) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, str):
-        return value
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{places}f}"
-
-
-def _output(name: str) -> Path:
-    """Return the path that `--output` means; see before the run, not after it, that a file can be made there."""
-    path = Path(name)
-    if not name or path.is_dir():
-        raise OptionError("output", f"{name!a} is not the name of a file")
-    if not path.parent.is_dir():
-        raise OutputError(name, f"there is no folder {path.parent}; make it first")
-    if not path.exists() and not os.access(path.parent, os.W_OK):
-        raise OutputError(name, f"the folder {path.parent} is read-only")
-    return path
-
-
-def _write(path: Path, text: str, *, complete: bool) -> None:
-    """Write the report at once and whole; an incomplete one beside `path`, which stays as it is."""
-    partial = path.with_name(path.name + ".partial")
-    if path.exists() and not path.is_file():
-        complete = True  # a device or a pipe has nothing to lose
-    with NewFile(path if complete else partial) as file:
-        file.write(text.encode())
-        file.commit()
-    if not complete:
-        say(f"the report is incomplete: it is in {partial}, and {path} was left alone")
+def kept_in(directory: str, account: Account) -> None:
+    """Tell on stderr how many files a run has kept."""
+    kept = sum(download.verdict.counts for download in account.downloads)
+    say(f"{kept} of {len(account.downloads)} files are in {directory}")

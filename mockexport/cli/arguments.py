@@ -119,7 +119,7 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
     for problem in commands.choices[options.command].problems:
         parser.error(problem)
     for name, other in (*WHERE, ("export_id", "export")):
-        said = getattr(options, other, None)
+        said = getattr(options, other, None) or None
         overruled = isinstance(getattr(options, name, None), _FromEnvironment)
         if overruled and said is not None and not isinstance(said, _FromEnvironment):
             setattr(options, name, None)
@@ -151,12 +151,22 @@ def _analyze(add: _Add, name: str) -> None:
     _effort(command)
     _trouble(command)
     command.option(
+        "--dask", metavar="ADDRESS",
+        help="run on the workers of the Dask scheduler at ADDRESS, or in N processes of this machine with local:N"
+        " (needs the extra: mockexport[dask])",
+    )  # fmt: skip
+    command.option(
+        "--split", type=_span_size, metavar="BYTES",
+        help="fetch a longer download in spans of BYTES, as many at once as --concurrency allows; K, M and G are"
+        " understood (default: a download is one connection's)",
+    )  # fmt: skip
+    command.option(
         "--checkpoint", metavar="FILE",
         help="save to FILE every few seconds and when interrupted; the same command again goes on from there",
     )  # fmt: skip
     _statistics(command)
     command.option("--round", type=_natural, metavar="N", help="round to N decimal places (default: full precision)")
-    command.option("--format", choices=("json", "table"), default="json", help="of the report (default: json)")
+    _faces(command)
     command.option(
         "-o", "--output", metavar="FILE", default="-",
         help="write the report to FILE, at once and whole, instead of stdout (-); an incomplete one to FILE.partial",
@@ -227,7 +237,8 @@ def _doctor(add: _Add, name: str) -> None:
 
 
 def _export(command: _Command) -> None:
-    command.add_argument("export", metavar="EXPORT", nargs="?", help="id of the export (default: demo)")
+    command.add_argument("export", metavar="EXPORT", nargs="*", help="id of the export, or of several (default: demo)")
+    command.option("--all", action="store_true", help="analyze every export that is listed")
     command.option(
         "-e", "--export-id", "--export_id", dest="export_id", metavar="ID", help="the same, as an option"
     )  # fmt: skip
@@ -311,6 +322,15 @@ def _asked(command: _Command) -> None:
     command.option("--until", metavar="TIME", help="only rows before this time or date")
     command.option("--patient", action=_Several, metavar="ID", help="only rows of this patient; may be repeated")
     command.option("--event-type", action=_Several, metavar="TYPE", help="only rows of this type; may be repeated")
+
+
+def _faces(command: _Command) -> None:
+    command.option("--format", choices=("json", "table", "csv"), default="json", help="of the report (default: json)")
+    command.option(
+        "--html", metavar="FILE",
+        help="write the report as a page for the browser to FILE, too; an incomplete one to FILE.partial",
+    )  # fmt: skip
+    command.option("--preview", action="store_true", help="on a terminal, show provisional totals during the run, too")
 
 
 def _effort(command: _Command) -> None:
@@ -409,8 +429,18 @@ def _port(text: str) -> int:
     return number
 
 
+# A request that brings less than this is not worth it.
+_LEAST_SPAN_BYTES = 4 * 1024
 # Beyond this, memory is no longer a budget.
 _MAX_CHUNK_BYTES = 64 * 1024 * 1024
+
+
+def _span_size(text: str) -> int:
+    factor = {"K": 1024, "M": 1024**2, "G": 1024**3}.get(text[-1:].upper(), 1)
+    number = _positive(text[:-1] if factor > 1 else text) * factor
+    if number < _LEAST_SPAN_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!a} is less than 4K: a span costs a request")
+    return number
 
 
 def _size(text: str) -> int:

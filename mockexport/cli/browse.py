@@ -5,10 +5,11 @@ import json
 from typing import Any
 
 from mockexport.cli.fetching import reaching
-from mockexport.cli.text import announced, put, table
+from mockexport.cli.text import announced, put
 from mockexport.formats.fields import format_time
 from mockexport.model import Download, Export
 from mockexport.opening import open_source
+from mockexport.rendering.plain import aligned
 
 __all__ = ["list_exports", "show"]
 
@@ -20,7 +21,7 @@ async def list_exports(options: argparse.Namespace) -> int:
     if options.json:
         put(json.dumps({"export_ids": ids}, indent=2) + "\n")
     else:
-        put("".join(table([export_id], []) for export_id in ids))
+        put("".join(aligned([export_id], []) for export_id in ids))
     return 0
 
 
@@ -59,5 +60,5 @@ def _table(export: Export) -> str:
         ]
         for download in export.downloads
     ]
-    text = table(["download", "rows", "patients", "event types", "from", "to (exclusive)"], lines)
+    text = aligned(["download", "rows", "patients", "event types", "from", "to (exclusive)"], lines)
     return text + f"\n{announced(export.downloads)}\n"

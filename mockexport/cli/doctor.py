@@ -8,8 +8,9 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from mockexport import __version__
-from mockexport.cli.text import put, size
+from mockexport.cli.text import put
 from mockexport.engine import KERNEL_REMEDY, kernel_problem
+from mockexport.rendering.plain import size
 from mockexport.server.generation import generator_problem
 
 __all__ = ["doctor"]
@@ -38,7 +39,7 @@ async def doctor(options: argparse.Namespace) -> int:
 
 
 def _engine() -> str:
-    """Return which engine reads the rows by default, and why; custom reducers are always the reference's."""
+    """Return which engine reads the rows by default, and why."""
     problem = kernel_problem()
     if problem is not None:
         return f"python: there is no compiled kernel, as {problem}; {KERNEL_REMEDY}"

@@ -1,5 +1,7 @@
 """Exit codes, and which error ends with which."""
 
+from collections.abc import Iterable
+
 from mockexport.errors import (
     BadRowError,
     CheckpointError,
@@ -22,6 +24,7 @@ __all__ = [
     "UNREACHABLE",
     "USAGE",
     "of_account",
+    "of_accounts",
     "of_error",
 ]
 
@@ -40,6 +43,12 @@ def of_account(account: Account) -> int:
     if account.of_kind(VerdictKind.FAILED):
         return FAILED
     return MISMATCH if account.of_kind(VerdictKind.MISMATCH) else 0
+
+
+def of_accounts(accounts: Iterable[Account]) -> int:
+    """Return the exit code of several runs: the gravest."""
+    codes = {of_account(account) for account in accounts}
+    return next((code for code in (FAILED, MISMATCH) if code in codes), 0)
 
 
 def of_error(error: Exception) -> int:

@@ -4,8 +4,9 @@ Secrets are never arguments, which every user of the machine can read: a token c
 """
 
 import argparse
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
@@ -20,10 +21,9 @@ from mockexport.newfile import NewFile
 from mockexport.opening import SourceOptions
 from mockexport.report import Account
 from mockexport.sources.http import Access
-from mockexport.sources.piped import Piped, standard_input
 from mockexport.sources.retrying import RetryPolicy, TimeLimits
 
-__all__ = ["asking", "fetching", "listening", "reaching", "write_account"]
+__all__ = ["asking", "fetching", "listening", "reaching", "write_accounts"]
 
 TOKEN_VARIABLE = "MOCKEXPORT_TOKEN"  # noqa: S105 - the variable's name
 # A token is a line; whatever is larger is another file.
@@ -93,6 +93,8 @@ def _at_hand(origin: str | None) -> SourceOptions:
     if origin is None:
         return {}
     if origin == "-":
+        from mockexport.sources.piped import Piped, standard_input
+
         return {"source": Piped(standard_input())}
     return {"folder": origin} if Path(origin).is_dir() else {"files": origin}
 
@@ -136,9 +138,14 @@ def listening(options: argparse.Namespace, shown: Listener) -> Iterator[Listener
         yield both
 
 
-def write_account(options: argparse.Namespace, account: Account) -> None:
-    """Write the account where --account says."""
-    if options.account is not None:
-        with NewFile(Path(options.account)) as file:
-            file.write(account.to_json().encode())
-            file.commit()
+def write_accounts(options: argparse.Namespace, accounts: Sequence[Account]) -> None:
+    """Write the account where --account says; those of several exports under their ids."""
+    if options.account is None:
+        return
+    text = accounts[0].to_json()
+    if len(accounts) > 1:
+        plain = {account.export_id: json.loads(account.to_json()) for account in accounts}
+        text = json.dumps({"exports": plain}, indent=2) + "\n"
+    with NewFile(Path(options.account)) as file:
+        file.write(text.encode())
+        file.commit()

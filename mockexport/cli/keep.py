@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
-from mockexport.cli.analyze import account_for
-from mockexport.cli.fetching import fetching, listening, write_account
+from mockexport.cli.analyze import account_for, kept_in
+from mockexport.cli.fetching import fetching, listening, write_accounts
 from mockexport.cli.progress import showing_progress
 from mockexport.cli.text import say
 from mockexport.server.folder import generate as generate_export
@@ -23,9 +23,8 @@ async def download(options: argparse.Namespace) -> int:
         settings["save"] = options.directory
         report = await analyze_export(options.export, **settings)
     account_for(report.account, timed=options.time)
-    write_account(options, report.account)
-    kept = sum(d.verdict.counts for d in report.account.downloads)
-    say(f"{kept} of {len(report.account.downloads)} files are in {options.directory}")
+    write_accounts(options, [report.account])
+    kept_in(options.directory, report.account)
     return exits.of_account(report.account)
 
 

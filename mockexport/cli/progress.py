@@ -3,17 +3,18 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
-from mockexport.cli.text import announced, printable, say, size
+from mockexport.cli.text import announced, say
 from mockexport.events import (
     Advanced,
+    Divided,
     DownloadFinished,
     DownloadStarted,
     Event,
-    Listener,
     Opened,
     Restored,
     Resumed,
@@ -23,23 +24,42 @@ from mockexport.events import (
     StartedOver,
 )
 from mockexport.model import VerdictKind
+from mockexport.rendering.plain import printable, size
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["showing_progress"]
+    from mockexport.live import Snapshot
+
+__all__ = ["Shown", "showing_progress"]
 
 _log = logging.getLogger("mockexport")
 
 
+class Shown(Protocol):
+    """What shows a run: called with its events, and given snapshots if it `previews`."""
+
+    previews: bool
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+
+    def preview(self, snapshot: "Snapshot[Any]") -> None:
+        """Show provisional totals."""
+
+
 @contextmanager
-def showing_progress(*, verbose: bool) -> Iterator[Listener]:
-    """Yield a listener that shows a run's progress in the way that fits stderr."""
+def showing_progress(*, verbose: bool, preview: bool = False) -> Iterator[Shown]:
+    """Yield what shows a run in the way that fits stderr; provisional totals are for a terminal only."""
     if verbose or sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield _quiet
+        if preview:
+            say("note: no preview: it needs a terminal on stderr, and goes without --verbose")
+        yield _Lines()
         return
-    from rich.console import Console  # as late as this: it is large, and only a terminal needs it
+    from rich.console import Console, Group  # as late as this: it is large, and only a terminal needs it
+    from rich.live import Live
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -48,8 +68,41 @@ def showing_progress(*, verbose: bool) -> Iterator[Listener]:
         TextColumn("{task.fields[told]}", markup=False),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield _Bars(progress)
+    console = Console(stderr=True)
+    progress = Progress(*columns, console=console, transient=True)
+    if not preview:
+        with progress:
+            yield _Bars(progress)
+        return
+    with Live(progress, console=console, transient=True) as live:
+
+        def show(snapshot: "Snapshot[Any]") -> None:
+            live.update(Group(Text(_provisional(snapshot, console.width), overflow="crop", no_wrap=True), progress))
+
+        yield _Bars(progress, show)
+
+
+def _provisional(snapshot: "Snapshot[Any]", width: int) -> str:
+    """Return the totals so far as text, and of how much they are."""
+    share = "" if snapshot.share is None else f", {snapshot.share:.0%} of those announced"
+    downloads = snapshot.finished + snapshot.in_flight + snapshot.to_come
+    told = f"PROVISIONAL: {snapshot.rows:,} rows{share}; {snapshot.finished} of {downloads} downloads finished"
+    totals = replace(snapshot.report, patients={}, incomplete=(), notes=())
+    from mockexport.rendering.table import to_table  # no sooner: most runs have no preview
+
+    return f"{told}\n{to_table(totals, width=width)}"
+
+
+class _Lines:
+    """A line or two for what a user should know at once."""
+
+    previews = False
+
+    def __call__(self, event: Event) -> None:
+        _quiet(event)
+
+    def preview(self, snapshot: "Snapshot[Any]") -> None:
+        """Show nothing."""
 
 
 def _quiet(event: Event) -> None:
@@ -66,6 +119,8 @@ def _quiet(event: Event) -> None:
                 " a checkpoint keeps it once it is finished",
                 download_id,
             )
+        case Divided(download_id, spans):
+            _log.debug("download %s comes in %s spans", download_id, spans)
         case Resumed(download_id, offset):
             _log.debug("download %s goes on from byte %s", download_id, f"{offset:,}")
         case Skipped(download_id, reason):
@@ -102,7 +157,9 @@ def _tell(event: StartedOver | Retried | Restored | DownloadFinished) -> None:
 class _Bars:
     """A bar per download in flight, and one for the run; measured in rows, which are announced."""
 
-    def __init__(self, progress: "Progress") -> None:
+    def __init__(self, progress: "Progress", show: "Callable[[Snapshot[Any]], object] | None" = None) -> None:
+        self.previews = show is not None
+        self._show = show
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
         self._announced: dict[str, int | None] = {}
@@ -113,7 +170,7 @@ class _Bars:
     def __call__(self, event: Event) -> None:
         match event:
             case RunStarted():
-                self._announced = {download.id: download.rows for download in event.downloads}
+                self._announced |= {download.id: download.rows for download in event.downloads}
                 counts = [rows for rows in self._announced.values() if rows is not None]
                 total = sum(counts) if len(counts) == len(self._announced) else None
                 self._total = self._progress.add_task(printable(event.export_id), total=total, told="")
@@ -139,6 +196,11 @@ class _Bars:
                 self._progress.remove_task(self._tasks.pop(download_id))
             case _:
                 pass
+
+    def preview(self, snapshot: "Snapshot[Any]") -> None:
+        """Show provisional totals above the bars."""
+        if self._show is not None:
+            self._show(snapshot)
 
     def _forgo(self, download_id: str) -> None:
         """Take a download that is not fetched out of what there is to do."""

@@ -1,16 +1,15 @@
 """The options that say which statistics: `--stats`, `--rules` and `--counts` in, a reducer of the library out."""
 
 import argparse
-from typing import Any
 
 from mockexport.errors import OptionError
 from mockexport.model import ANOMALY_RULES
-from mockexport.reducers import Reducer, Selection, Summary
+from mockexport.reducers import Selection, Summary
 
 __all__ = ["chosen_reducer"]
 
 
-def chosen_reducer(options: argparse.Namespace) -> Reducer[Any, Any]:
+def chosen_reducer(options: argparse.Namespace) -> Summary | Selection:
     """Return the reducer of the statistics that are asked for."""
     if options.counts and options.stats is not None:
         raise OptionError("stats", "goes without --counts, which is short for a report of counts alone")

@@ -1,25 +1,15 @@
-"""What goes to stdout and stderr: names from data made harmless for a terminal, numbers grouped, columns aligned."""
+"""What goes to stdout and stderr: results, and lines for people, harmless for a terminal."""
 
 import os
 import sys
-import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 
 from mockexport.errors import OutputError
 from mockexport.model import Download
+from mockexport.rendering.plain import printable
 
-__all__ = ["announced", "printable", "put", "say", "size", "table"]
-
-
-def printable(text: str) -> str:
-    """Return `text` without what could steer a terminal or turn the writing direction; line ends become spaces."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        " " if character in "\r\n\t" else "" if unicodedata.category(character)[0] == "C" else character
-        for character in text
-    )
+__all__ = ["announced", "put", "say"]
 
 
 def put(text: str) -> None:
@@ -47,32 +37,9 @@ def say(text: str) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-def size(number: float) -> str:
-    """Return a number of bytes in the largest unit that leaves a digit before the point."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
-
-
 def announced(downloads: Sequence[Download]) -> str:
     """Say how many downloads there are, and how many rows they announce."""
     count = f"{len(downloads)} download{'' if len(downloads) == 1 else 's'}"
     rows = [download.rows for download in downloads if download.rows is not None]
     told = f"{sum(rows):,} rows announced" if rows or not downloads else "their rows are not known beforehand"
     return f"{count}, {told}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """Return rows of cells as aligned columns under `head`; the first `left` columns to the left, others right."""
-    lines = [[printable(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "".join(
-        "  ".join(
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        + "\n"
-        for line in lines
-    )

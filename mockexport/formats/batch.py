@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from mockexport import arrow
 from mockexport.formats.fields import BadRowReason
+
+if TYPE_CHECKING:
+    from mockexport import arrow
 
 __all__ = ["NO_VALUE", "BadRow", "Batch", "Decoded", "MissingValue", "Row", "with_missing"]
 
@@ -55,7 +57,7 @@ class Batch:
             and self.patient_ids == other.patient_ids
         )
 
-    __hash__ = None  # type: ignore[assignment] # its columns are lists
+    __hash__: ClassVar[None] = None  # type: ignore[assignment] # its columns are lists
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows, one by one."""
@@ -75,7 +77,7 @@ class Batch:
         """Return the rows as a capsule of a stream of one record batch, for those who ask for that."""
         return self._table().stream_capsule()
 
-    def _table(self) -> arrow.Table:
+    def _table(self) -> "arrow.Table":
         return table(
             *_numbered(self.patient_ids),
             *_numbered(self.event_types),
@@ -86,8 +88,10 @@ class Batch:
 
 def table(
     patients: bytes, patient_names: Sequence[str], types: bytes, type_names: Sequence[str], times: bytes, scaled: bytes
-) -> arrow.Table:
+) -> "arrow.Table":
     """Return rows as a table: ids as 32-bit numbers, places in a list of names; times and values as 64-bit integers."""
+    from mockexport import arrow  # no sooner: most runs want no data frame
+
     columns = (
         arrow.named("patient_id", patients, patient_names),
         arrow.times("event_time", times),

@@ -3,6 +3,9 @@
 It looks for line ends and nothing else: what a row says is the decoder's business. A row may not hold a line break, so
 every `\\n` ends one. Chunks do not depend on the pieces.
 
+A span owns the rows whose first byte lies in it. One that does not begin with the download is read from the byte before
+it: the row that this byte belongs to is another span's. It ends with the first row end at or after its own last byte.
+
 Every byte is copied once, when its chunk is put together: pieces are kept as they came until then.
 """
 
@@ -24,8 +27,9 @@ _SMALL_PIECE_BYTES = 16 * 1024
 class Cutter:
     """Turns the pieces of one span into chunks of about `chunk_bytes`, and of one row at the least.
 
-    `offset` and `line` say where the stream begins: 0 and 1, or wherever a saved state ends. `count_lines` returns the
-    number of line ends in bytes: an engine may know a quicker way than ours.
+    `offset` and `line` say where the stream begins: 0 and 1, or wherever a saved state ends; the byte before the span
+    (Span.read_from), where rows are still to be found. `count_lines` returns the number of line ends in bytes: an
+    engine may know a quicker way than ours.
     """
 
     def __init__(
@@ -41,9 +45,14 @@ class Cutter:
         self._chunk_bytes = chunk_bytes
         self._count_lines = count_lines or _count_lines
         self.received: int = 0  # bytes so far
+        self.done: bool = span.end is not None and offset >= span.end  # nothing more of the stream belongs to the span
+        self.end: int | None = span.end
+        self._at = offset  # of the next byte
+        self._seeking = offset < span.start  # the line end before the span's first row
         self._held: deque[bytes | bytearray] = deque()
         self._begin = 0  # where in the first of them those held begin
         self._size = 0  # of all that is held
+        self.begin: int = span.start  # of the span's first row, as far as it is known
         self._offset = offset  # of the first byte held
         self._line = line  # that begins there
         self._searched = 0  # up to here, nothing held is a line end
@@ -55,9 +64,28 @@ class Cutter:
         """The number of the line that follows the chunks so far."""
         return self._line
 
+    @property
+    def offset(self) -> int:
+        """The download's byte that follows the chunks so far."""
+        return self._offset
+
+    @property
+    def at(self) -> int:
+        """The download's byte that follows those received."""
+        return self._at
+
+    def end_at(self, end: int) -> None:
+        """Let the span end here, of which nothing has been received."""
+        if end <= self._at:
+            raise ValueError("the bytes up to there are in chunks already")
+        self.end = end
+
     def feed(self, piece: bytes) -> Iterator[Chunk]:
         """Take the stream's next bytes; yield the chunks that are full. Exhaust it before feeding again."""
         self.received += len(piece)
+        if self.end is not None or self._seeking:
+            piece = self._within(piece)
+        self._at += len(piece)
         if self._skipping:
             piece = self._skip(piece)
         self._hold(piece)
@@ -74,6 +102,25 @@ class Cutter:
         """Yield the chunk that is left when the stream has ended; its last row needs no line end."""
         if self._size:
             yield self._cut(self._size)
+
+    def _within(self, piece: bytes) -> bytes:
+        """Return what of the stream's next bytes belongs to the span's rows."""
+        if self.done:
+            return b""
+        if self.end is not None and (found := piece.find(b"\n", max(0, self.end - 1 - self._at))) >= 0:
+            piece = piece[: found + 1]
+            self.done = True
+        if self._seeking:
+            begin = piece.find(b"\n") + 1
+            self._seeking = not begin
+            dropped = begin or len(piece)
+            self._at += dropped
+            self.begin = self._offset = self._at
+            piece = piece[dropped:]
+            if self.end is not None and self._at >= self.end:
+                # One row, or what is left of it, fills the span: it is another's, and nothing is this one's own.
+                self.done, piece = True, b""
+        return piece
 
     def _hold(self, piece: bytes) -> None:
         if not piece:

@@ -11,6 +11,7 @@
 #define MOCKEXPORT_ROWS_H
 
 #include "columns.h"
+#include "coverage.h"
 #include "state.h"
 
 /* A block and the positions in it stay in a core's first cache. A longer row is set aside. */
@@ -76,6 +77,7 @@ typedef struct {
     int64_t first_us, last_us; /* first > last: no row yet */
     uint64_t *missing;         /* by number of the event type */
     uint32_t missing_capacity;
+    coverage *covered; /* NULL where it is not asked for */
     /* The rows set aside in the chunk at hand, and its line ends so far. */
     aside_row *aside;
     uint32_t aside_count, aside_capacity;
@@ -437,6 +439,9 @@ static __attribute__((noinline)) int take_missing(row_scan *scan, summary_state 
         put_row(&scan->columns, patient, type, time_us, NO_VALUE);
     }
     scan->rows++;
+    if (scan->covered != NULL) {
+        count_time(scan->covered, time_us);
+    }
     scan->first_us = time_us < scan->first_us ? time_us : scan->first_us;
     scan->last_us = time_us > scan->last_us ? time_us : scan->last_us;
     return 1;
@@ -576,6 +581,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     const int all_plain = usual || !mark_unplain(data, size, scan->unplain);
     scan->has_quotes = !all_plain;
     const int has_nulls = scan->null_count != 0, has_filter = scan->filter != NULL;
+    coverage *const covered = scan->covered;
     uint32_t start = 0, pending = 0;
     uint64_t line = scan->lines, taken = 0;
     int64_t first_us = INT64_MAX, last_us = INT64_MIN;
@@ -618,6 +624,9 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
                 }                                                                                                      \
             }                                                                                                          \
             taken++;                                                                                                   \
+            if (__builtin_expect(covered != NULL, 0)) {                                                                \
+                count_time(covered, (row_time_us));                                                                    \
+            }                                                                                                          \
             if (__builtin_expect((row_time_us) < first_us, 0)) {                                                       \
                 first_us = (row_time_us);                                                                              \
             }                                                                                                          \
@@ -869,6 +878,7 @@ static void free_scan(row_scan *scan) {
     free(scan->null_tokens);
     free(scan->missing);
     free(scan->asked);
+    free(scan->covered);
     free(scan->aside);
     free_columns(&scan->columns);
 }

@@ -5,8 +5,9 @@ Rules: a state is looked into only while nobody changes it: a lane's while its t
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from typing import Any, Generic, TypeVar
 
 from mockexport.checkpoint import Belonging, Checkpoint, Saved, SavedFlight, SavedRun
@@ -14,7 +15,7 @@ from mockexport.events import CheckpointSaved, Listener, Restored
 from mockexport.merging import Merger
 from mockexport.model import Verdict
 from mockexport.pipeline.flights import Flight
-from mockexport.pipeline.lanes import Lane
+from mockexport.pipeline.landed import Landed
 from mockexport.reducers import Reducer, pack_state, unpack_state
 from mockexport.report import DownloadAccount
 
@@ -37,13 +38,15 @@ class Keeper(Generic[S]):
         self.merging: asyncio.Lock = asyncio.Lock()
         self.in_flight: dict[str, Flight[S]] = {}
         self.accounts: dict[str, DownloadAccount] = {}
+        # What another run is to replace is not merged with its neighbours.
+        self.keeps_apart = checkpoint is not None
         self._merger = Merger(reducer)
         self._reducer = reducer
         self._checkpoint = checkpoint
         self._every_s = every_s
         self._emit = emit
         self._belonging: Belonging | None = None
-        self._known: dict[str, SavedFlight] = {}  # what may be gone on from, of downloads that are not in flight
+        self._known: dict[str, list[SavedFlight]] = {}  # what may be gone on from, of downloads that are not in flight
 
     def restore(self, belonging: Belonging) -> None:
         """Take over what an earlier run has saved.
@@ -63,7 +66,8 @@ class Keeper(Generic[S]):
             if account.verdict.unasked:
                 continue
             self._emit(Restored(account.download_id, account.received_bytes, account.rows, finished=True))
-        self._known = {flight.download_id: flight for flight in saved.flights}
+        for flight in saved.flights:
+            self._known.setdefault(flight.download_id, []).append(flight)
         # At once: a folder that cannot be written to is better known before the morning is over.
         self.save_now()
 
@@ -72,32 +76,62 @@ class Keeper(Generic[S]):
         self._merger.skip(position)
         self.accounts[account.download_id] = account
 
-    def base_of(self, download_id: str) -> SavedFlight | None:
+    def known_of(self, download_id: str) -> list[SavedFlight]:
         """Return what an earlier run has left of a download."""
-        return self._known.get(download_id)
+        return self._known.get(download_id, [])
 
-    async def land(self, position: int, verdict: Verdict, flight: Flight[S]) -> DownloadAccount:
+    async def land(self, verdict: Verdict, flight: Flight[S]) -> DownloadAccount:
         """Merge a download that has its verdict; return its account."""
         async with self.merging:
-            self._merge(position, verdict, flight.lane)
+            self._merge(verdict, flight.position, flight.landed)
             account = self.accounts[flight.download.id] = flight.account(verdict)
             del self.in_flight[flight.download.id]
             if self._checkpoint is not None and not verdict.counts:
                 # Another run may have more luck, and begin where this one got to.
                 left = flight.saved()
-                if left is not None:
-                    self._known[left.download_id] = left
+                if left:
+                    self._known[flight.download.id] = left
         return account
 
-    def _merge(self, position: int, verdict: Verdict, lane: Lane[S]) -> None:
+    def _merge(self, verdict: Verdict, position: int, landed: Landed[S]) -> None:
         if not verdict.counts:
             # The next run of a checkpoint tries again, so its place must stay free.
-            if self._checkpoint is None:
+            if not self.keeps_apart:
                 self._merger.skip(position)
-        elif verdict.complete or self._checkpoint is None:
-            self._merger.add(position, lane.state)
+        elif verdict.complete or not self.keeps_apart:
+            self._merger.add(position, landed.state)
         else:
-            self._merger.add_apart(position, lane.state)
+            self._merger.add_apart(position, landed.state)
+
+    def brought(self) -> list[SavedRun]:
+        """Return the merged states as bytes, those that are kept apart among them: for whoever merges on."""
+        states = self._merger.runs() + [(position, position + 1, state) for position, state in self._merger.apart()]
+        return [SavedRun(start, end, pack_state(self._reducer, state)) for start, end, state in states]
+
+    async def take_in(self, accounts: Iterable[DownloadAccount], runs: Iterable[SavedRun], apart: set[int]) -> None:
+        """Merge what others have brought; `apart` are the positions of what another run is to replace."""
+        async with self.merging:
+            for run in runs:
+                state = unpack_state(self._reducer, run.state)
+                if self.keeps_apart and run.start in apart:
+                    self._merger.add_apart(run.start, state)
+                else:
+                    self._merger.add(run.start, state, run.end)
+            self.accounts |= {account.download_id: account for account in accounts}
+
+    async def take_over(self, position: int, account: DownloadAccount, landed: Landed[S]) -> None:
+        """Merge a download that others have brought in spans, and that has its verdict."""
+        async with self.merging:
+            self._merge(account.verdict, position, landed)
+            self.accounts[account.download_id] = account
+
+    def know(self, download_id: str, saved: list[SavedFlight]) -> None:
+        """Keep of a download that is not whole yet what another run can go on from; nothing of one that begins anew."""
+        self._known[download_id] = saved
+
+    def copied(self, copy: Callable[[S], S]) -> Merger[S]:
+        """Return a copy of what is merged, made state by state; to be asked for while `merging` is held."""
+        return self._merger.copy(copy)
 
     def merged(self) -> S:
         """Return all states merged in time order."""
@@ -108,22 +142,36 @@ class Keeper(Generic[S]):
         loop = asyncio.get_running_loop()
         while self._checkpoint is not None:
             await asyncio.sleep(self._every_s)
-            flights = []
+            flights: list[SavedFlight] = []
             for flight in list(self.in_flight.values()):
-                async with flight.lane.turn:
-                    flights.append(await loop.run_in_executor(threads, flight.saved))
+                flights += await self._saved_flight(flight, threads)
             async with self.merging:
                 saved = await loop.run_in_executor(threads, self._saved, flights)
             await loop.run_in_executor(threads, self._save, saved)
             self._emit(CheckpointSaved(len(saved.finished), len(saved.flights)))
 
-    def _saved(self, flights: Iterable[SavedFlight | None]) -> Saved:
+    async def _saved_flight(self, flight: Flight[S], threads: ThreadPoolExecutor) -> list[SavedFlight]:
+        """Return what is to be saved of a flight, nothing if it begins anew meanwhile."""
+        loop, attempt = asyncio.get_running_loop(), flight.attempt
+        # What has landed goes first: a leg that lands in between is fetched again, and not there twice.
+        async with flight.landing:
+            saved = await loop.run_in_executor(threads, flight.saved_landed)
+        for leg in list(flight.legs):
+            async with leg.lane.turn:
+                left = await loop.run_in_executor(threads, flight.saved_leg, leg)
+            if left is not None and leg in flight.legs:
+                saved.append(left)
+        return saved if flight.attempt == attempt else []
+
+    def _saved(self, flights: Iterable[SavedFlight]) -> Saved:
         finished = {i: account for i, account in self.accounts.items() if account.verdict.complete}
-        known: Mapping[str, SavedFlight] = self._known | {f.download_id: f for f in flights if f is not None}
+        known = dict(self._known)
+        for download_id, group in groupby(flights, key=lambda flight: flight.download_id):
+            known[download_id] = list(group)
         return Saved(
             finished=tuple(finished.values()),
             runs=tuple(SavedRun(a, b, pack_state(self._reducer, state)) for a, b, state in self._merger.runs()),
-            flights=tuple(flight for i, flight in known.items() if i not in finished),
+            flights=tuple(flight for i, group in known.items() if i not in finished for flight in group),
         )
 
     def _save(self, saved: Saved) -> None:
@@ -133,7 +181,7 @@ class Keeper(Generic[S]):
     def save_now(self) -> None:
         """Save, with everything at rest."""
         if self._checkpoint is not None:
-            self._save(self._saved(flight.saved() for flight in self.in_flight.values()))
+            self._save(self._saved(saved for flight in self.in_flight.values() for saved in flight.saved()))
 
     def conclude(self) -> None:
         """Leave a checkpoint only where another run has something left to do."""

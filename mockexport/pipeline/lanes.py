@@ -1,4 +1,4 @@
-"""Lanes: the chunks of one attempt at one download, and what they are folded into; and the queue that hands them out.
+"""Lanes: the chunks of one attempt at one span, and what they are folded into; and the queue that hands them out.
 
 A lane's chunks are folded one at a time and in order, so what a lane holds always describes exactly the bytes from its
 start to an offset: that is what can be saved.
@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from mockexport.checkpoint import SavedFlight
 from mockexport.engine import Fold
-from mockexport.errors import HeaderError
-from mockexport.model import Chunk
+from mockexport.errors import BadRowError, HeaderError
+from mockexport.model import Chunk, Span
 from mockexport.reducers import Reducer, pack_state, unpack_state
 from mockexport.streams import Mark
 from mockexport.tally import Tally
@@ -25,20 +25,23 @@ S = TypeVar("S")
 
 
 class Lane(Generic[S]):
-    """One attempt at one download: its chunks, in order, and what they have been folded into.
+    """One attempt at one span: its chunks, in order, and what they have been folded into.
 
     `base` is what a checkpoint knows of the rows before the lane's first chunk; merged with the fold's, it is all.
     """
 
-    def __init__(self, fold: Fold[S], reducer: Reducer[S, Any], base: SavedFlight | None) -> None:
+    def __init__(self, fold: Fold[S], reducer: Reducer[S, Any], span: Span, base: SavedFlight | None) -> None:
         self.fold = fold
-        self.error: HeaderError | None = None
+        self.span = span
+        self.error: HeaderError | BadRowError | None = None
         self.abandoned = False
+        self.leash: asyncio.Timeout | None = None  # of whoever reads for it
         self.turn: asyncio.Lock = asyncio.Lock()  # held while the fold is fed, or looked into
         self._reducer = reducer
         self._base = base
         self._base_rows = 0 if base is None else Tally.from_bytes(base.tally).rows
-        self._borders = deque([(fold.offset, 1 if base is None else base.line)])  # where chunks end: offset, next line
+        offset, line = (span.read_from, 1) if base is None else (base.offset, base.line)
+        self._borders = deque([(offset, line)])  # where chunks end: offset, next line
         self._pending = 0
         self._drained = asyncio.Event()
         self._drained.set()
@@ -60,6 +63,21 @@ class Lane(Generic[S]):
         if self._base is None:
             return self.fold.state
         return self._reducer.merge(unpack_state(self._reducer, self._base.state), self.fold.state)
+
+    def abandon(self) -> None:
+        """Let nothing more come of the lane; whoever reads for it is called off."""
+        self.abandoned = True
+        self._pull()
+
+    def fail(self, error: HeaderError | BadRowError) -> None:
+        """Take note of why no more chunks are of use."""
+        self.error = error
+        self._pull()
+
+    def _pull(self) -> None:
+        if self.leash is not None:
+            self.leash.reschedule(asyncio.get_running_loop().time())
+            self.leash = None
 
     def chunk_put(self, end: int, next_line: int) -> None:
         self._borders.append((end, next_line))
@@ -95,7 +113,8 @@ class Lane(Generic[S]):
         if not offset or header is None or self.error is not None:
             return None
         state = pack_state(self._reducer, self.state)
-        return SavedFlight(download_id, offset, line, header, mark, state, self.tally.to_bytes())
+        tally = self.tally.to_bytes()
+        return SavedFlight(download_id, offset, line, header, mark, state, tally, self.span.start, self.span.end)
 
 
 class ChunkQueue(asyncio.Queue[tuple[Lane[Any], list[Chunk]]]):

@@ -1,16 +1,14 @@
 """The pipeline: producers, one bounded queue, consumers, and the merge.
 
-A producer per download in flight reads a stream, cuts it into chunks and puts them into the queue. Consumers take them
-out and fold them in threads. A full queue makes the producers wait; they stop reading, and TCP stops the sender. So
-memory is (queue + producers + consumers) chunks, plus a state per download in flight, however long the export.
+A producer per stream, of a download or of a span of one, cuts it into chunks and puts them into the queue. Consumers
+take them out and fold them in threads. A full queue makes the producers wait; they stop reading, and TCP stops the
+sender. So memory is (queue + producers + consumers) chunks, plus a state per stream, however long the export.
 """
 
 import asyncio
 import os
 import time
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
@@ -23,21 +21,23 @@ from mockexport.errors import (
     OptionError,
     OutputError,
     ReducerError,
-    SourceError,
     first_error_alone,
     reducer_at_work,
 )
-from mockexport.events import Advanced, DownloadFinished, DownloadStarted, Event, Listener, RunFinished, RunStarted
+from mockexport.events import Advanced, Event, Listener, RunFinished, RunStarted
 from mockexport.filters import Filter
 from mockexport.formats import Cutter
 from mockexport.model import Chunk, Download, Export, Schema, Span, Verdict, VerdictKind
-from mockexport.pipeline.flights import Flight
+from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.lanes import ChunkQueue, Lane, Stopwatch
+from mockexport.pipeline.peeking import Look, Peeker
+from mockexport.pipeline.producing import Producers, Stopped
+from mockexport.pipeline.sharing import Brought, BroughtSpan, Crew, Share, Work
 from mockexport.reducers import Reducer, Result
 from mockexport.report import DownloadAccount
-from mockexport.streams import ByteStream, ResumableSource, Source
-from mockexport.tally import judge, overlapping
+from mockexport.streams import Source
+from mockexport.tally import overlapping
 
 __all__ = ["DEFAULT_CHUNK_BYTES", "DEFAULT_CONCURRENCY", "DEFAULT_QUEUE_SIZE", "Outcome", "Pipeline", "RunStatistics"]
 
@@ -94,10 +94,6 @@ class Outcome(Generic[S]):
             return self.engine.reducer.result(self.merged)
 
 
-class _Stopped(Exception):  # noqa: N818 - no error of its own
-    """A download failed, and the run is to stop there."""
-
-
 class Pipeline(Generic[S]):
     """Turns an export into one merged state while it downloads. Use an instance for one run.
 
@@ -106,11 +102,14 @@ class Pipeline(Generic[S]):
         reducer: what becomes of the rows.
         schema: how the columns are called.
         filter: the rows that are asked for; downloads whose metadata says that they hold none are not fetched.
-        concurrency: downloads in flight at once.
+        concurrency: streams open at once, of downloads or of spans of them.
+        split: divide downloads that are longer into spans of about so many bytes, each on a connection of its own,
+            where the source can be asked for a part and proves that the content is the same; None for never.
         chunk_bytes: size of a chunk, in bytes; a chunk holds one row at the least.
         queue_size: chunks that may wait for a consumer.
         consumers: how many chunks are folded at once; by default as many as there are cores, and one for an engine
             that holds the interpreter's lock.
+        coverage: count rows by hour of UTC, for the downloads' accounts.
         strict: make the first bad row an error.
         engine: "auto" for the fastest there is for the reducer, or "kernel" or "python" (see engine.choose_engine).
         stop_on_failure: break the other downloads off when one has failed; they count as skipped.
@@ -127,9 +126,11 @@ class Pipeline(Generic[S]):
         schema: Schema | None = None,
         filter: Filter | None = None,  # noqa: A002 - what everybody calls it
         concurrency: int = DEFAULT_CONCURRENCY,
+        split: int | None = None,
         chunk_bytes: int = DEFAULT_CHUNK_BYTES,
         queue_size: int = DEFAULT_QUEUE_SIZE,
         consumers: int | None = None,
+        coverage: bool = False,
         strict: bool = False,
         engine: str = "auto",
         stop_on_failure: bool = False,
@@ -140,7 +141,9 @@ class Pipeline(Generic[S]):
         self._schema = schema or Schema()
         self._asked = filter or Filter()
         asked = None if self._asked.is_open else self._asked
-        self._engine = choose_engine(reducer, self._schema, asked=asked, strict=strict, wanted=engine)
+        self._engine = choose_engine(
+            reducer, self._schema, asked=asked, coverage=coverage, strict=strict, wanted=engine
+        )
         if consumers is None:
             consumers = self._engine.useful_threads(os.cpu_count() or 1)
         for option, number in (
@@ -148,20 +151,24 @@ class Pipeline(Generic[S]):
             ("chunk_bytes", chunk_bytes),
             ("queue_size", queue_size),
             ("consumers", consumers),
+            ("split", 1 if split is None else split),
         ):
             if number < 1:
                 raise OptionError(option, f"must be at least 1, not {number}")
         self._source = source
         self._reducer = reducer
         self._concurrency = concurrency
+        self._split = split
         self._chunk_bytes = chunk_bytes
         self._consumers = consumers
+        self._coverage = coverage
         self._strict = strict
         self._stop_on_failure = stop_on_failure
         self._checkpoint = checkpoint
         self._listener = listener
         self._queue = ChunkQueue(queue_size)
         self._keeper = Keeper(self._engine.reducer, checkpoint, checkpoint_every_s, self._emit)
+        self._peeker = Peeker(self._engine.reducer, self._keeper)
         self._network, self._full, self._idle = Stopwatch(), Stopwatch(), Stopwatch()
 
     def __repr__(self) -> str:
@@ -177,16 +184,24 @@ class Pipeline(Generic[S]):
             in_flight=len(running),
             finished=len(finished),
             received_bytes=sum(d.received_bytes for d in finished) + sum(f.received_bytes for f in running),
-            rows=sum(d.rows for d in finished) + sum(f.lane.rows for f in running),
+            rows=sum(d.rows for d in finished) + sum(f.rows for f in running),
             waited_for_network_s=self._network.total_s,
             waited_for_queue_s=self._full.total_s,
             waited_for_chunks_s=self._idle.total_s,
         )
 
-    async def run(self, export_id: str) -> Outcome[S]:
+    async def look(self) -> Look | None:
+        """Return what the rows so far come to, without disturbing the run; None once that is over.
+
+        It begins when the run does, and ends with it: to be asked from another task than the run's.
+        """
+        return await self._peeker.look()
+
+    async def run(self, export_id: str, crew: Crew | None = None) -> Outcome[S]:
         """Discover an export; fetch, fold, verify and merge all its downloads.
 
-        A download that fails contributes nothing and does not disturb the others; its account says why.
+        A download that fails contributes nothing and does not disturb the others; its account says why. A `crew`, if
+        there is one, brings them in instead of this process.
 
         Raises:
             ExportNotFound, SourceError: if the export cannot be discovered.
@@ -198,20 +213,24 @@ class Pipeline(Generic[S]):
         self._emit(RunStarted(export.id, export.downloads, self._engine.name))
         self._keeper.restore(self._belonging(export))
         self._skip_the_unasked(export)
-        overlaps = overlapping(export.downloads)
         # Downloads start in time order, so that their states can be merged early.
-        queued = deque((at, d) for at, d in enumerate(export.downloads) if d.id not in self._keeper.accounts)
+        waiting = [at for at in enumerate(export.downloads) if at[1].id not in self._keeper.accounts]
+        overlaps = overlapping(export.downloads)
         try:
-            with first_error_alone(), ThreadPoolExecutor(self._consumers, thread_name_prefix="mockexport") as threads:
-                async with asyncio.TaskGroup() as outer:
-                    others = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
-                    others.append(outer.create_task(self._keeper.keep_saving(threads)))
-                    async with asyncio.TaskGroup() as producers:
-                        for _ in range(min(self._concurrency, len(queued))):
-                            producers.create_task(self._produce(export.id, queued, overlaps))
-                    for other in others:
-                        other.cancel()
-        except _Stopped:
+            if crew is None:
+                flights = [self._flight(position, download) for position, download in waiting]
+                await self._bring_in(export.id, flights, overlaps)
+            else:
+                work = Work(
+                    export.id, waiting, overlaps, self._source, self._engine.reducer, self._keeper,
+                    self._split, self._strict, self._stop_on_failure, self._emit,
+                )  # fmt: skip
+                with first_error_alone(), ThreadPoolExecutor(1, thread_name_prefix="mockexport") as threads:
+                    async with asyncio.TaskGroup() as group:
+                        saving = group.create_task(self._keeper.keep_saving(threads))
+                        await crew.bring_in(work)
+                        saving.cancel()
+        except Stopped:
             self._skip_the_rest(export)
         except (BadRowError, ReducerError, OutputError):
             # A reducer that has raised may have left its state half changed; a disk that is full is full.
@@ -225,79 +244,64 @@ class Pipeline(Generic[S]):
         accounts = tuple(self._keeper.accounts[download.id] for download in export.downloads)
         return Outcome(self._engine, self._keeper.merged(), accounts, elapsed_s, self._reducer)
 
-    async def _produce(self, export_id: str, queued: deque[tuple[int, Download]], overlaps: dict[str, str]) -> None:
-        while queued:
-            position, download = queued.popleft()
-            base = self._keeper.base_of(download.id)
-            if base is not None and isinstance(self._source, ResumableSource):
-                stream = self._source.stream_from(export_id, download, base.offset, base.mark)
-            else:
-                base, stream = None, self._source.stream(export_id, download)
-            verdict: Verdict | None = None
-            try:
-                verdict = await self._download(position, download, base, stream, overlaps.get(download.id))
-            finally:
-                await stream.close(verdict)
-            if self._stop_on_failure and verdict.kind is VerdictKind.FAILED:
-                raise _Stopped
+    async def run_share(self, share: Share) -> Brought:
+        """Bring in what another process has chosen of an export: what a worker of a cluster does.
 
-    async def _download(
-        self, position: int, download: Download, base: SavedFlight | None, stream: ByteStream, overlap: str | None
-    ) -> Verdict:
-        """Bring one download to its verdict, and its state to the merger."""
-        self._emit(DownloadStarted(download.id))
-        flight = self._keeper.in_flight[download.id] = Flight(download, self._new_lane, self._new_cutter, base)
-        if base is not None:
-            self._emit(events.Restored(download.id, base.offset, flight.lane.rows, finished=False))
-        try:
-            verdict = await self._read(flight, stream)
-            while verdict.kind is VerdictKind.FAILED:
-                self._emit(flight.take(stream.start_over(verdict.reasons[0])))
-                verdict = await self._read(flight, stream)
-        except (SourceError, HeaderError) as error:
-            flight.lane.abandoned = True
-            await flight.lane.drained()
-            verdict = Verdict(VerdictKind.FAILED, (str(error),))
-        if verdict.counts and overlap is not None:
-            verdict = Verdict(VerdictKind.MISMATCH, (*verdict.reasons, overlap))
-        account = await self._keeper.land(position, verdict, flight)
-        bad_rows = sum(account.bad_rows.values())
-        self._emit(DownloadFinished(download.id, verdict, account.received_bytes, account.rows, bad_rows))
-        return verdict
+        Raises:
+            PartVoid: the content of a span is no longer that of the others.
+            TransferError: a span cannot be had.
+            BadRowError: for a bad row, if strict; of a span the line is counted from its first row.
+            ReducerError: if the reducer raises.
+        """
+        self._keeper.keeps_apart = share.keeps_apart
+        for saved in share.known:
+            self._keeper.know(saved.download_id, [*self._keeper.known_of(saved.download_id), saved])
+        flights = [self._flight(position, download) for position, download in share.downloads]
+        if share.part is not None:
+            flights[0].begin_part(share.part)
+        await self._bring_in(share.export_id, flights, dict(share.overlaps))
+        span = None
+        if share.part is not None:
+            (flight,) = flights
+            (part,) = flight.saved_landed()
+            span = BroughtSpan(part, flight.attempts, flight.fetched_bytes)
+        accounts = tuple(self._keeper.accounts.values())
+        return Brought(self._engine.name, accounts, tuple(self._keeper.brought()), span)
 
-    async def _read(self, flight: Flight[S], stream: ByteStream) -> Verdict:
-        """Read the stream to its end, fold all of it, and judge."""
-        async with aclosing(stream.pieces()) as pieces:
-            while True:
-                with self._network.running():
-                    piece = await anext(pieces, None)
-                if piece is None:
-                    break
-                if not isinstance(piece, bytes):
-                    self._emit(flight.take(piece))
-                    continue
-                for chunk in flight.cutter.feed(piece):
-                    await self._put(flight.lane, chunk, flight.cutter.line)
-        for chunk in flight.cutter.finish():
-            await self._put(flight.lane, chunk, flight.cutter.line)
-        await flight.lane.drained()
-        if flight.lane.error is not None:
-            raise flight.lane.error
-        tally = flight.lane.tally
-        verdict = judge(flight.download, tally)
-        if self._strict and tally.bad and verdict.kind is not VerdictKind.FAILED:
-            # The stump of a row at the very end, where no announced number tells it from a row.
-            stump = tally.examples[-1]
-            raise BadRowError(flight.download.id, stump.line, flight.lane.fold.offset, stump.reason)
-        return verdict
+    async def _bring_in(self, export_id: str, flights: list[Flight[S]], overlaps: dict[str, str]) -> None:
+        """Produce and consume until all flights have their verdicts."""
+        producers = Producers(
+            self._source,
+            export_id,
+            self._keeper,
+            put=self._put,
+            emit=self._emit,
+            network=self._network,
+            concurrency=self._concurrency,
+            split_bytes=self._split,
+            strict=self._strict,
+            stop_on_failure=self._stop_on_failure,
+            overlaps=overlaps,
+        )
+        positions = {flight.download.id: flight.position for flight in flights}
+        with first_error_alone(), ThreadPoolExecutor(self._consumers, thread_name_prefix="mockexport") as threads:
+            async with asyncio.TaskGroup() as outer:
+                others = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
+                others.append(outer.create_task(self._keeper.keep_saving(threads)))
+                others.append(outer.create_task(self._peeker.answer(threads, positions)))
+                await producers.bring_in(flights)
+                for other in others:
+                    other.cancel()
 
-    def _new_lane(self, span: Span, base: SavedFlight | None) -> Lane[S]:
-        fold = self._engine.new_fold(span, None if base is None else base.header)
-        return Lane(fold, self._engine.reducer, base)
-
-    def _new_cutter(self, span: Span, line: int) -> Cutter:
+    def _new_leg(self, span: Span, base: SavedFlight | None = None, header: str | None = None) -> Leg[S]:
+        offset, line = (span.read_from, 1) if base is None else (base.offset, base.line)
+        fold = self._engine.new_fold(span, header if base is None else base.header)
         count_lines = self._engine.count_lines
-        return Cutter(span, self._chunk_bytes, offset=span.start, line=line, count_lines=count_lines)
+        cutter = Cutter(span, self._chunk_bytes, offset=offset, line=line, count_lines=count_lines)
+        return Leg(span, Lane(fold, self._engine.reducer, span, base), cutter)
+
+    def _flight(self, position: int, download: Download) -> Flight[S]:
+        return Flight(position, download, self._engine.reducer, self._new_leg)
 
     async def _put(self, lane: Lane[S], chunk: Chunk, next_line: int) -> None:
         if lane.error is not None:
@@ -316,9 +320,14 @@ class Pipeline(Generic[S]):
                     async with lane.turn:
                         await loop.run_in_executor(threads, lane.feed, chunks)
                 except HeaderError as error:
-                    lane.error = error
-                if not lane.abandoned and lane.error is None:  # it may have been, meanwhile
-                    self._emit(Advanced(chunks[0].span.download_id, lane.fold.offset, lane.rows))
+                    lane.fail(error)
+                except BadRowError as error:
+                    if lane.span.end is None:
+                        raise
+                    lane.fail(error)  # its line, and whether it is the first, depend on other spans
+                flight = self._keeper.in_flight.get(lane.span.download_id)
+                if flight is not None and not lane.abandoned and lane.error is None:  # it may have been, meanwhile
+                    self._emit(Advanced(flight.download.id, flight.folded_bytes, flight.rows))
             self._queue.release(lane)
             lane.chunks_done(len(chunks))
 
@@ -330,17 +339,14 @@ class Pipeline(Generic[S]):
                 continue
             if download.id not in self._keeper.accounts:
                 verdict = Verdict(VerdictKind.SKIPPED, (reason,), unasked=True)
-                flight = Flight(download, self._new_lane, self._new_cutter, None)
-                self._keeper.skip(position, flight.account(verdict))
+                self._keeper.skip(position, self._flight(position, download).account(verdict))
             self._emit(events.Skipped(download.id, reason))
 
     def _skip_the_rest(self, export: Export) -> None:
-        for download in export.downloads:
+        for position, download in enumerate(export.downloads):
             if download.id not in self._keeper.accounts:
                 verdict = Verdict(VerdictKind.SKIPPED, ("the run stopped because another download failed",))
-                flight = self._keeper.in_flight.get(download.id) or Flight(
-                    download, self._new_lane, self._new_cutter, None
-                )
+                flight = self._keeper.in_flight.get(download.id) or self._flight(position, download)
                 self._keeper.accounts[download.id] = flight.account(verdict)
 
     def _belonging(self, export: Export) -> Belonging:
@@ -352,6 +358,7 @@ class Pipeline(Generic[S]):
             schema=self._schema,
             asked=self._asked,
             reducer=self._reducer.fingerprint,
+            coverage=self._coverage,
             strict=self._strict,
         )
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import ClassVar, Self
 
 from mockexport.formats.fields import format_time
@@ -67,19 +68,26 @@ class Hours:
         """Return the counts by the time at which an hour begins, such as 2025-08-26T05:00:00Z, in order."""
         if self.counts is None:
             return None
-        return {self._named(unit): count for unit, count in sorted(self.counts.items())}
+        return {self.named(unit): count for unit, count in sorted(self.counts.items())}
 
-    def _named(self, unit: int) -> str:
-        return format_time(unit * self.unit_us)
+    # A report's groups share most of their hours, and so the texts.
+    @staticmethod
+    @lru_cache(maxsize=16_384)
+    def named(unit: int) -> str:
+        """Return the name of an hour since 1970."""
+        return format_time(unit * _HOUR_US)
 
 
 class Days(Hours):
     """Counts by days since 1970, named as 2025-08-26; None once there are more than MAX_UNITS different ones."""
 
     __slots__ = ()
-    unit_us = 24 * _HOUR_US
-    kept = f"days {MAX_UNITS}"
-    over_note = f"per_day is null where there are more than {MAX_UNITS:,} different days"
+    unit_us: ClassVar[int] = 24 * _HOUR_US
+    kept: ClassVar[str] = f"days {MAX_UNITS}"
+    over_note: ClassVar[str] = f"per_day is null where there are more than {MAX_UNITS:,} different days"
 
-    def _named(self, unit: int) -> str:
-        return super()._named(unit).partition("T")[0]
+    @staticmethod
+    @lru_cache(maxsize=16_384)
+    def named(unit: int) -> str:
+        """Return the name of a day since 1970."""
+        return format_time(unit * 24 * _HOUR_US).partition("T")[0]

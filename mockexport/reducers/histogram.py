@@ -45,7 +45,7 @@ class Histogram:
     )
 
     def __init__(self) -> None:
-        self.over = False
+        self.over: bool = False
         self.counts: dict[int, int] = {}
 
     def add(self, times: Sequence[int], values: Sequence[int]) -> None:
@@ -96,13 +96,13 @@ class Histogram:
             high: the greatest of them.
         """
         last = sum(self.counts.values()) - 1
-        place, part = divmod(last * share, 1)
+        parts, whole = share.as_integer_ratio()
+        place, part = divmod(last * parts, whole)
         below, above = (
             low if at == 0 else high if at == last else min(max(value, low), high)
             for at, value in enumerate(self._neighbours(place), place)
         )
-        exact = below + part * (above - below)
-        return exact.numerator / (exact.denominator * VALUE_SCALE)
+        return (whole * below + part * (above - below)) / (whole * VALUE_SCALE)
 
     def _neighbours(self, place: int) -> tuple[int, int]:
         """Return the value at a place in the order of all values, from 0, and the one behind it, if there is one."""

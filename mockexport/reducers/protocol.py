@@ -32,14 +32,14 @@ class Reducer(Protocol[S, R]):
     """Turns batches of rows into a state `S`, and the final state into results `R`.
 
     The reducer itself is a frozen description; all that changes is the state. The laws, which
-    `tests/reducers/test_laws.py` holds every built-in reducer to:
+    `mockexport.testing.check_reducer` holds any reducer to:
 
     - `merge` is associative, and `empty()` is its identity; a state of one row is a state like any other.
     - `load(dump(state))` is the same state.
     - Updating with two batches one after the other gives what merging the states of each would give.
     - Divide only in `result`, and compute totals there from the groups.
 
-    A state is used by one thread at a time, but not always by the same one.
+    A state is used by one thread at a time, but not always by the same one, and different states by several at once.
     """
 
     @property

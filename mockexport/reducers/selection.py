@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from mockexport.errors import OptionError
@@ -215,6 +216,7 @@ class Selection:
         }
 
 
+@lru_cache(maxsize=1024)
 def _further(name: str) -> _Further | None:
     """Return the statistic of a name, unless it is one of Summary's, or none at all."""
     if name in _FURTHER:

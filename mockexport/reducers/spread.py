@@ -25,7 +25,7 @@ class Squares:
     over_note: ClassVar[str] = ""
 
     def __init__(self, total: int = 0) -> None:
-        self.total = total
+        self.total: int = total
 
     def add(self, times: Sequence[int], values: Sequence[int]) -> None:
         """Take in values (see Family.add)."""

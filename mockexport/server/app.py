@@ -1,6 +1,7 @@
 """The export API as an aiohttp application: its routes, its JSON, its errors.
 
-Rules: every reply but the CSV is JSON, errors are `{"detail": …}`, and no request brings a traceback to a client.
+Rules: every reply is JSON but the CSV, and the page for people at `/`; errors are `{"detail": …}`, and no request
+brings a traceback to a client.
 Handlers look up and decide; `ranges` knows the rules of parts, `delivery` sends.
 """
 
@@ -16,10 +17,12 @@ import msgspec
 from aiohttp import hdrs, web
 
 from mockexport.metadata import ExportContents, ExportList, Reply
+from mockexport.rendering.markup import policy
 from mockexport.server.catalogue import Catalogue, Offer, StoredFile, folder_catalogue, generated_catalogue
 from mockexport.server.delivery import FileChanged, Sending, finish, open_file, send_file, send_rows
 from mockexport.server.faults import Faults
 from mockexport.server.misbehaving import misbehave
+from mockexport.server.page import front_page
 from mockexport.server.ranges import Conditions, Failed, Full, NotModified, Partial, Unsatisfiable, decide
 
 __all__ = ["SENDING", "STALL_S", "create_app", "error_reply"]
@@ -39,6 +42,7 @@ CATALOGUE: web.AppKey[Catalogue] = web.AppKey("catalogue")
 FAULTS: web.AppKey[Faults | None] = web.AppKey("faults")
 SENDING: web.AppKey[Sending] = web.AppKey("sending")
 WORKER_POOL: web.AppKey[ThreadPoolExecutor] = web.AppKey("worker_pool")
+SYNTHETIC: web.AppKey[bool] = web.AppKey("synthetic")
 STALL_LIMIT_S: web.AppKey[float] = web.AppKey("stall_limit_s")
 
 
@@ -60,6 +64,8 @@ def create_app(*, data: Path | None = None, stall_s: float = STALL_S, faults: Fa
     app[SENDING] = Sending()
     app[STALL_LIMIT_S] = stall_s
     app.cleanup_ctx.append(_workers)
+    app[SYNTHETIC] = data is None
+    app.router.add_get("/", _front)
     app.router.add_get("/api/export", _exports)
     # By itself aiohttp would take no braces for an id, and answer in its own words.
     export, download = "/api/export/{export_id:[^/]+}", "/{download_id:[^/]+}"
@@ -103,6 +109,19 @@ async def _reply(request: web.Request, handler: Handler) -> web.StreamResponse:
             request.transport.abort()
         raise ConnectionResetError("the client stalled") from None
     return response
+
+
+async def _front(request: web.Request) -> web.Response:
+    app = request.app
+    html = front_page(app[CATALOGUE], app[FAULTS], host=request.host, synthetic=app[SYNTHETIC])
+    headers = {
+        "Content-Security-Policy": f"{policy()}; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+    return web.Response(
+        body=html.encode(errors="backslashreplace"), content_type="text/html", charset="utf-8", headers=headers
+    )
 
 
 async def _exports(request: web.Request) -> web.Response:

@@ -141,9 +141,11 @@ class ExportApi:
         """Return the download's bytes (see streams.Source.stream)."""
         return self._stream(self._url(export_id, download.id, "data"), download.id, compress=self._compress)
 
-    def stream_from(self, export_id: str, download: Download, offset: int, mark: Mark) -> ResumingStream:
+    def stream_from(
+        self, export_id: str, download: Download, offset: int, mark: Mark, *, until: int | None = None
+    ) -> ResumingStream:
         """Return the download's bytes from `offset` on (see streams.ResumableSource.stream_from)."""
-        return self._stream(self._url(export_id, download.id, "data"), download.id, start=(offset, mark))
+        return self._stream(self._url(export_id, download.id, "data"), download.id, start=(offset, mark), until=until)
 
     def _stream(
         self,
@@ -152,12 +154,15 @@ class ExportApi:
         *,
         compress: bool = False,
         start: tuple[int, Mark] | None = None,
+        until: int | None = None,
         rows: bool = True,
     ) -> ResumingStream:
         def exchange(fields: Mapping[str, str]) -> Awaitable[HttpReply]:
             return self._client.get(url, fields)
 
-        return ResumingStream(name, url, exchange, self._retry, self._limits, compress=compress, start=start, rows=rows)
+        return ResumingStream(
+            name, url, exchange, self._retry, self._limits, compress=compress, start=start, until=until, rows=rows
+        )
 
     async def _get_json(self, url: str, kind: type[T]) -> T:
         """Return the payload of a reply; passing faults are retried like those of a download.

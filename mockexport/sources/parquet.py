@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import msgspec
 
@@ -22,6 +22,8 @@ from mockexport.formats import Batch, CsvDecoder, Cutter
 from mockexport.formats.batch import NO_VALUE, with_missing
 from mockexport.model import Chunk, Download, Export, Schema, Span, Verdict
 from mockexport.newfile import NewFile
+from mockexport.reducers import Reducer
+from mockexport.sources.claiming import Claim
 from mockexport.streams import ByteStream, Piece, Source, StartOver
 
 __all__ = ["SavingParquet", "require_parquet"]
@@ -81,6 +83,7 @@ class SavingParquet:
         self._before: frozenset[str] = frozenset()  # files of earlier runs
         self._names: dict[str, str] = {}
         self._kept: dict[str, _KeptFile] = {}
+        self._claim: Claim | None = None
 
     @property
     def name(self) -> str:
@@ -96,13 +99,14 @@ class SavingParquet:
 
         Raises:
             FolderError: if the folder holds CSV, another export, or Parquet of something else.
-            OutputError: if it cannot be made.
+            OutputError: if it cannot be made, or another run is writing to it.
         """
         export = await self._source.discover(export_id)
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(self.directory, error.strerror or type(error).__name__) from error
+        self._claim = Claim(self.directory)
         if any((self.directory / listing).exists() for listing in (LISTING, UNFINISHED)):
             raise FolderError(self.directory, "holds an export as CSV; give Parquet its own folder")
         listing = _read(self.directory)
@@ -143,6 +147,11 @@ class SavingParquet:
                 with suppress(OSError):
                     (self.directory / name).unlink(missing_ok=True)
         _write(self.directory, _Listing(self._export.id, finished, kept))
+
+    def release(self) -> None:
+        """Let other runs write to the folder."""
+        if self._claim is not None:
+            self._claim.release()
 
 
 class _SavedStream:
@@ -296,7 +305,8 @@ def _compiled(download: Download, schema: Schema) -> _Decode:
 
     from mockexport.columns import ColumnsFold
 
-    fold = ColumnsFold(Span(download.id), schema, _Latest(), strict=False, keep_missing=True)
+    latest = cast("Reducer[Any, Any]", _Latest())  # it is never merged, saved or asked for a result
+    fold = ColumnsFold(Span(download.id), schema, latest, strict=False, keep_missing=True)
     no_value = pyarrow.scalar(NO_VALUE, pyarrow.int64())
 
     def decode(chunk: Chunk) -> Any:

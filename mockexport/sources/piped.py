@@ -10,6 +10,7 @@ import aiofiles
 
 from mockexport.errors import ExportNotFound, OptionError, TransferError
 from mockexport.model import Download, Export, Verdict
+from mockexport.sources.compression import START_BYTES, compression_of
 from mockexport.sources.unpacking import UnpackedStream
 from mockexport.streams import Piece, StartOver
 
@@ -23,7 +24,9 @@ STANDARD_INPUT = 0
 class Piped:
     """A Source of one download, whose bytes are read as they come; compressed ones are decompressed.
 
-    It can be read once, and nothing is known of it: a fault is final, and a good end is unverifiable.
+    It can be read once, and nothing is known of it: a fault is final, and a good end is unverifiable. Whoever writes
+    into a pipe may die on the way, and the pipe then ends like any other: so no bytes at all, or a last row without its
+    end, are faults. Compressed bytes show their end by themselves.
 
     Args:
         pieces: the bytes of a CSV, in pieces of any size.
@@ -59,12 +62,20 @@ class _PipedStream:
     async def pieces(self) -> AsyncGenerator[Piece]:
         if self._pieces is None:
             raise self._fault("it can be read only once")
+        start, last = b"", b""
         try:
             async for piece in self._pieces:
                 self._received += len(piece)
+                if len(start) < START_BYTES:
+                    start += piece[:START_BYTES]
+                last = piece[-1:] or last
                 yield piece
         except OSError as error:
             raise self._fault(f"cannot be read: {error.strerror}") from error
+        if not start:
+            raise self._fault("nothing came; did the command before the pipe fail?")
+        if last != b"\n" and compression_of(start) is None:
+            raise self._fault("it ended in the middle of a row; if that row is whole, put a line end after it")
 
     def start_over(self, problem: str) -> StartOver:
         raise self._fault(problem)

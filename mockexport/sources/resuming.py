@@ -28,6 +28,8 @@ __all__ = ["ResumingStream", "read_whole"]
 MAX_PROTOCOL_ERRORS = 2
 # Content that changes while it is fetched is fetched anew once; twice means that it keeps changing.
 MAX_CHANGES = 2
+# Asked for at a time where it is not known how much of it is needed: a row, and it may be a long one.
+STEP_BYTES = 64 * 1024
 
 
 class _Failed(Exception):  # noqa: N818 - what became of an attempt
@@ -66,6 +68,7 @@ class ResumingStream:
         compress: ask for gzip, and give up resuming midway.
         gzip_limits: what a compressed body may come to.
         start: begin at this byte of what the mark stands for.
+        until: with `start`, ask for no more than the bytes before this one, and after those for little at a time.
         rows: the body is rows: one without any sign of its end must end with a row's.
         now: seconds since 1970, for servers that say until when to wait.
     """
@@ -81,6 +84,7 @@ class ResumingStream:
         compress: bool = False,
         gzip_limits: GzipLimits | None = None,
         start: tuple[int, Mark] | None = None,
+        until: int | None = None,
         rows: bool = True,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -91,6 +95,7 @@ class ResumingStream:
         self._limits = limits
         self._compress = compress
         self._gzip_limits = gzip_limits
+        self._until = until
         self._rows = rows
         self._now = now
         self._watch: Watch | None = None
@@ -172,8 +177,8 @@ class ResumingStream:
 
     async def _open(self, watch: Watch) -> Reply:
         fields = {"Accept-Encoding": "gzip" if self._compress else "identity"}
-        if self._mark is not None and self._offset:
-            fields |= {"Range": f"bytes={self._offset}-", "If-Range": self._mark.etag}
+        if self._mark is not None and (self._offset or self._until is not None):
+            fields |= {"Range": f"bytes={self._offset}-{self._last(self._until)}", "If-Range": self._mark.etag}
         left_s = watch.left_s
         if left_s <= 0:
             raise _Failed(watch.out_of_time, final=True)
@@ -187,9 +192,16 @@ class ResumingStream:
                 raise _Failed(watch.out_of_time, final=True) from None
             raise _Failed(f"no answer within the time limit ({self._limits.first_byte_s:g} s)") from None
 
+    def _last(self, until: int | None) -> int | str:
+        """Return the last byte to ask for, nothing for all there are."""
+        if until is None:
+            return ""
+        return (until if self._offset < until else self._offset + STEP_BYTES) - 1
+
     def _decide(self, reply: Reply) -> Begin | Join | Complete:
         """Return how the reply goes on, or raise what it is instead."""
-        asked = Asked(self._offset, self._mark if self._offset else None, self._compress)
+        ranged = self._offset or self._until is not None
+        asked = Asked(self._offset, self._mark if ranged else None, self._compress)
         match decide(asked, reply.head):
             case Refused(problem, passing, retry_after):
                 asked_s = retry_after_s(retry_after, self._now()) if passing else None
@@ -264,7 +276,7 @@ class ResumingStream:
         self._wait_s = wait_s
         attempt, self._attempt = self._attempt, self._attempt + 1
         if failure.void or (self._mark is None and self._offset):
-            self._offset, self._mark = 0, None
+            self._offset, self._mark, self._until = 0, None, None
             return StartOver(attempt, wait_s, problem, failure.asked_s)
         return Retry(attempt, wait_s, problem, self._offset, failure.asked_s)
 
@@ -272,7 +284,7 @@ class ResumingStream:
         """All of the body comes though a part was asked for: it has changed, or the server cannot resume."""
         same = self._mark is not None and etag == self._mark.etag
         self._furthest = max(self._furthest, self._offset)
-        self._offset = 0
+        self._offset, self._until = 0, None
         reason = "the server does not resume, it began anew" if same else "the content has changed since"
         return StartOver(self._attempt - 1, 0.0, reason)
 

@@ -31,6 +31,7 @@ from mockexport.folder import (
 )
 from mockexport.metadata import format_api_time
 from mockexport.model import Download, Export, Verdict, VerdictKind
+from mockexport.sources.claiming import Claim
 from mockexport.sources.files import FileStream
 from mockexport.streams import ByteStream, Piece, Source, StartOver
 
@@ -40,12 +41,13 @@ __all__ = ["Saving"]
 class Saving:
     """A Source that passes on another's exports and keeps them in `directory`, one export to a folder.
 
-    Call `finish` after the run. Files are readable by their owner alone.
+    Call `finish` after the run, and `release` whatever became of it. Files are readable by their owner alone.
     """
 
     def __init__(self, source: Source, directory: str | Path) -> None:
         self._source = source
         self.directory: Path = Path(directory)
+        self._claim: Claim | None = None
         self._export: Export | None = None
         self._names: dict[str, str] = {}
         self._known: dict[str, ListedFile] = {}  # from earlier runs
@@ -65,13 +67,14 @@ class Saving:
 
         Raises:
             FolderError: if the folder holds another export.
-            OutputError: if it cannot be made.
+            OutputError: if it cannot be made, or another run is writing to it.
         """
         export = await self._source.discover(export_id)
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(self.directory, error.strerror or type(error).__name__) from error
+        self._claim = Claim(self.directory)
         if (self.directory / PARQUET_LISTING).exists():
             raise FolderError(self.directory, "holds an export as Parquet; give CSV its own folder")
         for listing in (self._read_finished(), self._read_unfinished()):
@@ -120,6 +123,11 @@ class Saving:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(path, error.strerror or type(error).__name__) from error
+
+    def release(self) -> None:
+        """Let other runs write to the folder."""
+        if self._claim is not None:
+            self._claim.release()
 
     def _read_finished(self) -> FolderListing | None:
         return read_listing(self.directory) if (self.directory / LISTING).exists() else None

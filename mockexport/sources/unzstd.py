@@ -61,9 +61,9 @@ class Unzstd:
         self._options = {self._zstd.DecompressionParameter.window_log_max: self._limits.window_log}
         self._frame: Any = None
         self._fed = False  # whether the frame at hand has been given a byte
-        self.taken = 0
-        self.made = 0
-        self.frames = 0
+        self.taken: int = 0
+        self.made: int = 0
+        self.frames: int = 0
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield what `piece` holds, in steps (see Decoder.feed)."""

@@ -29,7 +29,7 @@ class LawBroken(AssertionError):  # noqa: N818 - a test that fails, named as wha
 
     def __init__(self, reducer: str, law: str, problem: str, batches: Sequence[Batch]) -> None:
         self.law = law
-        self.batches = tuple(batches)
+        self.batches: tuple[Batch, ...] = tuple(batches)
         shown = "".join(
             f"\n  {name} = {Batch(*_columns(list(batch.rows())))!r}" for name, batch in zip("abc", batches, strict=True)
         )

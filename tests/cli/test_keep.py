@@ -50,3 +50,21 @@ def test_a_disk_that_is_full_is_an_error_with_the_path_and_leaves_nothing_whole(
     assert ".csv" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert not [name for name in os.listdir(tmp_path / "kept") if name.endswith((".csv", ".json"))]
+
+
+def test_analyze_keeps_the_files_in_the_same_pass(run: Run, server_url: str, tmp_path: Path) -> None:
+    plain = run("demo", "--url", server_url)
+    ran = run("demo", "--url", server_url, "--save", str(tmp_path / "kept"))
+    assert (ran.code, ran.out) == (0, plain.out)
+    assert "2 of 2 files are in" in ran.err
+    again = run("--from", str(tmp_path / "kept"))
+    assert (again.code, again.out) == (0, plain.out)
+    assert "2 verified" in again.err
+
+
+def test_what_is_kept_is_whole_so_neither_filter_nor_checkpoint_goes_with_it(run: Run, tmp_path: Path) -> None:
+    for option in (("--patient", "P001"), ("--checkpoint", str(tmp_path / "c"))):
+        ran = run("demo", "--save", str(tmp_path / "kept"), *option)
+        assert (ran.code, ran.out) == (2, "")
+        assert "does not go with save" in ran.err
+    assert not (tmp_path / "kept").exists()

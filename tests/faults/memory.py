@@ -104,17 +104,19 @@ class MemorySource:
     def stream(self, export_id: str, download: Download) -> ResumingStream:
         return self._stream(download, None)
 
-    def stream_from(self, export_id: str, download: Download, offset: int, mark: Mark) -> ResumingStream:
-        return self._stream(download, (offset, mark))
+    def stream_from(
+        self, export_id: str, download: Download, offset: int, mark: Mark, *, until: int | None = None
+    ) -> ResumingStream:
+        return self._stream(download, (offset, mark), until)
 
-    def _stream(self, download: Download, start: tuple[int, Mark] | None) -> ResumingStream:
+    def _stream(self, download: Download, start: tuple[int, Mark] | None, until: int | None = None) -> ResumingStream:
         async def exchange(fields: Mapping[str, str]) -> MemoryReply:
             await asyncio.sleep(0)
             return await self._answer(download, fields)
 
         return ResumingStream(
             download.id, self.name, exchange, self.policy, self.limits, compress=self.compress and start is None,
-            start=start, now=lambda: 1_000_000_000.0,
+            start=start, until=until, now=lambda: 1_000_000_000.0,
         )  # fmt: skip
 
     async def _answer(self, download: Download, asked: Mapping[str, str]) -> MemoryReply:

@@ -58,6 +58,7 @@ class Schedule:
     chunk_bytes: int
     piece_bytes: int
     cancel_at: tuple[int, ...]
+    split: int | None
 
     @classmethod
     def of(cls, seed: int) -> "Schedule":
@@ -75,6 +76,7 @@ class Schedule:
             chunk_bytes=draw.choice((1, 50, 300, 10_000)),
             piece_bytes=draw.choice((7, 60, 1000)),
             cancel_at=tuple(draw.randint(2, 120) for _ in range(draw.choice((0, 0, 1, 2, 3)))),
+            split=draw.choice((None, None, 50, 200)),
         )
 
     def source(self, faults: Faults) -> MemorySource:
@@ -140,6 +142,7 @@ def play(schedule: Schedule) -> str:
         sources.append(source)
         pipeline = Pipeline(
             source, Summary(), concurrency=schedule.concurrency, chunk_bytes=schedule.chunk_bytes,
+            split=schedule.split,
             checkpoint=checkpoint if schedule.cancel_at else None, checkpoint_every_s=0.01,
         )  # fmt: skip
         outcome = await pipeline.run("x")

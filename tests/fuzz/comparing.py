@@ -64,12 +64,13 @@ def outcome(
     edges: Iterable[int] = (),
     chunk_bytes: int = 4096,
     strict: bool = False,
+    coverage: bool = False,
 ) -> tuple[Any, ...]:
     """Fold `data`, arriving in pieces that end at `edges`; return state, tally and offset as they are at the end.
 
     An error of the format is part of it: its words, and what there was before it.
     """
-    chosen = choose_engine(reducer, schema, asked=asked, strict=strict, wanted=engine)
+    chosen = choose_engine(reducer, schema, asked=asked, coverage=coverage, strict=strict, wanted=engine)
     fold = chosen.new_fold(Span("d"))
     cutter = Cutter(Span("d"), chunk_bytes, count_lines=chosen.count_lines)
     error = ""

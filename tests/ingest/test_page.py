@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mockexport.ingest.devices import time_text
-from tests.ingest.browser import Browser, missing
+from tests.browser import Browser, missing
 from tests.ingest.running import RunningService
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")

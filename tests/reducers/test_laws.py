@@ -50,16 +50,10 @@ every_reducer = pytest.mark.parametrize("reducer", BUILT_IN, ids=told)
 
 def test_every_built_in_reducer_and_family_is_held_to_the_laws() -> None:
     public = [getattr(mockexport.reducers, name) for name in mockexport.reducers.__all__]
-    reducers = {one for one in public if hasattr(one, "fingerprint") and hasattr(one, "merge")} - {
-        Reducer,
-        GroupReducer,
-    }
-    assert reducers <= {type(reducer) for reducer in BUILT_IN}
+    reducers = {one for one in public if hasattr(one, "fingerprint") and hasattr(one, "merge")}
+    assert reducers - {Reducer, GroupReducer} <= {type(reducer) for reducer in BUILT_IN}
     assert {family for selection in SELECTIONS for family in selection.families} == set(FAMILIES)
     assert all(len(selection.families) == 1 for selection in SELECTIONS)
-
-
-few_examples = settings(max_examples=40)
 
 
 def state_of(reducer: Reducer[Any, Any], *of: Batch) -> Any:
@@ -76,10 +70,10 @@ def test_the_laws_hold(reducer: Reducer[Any, Any]) -> None:
 
 
 @every_reducer
-@settings(max_examples=40)
+@settings(max_examples=8)
 @given(rows=batches(max_size=20))
 def test_the_laws_hold_of_any_rows(reducer: Reducer[Any, Any], rows: Batch) -> None:
-    check_reducer(reducer, commutative=True, rows=list(rows.rows()), rounds=40)
+    check_reducer(reducer, commutative=True, rows=list(rows.rows()), rounds=20)
 
 
 @every_reducer

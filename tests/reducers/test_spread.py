@@ -34,6 +34,12 @@ def test_a_root_is_the_nearest_double_there_is(found: list[int]) -> None:
         assert (border**2 >= exact) if other > root else (border**2 <= exact)
 
 
+@pytest.mark.parametrize("value", [8151, 16302, 16869, 20687, 28219])
+def test_a_root_just_above_the_middle_of_two_doubles_is_the_upper_one(value: int) -> None:
+    # Its first 64 bits alone are the very middle, and would be rounded to even.
+    assert stddev_of(*sums([0, value])) == statistics.stdev([Fraction(0), Fraction(value, 10**9)])
+
+
 def test_nothing_cancels_however_far_from_zero_the_values_are() -> None:
     far = [10**18 - 2, 10**18 - 1, 10**18]
     assert variance_of(*sums(far)) == 1e-18

@@ -199,7 +199,7 @@ async def test_formats_and_exports_do_not_mix_in_a_folder(tmp_path: Path) -> Non
     with pytest.raises(FolderError, match="holds the export 'x'"):
         await kept_other(tmp_path / "parquet")
     (tmp_path / "parquet" / "parquet.json").unlink()
-    with pytest.raises(FolderError, match="no parquet.json"):
+    with pytest.raises(FolderError, match=r"no parquet\.json"):
         await kept(source(), tmp_path / "parquet")
 
 

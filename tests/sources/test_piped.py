@@ -39,6 +39,23 @@ async def test_it_is_read_once() -> None:
     assert "only once" in str(second.downloads[0].verdict)
 
 
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [(b"", "nothing came"), (HEADER + ROW[:-2], "middle of a row"), (gzip.compress(HEADER + ROW)[:-1], "cut off")],
+    ids=["nothing", "stump", "cut"],
+)
+@pytest.mark.parametrize("size", [1, 1000])
+async def test_a_pipe_that_ends_too_soon_gives_no_number(data: bytes, problem: str, size: int) -> None:
+    report = await analyze(source=Piped(bits(data, size)))
+    assert report.totals == {}
+    assert problem in str(report.account.downloads[0].verdict)
+
+
+async def test_a_compressed_table_need_not_end_its_last_row() -> None:
+    report = await analyze(source=Piped(bits(gzip.compress(HEADER + ROW[:-1]), 7)))
+    assert report.totals["heart_rate"].count == 1
+
+
 @pytest.mark.parametrize("kind", ["file", "pipe"])
 def test_standard_input_is_read(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "table.csv.gz"

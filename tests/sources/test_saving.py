@@ -1,12 +1,13 @@
 """Keeping files in the same pass: whole or not at all, not fetched twice, and a part never passes for the whole."""
 
 import asyncio
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 
-from mockexport import Download, FolderError, OutputError, VerdictKind, analyze
+from mockexport import Download, FolderError, OptionError, OutputError, VerdictKind, analyze
 from mockexport.server.folder import generate
 from mockexport.sources.scripted import Fail, Scripted, Step
 from tests.rows import HEADER
@@ -135,3 +136,46 @@ async def test_a_run_that_is_cancelled_anywhere_leaves_no_part_of_a_file(tmp_pat
         run.cancel()  # an impatient user's second Ctrl-C
         await asyncio.wait([run])
         assert not list(folder.glob("*.partial"))
+
+
+async def test_two_runs_into_one_folder_do_not_collide(tmp_path: Path) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def first() -> int:
+        script: list[Step] = [HEADER, go_on, ROW]
+        return len(
+            (await analyze("x", source=source(a=[script]), save=tmp_path, listener=lambda _: begun.set())).incomplete
+        )
+
+    running = asyncio.create_task(first())
+    await begun.wait()
+    with pytest.raises(OutputError, match="another run is keeping files in it"):
+        await analyze("x", source=source(), save=tmp_path)
+    go_on.set()
+    assert await running == 0
+    assert files(tmp_path) == WHOLE
+    await analyze("x", source=source(), save=tmp_path)  # the claim has ended with the run
+
+
+async def test_a_run_that_ends_in_an_error_lets_the_next_one_in(tmp_path: Path) -> None:
+    await analyze("x", source=source(), save=tmp_path)
+    other = Scripted("y", {A: [[HEADER, ROW]]})
+    with pytest.raises(FolderError, match="holds the export"):
+        await analyze("y", source=other, save=tmp_path)
+    assert (await analyze("x", source=source(), save=tmp_path)).incomplete == ()
+
+
+async def test_compressed_files_are_kept_as_the_tables_they_hold(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "ward.csv.gz").write_bytes(gzip.compress(HEADER + ROW))
+    report = await analyze(folder=tmp_path / "in", save=tmp_path / "kept")
+    assert files(tmp_path / "kept") == {"00-ward.csv", "export.json"}
+    assert (tmp_path / "kept" / "00-ward.csv").read_bytes() == HEADER + ROW
+    assert (await analyze(folder=tmp_path / "kept")).to_json() == report.to_json()
+
+
+async def test_what_is_read_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(HEADER + ROW)
+    with pytest.raises(OptionError, match="is the folder that is read"):
+        await analyze(folder=tmp_path, save=tmp_path / ".")
+    assert files(tmp_path) == {"a.csv"}

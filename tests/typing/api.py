@@ -33,6 +33,25 @@ class Longest:
         return mockexport.Result({}, {"longest": str(state)})
 
 
+class Spread(mockexport.GroupReducer[list[int], float]):
+    """A reducer of a user's, row by row."""
+
+    fingerprint = "spread 1"
+
+    def start(self) -> list[int]:
+        return []
+
+    def add(self, group: list[int], row: mockexport.Row) -> list[int]:
+        return self.combine(group, [row.value])
+
+    def combine(self, earlier: list[int], later: list[int]) -> list[int]:
+        both = [*earlier, *later]
+        return [min(both), max(both)]
+
+    def finish(self, group: list[int]) -> float:
+        return (group[1] - group[0]) / 10**9
+
+
 def listen(event: Event) -> None:
     if isinstance(event, DownloadFinished):
         assert_type(event.verdict, mockexport.Verdict)
@@ -54,6 +73,14 @@ async def analysing() -> None:
     assert_type(own, mockexport.Report[str])
     counts = await mockexport.analyze("demo", reducer=mockexport.Counts(), retry=mockexport.RetryPolicy(attempts=2))
     assert_type(counts, mockexport.Report[int])
+
+    named = await mockexport.analyze("demo", reducer=mockexport.Selection(["count", "p95"]))
+    assert_type(named.totals["bp_sys"]["p95"], int | float | str | dict[str, int] | None)
+    asked = mockexport.Filter.of(since="2025-08-26", patients=["P001"])
+    spread = await mockexport.analyze("demo", reducer=Spread(), filter=asked)
+    assert_type(spread, mockexport.Report[float])
+    for row in report.rows(totals=True):
+        assert_type(row, dict[str, Any])
 
     await mockexport.analyze("demo", colour="red")  # type: ignore[call-overload]
     await mockexport.analyze("demo", reducer=len)  # type: ignore[call-overload]

@@ -1,0 +1,72 @@
+"""The report in the forms that are asked for: `--format`, `--round`, `--counts` and `--html`, to stdout or a file.
+
+What draws them is imported when it is asked for: a run's memory is a budget, and most want JSON.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mockexport.cli.text import say
+from mockexport.errors import OptionError, OutputError
+from mockexport.model import AnomalyRule
+from mockexport.newfile import NewFile
+from mockexport.report import Report
+
+__all__ = ["output_path", "text_of", "write", "write_page"]
+
+
+def text_of(report: Report[Any], options: argparse.Namespace) -> str:
+    """Return the report as `--format` says."""
+    if options.counts:
+        report = report.counts()
+    if options.format == "json":
+        return report.to_json(round_to=options.round)
+    if options.format == "csv":
+        from mockexport.rendering.csv import formulas, to_csv
+
+        if found := formulas(report):
+            say(f"note: {found:,} ids look like formulas to a spreadsheet (= + - @): import their columns as text")
+        return to_csv(report, round_to=options.round)
+    from mockexport.rendering.table import DEFAULT_WIDTH, to_table
+
+    on_terminal = options.output == "-" and sys.stdout is not None and sys.stdout.isatty()
+    width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns if on_terminal else DEFAULT_WIDTH
+    colored = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return to_table(report, round_to=options.round, width=width, colored=colored)
+
+
+def write_page(path: Path, report: Report[Any], rules: Mapping[str, AnomalyRule], options: argparse.Namespace) -> None:
+    """Write the report as a page."""
+    from mockexport.rendering.html import to_html
+
+    text = to_html(report, rules=rules, round_to=options.round)
+    write(path, text.encode(errors="backslashreplace"), complete=not report.incomplete)
+
+
+def output_path(option: str, name: str) -> Path:
+    """Return the path that an option means; see before the run, not after it, that a file can be made there."""
+    path = Path(name)
+    if not name or path.is_dir():
+        raise OptionError(option, f"{name!a} is not the name of a file")
+    if not path.parent.is_dir():
+        raise OutputError(name, f"there is no folder {path.parent}; make it first")
+    if not path.exists() and not os.access(path.parent, os.W_OK):
+        raise OutputError(name, f"the folder {path.parent} is read-only")
+    return path
+
+
+def write(path: Path, data: bytes, *, complete: bool) -> None:
+    """Write a report at once and whole; an incomplete one beside `path`, which stays as it is."""
+    partial = path.with_name(path.name + ".partial")
+    if path.exists() and not path.is_file():
+        complete = True  # a device or a pipe has nothing to lose
+    with NewFile(path if complete else partial) as file:
+        file.write(data)
+        file.commit()
+    if not complete:
+        say(f"the report is incomplete: it is in {partial}, and {path} was left alone")

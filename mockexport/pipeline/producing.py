@@ -1,0 +1,248 @@
+"""Producers: they bring downloads in, each over all its attempts, to its verdict.
+
+A producer has one stream open at a time, so their number bounds the connections. It takes what waits first: a download,
+or a leg of one that is divided. Whoever lands a download's last leg brings that to its verdict.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import Generic, TypeVar
+
+from mockexport import events
+from mockexport.errors import BadRowError, HeaderError, SourceError, TransferError
+from mockexport.events import DownloadFinished, DownloadStarted, Listener
+from mockexport.model import Chunk, Verdict, VerdictKind
+from mockexport.pipeline.flights import Flight, Leg
+from mockexport.pipeline.keeping import Keeper
+from mockexport.pipeline.lanes import Lane, Stopwatch
+from mockexport.streams import ByteStream, Marker, Opened, ResumableSource, Source, StartOver
+from mockexport.tally import judge
+
+__all__ = ["PartVoid", "Producers", "Stopped"]
+
+# What is asked for beyond a span's end, for the row that crosses it: a row is some forty bytes.
+BEYOND_BYTES = 4096
+
+S = TypeVar("S")
+
+
+class Stopped(Exception):  # noqa: N818 - no error of its own
+    """A download failed, and the run is to stop there."""
+
+
+class PartVoid(SourceError):  # noqa: N818 - a state of the world, named as one
+    """One span's bytes are no longer those of the others: all of the download is to begin anew."""
+
+
+class Producers(Generic[S]):
+    """Those of one run.
+
+    Args:
+        source, export_id: what the bytes are asked of.
+        keeper: takes the downloads that have their verdicts.
+        put: hands a lane's next chunk on, with the number of the line that follows; waits while there is no room.
+        emit: called with events.
+        concurrency: how many there are at most.
+        split_bytes: divide downloads into spans of so many bytes, where the source allows; None for never.
+        strict: make the first bad row an error.
+        stop_on_failure: raise Stopped when a download has failed.
+        overlaps: by download id, which other's time range it overlaps, in words.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        export_id: str,
+        keeper: Keeper[S],
+        *,
+        put: Callable[[Lane[S], Chunk, int], Awaitable[None]],
+        emit: Listener,
+        network: Stopwatch,
+        concurrency: int,
+        split_bytes: int | None,
+        strict: bool,
+        stop_on_failure: bool,
+        overlaps: dict[str, str],
+    ) -> None:
+        self._source = source
+        self._export_id = export_id
+        self._keeper = keeper
+        self._put = put
+        self._emit = emit
+        self._network = network
+        self._concurrency = concurrency
+        self._split_bytes = split_bytes if isinstance(source, ResumableSource) else None
+        self._strict = strict
+        self._stop_on_failure = stop_on_failure
+        self._overlaps = overlaps
+        self._waiting: deque[tuple[Flight[S], Leg[S] | None]] = deque()  # None: it has not begun
+        self._at_work = 0
+
+    async def bring_in(self, flights: Iterable[Flight[S]]) -> None:
+        """Bring all these downloads in, in this order as far as possible."""
+        self._waiting.extend((flight, None) for flight in flights)
+        async with asyncio.TaskGroup() as self._tasks:
+            self._hire()
+
+    def _hire(self) -> None:
+        """See that there are producers for what waits."""
+        for _ in range(min(self._concurrency - self._at_work, len(self._waiting))):
+            self._at_work += 1
+            self._tasks.create_task(self._produce())
+
+    def _put_first(self, flight: Flight[S], legs: Iterable[Leg[S]]) -> None:
+        """Let these legs be the next: what a download holds up is less the sooner it is whole."""
+        self._waiting.extendleft((flight, leg) for leg in reversed(list(legs)))
+        self._hire()
+
+    async def _produce(self) -> None:
+        while self._waiting:
+            flight, leg = self._waiting.popleft()
+            if leg is None:
+                leg = self._depart(flight)
+            if leg.lane.abandoned:
+                continue
+            stream = self._open(flight, leg)
+            verdict: Verdict | None = None
+            try:
+                verdict = await self._bring(flight, leg, stream)
+            finally:
+                await stream.close(verdict)
+            if self._stop_on_failure and verdict is not None and verdict.kind is VerdictKind.FAILED:
+                raise Stopped
+        self._at_work -= 1
+
+    def _depart(self, flight: Flight[S]) -> Leg[S]:
+        """Begin a download, where an earlier run has stopped if there was one; return its first leg."""
+        download_id = flight.download.id
+        self._emit(DownloadStarted(download_id))
+        self._keeper.in_flight[download_id] = flight
+        if flight.part is not None:
+            return flight.legs[0]
+        known = self._keeper.known_of(download_id) if isinstance(self._source, ResumableSource) else []
+        flight.begin(known)
+        if known:
+            self._emit(events.Restored(download_id, flight.folded_bytes, flight.rows, finished=False))
+        if not flight.legs:
+            flight.begin()  # it had all its rows and no verdict: they did not pass
+        self._put_first(flight, flight.legs[1:])
+        return flight.legs[0]
+
+    def _open(self, flight: Flight[S], leg: Leg[S]) -> ByteStream:
+        source, download, offset = self._source, flight.download, leg.cutter.at
+        if flight.mark is None or not isinstance(source, ResumableSource) or (not offset and leg.span.end is None):
+            return source.stream(self._export_id, download)
+        until = None if leg.span.end is None else leg.span.end + BEYOND_BYTES
+        return source.stream_from(self._export_id, download, offset, flight.mark, until=until)
+
+    async def _bring(self, flight: Flight[S], leg: Leg[S], stream: ByteStream) -> Verdict | None:
+        """Bring a leg in; return the download's verdict, None if others of its legs are not in yet."""
+        try:
+            while True:
+                read = await self._read(flight, leg, stream)
+                if read is None:
+                    return None
+                async with flight.landing:
+                    flight.land(read)
+                if flight.bad_row is not None or flight.legs or flight.part is not None:
+                    break
+                verdict = self._judge(flight)
+                if verdict.kind is not VerdictKind.FAILED:
+                    return await self._finish(flight, verdict)
+                if flight.divided:
+                    # What came together does not fit: once more, and in one go.
+                    self._emit(flight.start_over(flight.attempts, verdict.reasons[0], again=True))
+                    self._put_first(flight, flight.legs)
+                    return None
+                self._emit(flight.take(read, stream.start_over(verdict.reasons[0])))
+                leg = flight.legs[0]
+        except BadRowError as error:
+            if not flight.divided or flight.part is not None:
+                raise
+            flight.note_bad_row(leg, error)
+        except (SourceError, HeaderError) as error:
+            if flight.part is not None:
+                raise
+            flight.abandon()
+            for other in flight.legs:
+                async with other.lane.turn:
+                    pass  # now it is at rest
+            return await self._finish(flight, Verdict(VerdictKind.FAILED, (str(error),)))
+        if flight.bad_row is not None:
+            raise flight.bad_row
+        return None
+
+    async def _read(self, flight: Flight[S], leg: Leg[S], stream: ByteStream) -> Leg[S] | None:
+        """Read the stream to the leg's end, and fold all of it; return the leg.
+
+        After a StartOver that is another one. It is None if the leg is of no use any more.
+        """
+        leash = leg.lane.leash = asyncio.timeout(None)
+        try:
+            async with leash, aclosing(stream.pieces()) as pieces:
+                while not leg.cutter.done:
+                    with self._network.running():
+                        piece = await anext(pieces, None)
+                    if piece is None:
+                        break
+                    if not isinstance(piece, bytes):
+                        leg = self._take(flight, leg, piece)
+                        continue
+                    for chunk in leg.cutter.feed(piece):
+                        await self._put(leg.lane, chunk, leg.cutter.line)
+                    if self._split_bytes is not None and flight.divisible:
+                        self._divide(flight, self._split_bytes)
+                for chunk in leg.cutter.finish():
+                    await self._put(leg.lane, chunk, leg.cutter.line)
+                await leg.lane.drained()
+        except TimeoutError:
+            if not leash.expired():
+                raise
+        finally:
+            leg.lane.leash = None
+        if leg.lane.error is not None:
+            raise leg.lane.error
+        if leg.lane.abandoned:
+            return None
+        if not leg.cutter.done and leg.span.end is not None and flight.mark and leg.cutter.at != flight.mark.total:
+            problem = "the part ended before the span that it was to hold"
+            raise TransferError(flight.download.id, self._source.name, problem, offset=leg.cutter.at)
+        return leg
+
+    def _take(self, flight: Flight[S], leg: Leg[S], marker: Marker) -> Leg[S]:
+        """Do as the marker says; return the leg that the next bytes are for."""
+        if isinstance(marker, StartOver) and flight.part is not None:
+            raise PartVoid(marker.reason)
+        if isinstance(marker, Opened) and flight.divided:
+            if marker.mark is not None and flight.mark is not None and marker.mark.etag == flight.mark.etag:
+                return leg  # the whole body instead of a part of it: the span begins with it, and ends before it does
+            leg = self._take(flight, leg, StartOver(leg.attempts, 0.0, "the content has changed since"))
+        self._emit(flight.take(leg, marker))
+        return flight.legs[0] if isinstance(marker, StartOver) else leg
+
+    def _divide(self, flight: Flight[S], span_bytes: int) -> None:
+        legs = flight.divide(span_bytes)
+        if legs:
+            self._emit(events.Divided(flight.download.id, len(flight.legs)))
+            self._put_first(flight, legs)
+
+    def _judge(self, flight: Flight[S]) -> Verdict:
+        tally = flight.tally
+        verdict = judge(flight.download, tally)
+        if self._strict and tally.bad and verdict.kind is not VerdictKind.FAILED:
+            # The stump of a row at the very end, where no announced number tells it from a row.
+            stump = tally.examples[-1]
+            raise BadRowError(flight.download.id, stump.line, flight.landed.offset, stump.reason)
+        return verdict
+
+    async def _finish(self, flight: Flight[S], verdict: Verdict) -> Verdict:
+        """Hand a download over that has its verdict."""
+        overlap = self._overlaps.get(flight.download.id)
+        if verdict.counts and overlap is not None:
+            verdict = Verdict(VerdictKind.MISMATCH, (*verdict.reasons, overlap))
+        account = await self._keeper.land(verdict, flight)
+        bad_rows = sum(account.bad_rows.values())
+        self._emit(DownloadFinished(account.download_id, verdict, account.received_bytes, account.rows, bad_rows))
+        return verdict

@@ -1,0 +1,91 @@
+"""Text for terminals: names from data made harmless, shortened in the middle, aligned by the cells that they take."""
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+__all__ = ["aligned", "cells_of", "heading", "printable", "shortened", "size", "wrapped"]
+
+
+def printable(text: str) -> str:
+    """Return `text` without what could steer a terminal or turn the writing direction; line ends become spaces."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        " " if character in "\r\n\t" else "" if unicodedata.category(character)[0] == "C" else character
+        for character in text
+    )
+
+
+def cells_of(text: str) -> int:
+    """Return how many cells of a terminal `text` takes: wide characters two, marks on others none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.category(c) in ("Mn", "Me") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def shortened(text: str, cells: int) -> str:
+    """Return `text`, or its beginning and end around an ellipsis, in at most so many cells."""
+    if cells_of(text) <= cells:
+        return text
+    begin, end = "", ""
+    for place in range(len(text)):
+        more = begin + text[place]
+        if cells_of(more) > (cells - 1 + 1) // 2:
+            break
+        begin = more
+    for place in range(len(text) - 1, -1, -1):
+        more = text[place] + end
+        if cells_of(begin) + 1 + cells_of(more) > cells:
+            break
+        end = more
+    return f"{begin}…{end}"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return printable text as lines of at most `width` cells, broken at spaces; a word that is wider is shortened."""
+    lines: list[str] = []
+    for word in text.split():
+        word = shortened(word, width)
+        if lines and cells_of(lines[-1]) + 1 + cells_of(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def heading(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return what a report's field is called: a result without a name (see Report.rows) is a count if all are integers.
+
+    A fraction, say, that some reducer makes is none, and to call it one would be a wrong figure.
+    """
+    if name != "result" or not all(type(row.get(name)) is int for row in rows):
+        return name
+    return "count"
+
+
+def size(number: float) -> str:
+    """Return a number of bytes in the largest unit that leaves a digit before the point."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """Return rows of cells as aligned columns under `head`; the first `left` columns to the left, others right."""
+    lines = [[printable(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(cells_of(line[column]) for line in lines) for column in range(len(head))]
+    return "".join(_line(line, widths, left) for line in lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
+    padded = []
+    for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        space = " " * (width - cells_of(cell))
+        padded.append(cell + space if column < left else space + cell)
+    return "  ".join(padded).rstrip() + "\n"

@@ -1,0 +1,54 @@
+"""Reports to be shown: with hostile ids, gaps, trouble and many patients, without a run."""
+
+from mockexport import Account, Coverage, DownloadAccount, Report, Statistics, Verdict, VerdictKind
+from mockexport.coverage import HOUR_US
+from mockexport.formats import BadRow, BadRowReason
+from mockexport.reducers import Result
+
+__all__ = ["HOSTILE", "START", "account", "coverage", "download", "hostile_report", "statistics"]
+
+START = 1_756_166_400 // 3600  # 2025-08-26, in hours
+
+HOSTILE = [
+    '</script><img src=x onerror="document.title=1">',
+    "\u202eright to left\u2066",
+    "nul\0 and \x1b[31m",
+    "'\"><svg onload=alert(1)>&amp;",
+    "=HYPERLINK(0)",
+    "all",
+    "x" * 256,
+    "wide 病人 e\u0301",
+    "\ud800",
+]
+
+
+def statistics(count: int = 4, anomalies: int = 1) -> Statistics:
+    return Statistics(count=count, mean=75.125, min=30, max=152.5, anomalies=anomalies, latency=2.0)
+
+
+def coverage(*hours: int, announced: int = 12) -> Coverage:
+    rows = {START + hour: 100 + hour for hour in hours}
+    first, last = ((START + hour) * HOUR_US for hour in (hours[0], hours[-1]))
+    return Coverage(START * HOUR_US, (START + announced) * HOUR_US, first, last, 1, rows)
+
+
+def download(
+    download_id: str = "d", kind: VerdictKind = VerdictKind.VERIFIED, *reasons: str, covered: Coverage | None = None
+) -> DownloadAccount:
+    bad = {"value": 2} if reasons else {}
+    first = (BadRow(3, BadRowReason.VALUE),) if reasons else ()
+    return DownloadAccount(download_id, Verdict(kind, reasons), 1200, bad, first, {}, 1, 5000, 6000, 0, covered)
+
+
+def account(*downloads: DownloadAccount, export_id: str = "x") -> Account:
+    return Account(export_id, "http://127.0.0.1:1", False, "kernel", "1", 2.0, downloads)
+
+
+def hostile_report() -> Report[Statistics]:
+    patients = {patient: {HOSTILE[0]: statistics(), "heart_rate": statistics(9, 0)} for patient in HOSTILE}
+    totals = {HOSTILE[0]: statistics(36, 9), "heart_rate": statistics(81, 0)}
+    downloads = [
+        download(HOSTILE[0], covered=coverage(0, 1, 2, 5, 6, 11)),
+        download(HOSTILE[1], VerdictKind.MISMATCH, HOSTILE[0], covered=coverage(9, 10)),
+    ]
+    return Report.of(Result(patients, totals), account(*downloads, export_id=HOSTILE[3]))

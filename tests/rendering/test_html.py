@@ -1,0 +1,123 @@
+"""The page: everything from data is text, nothing is fetched, it fits, and it says what it leaves out."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from mockexport import Report, Statistics, VerdictKind, to_html
+from mockexport.coverage import HOUR_US, Coverage
+from mockexport.reducers import Result
+from mockexport.rendering.charts import Timeline
+from mockexport.rendering.html import MAX_GAPS, MAX_ROWS
+from mockexport.rendering.markup import shown
+from tests.browser import Browser, missing
+from tests.rendering.reports import HOSTILE, START, account, coverage, download, hostile_report, statistics
+
+
+def test_no_markup_comes_from_data() -> None:
+    html = to_html(hostile_report())
+    tags = set(re.findall(r"<([a-zA-Z]+)", html))
+    assert not tags & {"script", "img", "iframe", "object", "a", "form"}
+    assert "\0" not in html
+    assert "\u202e" not in html
+    html.encode()  # a lone surrogate is written out, too
+    assert html == to_html(hostile_report())
+
+
+def test_a_page_of_many_patients_is_light_and_says_what_is_left_out() -> None:
+    patients = {f"P{number:06}": {"heart_rate": statistics(100, number % 7)} for number in range(20_000)}
+    report = Report.of(Result(patients, {"heart_rate": statistics(2_000_000, 7)}), account(download()))
+    html = to_html(report)
+    assert len(html) < 300_000
+    assert f"{20_000 - MAX_ROWS:,} left out" in html
+    assert "P000006" in html  # of the largest share
+    assert "P000007" not in html  # of none
+
+
+def test_results_of_other_kinds_are_shown_too() -> None:
+    result = {"p95": 3.25, "last": "2025-08-26T00:00:00Z", "per_hour": {"x": 1}}
+    report: Report[object] = Report.of(Result({"P": {"t": result}}, {"t": result}), account(download()))
+    html = to_html(report)
+    assert "3.25" in html
+    assert "Not shown here: per_hour" in html
+    counts: Report[Statistics] = Report.of(Result({"P": {"t": statistics()}}, {"t": statistics()}), account(download()))
+    assert ">4<" in to_html(counts.counts())
+    nothing: Report[Statistics] = Report.of(Result({}, {}), account())
+    assert "no row with a value" in to_html(nothing)
+
+
+def test_gaps_are_listed_with_those_at_the_ends_of_what_was_announced() -> None:
+    covered = coverage(1, 2, 5, 9, announced=12)
+    timeline = Timeline.of([covered])
+    assert timeline is not None
+    assert timeline.gaps([covered]) == [(START + a, START + b) for a, b in [(0, 1), (3, 5), (6, 9), (10, 12)]]
+    html = to_html(Report.of(Result({}, {}), account(download(covered=covered))))
+    assert "4 gaps of an hour or more, 8 hours in all" in html
+    assert "2025-08-26 03:00 UTC to 2025-08-26 05:00 UTC: 2 hours" in html.replace(":00 UTC", ":00 UTC")
+
+
+def test_many_gaps_are_counted_and_the_longest_listed() -> None:
+    covered = coverage(*range(0, 200, 2), announced=200)
+    html = to_html(Report.of(Result({}, {}), account(download(covered=covered))))
+    assert f"100 gaps of an hour or more, 100 hours in all; the {MAX_GAPS} longest:" in html
+
+
+def test_a_time_of_thousands_of_years_is_drawn_in_bounds() -> None:
+    hours = {at * 2048: 1 for at in range(-8000, -4000)}
+    covered = Coverage(None, None, -8000 * 2048 * HOUR_US, -4001 * 2048 * HOUR_US, 2048, hours)
+    far = Coverage(None, None, 70_000_000 * HOUR_US, 70_000_000 * HOUR_US, 1, {70_000_000: 1})
+    html = to_html(Report.of(Result({}, {}), account(download(covered=covered), download("e", covered=far))))
+    assert len(html) < 60_000
+    many = [download(f"d{number}", covered=coverage(number, announced=500)) for number in range(500)]
+    html = to_html(Report.of(Result({}, {}), account(*many)))
+    assert "There are 500 downloads, too many for a lane each." in html
+    assert "300 complete downloads are left out" in html
+
+
+_CONTRAST = """
+const light = c => { const v = c.map(x => (x /= 255) <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4);
+                     return .2126 * v[0] + .7152 * v[1] + .0722 * v[2]; };
+const parse = t => t.match(/[\\d.]+/g).slice(0, 3).map(Number);
+const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+                      if (!c.endsWith(', 0)')) return parse(c); } return [255, 255, 255]; };
+return Math.min(...[...document.querySelectorAll('p, th, td, dt, dd, h1, h2, h3, li, span')]
+  .filter(e => e.textContent.trim())
+  .map(e => { const a = light(parse(getComputedStyle(e).color)), b = light(ground(e));
+              return (Math.max(a, b) + .05) / (Math.min(a, b) + .05); }));
+"""
+
+
+@pytest.mark.skipif(missing() is not None, reason=str(missing()))
+@pytest.mark.parametrize(("width", "dark"), [(360, True), (1_400, False)], ids=["narrow-dark", "wide-light"])
+def test_a_browser_shows_it_and_runs_and_fetches_nothing(tmp_path: Path, width: int, dark: bool) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(to_html(hostile_report()), "utf-8")
+    with Browser(tmp_path, width=width, height=900, dark=dark) as browser:
+        browser.open(path.as_uri())
+        assert browser.run("return document.title") == f"Report of {HOSTILE[3]}"
+        assert browser.run("return document.querySelectorAll('script, img').length") == 0
+        assert browser.run("return performance.getEntriesByType('resource').length") == 0
+        assert browser.console() == []
+        assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth"), "scrolls sideways"
+        patients = browser.run("return [...document.querySelectorAll('tbody bdi')].map(e => e.textContent)")
+        assert {shown(patient) for patient in HOSTILE} <= set(patients)
+        assert browser.run(
+            "return [...document.querySelectorAll('svg[role=img]')].every(e => e.querySelector('title'))"
+        )
+        assert browser.run("return [...document.querySelectorAll('th')].every(e => e.scope)")
+        assert browser.run("return document.querySelectorAll('.gap').length") >= 2
+        assert float(browser.run(_CONTRAST)) >= 4.5
+        if "MOCKEXPORT_SCREENSHOTS" in os.environ:
+            name = f"report-{'dark' if dark else 'light'}-{width}.png"
+            browser.screenshot(Path(os.environ["MOCKEXPORT_SCREENSHOTS"]) / name)
+
+
+def test_an_incomplete_report_says_so_first() -> None:
+    report: Report[Statistics] = Report.of(
+        Result({}, {"t": statistics()}), account(download("d", VerdictKind.FAILED, "why it failed"))
+    )
+    html = to_html(report)
+    assert html.index("Incomplete: 1 of 1 downloads") < html.index("Totals")
+    assert "failed</span>: why it failed" in html

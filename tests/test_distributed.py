@@ -1,0 +1,176 @@
+"""The analysis on a cluster: the same report to the byte, whatever becomes of its workers."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mockexport import (
+    BadRowError,
+    Batch,
+    ClusterError,
+    Counts,
+    MockServer,
+    OptionError,
+    ReducerError,
+    RetryPolicy,
+    Summary,
+    VerdictKind,
+    analyze,
+)
+from mockexport import distributed as cluster
+from mockexport.events import Advanced, Divided, DownloadFinished, DownloadStarted, Event, RunFinished, RunStarted
+from mockexport.reducers.summary import SummaryState
+from mockexport.server.folder import generate
+
+DEMO = (Path(__file__).parent.parent / "examples" / "outputs" / "demo.json").read_text()
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the scheduler's library has its own
+
+
+@asynccontextmanager
+async def workers_in_this_process(number: int) -> AsyncIterator[Any]:
+    """A real scheduler and real workers, with connections in memory: what processes add is another test's."""
+    from distributed import Client, LocalCluster
+
+    async with (
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=number, threads_per_worker=1, processes=False, dashboard_address=None, asynchronous=True
+        ) as local,
+        Client(local, asynchronous=True, set_as_default=False) as client,  # type: ignore[no-untyped-call]
+    ):
+        yield client
+
+
+async def test_report_account_and_events_are_those_of_one_machine() -> None:
+    events: list[Event] = []
+    async with MockServer() as server, workers_in_this_process(2) as client:
+        whole = await analyze("demo", url=server.url)
+        found = await cluster.analyze("demo", client=client, url=server.url, listener=events.append)
+        assert found.to_json() == whole.to_json() == DEMO
+        assert found.account.downloads == whole.account.downloads
+        assert isinstance(events[0], RunStarted)
+        assert isinstance(events[-1], RunFinished)
+        assert sum(isinstance(event, DownloadStarted) for event in events) == 2
+        finished = [event for event in events if isinstance(event, DownloadFinished)]
+        assert sum(event.rows for event in finished) == found.account.rows
+
+        events.clear()
+        divided = await cluster.analyze(
+            "demo", client=client, url=server.url, split=50_000, chunk_bytes=4096, listener=events.append
+        )
+        assert divided.to_json() == DEMO
+        plain = [replace(account, fetched_bytes=0) for account in whole.account.downloads]
+        assert [replace(account, fetched_bytes=0) for account in divided.account.downloads] == plain
+        assert sum(event.spans for event in events if isinstance(event, Divided)) > 10
+        for event in events:
+            assert not isinstance(event, Advanced) or event.rows <= 10_000
+
+        counts = await cluster.analyze("demo", client=client, url=server.url, reducer=Counts(), engine="python")
+        assert counts.to_json() == whole.counts().to_json()
+
+
+async def test_a_folder_that_the_workers_see_and_the_embedded_server_will_do(tmp_path: Path) -> None:
+    generate("demo", tmp_path / "demo")
+    async with workers_in_this_process(1) as client:
+        assert (await cluster.analyze(client=client, folder=tmp_path / "demo")).to_json() == DEMO
+        report = await cluster.analyze("demo", client=client)
+    assert report.to_json() == DEMO
+    assert report.account.synthetic
+
+
+async def test_faults_are_survived_and_bad_rows_have_their_true_lines(tmp_path: Path) -> None:
+    faults = "reset=0.3,cut=0.1,etag=0.1,no-range=0.1"
+    async with workers_in_this_process(2) as client:
+        for seed in range(4):
+            async with MockServer(faults=faults, seed=seed) as server:
+                retry = RetryPolicy(attempts=20, base_wait_s=0.001)
+                found = await cluster.analyze("demo", client=client, url=server.url, split=60_000, retry=retry)
+            if not found.incomplete:
+                assert found.to_json() == DEMO
+        generate("demo", tmp_path / "demo")
+        for file in (tmp_path / "demo").glob("*.csv"):
+            rows = file.read_bytes().split(b"\n")
+            for at in (7000, 4000, 4001):
+                rows[at] = rows[at][:-1] + b"x"
+            file.write_bytes(b"\n".join(rows))
+        async with MockServer(data=tmp_path / "demo") as server:
+            whole = await analyze("demo", url=server.url)
+            found = await cluster.analyze("demo", client=client, url=server.url, split=60_000)
+            for one, other in zip(found.account.downloads, whole.account.downloads, strict=True):
+                assert one.first_bad_rows == other.first_bad_rows
+                assert [bad.line for bad in one.first_bad_rows] == [4001, 4002, 7001]
+            for split in (None, 60_000):
+                with pytest.raises(BadRowError, match="line 4001 "):
+                    await cluster.analyze("demo", client=client, url=server.url, strict=True, split=split)
+        async with MockServer(faults="html=1") as server:
+            failed = await cluster.analyze("demo", client=client, url=server.url)
+            stopped = await cluster.analyze("demo", client=client, url=server.url, on_failure="stop")
+        assert [d.verdict.kind for d in failed.account.downloads] == [VerdictKind.FAILED] * 2
+        assert VerdictKind.FAILED in [d.verdict.kind for d in stopped.account.downloads]
+
+
+@dataclass(frozen=True)
+class Raising(Summary):
+    def update(self, state: SummaryState, batch: Batch) -> SummaryState:
+        raise LookupError(batch.patient_ids[0])
+
+
+async def test_what_goes_wrong_is_told_as_on_one_machine() -> None:
+    async with MockServer() as server, workers_in_this_process(1) as client:
+        with pytest.raises(ReducerError, match=r"reducer Raising raised LookupError in download .*") as raised:
+            await cluster.analyze("demo", client=client, url=server.url, reducer=Raising(), engine="python")
+        assert "P0" not in str(raised.value)
+        with pytest.raises(OptionError, match="save: does not go with a cluster"):
+            await cluster.analyze("demo", client=client, url=server.url, save="x")
+    with pytest.raises(ClusterError, match="no scheduler answers at tcp:"):
+        async with cluster.connected("tcp://127.0.0.1:9", timeout_s=0.5):
+            pass
+
+
+async def test_a_cancelled_run_leaves_no_work_behind_and_its_checkpoint_serves_one_machine(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    landed = asyncio.Event()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, DownloadFinished):
+            landed.set()
+
+    async with MockServer(faults="trickle=0.5", seed=1) as server, workers_in_this_process(2) as client:
+        run = asyncio.create_task(
+            cluster.analyze("small", client=client, url=server.url, checkpoint=checkpoint, listener=listen)
+        )
+        await landed.wait()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert not cluster._at_work  # noqa: SLF001 - the workers are in this process
+        assert checkpoint.exists()
+        server.faults.probabilities.clear()
+        restored: list[Event] = []
+        report = await analyze("small", url=server.url, checkpoint=checkpoint, listener=restored.append)
+    assert report.to_json() == (Path(__file__).parent.parent / "examples" / "outputs" / "small.json").read_text()
+    assert any(type(event).__name__ == "Restored" for event in restored)
+
+
+@pytest.mark.timeout(120)
+async def test_a_worker_that_is_killed_has_its_downloads_brought_by_others(tmp_path: Path) -> None:
+    async with MockServer(faults="delay=1") as server, cluster.local_cluster(2) as client:
+        pids = list((await client.run(os.getpid)).values())
+        started = asyncio.Event()
+
+        def listen(event: Event) -> None:
+            if isinstance(event, DownloadStarted):
+                started.set()
+
+        run = asyncio.create_task(cluster.analyze("demo", client=client, url=server.url, listener=listen))
+        await started.wait()
+        os.kill(pids[0], signal.SIGKILL)
+        report = await run
+    assert report.to_json() == DEMO
