@@ -78,6 +78,7 @@ class Scan:
     def missing(self) -> dict[str, int]: ...
 
 class ColumnScan(Scan):
+    def keep_missing(self) -> None: ...
     def insert(
         self,
         line: int,

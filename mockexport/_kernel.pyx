@@ -151,6 +151,7 @@ cdef extern from "native/rows.h" nogil:
         token *null_tokens
         uint32_t null_count
         int to_columns
+        int keep_missing
         row_columns columns
         uint64_t minute_low
         uint64_t minute_high
@@ -726,6 +727,10 @@ cdef class ColumnScan(Scan):
 
     def __cinit__(self, *layout):
         self.scan.to_columns = True
+
+    def keep_missing(self):
+        """Take rows without a value into the columns too, with the least 64-bit integer for one."""
+        self.scan.keep_missing = True
 
     def feed(self, data, size_t start, line):
         """Take in the next chunk in place of the last (see Scan.feed)."""

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from mockexport import __version__
 from mockexport.checkpoint import Checkpoint
@@ -17,6 +17,11 @@ from mockexport.pipeline import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAUL
 from mockexport.pipeline.sharing import Crew
 from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report import Account, Report
+from mockexport.streams import Source
+
+if TYPE_CHECKING:
+    from mockexport.sources.parquet import SavingParquet
+    from mockexport.sources.saving import Saving
 
 __all__ = ["RunOptions", "analyze", "run_export"]
 
@@ -30,6 +35,8 @@ class RunOptions(SourceOptions, total=False):
 
     Keys:
         save: a folder to keep the files in; what is there already, verified and unchanged, is not fetched again.
+        save_format: "csv", the bytes as they came, by default; or "parquet", for other tools (takes the extra
+            `mockexport[parquet]`): a second run then fetches everything anew.
         schema: how the columns are called and separated, and what times without an offset are local to.
         filter: the rows that are asked for, all by default. Verdicts are of all rows; a download whose metadata says
             that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
@@ -49,6 +56,7 @@ class RunOptions(SourceOptions, total=False):
     """
 
     save: str | Path | None
+    save_format: str
     schema: Schema | None
     filter: Filter | None
     concurrency: int
@@ -107,6 +115,7 @@ async def run_export(
     on_ready: Callable[[Pipeline[Any], str, str, bool], object] | None = None,
     crew: Crew | None = None,
     save: str | Path | None = None,
+    save_format: str = "csv",
     schema: Schema | None = None,
     filter: Filter | None = None,  # noqa: A002 - what everybody calls it
     concurrency: int = DEFAULT_CONCURRENCY,
@@ -133,6 +142,14 @@ async def run_export(
         export_id = "demo"
     if on_failure not in ("continue", "stop"):
         raise OptionError("on_failure", f"{on_failure!a} is neither continue nor stop")
+    if save_format not in ("csv", "parquet"):
+        raise OptionError("save_format", f"{save_format!a} is neither csv nor parquet")
+    if save_format == "parquet":
+        if save is None:
+            raise OptionError("save_format", "goes with save, which names the folder")
+        from mockexport.sources.parquet import require_parquet
+
+        require_parquet()
     if checkpoint is not None and save is not None:
         raise OptionError("checkpoint", "does not go with save, which keeps what it has fetched by itself")
     if filter is not None and not filter.is_open and save is not None:
@@ -142,11 +159,7 @@ async def run_export(
     async with open_source(export_id, **where) as opened:
         if export_id is None:
             export_id = _only(await opened.source.export_ids())
-        saving = None
-        if save is not None:
-            from mockexport.sources.saving import Saving  # no sooner: a run's memory is a budget
-
-            saving = Saving(opened.source, save)
+        saving = None if save is None else _saving(opened.source, save, save_format, schema, engine)
         pipeline = Pipeline(
             saving or opened.source,
             Summary() if reducer is None else reducer,
@@ -189,6 +202,19 @@ async def run_export(
 
 def _same(save: str | Path, folder: str | Path | None) -> bool:
     return folder is not None and Path(save).resolve() == Path(folder).resolve()
+
+
+def _saving(
+    source: Source, folder: str | Path, save_format: str, schema: Schema | None, engine: str
+) -> "Saving | SavingParquet":
+    """Return the source that keeps files; imported no sooner, as a run's memory is a budget."""
+    if save_format == "parquet":
+        from mockexport.sources.parquet import SavingParquet
+
+        return SavingParquet(source, folder, schema=schema, engine=engine)
+    from mockexport.sources.saving import Saving
+
+    return Saving(source, folder)
 
 
 def _only(export_ids: list[str]) -> str:

@@ -13,7 +13,7 @@ from mockexport.coverage import HourCounts
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
 from mockexport.filters import Filter
 from mockexport.formats import Batch, CsvDecoder
-from mockexport.formats.batch import table
+from mockexport.formats.batch import table, with_missing
 from mockexport.kernel import new_scan, unended_line
 from mockexport.model import Chunk, Schema, Span
 from mockexport.reducers import Reducer
@@ -88,7 +88,11 @@ def _named(numbers: bytes, names: list[str]) -> list[str]:
 
 
 class ColumnsFold(Generic[S]):
-    """The fold (engine.Fold) of any reducer, over the compiled decoder."""
+    """The fold (engine.Fold) of any reducer, over the compiled decoder.
+
+    With `keep_missing` the batches hold the rows without a value too, in their places, with batch.NO_VALUE for one;
+    that is for those who keep rows, and does not go with `asked`.
+    """
 
     def __init__(
         self,
@@ -100,6 +104,7 @@ class ColumnsFold(Generic[S]):
         coverage: bool = False,
         strict: bool,
         header: str | None = None,
+        keep_missing: bool = False,
     ) -> None:
         self.offset: int = span.start
         self.tally: Tally = Tally(coverage=coverage)
@@ -109,6 +114,7 @@ class ColumnsFold(Generic[S]):
         self._reducer = reducer
         self._asked = asked
         self._strict = strict
+        self._keep_missing = keep_missing
         self._decoder = CsvDecoder(schema, header=header)
         self._ids = State([])  # it numbers them; its groups stay empty
         self._scan: ColumnScan | None = None
@@ -144,6 +150,8 @@ class ColumnsFold(Generic[S]):
             self._scan = new_scan(
                 ColumnScan, self._ids, self._decoder, self._schema, self._asked, self.tally.coverage is not None
             )
+            if self._keep_missing:
+                self._scan.keep_missing()
         scan = self._scan
         aside = scan.feed(chunk.data, start, line)
         judged = self._decoder.decode_rows(aside, unended_line=unended_line(chunk, line, scan))
@@ -154,6 +162,8 @@ class ColumnsFold(Generic[S]):
             lines = list(compress(lines, self._asked.admits(good)))
             good = self._asked.take(good)
             filtered += len(judged.batch) - len(good)
+        if self._keep_missing and judged.missing:
+            good, lines = with_missing(judged)
         if good:
             scan.insert(line, lines, good.patient_ids, good.event_times, good.event_types, good.values)
         taken = Tally()

@@ -20,6 +20,7 @@ from mockexport.newfile import NewFile
 
 __all__ = [
     "LISTING",
+    "PARQUET_LISTING",
     "UNFINISHED",
     "FolderListing",
     "ListedFile",
@@ -35,6 +36,8 @@ __all__ = [
 LISTING = "export.json"
 # In its place while an export is still being downloaded: a line per file that is in place.
 UNFINISHED = "unfinished.ndjson"
+# In its place in a folder of Parquet files, which are for other tools (sources/parquet.py).
+PARQUET_LISTING = "parquet.json"
 
 # Some 100,000 downloads; a longer file is hardly a listing, and would be held in memory.
 MAX_LISTING_BYTES = 64 * 2**20

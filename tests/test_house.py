@@ -62,6 +62,7 @@ FENCES = {
     "pydantic": {"ingest"},
     "uvicorn": {"ingest"},
     "argparse": {"cli"},
+    "pyarrow": {"sources"},
     "distributed": {"distributed"},
     "dask": {"distributed"},
     "pytest": {"testing"},

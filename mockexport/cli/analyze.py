@@ -38,6 +38,7 @@ async def analyze(options: argparse.Namespace) -> int:
         settings["checkpoint"] = options.checkpoint
         settings["split"] = options.split
         settings["save"] = options.save
+        settings["save_format"] = options.save_format
         settings["filter"] = asking(options)
         settings["coverage"] = html is not None
         exports = await chosen_exports(options)

@@ -280,6 +280,10 @@ def _statistics(command: _Command) -> None:
         "--save", metavar="DIR",
         help="keep the files in DIR in the same pass, verified; what is there already is not fetched again",
     )  # fmt: skip
+    command.option(
+        "--save-format", choices=("csv", "parquet"), default="csv",
+        help="of the files kept (default: csv, the bytes as they came); parquet takes the extra mockexport[parquet]",
+    )  # fmt: skip
     command.option("--counts", action="store_true", help="print counts only")
     command.option(
         "--stats", metavar="NAME,…",

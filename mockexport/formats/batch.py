@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from mockexport.formats.fields import BadRowReason
@@ -11,7 +12,10 @@ from mockexport.formats.fields import BadRowReason
 if TYPE_CHECKING:
     from mockexport import arrow
 
-__all__ = ["BadRow", "Batch", "Decoded", "MissingValue", "Row"]
+__all__ = ["NO_VALUE", "BadRow", "Batch", "Decoded", "MissingValue", "Row", "with_missing"]
+
+# Stands for the value of a row that has none, where such rows are kept; values reach nowhere near it.
+NO_VALUE = -(2**63)
 
 
 class Row(NamedTuple):
@@ -130,6 +134,8 @@ class Decoded:
     cut_off: bool = False
     # Of the batch's rows, their 1-based line numbers.
     lines: list[int] = field(default_factory=list)
+    # And of those without a value.
+    missing_lines: list[int] = field(default_factory=list)
 
     @property
     def first_fault(self) -> BadRow | None:
@@ -140,3 +146,12 @@ class Decoded:
     def rows(self) -> int:
         """The number of rows, bad ones included, blank lines not."""
         return len(self.batch) + len(self.missing) + len(self.bad)
+
+
+def with_missing(decoded: Decoded) -> tuple[Batch, list[int]]:
+    """Return all rows but the bad ones in the file's order, those without a value with NO_VALUE, and their lines."""
+    good = zip(decoded.lines, decoded.batch.rows(), strict=True)
+    rows = [(row.patient_id, row.event_time, row.event_type, NO_VALUE) for row in decoded.missing]
+    ordered = sorted([*good, *zip(decoded.missing_lines, rows, strict=True)], key=itemgetter(0))
+    columns = [list(column) for column in zip(*(row for _, row in ordered), strict=True)] or [[], [], [], []]
+    return Batch(*columns), [line for line, _ in ordered]

@@ -161,6 +161,7 @@ def _decode_rows(rows: Iterable[tuple[int, bytes]], schema: Schema, layout: Layo
             event_time = parse_time(fields[at_time], zone)
             if not value or value in null_tokens:
                 missing.append(MissingValue(patient_id, event_time, event_type))
+                into.missing_lines.append(number)
                 continue
             scaled = parse_value(value)
         except BadField as fault:

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Stands for the value of a row that has none; values reach nowhere near it (formats/batch.py). */
+#define NO_VALUE INT64_MIN
+
 typedef struct {
     uint32_t patient, type;
     int64_t time_us, value;

@@ -88,6 +88,7 @@ typedef struct {
     int has_quotes; /* the block before had some: the scan of the usual layout would leave their rows to the reference */
     /* Where rows go: to the state's groups, or, numbered as those are, to the chunk's columns. */
     int to_columns;
+    int keep_missing; /* rows without a value go there too, with NO_VALUE for one */
     row_columns columns;
 } row_scan;
 
@@ -434,6 +435,9 @@ static __attribute__((noinline)) int take_missing(row_scan *scan, summary_state 
         memset(scan->missing + before, 0, (scan->missing_capacity - before) * sizeof *scan->missing);
     }
     scan->missing[type]++;
+    if (scan->keep_missing) { /* the block's columns have room for all of its rows */
+        put_row(&scan->columns, patient, type, time_us, NO_VALUE);
+    }
     scan->rows++;
     if (scan->covered != NULL) {
         count_time(scan->covered, time_us);

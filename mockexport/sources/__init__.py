@@ -5,7 +5,7 @@ folder.py        a folder of files, with or without a listing
 files.py         files by path or pattern
 url_list.py      URLs from a list or a manifest (manifest.py)
 piped.py         what comes on standard input, or from any iterator
-saving.py        any other source, its verified files kept in a folder
+saving.py        any other source, its verified files kept in a folder; parquet.py: as Parquet
 scripted.py      what a test says
 
 What they bring them with:

@@ -26,6 +26,8 @@ PIECE_BYTES = 256 * 1024
 # What a folder's tables are called; how they are compressed is told by their bytes.
 SUFFIXES = tuple(table + packed for table in (".csv", ".tsv") for packed in ("", ".gz", ".zst"))
 
+_NOT_READ = "which is for other tools and not read here; keep CSV (--save-format csv) to read it again"
+
 
 class Files:
     """A Source over files that are named: each is a download of one export, in the order of their names.
@@ -46,6 +48,8 @@ class Files:
         for path in paths:
             if not path.is_file():
                 raise FolderError(path, "is no file" if path.exists() else "there is no such file")
+            if path.suffix == ".parquet":
+                raise FolderError(path, f"is Parquet, {_NOT_READ}")
         _refuse_twins(paths)
         above = os.path.commonpath([os.path.abspath(path.parent) for path in paths])
         self._id = _plain(paths[0].name) if len(paths) == 1 else Path(above).name or "files"
@@ -78,6 +82,8 @@ def tables_in(directory: Path) -> dict[str, Path]:
         FolderError: if there is none, or one in two forms.
     """
     paths = sorted(path for path in directory.iterdir() if path.name.endswith(SUFFIXES) and path.is_file())
+    if not paths and any(directory.glob("*.parquet")):
+        raise FolderError(directory, f"holds Parquet, {_NOT_READ}")
     if not paths:
         raise FolderError(directory, f"holds no {LISTING}, and no file whose name ends in {', '.join(SUFFIXES)}")
     _refuse_twins(paths)

@@ -21,6 +21,7 @@ from mockexport.errors import FolderError, OutputError, TransferError
 from mockexport.folder import (
     LISTING,
     MAX_LISTING_BYTES,
+    PARQUET_LISTING,
     UNFINISHED,
     FolderListing,
     ListedFile,
@@ -74,6 +75,8 @@ class Saving:
         except OSError as error:
             raise OutputError(self.directory, error.strerror or type(error).__name__) from error
         self._claim = Claim(self.directory)
+        if (self.directory / PARQUET_LISTING).exists():
+            raise FolderError(self.directory, "holds an export as Parquet; give CSV its own folder")
         for listing in (self._read_finished(), self._read_unfinished()):
             if listing is None:
                 continue
