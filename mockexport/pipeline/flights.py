@@ -75,11 +75,11 @@ class Flight(Generic[S]):
         self.mark: Mark | None = None
         self.header: str | None = None
         self.legs: list[Leg[S]] = []  # that have not landed, in order
-        self.landed = Landed(reducer)
+        self.landed: Landed[S] = Landed(reducer)
         self.landing: asyncio.Lock = asyncio.Lock()  # held while `landed` changes, or is looked into
         self.part: Part | None = None
-        self.divisible = True
-        self.attempt = 0  # of the whole: changes whenever it begins anew
+        self.divisible: bool = True
+        self.attempt: int = 0  # of the whole: changes whenever it begins anew
         self._reducer = reducer
         self._new_leg = new_leg
         self._bad_row: tuple[int, BadRowError] | None = None  # and where its span begins

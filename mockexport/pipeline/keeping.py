@@ -39,7 +39,7 @@ class Keeper(Generic[S]):
         self.in_flight: dict[str, Flight[S]] = {}
         self.accounts: dict[str, DownloadAccount] = {}
         # What another run is to replace is not merged with its neighbours.
-        self.keeps_apart = checkpoint is not None
+        self.keeps_apart: bool = checkpoint is not None
         self._merger = Merger(reducer)
         self._reducer = reducer
         self._checkpoint = checkpoint

@@ -34,7 +34,7 @@ class Lane(Generic[S]):
         self.fold = fold
         self.span = span
         self.error: HeaderError | BadRowError | None = None
-        self.abandoned = False
+        self.abandoned: bool = False
         self.leash: asyncio.Timeout | None = None  # of whoever reads for it
         self.turn: asyncio.Lock = asyncio.Lock()  # held while the fold is fed, or looked into
         self._reducer = reducer

@@ -62,7 +62,7 @@ class UrlList:
         self._manifest: Manifest | None = None
         if isinstance(urls, str) and urls.startswith(("http://", "https://")):
             self._manifest_url = urls
-            self.name = public_url(urls)
+            self.name: str = public_url(urls)
             self._id = _stem(unquote(urlsplit(urls).path))
             server = urls
         else:
