@@ -73,7 +73,7 @@ async def killing(kills: int, seed: int) -> Tally:
     with tempfile.TemporaryDirectory() as folder:
         checkpoint, output = Path(folder, "checkpoint"), Path(folder, "report")
         async with MockServer(faults="reset=0.2,cut-chunked=0.1,status=0.1", seed=seed) as server:
-            while told.killed < kills or checkpoint.exists():  # noqa: ASYNC240 - it is small
+            while told.killed < kills or not told.ended or checkpoint.exists():  # noqa: ASYNC240 - it is small
                 after_s = draw.uniform(0, 0.3) if told.killed < kills else 60
                 if await killed(server.url, checkpoint, output, after_s):
                     told.killed += 1

@@ -87,7 +87,6 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
         ("/api/export/" + "x" * 4000, 404, "Export not found"),
         ("/api/export/%7Bnope%7D", 404, "Export not found"),
         ("/api/export/demo/{7}", 422, "download_id is not a valid UUID"),
-        ("/", 404, "Not Found"),
         ("/api", 404, "Not Found"),
         ("/api/export/", 404, "Not Found"),
         ("/api/export/demo/", 404, "Not Found"),
