@@ -92,7 +92,7 @@ MUTANTS = [
     Mutant("a part may hold less than asked", RESUMING, "return self._mark is not None and body.end == self._mark.total",
            "return True"),
     Mutant("gzip's end must be seen", RESUMING, "            decoder.finish()", "            pass"),
-    Mutant("a body without framing ends with a row", RESUMING, "if self._rows and not body.framed and", "if False and"),
+    Mutant("a body without framing ends with a row", RESUMING, "if rows and not body.framed and", "if False and"),
     Mutant("no HTTP is tried once more, no oftener", RESUMING, "MAX_PROTOCOL_ERRORS = 2", "MAX_PROTOCOL_ERRORS = 3"),
     Mutant("attempts are limited", RESUMING, "or self._failures >= self._policy.attempts", "or self._failures >= 50"),
     Mutant("progress refills attempts", RESUMING, "self._failures = self._protocol_errors = 0", "pass"),
