@@ -1,6 +1,7 @@
 """What all tests share: Hypothesis without time limits of its own (each test has one), and where the data lies."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,11 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 DATA = Path(__file__).parent / "data"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: many tests wait for deadlines and for processes that start."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")
