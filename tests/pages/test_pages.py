@@ -40,7 +40,9 @@ def test_the_blocks_of_a_page_do_what_they_show(
         "HOME": str(tmp_path), "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1", "MOCKEXPORT_PORT": port,
     }  # fmt: skip
     if "$ mockexport serve" not in text and "no server given" not in text:
-        environment["MOCKEXPORT_URL"] = f"http://127.0.0.1:{port}"  # a server that runs already: starting one takes time
+        environment["MOCKEXPORT_URL"] = (
+            f"http://127.0.0.1:{port}"  # a server that runs already: starting one takes time
+        )
     folder = tmp_path / "reader"
     folder.mkdir()
     (folder / "hospital-ca.pem").write_bytes(CERTIFICATE.read_bytes())
