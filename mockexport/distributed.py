@@ -70,7 +70,7 @@ WORKERS_S = 60.0
 # How often a worker tells how far it is.
 TELL_EVERY_S = 0.5
 # What of a run is the client's own, or is about this machine.
-_STAYS = frozenset({"listener", "checkpoint", "session", "save", "split", "on_failure"})
+STAYS = frozenset({"listener", "checkpoint", "session", "save", "save_format", "split", "on_failure"})
 
 
 @overload
@@ -166,10 +166,11 @@ async def local_cluster(processes: int) -> AsyncIterator["Client"]:
     dask = _dask()
     try:
         # Two threads each: while one share waits for the network, another computes. No dashboard: nobody is to look in.
+        # No logs: what is wrong comes back as an error.
         async with (
             dask.LocalCluster(
                 n_workers=processes, threads_per_worker=2, processes=True, host="127.0.0.1",
-                dashboard_address="127.0.0.1:0", asynchronous=True, silence_logs=logging.ERROR,
+                dashboard_address="127.0.0.1:0", asynchronous=True, silence_logs=logging.CRITICAL,
             ) as cluster,
             dask.Client(cluster, asynchronous=True, set_as_default=False) as client,
         ):  # fmt: skip
@@ -309,7 +310,7 @@ class _Crew:
     def __init__(self, client: "Client", reducer: Reducer[Any, Any], options: RunOptions) -> None:
         self._client: Any = client  # its own types are few
         self._reducer = reducer
-        self._options = {key: value for key, value in options.items() if key not in _STAYS and value is not None}
+        self._options = {key: value for key, value in options.items() if key not in STAYS and value is not None}
         self._schema = options.get("schema") or Schema()
         self._run = uuid.uuid4().hex[:12]
         self._numbers = count()

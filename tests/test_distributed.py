@@ -1,6 +1,7 @@
 """The analysis on a cluster: the same report to the byte, whatever becomes of its workers."""
 
 import asyncio
+import inspect
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -18,8 +19,11 @@ from mockexport import (
     Counts,
     MockServer,
     OptionError,
+    Pipeline,
     ReducerError,
     RetryPolicy,
+    RunOptions,
+    SourceOptions,
     Summary,
     VerdictKind,
     analyze,
@@ -174,3 +178,8 @@ async def test_a_worker_that_is_killed_has_its_downloads_brought_by_others(tmp_p
         os.kill(pids[0], signal.SIGKILL)
         report = await run
     assert report.to_json() == DEMO
+
+
+def test_every_option_of_a_run_stays_or_is_one_of_a_workers_pipeline_or_source() -> None:
+    taken = set(inspect.signature(Pipeline).parameters) | set(SourceOptions.__annotations__)
+    assert set(RunOptions.__annotations__) - taken <= cluster.STAYS

@@ -1,6 +1,7 @@
 """Several exports in one command: each report exactly what it is alone."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from mockexport.cli.arguments import parse
 from mockexport.cli.running import run
 from mockexport.server.folder import generate
+from tests.cli.test_process import MODULE, clean
 
 OUTPUTS = Path(__file__).parent.parent.parent / "examples" / "outputs"
 
@@ -59,3 +61,11 @@ def test_all_and_a_name_contradict_each_other(folders: Path, capsys: pytest.Capt
 def test_an_address_that_is_none_is_told(address: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(parse(["demo", "--dask", address])) == 2
     assert told in capsys.readouterr().err
+
+
+def test_all_exports_by_a_cluster_of_processes_are_what_they_are_alone(folders: Path) -> None:
+    command = [*MODULE, "--all", "--from", str(folders), "--dask", "local:1"]
+    ran = subprocess.run(command, capture_output=True, text=True, env=clean(), timeout=55, check=True)
+    demo = json.loads((OUTPUTS / "demo.json").read_text())
+    assert json.loads(ran.stdout) == {"exports": {"demo": demo, "other": demo}}
+    assert all(line.startswith("mockexport: ") for line in ran.stderr.splitlines())
