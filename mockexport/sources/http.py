@@ -28,12 +28,12 @@ from mockexport.sources.retrying import TimeLimits
 __all__ = ["Access", "HttpClient", "HttpReply"]
 
 MAX_REDIRECTS = 5
-# aiohttp stops reading a connection at twice this, which a single reading of the event loop just reaches: two of them,
-# 512 KiB, lie ready for each download, and more would only be memory.
-READ_BUFFER_BYTES = 128 * 1024
+# aiohttp stops reading a connection at twice this, which the second reading of the event loop goes just beyond: those two
+# lie ready for each download, and more would only be memory.
+READ_BUFFER_BYTES = 96 * 1024
 # Received at once. asyncio's own 256 KiB are just the size of a chunk, and buffers of one size that live for a moment
-# and for long by turns leave holes in the heap: 5 MB of them. Less than this costs more system calls.
-RECEIVE_BYTES = 192 * 1024
+# and for long by turns leave holes in the heap: 5 to 10 MB of them over a long run. Less costs more system calls.
+RECEIVE_BYTES = 108 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Only GET is ever asked, with fields of our own making; these would break framing or resuming.
 _RESERVED_FIELDS = frozenset(
