@@ -77,6 +77,7 @@ HAPPENED: list[events.Event] = [
     events.Resumed("a", 1),
     events.StartedOver("a", 1, 0.5, "why"),
     events.Restored("a", 1, 1, False),
+    events.Kept("a", 1, False),
     events.Skipped("a", "why"),
     events.CheckpointSaved(1, 1),
     events.DownloadFinished("a", Verdict(VerdictKind.VERIFIED), 1, 1, 0),

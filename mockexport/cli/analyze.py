@@ -1,8 +1,10 @@
 """`mockexport analyze`: the report of an export, on stdout or in a file."""
 
 import argparse
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,10 @@ from mockexport.cli.text import put, say
 from mockexport.errors import OptionError
 from mockexport.opening import open_source
 from mockexport.reducers import Reducer
-from mockexport.rendering.plain import printable
+from mockexport.rendering.plain import printable, size
 from mockexport.report import Account, Report
 
-__all__ = ["account_for", "analyze", "chosen_exports", "kept_in"]
+__all__ = ["account_for", "analyze", "chosen_exports", "kept_in", "telling_what_is_left"]
 
 
 async def analyze(options: argparse.Namespace) -> int:
@@ -52,7 +54,8 @@ async def analyze(options: argparse.Namespace) -> int:
                 more["checkpoint"] = f"{options.checkpoint}.{export_id}"
             if several and options.save is not None:
                 more["save"] = Path(options.save, str(export_id))
-            return await _analyzed(analyze_export, export_id, reducer, more, shown)
+            with telling_what_is_left(more["save"]):
+                return await _analyzed(analyze_export, export_id, reducer, more, shown)
 
         async with analyzing(options) as analyze_export:
             reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
@@ -153,4 +156,28 @@ def _texts(reports: Sequence[Report[Any]], options: argparse.Namespace) -> str:
 def kept_in(directory: str, account: Account) -> None:
     """Tell on stderr how many files a run has kept."""
     kept = sum(download.verdict.counts for download in account.downloads)
-    say(f"{kept} of {len(account.downloads)} files are in {directory}")
+    more = "" if kept == len(account.downloads) else "; the same command again fetches what is missing"
+    say(f"{kept} of {len(account.downloads)} files are in {directory}{more}")
+
+
+@contextmanager
+def telling_what_is_left(directory: str | Path | None) -> Iterator[None]:
+    """Tell on stderr what there is to go on from, where a run that keeps files is broken off."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if directory is not None:
+            _tell_what_is_left(Path(directory))
+        raise
+
+
+def _tell_what_is_left(directory: Path) -> None:
+    from mockexport.folder import UNFINISHED  # no sooner: most runs end well
+    from mockexport.sources.partial import left_in
+
+    left = left_in(directory)
+    if left:
+        so_far = size(sum(note.size_bytes for note in left))
+        say(f"{so_far} of unfinished downloads are kept in {directory}; the same command again goes on from there")
+    elif (directory / UNFINISHED).exists():
+        say(f"the files that are whole are in {directory}; the same command again fetches the others")

@@ -103,6 +103,7 @@ class ResumingStream:
         self._offset, self._mark = (0, None) if start is None else start
         self._furthest = self._offset  # what an attempt must exceed to count as progress
         self._etag: str | None = None if self._mark is None else self._mark.etag
+        self._inherited = start is not None  # what it goes on from is not of its own receiving
         self._attempt = 1
         self._failures = 0  # in a row, without progress
         self._protocol_errors = 0  # in a row
@@ -262,7 +263,10 @@ class ResumingStream:
         if self._offset > self._furthest:
             self._furthest = self._offset
             self._failures = self._protocol_errors = 0
-        self._failures += 1
+        # That what was there before cannot be gone on from is no failure to fetch: else the last attempt would go on
+        # from it again in every run.
+        self._failures += not (failure.void and self._inherited)
+        self._inherited = self._inherited and not failure.void
         problem, passing = failure.problem, not failure.final
         if failure.asked_s is not None and failure.asked_s > self._policy.max_retry_after_s:
             limit_s = self._policy.max_retry_after_s
@@ -270,7 +274,7 @@ class ResumingStream:
             raise self._error(f"{problem}; the server asks to wait {asked}, and the limit is {limit_s:g} s", failure)
         if not passing or self._failures >= self._policy.attempts:
             raise self._error(problem, failure)
-        wait_s = max(self._policy.wait_s(self._failures), failure.asked_s or 0.0)
+        wait_s = max(self._policy.wait_s(self._failures) if self._failures else 0.0, failure.asked_s or 0.0)
         if wait_s >= watch.left_s:
             raise self._error(f"{problem}; {watch.out_of_time}", failure)
         self._wait_s = wait_s
