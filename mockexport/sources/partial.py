@@ -85,15 +85,8 @@ class Partial:
         self._noted_s = time.monotonic()
 
     def found(self) -> Note | None:
-        """Return what an earlier run has noted, if its file is there and as long; it is read to its end by `read`."""
-        note = _read_note(self._note)
-        if note is None:
-            return None
-        try:
-            with open(_open_own(self._partial, os.O_RDONLY), "rb", buffering=0) as file:
-                return note if os.fstat(file.fileno()).st_size >= note.size_bytes else None
-        except OSError:
-            return None
+        """Return what an earlier run has noted; whether it is there shows when it is read."""
+        return _read_note(self._note)
 
     def go_on(self, note: Note) -> None:
         """Go on from what was `found`: let `read` return it, before anything is written."""
@@ -118,12 +111,12 @@ class Partial:
                 self._size += len(piece)
                 if piece:
                     return piece
-                if self._size != left.size_bytes or self._digest.hexdigest() != left.file.sha256:
-                    raise Torn("it is damaged")
+                if self._digest.hexdigest() != left.file.sha256:
+                    raise Torn("what an earlier run has left is damaged")
                 self._file.truncate(self._size)
                 self._left = None
             except OSError as error:
-                raise Torn(f"it cannot be read: {error.strerror}") from error
+                raise Torn(f"what an earlier run has left cannot be read: {error.strerror}") from error
             return b""
 
     def begin(self, about: Note | None) -> None:

@@ -274,7 +274,7 @@ class ResumingStream:
             raise self._error(f"{problem}; the server asks to wait {asked}, and the limit is {limit_s:g} s", failure)
         if not passing or self._failures >= self._policy.attempts:
             raise self._error(problem, failure)
-        wait_s = max(self._policy.wait_s(self._failures) if self._failures else 0.0, failure.asked_s or 0.0)
+        wait_s = max(self._policy.wait_s(self._failures), failure.asked_s or 0.0)
         if wait_s >= watch.left_s:
             raise self._error(f"{problem}; {watch.out_of_time}", failure)
         self._wait_s = wait_s

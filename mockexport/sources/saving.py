@@ -191,9 +191,7 @@ class _SavedStream:
         self._download = download
         self._partial = Partial(saving.path_of(download), every_s=saving.note_every_s)
         self._left = saving.left_of(self._partial, export_id, download)  # and not read again yet
-        self._reused = False  # bytes that an earlier run has left are among those so far
         self._broken_off = False
-        self._past: list[ByteStream] = []
         self._fetched = saving.fetch(export_id, download, self._left)
 
     async def pieces(self) -> AsyncGenerator[Piece]:
@@ -230,7 +228,6 @@ class _SavedStream:
         left, self._left = self._left, None
         if left is None:
             return
-        self._reused = True
         yield Kept(left.size_bytes)
         while piece := await asyncio.to_thread(self._partial.read):
             yield piece
@@ -240,17 +237,12 @@ class _SavedStream:
         if mark is not None and mark.total is not None:
             file = _listed(self._download, self._partial.path.name, 0, "0" * 64, None)
             about = Note(self._export_id, file, mark)
-        self._left, self._reused = None, False
+        self._left = None
         self._partial.begin(about)
 
     def start_over(self, problem: str) -> StartOver:
-        reused = self._reused
         self._begin(None)
-        if not reused:
-            return self._fetched.start_over(problem)
-        self._past.append(self._fetched)
-        self._fetched = self._saving.fetch(self._export_id, self._download, None)
-        return StartOver(1, 0.0, f"what an earlier run has left will not do ({problem}); all of it is fetched")
+        return self._fetched.start_over(problem)
 
     async def close(self, verdict: Verdict | None) -> None:
         try:
@@ -265,8 +257,7 @@ class _SavedStream:
                 self._partial.discard()  # it came to its end, and was not what was promised
             else:
                 self._partial.leave()
-            for stream in (*self._past, self._fetched):
-                await stream.close(verdict)
+            await self._fetched.close(verdict)
 
 
 class _KeptStream:

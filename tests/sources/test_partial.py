@@ -350,6 +350,37 @@ async def test_another_exports_part_is_not_taken_for_ones_own(tmp_path: Path) ->
         assert files(tmp_path) == {PARTIAL, NOTE}
 
 
+async def test_a_run_that_ended_well_leaves_no_part_not_even_anothers(tmp_path: Path) -> None:
+    ward = Ward()
+    async with raw_server(ward.answer) as server:
+        await left_at(server, ward, tmp_path)
+        for name in (PARTIAL, NOTE):  # of a download that the export has no more; and killed while it was noted
+            (tmp_path / name).rename(tmp_path / name.replace("00-d", "07-gone"))
+        (tmp_path / f"{NOTE}.partial").touch()
+        (tmp_path / PARTIAL).touch()
+        await finished(server, tmp_path)
+
+
+async def test_a_run_that_is_cancelled_anywhere_leaves_what_another_goes_on_from(tmp_path: Path) -> None:
+    ward, kept = Ward(), 0
+    async with raw_server(ward.answer) as server:
+        for steps in range(0, 300, 6):
+            folder = tmp_path / str(steps)
+            await left_at(server, ward, folder)
+            run = asyncio.create_task(keep(server, folder))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            run.cancel()
+            await asyncio.sleep(0)
+            run.cancel()  # an impatient user's second Ctrl-C
+            await asyncio.wait([run])
+            assert files(folder) == WHOLE or {PARTIAL, NOTE} <= files(folder), steps
+            kept += NOTE in files(folder)
+            fetched, _ = await finished(server, folder)
+            assert fetched <= len(BODY) - HALF
+    assert kept > 5
+
+
 CHILD = """
 import asyncio, sys
 from mockexport import ExportApi, Pipeline, RetryPolicy, Summary
