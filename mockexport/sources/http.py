@@ -28,8 +28,8 @@ from mockexport.sources.retrying import TimeLimits
 __all__ = ["Access", "HttpClient", "HttpReply"]
 
 MAX_REDIRECTS = 5
-# aiohttp stops reading a connection at twice this, which the event loop's second reading goes just beyond: these two lie
-# ready for each download, and more would only be memory.
+# aiohttp stops reading a connection at twice this, which the event loop's second reading goes just beyond: these two
+# lie ready for each download, and more would only be memory.
 READ_BUFFER_BYTES = 96 * 1024
 # Received at once. asyncio's own 256 KiB are just the size of a chunk, and buffers of one size that live for a moment
 # and for long by turns leave holes in the heap: 5 to 10 MB of them over a long run. Less costs more system calls.
