@@ -25,6 +25,7 @@ __all__ = [
     "RunStarted",
     "Skipped",
     "StartedOver",
+    "WorkerLost",
 ]
 
 
@@ -138,6 +139,17 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """A worker of a cluster is gone; what it had in hand of these downloads, others bring anew.
+
+    What it told of them was true and is not told again; what follows is of those others. `worker` is its address.
+    """
+
+    worker: str
+    download_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointSaved:
     """The checkpoint on disk is of now: so many downloads finished, so many in flight."""
 
@@ -176,6 +188,7 @@ Event = (
     | Restored
     | Kept
     | Skipped
+    | WorkerLost
     | CheckpointSaved
     | DownloadFinished
     | RunFinished
