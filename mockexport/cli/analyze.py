@@ -65,7 +65,8 @@ async def analyze(options: argparse.Namespace) -> int:
         for note in report.notes:
             say(f"note: {note}")
         if options.save is not None:
-            kept_in(str(Path(options.save, report.account.export_id)) if several else options.save, report.account)
+            kept = str(Path(options.save, report.account.export_id)) if several else options.save
+            kept_in(kept, report.account, goes_on=options.save_format == "csv")
     accounts = [report.account for report in reports]
     write_accounts(options, accounts)
     if output is None:
@@ -153,10 +154,10 @@ def _texts(reports: Sequence[Report[Any]], options: argparse.Namespace) -> str:
     return "\n".join(f"{printable(export_id)}\n\n{text}" for export_id, text in texts.items())
 
 
-def kept_in(directory: str, account: Account) -> None:
-    """Tell on stderr how many files a run has kept."""
+def kept_in(directory: str, account: Account, *, goes_on: bool = True) -> None:
+    """Tell on stderr how many files a run has kept, and, where another `goes_on` with them, what helps."""
     kept = sum(download.verdict.counts for download in account.downloads)
-    more = "" if kept == len(account.downloads) else "; the same command again fetches what is missing"
+    more = "" if kept == len(account.downloads) or not goes_on else "; the same command again fetches what is missing"
     say(f"{kept} of {len(account.downloads)} files are in {directory}{more}")
 
 
