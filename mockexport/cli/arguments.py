@@ -330,7 +330,7 @@ def _faces(command: _Command) -> None:
         "--html", metavar="FILE",
         help="write the report as a page for the browser to FILE, too; an incomplete one to NAME.partial.html",
     )  # fmt: skip
-    command.option("--preview", action="store_true", help="on a terminal, show provisional totals during the run, too")
+    command.option("--preview", action="store_true", help="on a terminal, show provisional statistics during the run")
 
 
 def _effort(command: _Command) -> None:

@@ -4,6 +4,7 @@ Lines fit the width: long ids are shortened in the middle, and statistics that d
 blocks. Anomalies are marked with an exclamation mark, so that the mark needs no colour.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ _PLACES = 2
 # Of the downloads of an incomplete report so many are named, the first in time; the account has them all.
 _MOST_NAMED = 10
 _MARK, _NO_MARK = " !", "  "
+_MARKED = re.compile(r"[\d,]+ !")
 _BOLD_YELLOW, _PLAIN = "\x1b[1;33m", "\x1b[0m"
 
 
@@ -50,7 +52,7 @@ def to_table(
         for block in _blocks(names, lines, width)
     )
     if colored:
-        text = "".join(_colored(line) for line in text.splitlines(keepends=True))
+        text = _MARKED.sub(f"{_BOLD_YELLOW}\\g<0>{_PLAIN}", text)
     return text + _legend(report, names, left_out, width, marked=marked)
 
 
@@ -92,6 +94,7 @@ def _block(
     patients: int,
     width: int,
 ) -> str:
+    """Return some statistics of all lines; without patients there is no column for them, and no rule."""
     taken = sum(2 + max([cells_of(name), *(cells_of(line[at]) for line in lines)]) for at, name in enumerate(names))
     heads = ("patient", "event type")
     wanted = [max([cells_of(head), *(cells_of(printable(pair[at])) for pair in ids)]) for at, head in enumerate(heads)]
@@ -102,13 +105,11 @@ def _block(
         [shortened(printable(patient), first), shortened(printable(event_type), second), *line]
         for (patient, event_type), line in zip(ids, lines, strict=True)
     ]
+    if ids and not patients:
+        return aligned([heads[1], *names], [row[1:] for row in rows])
     made = aligned([*heads, *names], rows, left=2).splitlines(keepends=True)
     rule = "-" * max(cells_of(line.rstrip("\n")) for line in made) + "\n"
     return "".join([*made[: 1 + patients], rule, *made[1 + patients :]])
-
-
-def _colored(line: str) -> str:
-    return f"{_BOLD_YELLOW}{line.rstrip()}{_PLAIN}\n" if _MARK in line else line
 
 
 def _legend(report: Report[Any], names: Sequence[str], left_out: Sequence[str], width: int, *, marked: bool) -> str:
