@@ -6,7 +6,7 @@ from typing import Any
 
 from mockexport.formats.fields import format_time
 
-__all__ = ["aligned", "cells_of", "heading", "printable", "shortened", "size", "when", "wrapped"]
+__all__ = ["aligned", "cells_of", "counted", "heading", "printable", "shortened", "size", "when", "wrapped"]
 
 
 def printable(text: str) -> str:
@@ -67,6 +67,11 @@ def heading(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
     if name != "result" or not all(type(row.get(name)) is int for row in rows):
         return name
     return "count"
+
+
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """Return a number of things: `1 bad row`, `1,200 bad rows`; `things` is their plural, with an s by default."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
 def size(number: float) -> str:
