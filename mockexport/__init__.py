@@ -33,7 +33,7 @@ The rooms, each importing only those above it:
     server/        the mock export server
     opening.py     which source is meant
     analysis.py    `analyze`; live.py: `Run`, the same with a look at it
-    distributed.py the same on many machines, an extra
+    distributed/   the same on many machines, an extra
     testing/       for users' tests: the laws of reducers, the mock server beside a test
     ingest/        the heart-rate service, an extra
     cli/           the command line

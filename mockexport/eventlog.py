@@ -56,6 +56,8 @@ def to_plain(event: Event) -> dict[str, Any] | None:
             return {"event": "restored", "download": download_id, "offset": offset, "rows": rows, "finished": finished}
         case events.Skipped(download_id, reason):
             return {"event": "skipped", "download": download_id, "reason": reason}
+        case events.WorkerLost(worker, download_ids):
+            return {"event": "worker_lost", "worker": worker, "downloads": list(download_ids)}
         case events.CheckpointSaved(finished_downloads, in_flight):
             return {"event": "checkpoint_saved", "finished": finished_downloads, "in_flight": in_flight}
         case events.DownloadFinished(download_id, verdict, received_bytes, rows, bad_rows):

@@ -24,6 +24,7 @@ __all__ = [
     "RunStarted",
     "Skipped",
     "StartedOver",
+    "WorkerLost",
 ]
 
 
@@ -128,6 +129,17 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """A worker of a cluster is gone; what it had in hand of these downloads, others bring anew.
+
+    What it told of them was true and is not told again; what follows is of those others. `worker` is its address.
+    """
+
+    worker: str
+    download_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointSaved:
     """The checkpoint on disk is of now: so many downloads finished, so many in flight."""
 
@@ -165,6 +177,7 @@ Event = (
     | StartedOver
     | Restored
     | Skipped
+    | WorkerLost
     | CheckpointSaved
     | DownloadFinished
     | RunFinished

@@ -78,6 +78,7 @@ HAPPENED: list[events.Event] = [
     events.StartedOver("a", 1, 0.5, "why"),
     events.Restored("a", 1, 1, False),
     events.Skipped("a", "why"),
+    events.WorkerLost("tcp://10.0.0.1:1", ("a",)),
     events.CheckpointSaved(1, 1),
     events.DownloadFinished("a", Verdict(VerdictKind.VERIFIED), 1, 1, 0),
     events.RunFinished("x", 1.0),

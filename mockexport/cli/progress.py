@@ -22,6 +22,7 @@ from mockexport.events import (
     RunStarted,
     Skipped,
     StartedOver,
+    WorkerLost,
 )
 from mockexport.model import VerdictKind
 from mockexport.rendering.plain import printable, size, wrapped
@@ -131,7 +132,7 @@ def _quiet(event: Event) -> None:
     match event:
         case RunStarted():
             say(_announced(event))
-        case StartedOver() | Retried() | Restored() | DownloadFinished():
+        case StartedOver() | Retried() | Restored() | WorkerLost() | DownloadFinished():
             _tell(event)
         case DownloadStarted():
             _log.debug("download %s started", event.download_id)
@@ -155,7 +156,7 @@ def _announced(event: RunStarted) -> str:
     return f"{event.export_id}: {announced(event.downloads)}"
 
 
-def _tell(event: StartedOver | Retried | Restored | DownloadFinished) -> None:
+def _tell(event: StartedOver | Retried | Restored | WorkerLost | DownloadFinished) -> None:
     """Say what a user should know at once; the rest is for the debug log."""
     if isinstance(event, Restored):
         spared = "all of it" if event.finished else f"its first {event.rows:,} rows"
@@ -169,6 +170,12 @@ def _tell(event: StartedOver | Retried | Restored | DownloadFinished) -> None:
         say(
             f"download {event.download_id}: attempt {event.attempt} failed ({event.reason});"
             f" starting over in {event.wait_s:.1f} s"
+        )
+    elif isinstance(event, WorkerLost):
+        one_or_more = "download" if len(event.download_ids) == 1 else "downloads"
+        say(
+            f"worker {event.worker} was lost; others bring anew what it had in hand of"
+            f" {one_or_more} {', '.join(event.download_ids)}"
         )
     elif event.verdict.kind in (VerdictKind.FAILED, VerdictKind.MISMATCH):
         say(f"download {event.download_id}: {event.verdict}")
@@ -210,7 +217,7 @@ class _Bars:
             case StartedOver(download_id):
                 _tell(event)
                 self._advance(download_id, 0, 0)
-            case Retried():
+            case Retried() | WorkerLost():
                 _tell(event)
             case Restored(download_id, offset, rows):
                 _tell(event)

@@ -29,11 +29,13 @@ from mockexport import (
     analyze,
 )
 from mockexport import distributed as cluster
+from mockexport.distributed.crew import STAYS
+from mockexport.distributed.tasks import at_work
 from mockexport.events import Advanced, Divided, DownloadFinished, DownloadStarted, Event, RunFinished, RunStarted
 from mockexport.reducers.summary import SummaryState
 from mockexport.server.folder import generate
 
-DEMO = (Path(__file__).parent.parent / "examples" / "outputs" / "demo.json").read_text()
+DEMO = (Path(__file__).parents[2] / "examples" / "outputs" / "demo.json").read_text()
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the scheduler's library has its own
 
@@ -154,12 +156,12 @@ async def test_a_cancelled_run_leaves_no_work_behind_and_its_checkpoint_serves_o
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
-        assert not cluster._at_work  # noqa: SLF001 - the workers are in this process
+        assert not at_work  # the workers are in this process
         assert checkpoint.exists()
         server.faults.probabilities.clear()
         restored: list[Event] = []
         report = await analyze("small", url=server.url, checkpoint=checkpoint, listener=restored.append)
-    assert report.to_json() == (Path(__file__).parent.parent / "examples" / "outputs" / "small.json").read_text()
+    assert report.to_json() == (Path(__file__).parents[2] / "examples" / "outputs" / "small.json").read_text()
     assert any(type(event).__name__ == "Restored" for event in restored)
 
 
@@ -182,4 +184,4 @@ async def test_a_worker_that_is_killed_has_its_downloads_brought_by_others(tmp_p
 
 def test_every_option_of_a_run_stays_or_is_one_of_a_workers_pipeline_or_source() -> None:
     taken = set(inspect.signature(Pipeline).parameters) | set(SourceOptions.__annotations__)
-    assert set(RunOptions.__annotations__) - taken <= cluster.STAYS
+    assert set(RunOptions.__annotations__) - taken <= STAYS

@@ -1,0 +1,72 @@
+"""How to reach a cluster that is there already, or to start one on this machine."""
+
+import logging
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mockexport.errors import ClusterError, OptionError, public_url
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["connected", "dask", "local_cluster"]
+
+
+def dask() -> Any:
+    """Return Dask's scheduler library, whose types are few.
+
+    Raises:
+        OptionError: the extra is missing.
+    """
+    try:
+        return import_module("distributed")
+    except ImportError as error:
+        raise OptionError("dask", "needs the extra: pip install 'mockexport[dask]'") from error
+
+
+@asynccontextmanager
+async def connected(address: str, *, timeout_s: float) -> AsyncIterator["Client"]:
+    """Connect to the scheduler at an address such as `tcp://10.0.0.1:8786`, and yield a client.
+
+    Raises:
+        OptionError: if the extra is missing, or the address is none.
+        ClusterError: if no scheduler answers.
+    """
+    library = dask()
+    if not re.fullmatch(r"(tcp|tls|ws|wss)://[^/@]+:[0-9]+/?", address):
+        raise OptionError("dask", f"{public_url(address)!a} is neither local:N nor an address such as tls://host:8786")
+    try:
+        client = await library.Client(address, asynchronous=True, set_as_default=False, timeout=timeout_s)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ClusterError(f"no scheduler answers at {address} within {timeout_s:g} s") from error
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def local_cluster(processes: int) -> AsyncIterator["Client"]:
+    """Run so many worker processes on this machine, for themselves, and yield a client of theirs.
+
+    Raises:
+        OptionError: if the extra is missing.
+        ClusterError: if they cannot be started.
+    """
+    library = dask()
+    try:
+        # Two threads each: while one share waits for the network, another computes. No dashboard: nobody is to look in.
+        # No logs: what is wrong comes back as an error.
+        async with (
+            library.LocalCluster(
+                n_workers=processes, threads_per_worker=2, processes=True, host="127.0.0.1",
+                dashboard_address="127.0.0.1:0", asynchronous=True, silence_logs=logging.CRITICAL,
+            ) as cluster,
+            library.Client(cluster, asynchronous=True, set_as_default=False) as client,
+        ):  # fmt: skip
+            yield client
+    except (OSError, RuntimeError, TimeoutError) as error:
+        raise ClusterError(f"the worker processes could not be run ({type(error).__name__})") from error

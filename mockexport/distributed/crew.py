@@ -1,0 +1,314 @@
+"""The workers of a cluster as those who bring an export in: submits tasks, takes each result once, notices losses.
+
+A result is merged when it comes. A worker that is lost costs what it had in hand, which the scheduler has others bring
+anew. Without a scheduler, or for too long without any worker, the run ends with an error.
+"""
+
+import asyncio
+import pickle
+import uuid
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, cast
+
+from mockexport import __version__, events
+from mockexport.analysis import RunOptions
+from mockexport.distributed.clusters import dask
+from mockexport.distributed.following import Following
+from mockexport.distributed.planning import Divided, Planner
+from mockexport.distributed.tasks import Result, Task, bring, forget, stop, topic_of
+from mockexport.errors import (
+    BadRowError,
+    ClusterError,
+    MockExportError,
+    OptionError,
+    SourceError,
+    first_error_alone,
+)
+from mockexport.model import Verdict, VerdictKind
+from mockexport.pipeline.flights import Part, account_of
+from mockexport.pipeline.producing import PartVoid, Stopped
+from mockexport.pipeline.sharing import Work
+from mockexport.reducers import Reducer
+from mockexport.report import DownloadAccount
+from mockexport.tally import judge
+
+__all__ = ["STAYS", "WORKERS_S", "ClusterCrew"]
+
+# How long to wait for a worker, at the start or after all were lost.
+WORKERS_S = 60.0
+# How often to ask which workers there are.
+ASK_EVERY_S = 1.0
+# How long a scheduler may take to answer that; one that is busy takes a second or two.
+ANSWER_S = 30.0
+# And how long it is given to clear up at the end.
+END_S = 10.0
+# What of a run is the client's own, or is about this machine.
+STAYS = frozenset({"listener", "checkpoint", "session", "save", "save_format", "split", "on_failure"})
+
+
+class ClusterCrew:
+    """The workers of a cluster (see pipeline.sharing.Crew).
+
+    Args:
+        client: an asynchronous client.
+        reducer, options: those of the run.
+        workers_s: how long to wait for workers.
+    """
+
+    def __init__(self, client: Any, reducer: Reducer[Any, Any], options: RunOptions, *, workers_s: float) -> None:
+        self._client = client  # its own types are few
+        self._reducer = reducer
+        self._options = {key: value for key, value in options.items() if key not in STAYS and value is not None}
+        self._workers_s = workers_s
+        self._run = uuid.uuid4().hex[:12]
+        self._tasks: dict[Any, Task] = {}  # by future
+        self._void: dict[str, tuple[int, int]] = {}  # attempts and bytes of downloads that began anew
+        self._given_up = False  # whether workers may still be at what is of no use any more
+
+    async def bring_in(self, work: Work) -> None:
+        """Bring every download to its verdict (see pipeline.sharing.Crew.bring_in)."""
+        self._work = work
+        if not {"url", "folder", "files", "source"} & self._options.keys():
+            self._require_neighbours()
+            self._options["url"] = work.source.name
+        threads = await self._threads()
+        if not work.waiting:
+            return
+        self._following = Following(work.emit)
+        self._planner = Planner(self._run, self._reducer, self._options, work, self._following, threads)
+        self._client.subscribe_topic(topic_of(self._run), self._following.hear)
+        try:
+            with first_error_alone():
+                async with asyncio.TaskGroup() as group:
+                    watch = group.create_task(self._watch())
+                    await self._work_off()
+                    watch.cancel()
+        finally:
+            await self._end()
+
+    def _require_neighbours(self) -> None:
+        address = str(self._client.scheduler.address)
+        if not address.startswith("inproc://") and "127.0.0.1" not in address and "localhost" not in address:
+            raise OptionError("url", "the cluster is not on this machine: say where its workers find the data")
+
+    # ---- what there is
+
+    async def _workers(self) -> dict[str, int]:
+        """Return how many threads each worker has, by its address.
+
+        Raises:
+            ClusterError: the scheduler does not tell.
+        """
+        if self._client.status != "running":
+            raise ClusterError("the connection to the scheduler was lost")
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return cast("dict[str, int]", await self._client.nthreads())
+        except (OSError, TimeoutError) as error:
+            raise ClusterError("the scheduler does not answer any more") from error
+
+    async def _threads(self) -> int:
+        """Return how many tasks the cluster does at once, once there is a worker."""
+        try:
+            async with asyncio.timeout(self._workers_s):
+                while not (threads := sum((await self._workers()).values())):  # noqa: ASYNC110 - it is asked
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise ClusterError(f"no worker came within {self._workers_s:g} s") from None
+        return threads
+
+    async def _watch(self) -> None:
+        """Raise when all workers have been gone for too long, or the scheduler is, or the listener has raised."""
+        loop = asyncio.get_running_loop()
+        seen_s = loop.time()
+        while loop.time() - seen_s < self._workers_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ASK_EVERY_S):
+                    await self._following.broken.wait()
+            if self._following.error is not None:
+                raise self._following.error
+            workers = await self._workers()
+            if workers:
+                seen_s = loop.time()
+            running = {task.number for future, task in self._tasks.items() if not future.done()}
+            self._following.missing(workers.keys(), running.__contains__)
+        raise ClusterError(f"all workers are gone, and none came back within {self._workers_s:g} s")
+
+    async def _end(self) -> None:
+        """Leave nothing behind on the cluster."""
+        self._following.close()
+        if self._client.status != "running":
+            return
+        with suppress(Exception):  # it may be what was lost
+            async with asyncio.timeout(END_S):
+                self._client.unsubscribe_topic(topic_of(self._run))
+                if self._tasks or self._given_up:
+                    await self._client.cancel(list(self._tasks), force=True)
+                    await self._client.run(stop, self._run, on_error="ignore")
+                await self._client.run_on_scheduler(forget, self._run)
+
+    # ---- tasks
+
+    async def _work_off(self) -> None:
+        done: Any = dask().as_completed(loop=self._client.loop)
+        for task in await self._planner.plan():
+            done.add(self._submit(task))
+        while self._tasks:
+            future = await anext(done)
+            if future not in self._tasks:
+                continue  # given up
+            task = self._tasks[future]
+            result = await self._result(future, task)
+            del self._tasks[future]
+            future.release()
+            for more in await self._take(task, result):
+                done.add(self._submit(more))
+
+    def _submit(self, task: Task) -> Any:
+        future = self._client.submit(
+            bring, task, key=f"mockexport-{self._run}-{task.number}", priority=task.size, pure=False
+        )
+        self._tasks[future] = task
+        self._following.expect(task)
+        return future
+
+    async def _result(self, future: Any, task: Task) -> Result:
+        """Return a task's result.
+
+        Raises:
+            ClusterError: there is none.
+        """
+        if future.status in ("cancelled", "lost"):
+            raise ClusterError("the connection to the scheduler was lost")
+        try:
+            return cast("Result", await future.result())
+        except dask().KilledWorker as error:
+            downloads = ", ".join(download.id for _, download in task.share.downloads)
+            raise ClusterError(
+                f"a task ended {error.allowed_failures + 1} workers, one after the other, and is not tried again;"
+                f" it was to bring {downloads}; look at the workers' logs, and at their memory"
+            ) from error
+        except (ImportError, AttributeError, pickle.UnpicklingError) as error:
+            what = f"{type(self._reducer).__module__}.{type(self._reducer).__qualname__}"
+            raise ClusterError(
+                f"a worker cannot load the task ({type(error).__name__}): are mockexport {__version__} and {what}"
+                " installed there?"
+            ) from error
+        except MockExportError:
+            raise
+        except Exception as error:
+            raise ClusterError(f"a task failed on its worker ({type(error).__name__})") from error
+
+    # ---- results
+
+    async def _take(self, task: Task, result: Result) -> list[Task]:
+        """Take what a task came to; return the tasks that follow from it."""
+        self._following.finish(task.number, result)
+        downloads = task.share.downloads
+        if task.share.part is not None:
+            divided = self._planner.divided[downloads[0][1].id]
+            divided.tasks.discard(task.number)
+            return await self._take_span(divided, task.number, task.share.part, result)
+        if result.error is not None:
+            raise result.error
+        if result.brought is None:
+            raise ClusterError("a task was ended on its worker by somebody else")
+        brought = result.brought
+        positions = {download.id: position for position, download in downloads}
+        apart = {positions[a.download_id] for a in brought.accounts if not a.verdict.complete}
+        accounts = [self._with_void(account) for account in brought.accounts]
+        await self._work.keeper.take_in(accounts, brought.runs, apart)
+        for account in accounts:
+            self._following.finished(account)
+            if self._work.stop_on_failure and account.verdict.kind is VerdictKind.FAILED:
+                raise Stopped
+        return []
+
+    async def _take_span(self, divided: Divided, number: int, part: Part, result: Result) -> list[Task]:
+        work, download = self._work, divided.download
+        match result.error:
+            case None:
+                pass
+            case PartVoid() as void:
+                return await self._anew(divided, str(void))
+            case BadRowError() as bad:
+                if divided.bad_row is None or part.span.start < divided.bad_row[0]:
+                    divided.bad_row = (part.span.start, bad)
+            case SourceError() as error:
+                await self._judged(divided, Verdict(VerdictKind.FAILED, (str(error),)))
+                return []
+            case _:
+                raise result.error
+        if result.brought is not None and result.brought.span is not None:
+            span, landed = result.brought.span, divided.landed
+            landed.restore(span.saved)
+            divided.attempts += span.attempts - 1
+            divided.fetched_bytes += span.fetched_bytes
+            work.keeper.know(download.id, landed.saved(divided.header, divided.mark))
+            self._following.land(download.id, number, landed.size_bytes, landed.rows)
+        elif result.error is None:
+            raise ClusterError("a task was ended on its worker by somebody else")
+        if divided.bad_row is not None:
+            start, bad = divided.bad_row
+            lines = divided.landed.lines_before(start)
+            if lines is not None:
+                raise BadRowError(bad.download_id, bad.line + lines, bad.offset, bad.reason)
+        if not divided.tasks and divided.landed.is_whole(divided.mark.total):
+            tally = divided.landed.stretches[0].tally
+            verdict = judge(download, tally)
+            if verdict.kind is VerdictKind.FAILED:
+                return await self._anew(divided, verdict.reasons[0])
+            if work.strict and tally.bad:
+                stump = tally.examples[-1]
+                raise BadRowError(download.id, stump.line, divided.landed.offset, stump.reason)
+            overlap = work.overlaps.get(download.id)
+            if verdict.counts and overlap is not None:
+                verdict = Verdict(VerdictKind.MISMATCH, (*verdict.reasons, overlap))
+            await self._judged(divided, verdict)
+        return []
+
+    async def _anew(self, divided: Divided, reason: str) -> list[Task]:
+        """Fetch a download in one go after all."""
+        download_id = divided.download.id
+        await self._give_up(divided)
+        self._following.begin_anew(download_id)
+        self._work.keeper.know(download_id, [])
+        self._void[download_id] = (divided.attempts, divided.fetched_bytes)
+        self._work.emit(events.StartedOver(download_id, divided.attempts, 0.0, reason, divided.fetched_bytes))
+        return [self._planner.together([(divided.position, divided.download)])]
+
+    async def _give_up(self, divided: Divided) -> None:
+        """Want none of the spans of a download that are on their way."""
+        del self._planner.divided[divided.download.id]
+        unwanted = [future for future, task in self._tasks.items() if task.number in divided.tasks]
+        if not unwanted:
+            return
+        self._following.drop(divided.tasks)
+        for future in unwanted:
+            del self._tasks[future]
+        self._given_up = True
+        await self._client.cancel(unwanted, force=True)
+
+    def _with_void(self, account: DownloadAccount) -> DownloadAccount:
+        """Add what spans that turned out void have cost."""
+        attempts, fetched_bytes = self._void.get(account.download_id, (0, 0))
+        return replace(
+            account, attempts=account.attempts + attempts, fetched_bytes=account.fetched_bytes + fetched_bytes
+        )
+
+    async def _judged(self, divided: Divided, verdict: Verdict) -> None:
+        """Hand a divided download over that has its verdict."""
+        await self._give_up(divided)
+        account = account_of(
+            divided.download,
+            verdict,
+            divided.landed.tally,
+            attempts=divided.attempts,
+            received_bytes=divided.landed.size_bytes,
+            fetched_bytes=divided.fetched_bytes,
+        )
+        await self._work.keeper.take_over(divided.position, account, divided.landed)
+        self._following.finished(account)
+        if self._work.stop_on_failure and verdict.kind is VerdictKind.FAILED:
+            raise Stopped

@@ -1,0 +1,155 @@
+"""A task: what a worker is given, what it does with it, what it tells meanwhile, and what it gives back.
+
+What a worker tells goes through the scheduler, in order but without a promise; what it gives back comes once. So all
+that happened is in the result, too, and whoever listens takes each event from what comes first.
+"""
+
+import asyncio
+import time
+import uuid
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, cast
+
+from mockexport import __version__, events
+from mockexport.distributed.clusters import dask
+from mockexport.errors import ClusterError, MockExportError
+from mockexport.events import Event
+from mockexport.opening import SourceOptions, open_source
+from mockexport.pipeline import Pipeline
+from mockexport.pipeline.sharing import Brought, Share
+from mockexport.reducers import Reducer
+from mockexport.sources.export_api import ExportApi
+
+__all__ = ["Message", "Result", "Task", "at_work", "bring", "forget", "stop", "topic_of"]
+
+# How often a worker tells how far it is with a task.
+TELL_EVERY_S = 0.5
+
+# What a worker tells: (task, token of this try, worker, its address, number of the event, its class, its fields).
+# Progress has no number: it is not kept for the result.
+Message = tuple[int, str, str, str, int | None, str, list[Any]]
+
+
+@dataclass(frozen=True, repr=False)
+class Task:
+    """What a worker is given. Its repr tells nothing: Dask logs what it runs."""
+
+    run: str
+    number: int
+    version: str
+    share: Share
+    reducer: Reducer[Any, Any]
+    options: Mapping[str, Any]
+    size: int = field(compare=False, default=0)
+
+    def __repr__(self) -> str:
+        return f"<task {self.number}>"
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """What a worker gives back: what it brought, or why it could not; and what happened meanwhile, in this try."""
+
+    brought: Brought | None
+    error: MockExportError | None
+    token: str = ""
+    happened: tuple[Event, ...] = ()
+
+
+# On a worker: the shares that are being brought, by run.
+at_work: dict[str, set["asyncio.Task[Brought]"]] = {}
+# And the runs that are over: a task of theirs may start before its worker hears that nobody wants it.
+_stopped: deque[str] = deque(maxlen=1000)
+
+
+async def bring(task: Task) -> Result:
+    """Do a task; this runs on a worker, in its event loop."""
+    if task.version != __version__:
+        problem = f"a worker has mockexport {__version__}, and this is {task.version}; install the same everywhere"
+        return Result(None, ClusterError(problem))
+    if task.run in _stopped:
+        return Result(None, None)
+    telling = _Telling(task)
+    work = asyncio.create_task(_bring_share(task, telling))
+    at_work.setdefault(task.run, set()).add(work)
+    try:
+        return telling.result(await work, None)
+    except MockExportError as error:
+        return telling.result(None, error)
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            raise
+        return telling.result(None, None)
+    finally:
+        at_work[task.run].discard(work)
+        if not at_work[task.run]:
+            del at_work[task.run]
+
+
+async def _bring_share(task: Task, telling: "_Telling") -> Brought:
+    export_id = task.share.export_id
+    where = {key: value for key, value in task.options.items() if key in SourceOptions.__annotations__}
+    how = {key: value for key, value in task.options.items() if key not in where}
+    async with open_source(export_id, **cast("Any", where)) as opened:
+        if not isinstance(opened.source, ExportApi):
+            await opened.source.discover(export_id)  # of files, it is what finds them
+        # A task is one thread's, as the cluster counts; the others have tasks of their own.
+        pipeline = Pipeline(opened.source, task.reducer, listener=telling, consumers=1, **how)
+        return await pipeline.run_share(task.share)
+
+
+async def stop(run: str) -> None:
+    """End what a worker still does for a run; this runs on every worker."""
+    _stopped.append(run)
+    works = set(at_work.get(run, ()))
+    for work in works:
+        work.cancel()
+    if works:
+        await asyncio.wait(works)
+
+
+def forget(run: str, dask_scheduler: Any) -> None:
+    """Drop what the scheduler keeps of what was told in a run; this runs on the scheduler, which names the argument."""
+    dask_scheduler._broker.truncate(topic_of(run))  # noqa: SLF001 - it has no other way
+
+
+def topic_of(run: str) -> str:
+    """Return under which name a run's messages are told."""
+    return f"mockexport-{run}"
+
+
+class _Telling:
+    """A worker's listener: tells the client what happens, and keeps it for the result."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._token = uuid.uuid4().hex
+        self._worker = dask().get_worker()
+        self._happened: list[Event] = []
+        self._next_s = 0.0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case events.Advanced():
+                if time.monotonic() >= self._next_s:
+                    self._next_s = time.monotonic() + TELL_EVERY_S
+                    self._tell(None, event)
+            case events.DownloadFinished():
+                pass  # the client knows when it has the result, and that is when it counts
+            case _:
+                self._tell(len(self._happened), event)
+                self._happened.append(event)
+
+    def _tell(self, number: int | None, event: Event) -> None:
+        values = [getattr(event, field.name) for field in fields(event)]
+        worker = self._worker
+        message: Message = (
+            self._task.number, self._token, worker.id, worker.address, number, type(event).__name__, values
+        )  # fmt: skip
+        worker.log_event(topic_of(self._task.run), message)
+
+    def result(self, brought: Brought | None, error: MockExportError | None) -> Result:
+        return Result(brought, error, self._token, tuple(self._happened))
