@@ -6,7 +6,18 @@ from typing import Any
 
 from mockexport.formats.fields import format_time
 
-__all__ = ["aligned", "cells_of", "counted", "heading", "printable", "shortened", "size", "when", "wrapped"]
+__all__ = [
+    "aligned",
+    "cells_of",
+    "columns_of",
+    "counted",
+    "heading",
+    "printable",
+    "shortened",
+    "size",
+    "when",
+    "wrapped",
+]
 
 
 def printable(text: str) -> str:
@@ -57,6 +68,14 @@ def wrapped(text: str, width: int) -> list[str]:
         else:
             lines.append(word)
     return lines
+
+
+def columns_of(rows: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """Return the fields of a report's flat rows that can be columns, and those that are maps and too many for one."""
+    kept = list(rows)
+    names = list(dict.fromkeys(name for row in kept for name in row))
+    maps = [name for name in names if any(isinstance(row.get(name), Mapping | list | tuple) for row in kept)]
+    return [name for name in names if name not in maps], maps
 
 
 def heading(name: str, rows: Iterable[Mapping[str, Any]]) -> str:

@@ -5,10 +5,10 @@ blocks. Anomalies are marked with an exclamation mark, so that the mark needs no
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from mockexport.rendering.plain import aligned, cells_of, heading, printable, shortened, wrapped
+from mockexport.rendering.plain import aligned, cells_of, columns_of, heading, printable, shortened, wrapped
 from mockexport.report import Report
 
 __all__ = ["DEFAULT_WIDTH", "to_table"]
@@ -19,6 +19,7 @@ _LEAST_ID = 8
 _PLACES = 2
 # Of the downloads of an incomplete report so many are named, the first in time; the account has them all.
 _MOST_NAMED = 10
+_KEY = ("patient_id", "event_type")
 _MARK, _NO_MARK = " !", "  "
 _MARKED = re.compile(r"[\d,]+ !")
 _BOLD_YELLOW, _PLAIN = "\x1b[1;33m", "\x1b[0m"
@@ -36,7 +37,8 @@ def to_table(
         colored: mark anomalies with colour, too.
     """
     rows = list(report.rows(totals=True))
-    names, left_out = _columns(rows)
+    fields, left_out = columns_of(rows)
+    names = [name for name in fields if name not in _KEY]
     places = _PLACES if round_to is None else round_to
     lines = [[_cell(name, row.get(name), places) for name in names] for row in rows]
     names = [heading(name, rows) for name in names]
@@ -54,13 +56,6 @@ def to_table(
     if colored:
         text = _MARKED.sub(f"{_BOLD_YELLOW}\\g<0>{_PLAIN}", text)
     return text + _legend(report, names, left_out, width, marked=marked)
-
-
-def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
-    """Return the fields that are columns, and those that are maps and too many for one."""
-    names = list(dict.fromkeys(name for row in rows for name in row if name not in ("patient_id", "event_type")))
-    maps = [name for name in names if any(isinstance(row.get(name), Mapping | list | tuple) for row in rows)]
-    return [name for name in names if name not in maps], maps
 
 
 def _cell(name: str, value: Any, places: int) -> str:
