@@ -15,10 +15,10 @@ from mockexport.errors import ClusterError, OptionError, public_url
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["connected", "dask", "local_cluster"]
+__all__ = ["connected", "local_cluster", "require_dask"]
 
 
-def dask() -> Any:
+def require_dask() -> Any:
     """Return Dask's scheduler library, whose types are few.
 
     Raises:
@@ -38,7 +38,7 @@ async def connected(address: str, *, timeout_s: float) -> AsyncIterator["Client"
         OptionError: if the extra is missing, or the address is none.
         ClusterError: if no scheduler answers.
     """
-    library = dask()
+    library = require_dask()
     if not re.fullmatch(r"(tcp|tls|ws|wss)://[^/@]+:[0-9]+/?", address):
         raise OptionError("dask", f"{public_url(address)!a} is neither local:N nor an address such as tls://host:8786")
     try:
@@ -59,7 +59,7 @@ async def local_cluster(processes: int) -> AsyncIterator["Client"]:
         OptionError: if the extra is missing.
         ClusterError: if they cannot be started.
     """
-    library = dask()
+    library = require_dask()
     try:
         # Two threads each: while one share waits for the network, another computes. No dashboard: nobody is to look in.
         # No logs: what is wrong comes back as an error.

@@ -5,7 +5,6 @@ anew. Without a scheduler, or for too long without any worker, the run ends with
 """
 
 import asyncio
-import pickle
 import uuid
 from contextlib import suppress
 from dataclasses import replace
@@ -13,10 +12,10 @@ from typing import Any, cast
 
 from mockexport import __version__, events
 from mockexport.analysis import RunOptions
-from mockexport.distributed.clusters import dask
+from mockexport.distributed.clusters import require_dask
 from mockexport.distributed.following import Following
 from mockexport.distributed.planning import Divided, Planner
-from mockexport.distributed.tasks import Result, Task, bring, forget, stop, topic_of
+from mockexport.distributed.tasks import Result, Task, entry, forget, stop, topic_of
 from mockexport.errors import (
     BadRowError,
     ClusterError,
@@ -61,6 +60,7 @@ class ClusterCrew:
         self._reducer = reducer
         self._options = {key: value for key, value in options.items() if key not in STAYS and value is not None}
         self._workers_s = workers_s
+        self._entry = entry()
         self._run = uuid.uuid4().hex[:12]
         self._tasks: dict[Any, Task] = {}  # by future
         self._void: dict[str, tuple[int, int]] = {}  # attempts and bytes of downloads that began anew
@@ -105,8 +105,10 @@ class ClusterCrew:
         try:
             async with asyncio.timeout(ANSWER_S):
                 return cast("dict[str, int]", await self._client.nthreads())
-        except (OSError, TimeoutError) as error:
-            raise ClusterError("the scheduler does not answer any more") from error
+        except TimeoutError as error:
+            raise ClusterError(f"the scheduler has not answered for {ANSWER_S:g} s") from error
+        except OSError as error:
+            raise ClusterError("the connection to the scheduler was lost") from error
 
     async def _threads(self) -> int:
         """Return how many tasks the cluster does at once, once there is a worker."""
@@ -124,7 +126,7 @@ class ClusterCrew:
         seen_s = loop.time()
         while loop.time() - seen_s < self._workers_s:
             with suppress(TimeoutError):
-                async with asyncio.timeout(ASK_EVERY_S):
+                async with asyncio.timeout(min(ASK_EVERY_S, self._workers_s / 2)):
                     await self._following.broken.wait()
             if self._following.error is not None:
                 raise self._following.error
@@ -151,7 +153,7 @@ class ClusterCrew:
     # ---- tasks
 
     async def _work_off(self) -> None:
-        done: Any = dask().as_completed(loop=self._client.loop)
+        done: Any = require_dask().as_completed(loop=self._client.loop)
         for task in await self._planner.plan():
             done.add(self._submit(task))
         while self._tasks:
@@ -166,9 +168,8 @@ class ClusterCrew:
                 done.add(self._submit(more))
 
     def _submit(self, task: Task) -> Any:
-        future = self._client.submit(
-            bring, task, key=f"mockexport-{self._run}-{task.number}", priority=task.size, pure=False
-        )
+        key = f"mockexport-{self._run}-{task.number}"
+        future = self._client.submit(self._entry, __version__, task.packed(), key=key, priority=task.size, pure=False)
         self._tasks[future] = task
         self._following.expect(task)
         return future
@@ -183,18 +184,14 @@ class ClusterCrew:
             raise ClusterError("the connection to the scheduler was lost")
         try:
             return cast("Result", await future.result())
-        except dask().KilledWorker as error:
-            downloads = ", ".join(download.id for _, download in task.share.downloads)
+        except require_dask().KilledWorker as error:
+            downloads, tries = ", ".join(i.id for _, i in task.share.downloads), error.allowed_failures + 1
             raise ClusterError(
-                f"a task ended {error.allowed_failures + 1} workers, one after the other, and is not tried again;"
-                f" it was to bring {downloads}; look at the workers' logs, and at their memory"
+                f"the task to bring {downloads} ended each of the {tries} workers that tried it, and is tried no more;"
+                " look at the workers' logs, and at their memory"
             ) from error
-        except (ImportError, AttributeError, pickle.UnpicklingError) as error:
-            what = f"{type(self._reducer).__module__}.{type(self._reducer).__qualname__}"
-            raise ClusterError(
-                f"a worker cannot load the task ({type(error).__name__}): are mockexport {__version__} and {what}"
-                " installed there?"
-            ) from error
+        except ImportError as error:
+            raise ClusterError(f"a worker has no mockexport; install {__version__} there, too") from error
         except MockExportError:
             raise
         except Exception as error:

@@ -2,8 +2,6 @@
 
 import asyncio
 import inspect
-import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -163,23 +161,6 @@ async def test_a_cancelled_run_leaves_no_work_behind_and_its_checkpoint_serves_o
         report = await analyze("small", url=server.url, checkpoint=checkpoint, listener=restored.append)
     assert report.to_json() == (Path(__file__).parents[2] / "examples" / "outputs" / "small.json").read_text()
     assert any(type(event).__name__ == "Restored" for event in restored)
-
-
-@pytest.mark.timeout(120)
-async def test_a_worker_that_is_killed_has_its_downloads_brought_by_others(tmp_path: Path) -> None:
-    async with MockServer(faults="delay=1") as server, cluster.local_cluster(2) as client:
-        pids = list((await client.run(os.getpid)).values())
-        started = asyncio.Event()
-
-        def listen(event: Event) -> None:
-            if isinstance(event, DownloadStarted):
-                started.set()
-
-        run = asyncio.create_task(cluster.analyze("demo", client=client, url=server.url, listener=listen))
-        await started.wait()
-        os.kill(pids[0], signal.SIGKILL)
-        report = await run
-    assert report.to_json() == DEMO
 
 
 def test_every_option_of_a_run_stays_or_is_one_of_a_workers_pipeline_or_source() -> None:
