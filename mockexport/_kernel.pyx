@@ -13,6 +13,9 @@ from libc.string cimport memcpy, memset
 
 import os
 
+cdef extern from "native/heap.h" nogil:
+    void keep_freed_memory()
+
 cdef extern from "native/index.h" nogil:
     const char *index_name
     int choose_index(const char *name)
@@ -193,6 +196,11 @@ def use_path(name=None):
         return choose_index(NULL) != 0
     text = name.encode()
     return choose_index(<const char *>text) != 0
+
+
+def keep_heap():
+    """Keep freed memory for what comes next; for a process that is a run and nothing else. It lasts."""
+    keep_freed_memory()
 
 
 def count_lines(data):

@@ -59,10 +59,7 @@ class Browser:
         self._base = f"http://127.0.0.1:{port}/session"
         made = self._call("POST", "", {"capabilities": {"alwaysMatch": capabilities}})
         self._base += "/" + made["sessionId"]
-        features = [{"name": "prefers-color-scheme", "value": "dark" if self._dark else "light"}]
-        self.devtools("Emulation.setEmulatedMedia", {"features": features})
-        metrics = {"width": self._size[0], "height": self._size[1], "deviceScaleFactor": 1, "mobile": False}
-        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+        self.emulate(*self._size, dark=self._dark)
         return self
 
     def __exit__(
@@ -84,6 +81,18 @@ class Browser:
 
     def devtools(self, command: str, parameters: Mapping[str, object]) -> Any:
         return self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def emulate(self, width: int, height: int, *, dark: bool = False, media: str = "") -> None:
+        """Be a window of this size, or, with "print" for a medium, a sheet."""
+        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.devtools("Emulation.setEmulatedMedia", {"media": media, "features": features})
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+
+    def print(self) -> bytes:
+        """Return the PDF of the page on A4, with margins of a centimetre."""
+        sheet = {"paperWidth": 8.27, "paperHeight": 11.69, "printBackground": True}
+        return base64.b64decode(self.devtools("Page.printToPDF", sheet)["data"])
 
     def open(self, url: str) -> None:
         self._call("POST", "/url", {"url": url})

@@ -328,7 +328,7 @@ def _faces(command: _Command) -> None:
     command.option("--format", choices=("json", "table", "csv"), default="json", help="of the report (default: json)")
     command.option(
         "--html", metavar="FILE",
-        help="write the report as a page for the browser to FILE, too; an incomplete one to FILE.partial",
+        help="write the report as a page for the browser to FILE, too; an incomplete one to NAME.partial.html",
     )  # fmt: skip
     command.option("--preview", action="store_true", help="on a terminal, show provisional totals during the run, too")
 

@@ -45,7 +45,9 @@ def write_page(path: Path, report: Report[Any], rules: Mapping[str, AnomalyRule]
     from mockexport.rendering.html import to_html
 
     text = to_html(report, rules=rules, round_to=options.round)
-    write(path, text.encode(errors="backslashreplace"), complete=not report.incomplete)
+    # With its own ending, or a browser would show the source.
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    write(path, text.encode(errors="backslashreplace"), complete=not report.incomplete, partial=partial)
 
 
 def output_path(option: str, name: str) -> Path:
@@ -60,9 +62,9 @@ def output_path(option: str, name: str) -> Path:
     return path
 
 
-def write(path: Path, data: bytes, *, complete: bool) -> None:
-    """Write a report at once and whole; an incomplete one beside `path`, which stays as it is."""
-    partial = path.with_name(path.name + ".partial")
+def write(path: Path, data: bytes, *, complete: bool, partial: Path | None = None) -> None:
+    """Write a report at once and whole; an incomplete one to `partial` beside `path`, which stays as it is."""
+    partial = partial or path.with_name(path.name + ".partial")
     if path.exists() and not path.is_file():
         complete = True  # a device or a pipe has nothing to lose
     with NewFile(path if complete else partial) as file:

@@ -47,10 +47,12 @@ def _command(name: str) -> Command:
     if name == "analyze":
         from mockexport.cli.analyze import analyze
 
+        _keep_heap()
         return analyze
     if name == "download":
         from mockexport.cli.keep import download
 
+        _keep_heap()
         return download
     if name == "generate":
         from mockexport.cli.keep import generate
@@ -71,6 +73,14 @@ def _command(name: str) -> Command:
     from mockexport.cli import browse
 
     return browse.show if name == "show" else browse.list_exports
+
+
+def _keep_heap() -> None:
+    """Spare a run the page faults of memory that is given back and asked for anew (native/heap.h)."""
+    with suppress(ImportError):  # no compiled kernel: then other things are slow
+        from mockexport import _kernel
+
+        _kernel.keep_heap()
 
 
 class _Terminated(Exception):  # noqa: N818 - no error: somebody asked for it

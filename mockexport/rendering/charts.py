@@ -15,6 +15,7 @@ __all__ = ["GAP_PATTERN", "Scale", "Timeline", "lane", "range_bar", "share_bar"]
 
 WIDTH = 1000
 LANE_HEIGHT = 28
+_FLOOR = f"V{LANE_HEIGHT - 2}z"
 # More columns are not told apart on a screen; neighbouring buckets are drawn as one.
 MAX_COLUMNS = 240
 # Columns of so many hours have names: hours, days, weeks.
@@ -139,12 +140,16 @@ def lane(
         # A gap is never too short to be seen.
         width = max(timeline.x(end) - timeline.x(start), 3)
         parts.append(_rect("gap", timeline.x(start), 0, width, LANE_HEIGHT))
-    path = []
+    # Neighbours are one outline: a seam between them would look like a gap.
+    path, edge = "", -1.0
     for hour, rows in columns.items():
         left, right = timeline.x(hour), min(timeline.x(hour + timeline.column_hours), WIDTH)
-        height = max(rows / most * (LANE_HEIGHT - 4), 1.5)
-        path.append(f"M{_short(left)} {LANE_HEIGHT - 2}v{_short(-height)}h{_short(right - left)}v{_short(height)}z")
-    parts.append(element("path", class_="density", d="".join(path)))
+        top = LANE_HEIGHT - 2 - max(rows / most * (LANE_HEIGHT - 4), 1.5)
+        if left != edge:
+            path += f"{_FLOOR if path else ''}M{_short(left)} {LANE_HEIGHT - 2}"
+        path += f"V{_short(top)}H{_short(right)}"
+        edge = right
+    parts.append(element("path", class_="density", d=path + _FLOOR if path else ""))
     for start_us, end_us in announced[:MAX_COLUMNS]:
         left, right = timeline.x(start_us / HOUR_US), timeline.x(end_us / HOUR_US)
         parts.append(_rect("announced", left, 1, right - left, LANE_HEIGHT - 2))

@@ -4,24 +4,23 @@ What does not fit is counted and said. The page holds patients' ids and figures:
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
-from mockexport.coverage import HOUR_US, Coverage
-from mockexport.formats.fields import format_time
-from mockexport.model import ANOMALY_RULES, AnomalyRule, Verdict
-from mockexport.rendering.charts import GAP_PATTERN, Scale, Timeline, lane, range_bar, share_bar
-from mockexport.rendering.markup import Markup, element, named, page, shown
-from mockexport.rendering.plain import heading, size
-from mockexport.report import Account, DownloadAccount, Report
+from mockexport.model import ANOMALY_RULES, AnomalyRule, VerdictKind
+from mockexport.rendering.account import account_parts, coverage_parts, facts, verdicts
+from mockexport.rendering.charts import GAP_PATTERN, Scale, range_bar, share_bar
+from mockexport.rendering.markup import Markup, element, named, page, shown, table
+from mockexport.rendering.plain import heading, when
+from mockexport.report import Report
 
-__all__ = ["MAX_GAPS", "MAX_LANES", "MAX_ROWS", "to_html"]
+__all__ = ["MAX_ROWS", "to_html"]
 
 # Lines of a table; a page of thousands is read by nobody, and a browser takes long over it.
 MAX_ROWS = 200
-# Downloads that have a lane of their own in the drawing of coverage; more are drawn as one.
-MAX_LANES = 40
-# Gaps that are listed in words.
-MAX_GAPS = 20
+# Characters of figures that stand side by side on a sheet of A4, beside a range and without one; further statistics are
+# a table below.
+_BESIDE_A_RANGE, _ACROSS = 60, 88
 
 _KEY = ("patient_id", "event_type")
 
@@ -47,8 +46,8 @@ def to_html(
         *pages.headline(),
         *pages.totals(),
         *pages.patients(),
-        *_coverage(account),
-        *_account(account),
+        *coverage_parts(account),
+        *account_parts(account),
     )
 
 
@@ -70,48 +69,72 @@ class _Page:
         account = self._report.account
         counted = [d for d in account.downloads if d.verdict.counts]
         covered = [d.coverage for d in counted if d.coverage is not None and d.coverage.first_us is not None]
-        facts: list[tuple[str, object]] = [("Source", shown(account.source))]
+        told: list[tuple[str, object]] = [("Source", shown(account.source))]
         if covered:
             first = min(c.first_us for c in covered if c.first_us is not None)
             last = max(c.last_us for c in covered if c.last_us is not None)
-            facts += [("First event", _time(first)), ("Last event", _time(last))]
-        facts += [
+            told += [("First event", when(first)), ("Last event", when(last))]
+        told += [
             ("Rows", f"{account.rows:,}"),
             ("Patients", f"{len(self._report.patients):,}"),
-            ("Downloads", _verdicts(account.downloads)),
+            ("Downloads", verdicts(account.downloads)),
         ]
-        incomplete = self._report.incomplete
-        if incomplete:
-            state = element(
-                "p",
-                f"Incomplete: {len(incomplete):,} of {len(account.downloads):,} downloads failed or differ from what "
-                "was announced. The figures below are not those of the whole export.",
-                class_="bad",
-            )
-        else:
-            state = element("p", "Complete: every download is in the report.", class_="verdict good")
-        synthetic = element("p", "The data is synthetic: the mock server made it up.") if account.synthetic else None
         notes = [element("p", f"Note: {shown(note)}") for note in self._report.notes]
-        return [part for part in (state, synthetic, *notes, _facts(facts)) if part is not None]
+        synthetic = [element("p", "The data is synthetic: the mock server made it up.")] if account.synthetic else []
+        return [self._state(), *synthetic, *self._doubts(), *notes, facts(told)]
+
+    def _state(self) -> Markup:
+        incomplete, downloads = self._report.incomplete, self._report.account.downloads
+        if not incomplete:
+            return element("p", "Complete: every download is in the report.", class_="verdict good")
+        return element(
+            "p",
+            f"Incomplete: {len(incomplete):,} of {len(downloads):,} downloads failed or differ from what "
+            "was announced. The figures below are not those of the whole export.",
+            class_="bad",
+        )
+
+    def _doubts(self) -> list[Markup]:
+        """Return what a complete report may lack all the same."""
+        account = self._report.account
+        unverified = sum(d.verdict.kind is VerdictKind.UNVERIFIABLE for d in account.downloads)
+        missing = sum(sum(d.missing_values.values()) for d in account.downloads if d.verdict.counts)
+        told = []
+        if unverified:
+            told.append(
+                f"{unverified:,} of {len(account.downloads):,} downloads could not be verified: "
+                "how many rows they should have was announced nowhere."
+            )
+        if account.bad_rows:
+            told.append(f"{account.bad_rows:,} bad rows are in no statistic; the end of the page says why.")
+        if missing:
+            told.append(f"{missing:,} rows have no value, and are in no statistic.")
+        return [element("p", " ".join(told))] if told else []
 
     def totals(self) -> list[Markup]:
         parts = [element("h2", "Totals by event type")]
         if not self._totals:
             return [*parts, element("p", "There is no row with a value.")]
-        if self._ranged:
-            parts.append(element("p", self._explained(), class_="soft"))
-        parts.append(self._table("Totals", "Event type", [(row["event_type"], row) for row in self._totals]))
+        if explained := self._explained():
+            parts.append(element("p", explained, class_="soft"))
+        lines = [((named(row["event_type"]), *self._bounds(row["event_type"])), row) for row in self._totals]
+        parts += self._tables("Totals", "Event type", lines)
         if self._maps:
             maps = ", ".join(map(shown, self._maps))
-            parts.append(element("p", f"Not shown here: {maps}; they are in the JSON report.", class_="soft"))
+            parts.append(element("p", f"Not shown here: {maps}, which the JSON report has.", class_="soft"))
         return parts
 
     def _explained(self) -> str:
-        told = "A bar reaches from the lowest value to the highest"
-        told += ", with a mark at the mean." if "mean" in self._names else "."
-        if any(row["event_type"] in self._rules for row in self._totals):
-            told += " The shaded part is what counts as normal; values outside are anomalies."
-        return told + " All bars of an event type have one scale."
+        told = []
+        if self._ranged:
+            bar = "A bar reaches from the lowest value to the highest"
+            told.append(bar + (", with a mark at the mean." if "mean" in self._names else "."))
+            if any(row["event_type"] in self._rules for row in self._totals):
+                told.append("The shaded part is within the bounds; values outside are anomalies.")
+            told.append("All bars of an event type have one scale.")
+        if "latency" in self._names:
+            told.append("Latency is the mean time between one value and the next.")
+        return " ".join(told)
 
     def patients(self) -> list[Markup]:
         if not self._patients:
@@ -120,57 +143,94 @@ class _Page:
         for total in self._totals:
             event_type = total["event_type"]
             rows = [row for row in self._patients if row["event_type"] == event_type]
-            kept = self._kept(rows, max(MAX_ROWS // len(self._totals), 10))
-            parts.append(element("h3", named(event_type)))
+            kept = self._kept(rows, total, max(MAX_ROWS // len(self._totals), 10))
+            parts.append(element("h3", named(event_type), *self._bounds(event_type)))
             if len(kept) < len(rows):
-                chosen = "with the largest share of anomalies" if self._shared else "first by id"
+                chosen = "with the largest share of anomalies" if self._has_anomalies(total) else "first by id"
                 told = f"{len(kept):,} of {len(rows):,} patients, those {chosen}; {len(rows) - len(kept):,} left out."
-                parts.append(element("p", told, class_="bad"))
-            lines = [(row["patient_id"], row) for row in kept]
-            parts.append(self._table(f"Patients, {shown(event_type)}", "Patient", lines))
+                parts.append(element("p", told, class_="note"))
+            lines = [((named(row["patient_id"]),), row) for row in kept]
+            parts += self._tables(f"Patients, {shown(event_type)}", "Patient", lines)
             if len(parts) > 2 * MAX_ROWS:
-                parts.append(element("p", "Further event types are left out.", class_="bad"))
+                parts.append(element("p", "Further event types are left out.", class_="note"))
                 break
         return parts
 
-    def _kept(self, rows: Sequence[dict[str, Any]], most: int) -> Sequence[dict[str, Any]]:
+    def _has_anomalies(self, total: Mapping[str, Any]) -> bool:
+        return self._shared and total["anomalies"] > 0
+
+    def _kept(self, rows: Sequence[dict[str, Any]], total: Mapping[str, Any], most: int) -> Sequence[dict[str, Any]]:
         if len(rows) <= most:
             return rows
-        if not self._shared:
+        if not self._has_anomalies(total):
             return rows[:most]
         worst = sorted(rows, key=lambda row: (-row["anomalies"] / row["count"], row["patient_id"]))[:most]
         return sorted(worst, key=lambda row: str(row["patient_id"]))
 
-    def _table(self, label: str, first: str, lines: Sequence[tuple[str, dict[str, Any]]]) -> Markup:
-        heads = [element("th", first, scope="col")]
-        if self._ranged:
-            heads.append(element("th", "range", scope="col"))
-        if self._shared:
-            heads.append(element("th", "share of anomalies", scope="col"))
-        heads += [element("th", self._title(name), scope="col", class_="number") for name in self._names]
-        body = [self._line(name, row) for name, row in lines]
-        return _scrolled(label, element("thead", element("tr", *heads)), element("tbody", *body))
+    def _bounds(self, event_type: str) -> list[Markup]:
+        if not self._shared and not self._ranged:
+            return []
+        rule = self._rules.get(event_type)
+        if rule is None:
+            return []
+        low, high = (None if bound is None else f"{Decimal(bound):,f}" for bound in (rule.low, rule.high))
+        told = f"bounds {low} to {high}" if low and high else f"lower bound {low}" if low else f"upper bound {high}"
+        return [element("span", f" {told}", class_="bounds")]
 
-    def _line(self, name: str, row: dict[str, Any]) -> Markup:
-        cells = [element("th", named(name), scope="row")]
-        if self._ranged:
-            low, mean, high = row["min"], row.get("mean"), row["max"]
-            told = f"from {self._cell(low)} to {self._cell(high)}"
-            told += f", mean {self._cell(mean)}" if isinstance(mean, int | float) else ""
-            scale = self._scale(row["event_type"])
-            cells.append(
-                element(
-                    "td",
-                    range_bar(scale, low, mean if isinstance(mean, int | float) else None, high, told),
-                    class_="figure",
-                )
-            )
-        if self._shared:
-            share = row["anomalies"] / row["count"] if row["count"] else 0.0
-            told = f"{share:.1%}" if share == 0 or share >= 0.001 else "below 0.1%"
-            cells.append(element("td", told, share_bar(share, f"{told} anomalies"), class_="share"))
-        cells += [element("td", self._cell(row.get(each)), class_="number") for each in self._names]
-        return element("tr", *cells)
+    def _tables(
+        self, label: str, first: str, lines: Sequence[tuple[tuple[Markup, ...], dict[str, Any]]]
+    ) -> list[Markup]:
+        """Return a table, and where there are more statistics than stand side by side, further ones."""
+        rows = [row for _, row in lines]
+        cells = {name: self._column(name, rows) for name in self._names}
+        drawn: list[Markup] = []
+        for block in self._blocks(cells):
+            heads: list[tuple[str, str | None]] = [(first, None)]
+            columns: list[Sequence[object]] = [[ids for ids, _ in lines]]
+            if self._ranged and not drawn:
+                heads.append(("range", "figure"))
+                columns.append([self._range(row) for row in rows])
+            if self._shared and not drawn:
+                heads.append(("share of anomalies", "share"))
+                columns.append([self._share(row) for row in rows])
+            heads += [(self._title(name), "number") for name in block]
+            columns += [cells[name] for name in block]
+            drawn.append(table(label if not drawn else f"{label}, continued", heads, list(zip(*columns, strict=True))))
+        return drawn
+
+    def _blocks(self, cells: Mapping[str, Sequence[str]]) -> list[list[str]]:
+        blocks: list[list[str]] = [[]]
+        used = 0
+        for name, column in cells.items():
+            width = 2 + max([len(self._title(name)), *map(len, column)])
+            beside = len(blocks) == 1 and (self._ranged or self._shared)
+            if blocks[-1] and used + width > (_BESIDE_A_RANGE if beside else _ACROSS):
+                blocks.append([])
+                used = 0
+            blocks[-1].append(name)
+            used += width
+        return blocks
+
+    def _column(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Return a column's figures, all with fractions if one has them."""
+        values = [row.get(name) for row in rows]
+        places = self._places if any(isinstance(value, float) for value in values) else 0
+        return [self._cell(float(value) if places and type(value) is int else value) for value in values]
+
+    def _range(self, row: Mapping[str, Any]) -> Markup:
+        low, mean, high = row["min"], row.get("mean"), row["max"]
+        told = f"from {self._cell(low)} to {self._cell(high)}"
+        told += f", mean {self._cell(mean)}" if isinstance(mean, int | float) else ""
+        scale = self._scale(row["event_type"])
+        return range_bar(scale, low, mean if isinstance(mean, int | float) else None, high, told)
+
+    def _share(self, row: Mapping[str, Any]) -> object:
+        """Return the share of anomalies; where nothing was asked, that it was not asked."""
+        if row["event_type"] not in self._rules and not row["anomalies"]:
+            return "no bounds"
+        share = row["anomalies"] / row["count"] if row["count"] else 0.0
+        told = f"{share:.1%}" if share == 0 or share >= 0.001 else "below 0.1%"
+        return (told, share_bar(share, f"{told} anomalies"))
 
     def _scale(self, event_type: str) -> Scale:
         total = next(row for row in self._totals if row["event_type"] == event_type)
@@ -193,175 +253,3 @@ class _Page:
 
 def _are_numbers(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
     return bool(rows) and all(isinstance(row.get(name), int | float) for row in rows)
-
-
-def _coverage(account: Account) -> list[Markup]:
-    counted = [d for d in account.downloads if d.coverage is not None]
-    coverages = [d.coverage for d in counted if d.coverage is not None]
-    timeline = Timeline.of(coverages)
-    if timeline is None:
-        return []
-    covering = [d.coverage for d in counted if d.coverage is not None and d.verdict.counts]
-    gaps = timeline.gaps(covering)
-    lanes = [_all_lane(timeline, covering, gaps)]
-    if len(counted) <= MAX_LANES:
-        most = max((max(timeline.columns([c]).values(), default=1) for c in coverages), default=1)
-        lanes += [_download_lane(timeline, download, most) for download in counted]
-    start, end = (_time(hour * HOUR_US) for hour in (timeline.start, timeline.end))
-    middle = _time((timeline.start + timeline.end) // 2 * HOUR_US)
-    axis = element("div", *(element("span", each) for each in (start, middle, end)), class_="axis")
-    unit = "hour" if timeline.column_hours == 1 else f"{timeline.column_hours:,} hours"
-    told = f"Rows per {unit}, in UTC; frames are what the metadata announces, hatched parts are times without any row."
-    many = f" There are {len(counted):,} downloads, too many for a lane each." if len(counted) > MAX_LANES else ""
-    return [
-        element("h2", "Coverage over time"),
-        element("p", told + many, class_="soft"),
-        element("figure", *lanes, element("div", element("span"), axis, class_="lane"), class_="lanes"),
-        *_gaps(timeline, gaps),
-    ]
-
-
-def _all_lane(timeline: Timeline, covering: Sequence[Coverage], gaps: Sequence[tuple[int, int]]) -> Markup:
-    columns = timeline.columns(covering)
-    told = f"All downloads: {len(gaps):,} gaps" if gaps else "All downloads: no gap"
-    announced = [] if len(covering) <= MAX_LANES else [_announced(each) for each in covering]
-    drawn = lane(
-        timeline, columns, max(columns.values(), default=1), told, gaps=gaps, announced=[a for a in announced if a]
-    )
-    return element("div", element("div", "All downloads"), drawn, class_="lane")
-
-
-def _download_lane(timeline: Timeline, download: DownloadAccount, most: int) -> Markup:
-    covered = download.coverage
-    if covered is None:
-        return Markup()
-    announced = _announced(covered)
-    told = f"{download.rows:,} rows"
-    if covered.first_us is not None and covered.last_us is not None:
-        told += f" from {_time(covered.first_us)} to {_time(covered.last_us)}"
-    if announced is not None:
-        told += f", announced from {_time(announced[0])} to {_time(announced[1])}"
-    name = element("div", named(_brief(download.download_id)), *_marked(download.verdict))
-    drawn = lane(timeline, timeline.columns([covered]), most, told, announced=[announced] if announced else [])
-    return element("div", name, drawn, class_="lane")
-
-
-def _announced(covered: Coverage) -> tuple[int, int] | None:
-    if covered.announced_start_us is None or covered.announced_end_us is None:
-        return None
-    return covered.announced_start_us, covered.announced_end_us
-
-
-def _brief(download_id: str) -> str:
-    return download_id if len(download_id) <= 20 else f"{download_id[:8]}…{download_id[-6:]}"
-
-
-def _gaps(timeline: Timeline, gaps: Sequence[tuple[int, int]]) -> list[Markup]:
-    least = "an hour" if timeline.bucket_hours == 1 else f"{timeline.bucket_hours:,} hours"
-    if not gaps:
-        return [element("p", f"There is no gap: no whole {least.removeprefix('an ')} without a row.")]
-    longest = sorted(gaps, key=lambda gap: (gap[0] - gap[1], gap[0]))[:MAX_GAPS]
-    lines = [
-        element("li", f"{_time(a * HOUR_US)} to {_time(b * HOUR_US)}: {b - a:,} {'hour' if b - a == 1 else 'hours'}")
-        for a, b in sorted(longest)
-    ]
-    total = sum(end - start for start, end in gaps)
-    told = f"{len(gaps):,} {'gap' if len(gaps) == 1 else 'gaps'} of {least} or more, {total:,} hours in all"
-    told += f"; the {len(lines)} longest:" if len(lines) < len(gaps) else ":"
-    return [element("p", told), element("ul", *lines)]
-
-
-def _account(account: Account) -> list[Markup]:
-    rate = account.rows / account.elapsed_s if account.elapsed_s > 0 else 0.0
-    fetched = sum(d.fetched_bytes for d in account.downloads)
-    attempts = sum(d.attempts - 1 for d in account.downloads)
-    missing = sum(sum(d.missing_values.values()) for d in account.downloads if d.verdict.counts)
-    facts: list[tuple[str, object]] = [
-        ("Time taken", f"{account.elapsed_s:,.2f} s, {rate:,.0f} rows/s"),
-        ("Fetched", size(fetched)),
-        ("Retries", f"{attempts:,}"),
-        ("Bad rows", f"{account.bad_rows:,}"),
-        ("Rows without a value", f"{missing:,}"),
-        ("Rows not asked for", f"{account.filtered_rows:,}"),
-        ("Made by", f"mockexport {account.version}, engine {account.engine}"),
-    ]
-    heads = [element("th", "Download", scope="col"), element("th", "Verdict", scope="col")]
-    heads += [
-        element("th", head, scope="col", class_="number")
-        for head in ("rows", "bad rows", "without value", "attempts", "received", "fetched")
-    ]
-    # Those with something to say are not the ones that are left out.
-    wanted = sorted(account.downloads, key=lambda d: d.verdict.complete)[:MAX_ROWS]
-    kept = {d.download_id for d in wanted}
-    lines = [_account_line(d) for d in account.downloads if d.download_id in kept]
-    left_out = len(account.downloads) - len(lines)
-    parts = [element("h2", "Account of the run"), _facts(facts)]
-    if left_out:
-        parts.append(element("p", f"{left_out:,} complete downloads are left out.", class_="bad"))
-    parts.append(_scrolled("Downloads", element("thead", element("tr", *heads)), element("tbody", *lines)))
-    return [*parts, *_bad_rows(account)]
-
-
-def _account_line(download: DownloadAccount) -> Markup:
-    numbers = (
-        f"{download.rows:,}",
-        f"{sum(download.bad_rows.values()):,}",
-        f"{sum(download.missing_values.values()):,}",
-        f"{download.attempts:,}",
-        size(download.received_bytes),
-        size(download.fetched_bytes),
-    )
-    verdict = download.verdict
-    kind = "good" if verdict.complete else "bad"
-    told = element("span", str(verdict.kind), class_=kind)
-    why = f": {shown('; '.join(verdict.reasons))}" if verdict.reasons else ""
-    return element(
-        "tr",
-        element("th", named(download.download_id), scope="row"),
-        element("td", told, why, class_="text"),
-        *(element("td", number, class_="number") for number in numbers),
-    )
-
-
-def _bad_rows(account: Account) -> list[Markup]:
-    lines = []
-    for download in account.downloads:
-        if download.bad_rows:
-            reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(download.bad_rows.items()))
-            first = ", ".join(f"line {bad.line:,} ({bad.reason})" for bad in download.first_bad_rows)
-            lines.append(element("li", named(download.download_id), f": {reasons}. The first: {first}."))
-    if not lines:
-        return []
-    more = (
-        element("p", f"{len(lines) - MAX_ROWS:,} further downloads have bad rows.") if len(lines) > MAX_ROWS else None
-    )
-    return [element("h3", "Bad rows, which are part of no statistic"), element("ul", *lines[:MAX_ROWS], more)]
-
-
-def _verdicts(downloads: Sequence[DownloadAccount]) -> str:
-    kinds: dict[str, int] = {}
-    for download in downloads:
-        kinds[download.verdict.kind] = kinds.get(download.verdict.kind, 0) + 1
-    return ", ".join(f"{number:,} {kind}" for kind, number in kinds.items()) or "none"
-
-
-def _marked(verdict: Verdict) -> list[Markup]:
-    return [] if verdict.complete else [element("span", f" {verdict.kind}", class_="bad")]
-
-
-def _facts(facts: Sequence[tuple[str, object]]) -> Markup:
-    return element("dl", *(element("div", element("dt", name), element("dd", fact)) for name, fact in facts))
-
-
-def _scrolled(label: str, *parts: Markup) -> Markup:
-    return element("div", element("table", *parts), class_="scroll", role="region", aria_label=label, tabindex="0")
-
-
-def _time(time_us: int) -> str:
-    text = format_time(time_us) if _has_date(time_us) else "beyond the calendar"
-    return text.replace("T", " ").replace(":00Z", " UTC") if text.endswith(":00Z") else text.replace("T", " ")
-
-
-def _has_date(time_us: int) -> bool:
-    # Years 1 to 9999, as rows have them; a bucket may end after that.
-    return -62_135_596_800_000_000 <= time_us < 253_402_300_800_000_000

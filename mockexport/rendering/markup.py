@@ -7,11 +7,12 @@ markup. A page is one file: no script, no font, no picture from anywhere, and a 
 import base64
 import hashlib
 import unicodedata
+from collections.abc import Iterable, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
 
-__all__ = ["Markup", "element", "named", "page", "policy", "shown"]
+__all__ = ["Markup", "element", "named", "page", "policy", "shown", "table"]
 
 _VOID = ("link", "meta", "br")
 
@@ -53,6 +54,27 @@ def shown(text: str) -> str:
 def named(text: str) -> Markup:
     """Return an id from data, apart from the direction in which the text around it is written."""
     return element("bdi", shown(text))
+
+
+def table(label: str, heads: Sequence[tuple[str, str | None]], lines: Iterable[Sequence[object]]) -> Markup:
+    """Return a table whose first column names the line; on a narrow screen each line is a block, its heads beside it.
+
+    Args:
+        label: what it is called by those who cannot see it.
+        heads: of each column what stands above it, and its kind in the style, if any.
+        lines: cells, as children of `element`; one that is a tuple is several children.
+    """
+    head = element("tr", *(element("th", text, scope="col", class_=kind) for text, kind in heads))
+    body = []
+    for line in lines:
+        first, *others = (cell if isinstance(cell, tuple) else (cell,) for cell in line)
+        cells = [
+            element("td", *children, class_=kind, data_head=text)
+            for (text, kind), children in zip(heads[1:], others, strict=True)
+        ]
+        body.append(element("tr", element("th", *first, scope="row"), *cells))
+    drawn = element("table", element("thead", head), element("tbody", *body))
+    return element("div", drawn, class_="scroll", role="region", aria_label=label, tabindex="0")
 
 
 @cache

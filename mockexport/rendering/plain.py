@@ -4,7 +4,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["aligned", "cells_of", "heading", "printable", "shortened", "size", "wrapped"]
+from mockexport.formats.fields import format_time
+
+__all__ = ["aligned", "cells_of", "heading", "printable", "shortened", "size", "when", "wrapped"]
 
 
 def printable(text: str) -> str:
@@ -74,6 +76,17 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1000
     return f"{number:.1f} TB"
+
+
+def when(time_us: int) -> str:
+    """Return a time, microseconds of UTC since 1970, for people: `2025-08-26 05:00 UTC`, or with seconds and a Z.
+
+    Rows have times of the years 1 to 9999; what counts them by hours may end after that.
+    """
+    if not -62_135_596_800_000_000 <= time_us < 253_402_300_800_000_000:
+        return "beyond the calendar"
+    text = format_time(time_us).replace("T", " ")
+    return text.removesuffix(":00Z") + " UTC" if text.endswith(":00Z") else text
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:

@@ -7,7 +7,7 @@ rendering.markup).
 import re
 from collections.abc import Mapping
 
-from mockexport.rendering.markup import Markup, element, named, page, shown
+from mockexport.rendering.markup import Markup, element, named, page, shown, table
 from mockexport.rendering.plain import size
 from mockexport.server.catalogue import Catalogue, Offer
 from mockexport.server.faults import KINDS, Faults
@@ -16,6 +16,14 @@ __all__ = ["MAX_SHOWN", "front_page"]
 
 # Downloads of an export that are listed; the API lists all.
 MAX_SHOWN = 100
+
+_HEADS: list[tuple[str, str | None]] = [
+    ("Download", None),
+    ("event types", None),
+    ("from", "time"),
+    ("to (exclusive)", "time"),
+    *((head, "number") for head in ("patients", "rows", "size")),
+]
 
 # What may stand in a command that somebody copies: a name or address, and a port.
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
@@ -93,32 +101,25 @@ def _export(export_id: str, offers: Mapping[str, Offer]) -> list[Markup]:
     rows = sum(number for number in announced if number is not None)
     length = sum(offer.length for offer in offers.values())
     told = f"{len(offers):,} downloads, {rows:,} rows announced, {size(length)}"
-    heads = [element("th", head, scope="col") for head in ("Download", "event types", "from", "to (exclusive)")]
-    heads += [element("th", head, scope="col", class_="number") for head in ("patients", "rows", "size")]
     lines = [_line(offer) for offer in list(offers.values())[:MAX_SHOWN]]
-    table = element("table", element("thead", element("tr", *heads)), element("tbody", *lines))
     parts = [
         element("h3", named(export_id)),
         element("p", told, class_="soft"),
-        element("div", table, class_="scroll", role="region", aria_label=f"Export {shown(export_id)}", tabindex="0"),
+        table(f"Export {shown(export_id)}", _HEADS, lines),
     ]
     if len(offers) > MAX_SHOWN:
         parts.append(element("p", f"{len(offers) - MAX_SHOWN:,} further downloads are left out; the API lists all."))
     return parts
 
 
-def _line(offer: Offer) -> Markup:
+def _line(offer: Offer) -> list[object]:
     announced = offer.metadata
-    types = None if announced.event_types is None else ", ".join(map(shown, announced.event_types))
-    texts = (types, announced.start_time, announced.end_time)
-    numbers = (
+    told = (
+        None if announced.event_types is None else ", ".join(announced.event_types),
+        announced.start_time,
+        announced.end_time,
         None if announced.patients is None else f"{len(announced.patients):,}",
         None if announced.rows is None else f"{announced.rows:,}",
         size(offer.length),
     )
-    return element(
-        "tr",
-        element("th", named(announced.id), scope="row"),
-        *(element("td", "–" if text is None else shown(text), class_="text") for text in texts),
-        *(element("td", "–" if text is None else text, class_="number") for text in numbers),
-    )
+    return [named(announced.id), *("–" if text is None else shown(text) for text in told)]

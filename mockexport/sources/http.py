@@ -28,7 +28,7 @@ from mockexport.sources.retrying import TimeLimits
 __all__ = ["Access", "HttpClient", "HttpReply"]
 
 MAX_REDIRECTS = 5
-# aiohttp stops reading a connection at twice this, which the second reading of the event loop goes just beyond: those two
+# aiohttp stops reading a connection at twice this, which the event loop's second reading goes just beyond: these two
 # lie ready for each download, and more would only be memory.
 READ_BUFFER_BYTES = 96 * 1024
 # Received at once. asyncio's own 256 KiB are just the size of a chunk, and buffers of one size that live for a moment

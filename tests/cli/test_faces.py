@@ -51,7 +51,7 @@ def test_an_incomplete_page_is_put_aside(run: Run, tmp_path: Path) -> None:
     ran = run("--from", str(folder), "--html", str(path))
     assert ran.code == 3
     assert path.read_text() == "the one from yesterday"
-    assert "Incomplete" in (tmp_path / "report.html.partial").read_text("utf-8")
+    assert "Incomplete" in (tmp_path / "report.partial.html").read_text("utf-8")
 
 
 def test_a_page_that_cannot_be_written_is_told_before_the_run(run: Run, tmp_path: Path) -> None:

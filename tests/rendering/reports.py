@@ -5,7 +5,7 @@ from mockexport.coverage import HOUR_US
 from mockexport.formats import BadRow, BadRowReason
 from mockexport.reducers import Result
 
-__all__ = ["HOSTILE", "START", "account", "coverage", "download", "hostile_report", "statistics"]
+__all__ = ["HOSTILE", "START", "account", "coverage", "download", "hostile_report", "many_statistics", "statistics"]
 
 START = 1_756_166_400 // 3600  # 2025-08-26, in hours
 
@@ -52,3 +52,14 @@ def hostile_report() -> Report[Statistics]:
         download(HOSTILE[1], VerdictKind.MISMATCH, HOSTILE[0], covered=coverage(9, 10)),
     ]
     return Report.of(Result(patients, totals), account(*downloads, export_id=HOSTILE[3]))
+
+
+def many_statistics() -> Report[dict[str, object]]:
+    """Return a report of more statistics than stand side by side, complete but of rows that nobody announced."""
+    result: dict[str, object] = {"count": 1_234_567, "anomalies": 0, "min": -5, "max": 1e9, "sum": 10**15}
+    result |= dict.fromkeys(("mean", "stddev", "variance", "p5", "p25", "median", "p75", "p95", "p99"), 1234.5)
+    result |= dict.fromkeys(("first", "last"), "2025-08-26T00:00:04.906404Z")
+    patients = {f"P{number:03}": {"heart_rate": result} for number in range(30)}
+    return Report.of(
+        Result(patients, {"heart_rate": result}), account(download("d", VerdictKind.UNVERIFIABLE, "no row count"))
+    )

@@ -3,17 +3,28 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mockexport import Report, Statistics, VerdictKind, to_html
+from mockexport import AnomalyRule, Report, Statistics, VerdictKind, to_html
 from mockexport.coverage import HOUR_US, Coverage
 from mockexport.reducers import Result
+from mockexport.rendering.account import MAX_GAPS
 from mockexport.rendering.charts import Timeline
-from mockexport.rendering.html import MAX_GAPS, MAX_ROWS
+from mockexport.rendering.html import MAX_ROWS
 from mockexport.rendering.markup import shown
 from tests.browser import Browser, missing
-from tests.rendering.reports import HOSTILE, START, account, coverage, download, hostile_report, statistics
+from tests.rendering.reports import (
+    HOSTILE,
+    START,
+    account,
+    coverage,
+    download,
+    hostile_report,
+    many_statistics,
+    statistics,
+)
 
 
 def test_no_markup_comes_from_data() -> None:
@@ -89,18 +100,40 @@ return Math.min(...[...document.querySelectorAll('p, th, td, dt, dd, h1, h2, h3,
 """
 
 
+# Tables that are wider than what they stand in, and figures that are wider than their cell.
+_CUT = """
+return [...document.querySelectorAll('.scroll, .lanes, tbody td, tbody th')]
+  .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.className + ' ' + e.textContent.slice(0, 60));
+"""
+# A4 between margins of a centimetre, as Chromium prints; in pixels of CSS.
+_SHEET = 718
+_WINDOWS = [(360, False, ""), (360, True, ""), (1_200, False, ""), (1_200, True, ""), (_SHEET, True, "print")]
+
+
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-@pytest.mark.parametrize(("width", "dark"), [(360, True), (1_400, False)], ids=["narrow-dark", "wide-light"])
-def test_a_browser_shows_it_and_runs_and_fetches_nothing(tmp_path: Path, width: int, dark: bool) -> None:
-    path = tmp_path / "report.html"
-    path.write_text(to_html(hostile_report()), "utf-8")
-    with Browser(tmp_path, width=width, height=900, dark=dark) as browser:
-        browser.open(path.as_uri())
+def test_a_browser_shows_it_narrow_and_wide_light_dark_and_printed(tmp_path: Path) -> None:
+    pages: dict[str, Report[Any]] = {"report": hostile_report(), "many": many_statistics()}
+    for name, report in pages.items():
+        (tmp_path / f"{name}.html").write_text(to_html(report), "utf-8")
+    with Browser(tmp_path, width=360, height=900) as browser:
+        for name in pages:
+            browser.open((tmp_path / f"{name}.html").as_uri())
+            for width, dark, media in _WINDOWS:
+                browser.emulate(width, 900, dark=dark, media=media)
+                where = f"{name}, {width} px, {'dark' if dark else 'light'} {media}"
+                assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth"), where
+                assert browser.run(_CUT) == [], where
+                assert float(browser.run(_CONTRAST)) >= 4.5, where
+                if "MOCKEXPORT_SCREENSHOTS" in os.environ:
+                    browser.screenshot(Path(os.environ["MOCKEXPORT_SCREENSHOTS"]) / f"{where}.png")
+            rows = "[...document.querySelectorAll('tr, li, .lanes')]"
+            assert browser.run(f"return {rows}.every(e => getComputedStyle(e).breakInside === 'avoid')"), "on paper"
+            assert len(re.findall(rb"/Type /Page\b", browser.print())) <= 6, name
+        browser.open((tmp_path / "report.html").as_uri())
         assert browser.run("return document.title") == f"Report of {HOSTILE[3]}"
         assert browser.run("return document.querySelectorAll('script, img').length") == 0
         assert browser.run("return performance.getEntriesByType('resource').length") == 0
         assert browser.console() == []
-        assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth"), "scrolls sideways"
         patients = browser.run("return [...document.querySelectorAll('tbody bdi')].map(e => e.textContent)")
         assert {shown(patient) for patient in HOSTILE} <= set(patients)
         assert browser.run(
@@ -108,10 +141,21 @@ def test_a_browser_shows_it_and_runs_and_fetches_nothing(tmp_path: Path, width: 
         )
         assert browser.run("return [...document.querySelectorAll('th')].every(e => e.scope)")
         assert browser.run("return document.querySelectorAll('.gap').length") >= 2
-        assert float(browser.run(_CONTRAST)) >= 4.5
-        if "MOCKEXPORT_SCREENSHOTS" in os.environ:
-            name = f"report-{'dark' if dark else 'light'}-{width}.png"
-            browser.screenshot(Path(os.environ["MOCKEXPORT_SCREENSHOTS"]) / name)
+
+
+def test_doubts_about_a_complete_report_are_told_first() -> None:
+    html = to_html(many_statistics())
+    assert html.index("Complete: every") < html.index("1 of 1 downloads could not be verified") < html.index("Totals")
+    assert "2 bad rows are in no statistic" in html
+
+
+def test_bounds_are_told_and_what_has_none_has_no_share() -> None:
+    rules = {"heart_rate": AnomalyRule(50, "120.5")}
+    result = {"P": {"heart_rate": statistics(), "unknown": statistics(anomalies=0)}}
+    html = to_html(Report.of(Result(result, result["P"]), account(download())), rules=rules)
+    assert "bounds 50 to 120.5" in html
+    assert html.count(">no bounds<") == 2  # of the patient, and in total
+    assert html.count("25.0%") == 4  # the same, each in words and as what a drawing is called
 
 
 def test_an_incomplete_report_says_so_first() -> None:
