@@ -19,7 +19,6 @@ from mockexport.distributed.tasks import Result, Task, entry, forget, stop, topi
 from mockexport.errors import (
     BadRowError,
     ClusterError,
-    MockExportError,
     OptionError,
     SourceError,
     first_error_alone,
@@ -160,6 +159,9 @@ class ClusterCrew:
             future = await anext(done)
             if future not in self._tasks:
                 continue  # given up
+            if future.status == "lost":
+                done.add(future)  # with the worker that held the result: another one brings it anew
+                continue
             task = self._tasks[future]
             result = await self._result(future, task)
             del self._tasks[future]
@@ -180,22 +182,13 @@ class ClusterCrew:
         Raises:
             ClusterError: there is none.
         """
-        if future.status in ("cancelled", "lost"):
-            raise ClusterError("the connection to the scheduler was lost")
         try:
+            # If the result is lost with the worker that holds it, this lasts until there is another.
             return cast("Result", await future.result())
-        except require_dask().KilledWorker as error:
-            downloads, tries = ", ".join(i.id for _, i in task.share.downloads), error.allowed_failures + 1
-            raise ClusterError(
-                f"the task to bring {downloads} ended each of the {tries} workers that tried it, and is tried no more;"
-                " look at the workers' logs, and at their memory"
-            ) from error
-        except ImportError as error:
-            raise ClusterError(f"a worker has no mockexport; install {__version__} there, too") from error
-        except MockExportError:
-            raise
         except Exception as error:
-            raise ClusterError(f"a task failed on its worker ({type(error).__name__})") from error
+            if future.status != "error":  # it is not the task's own
+                raise ClusterError("the connection to the scheduler was lost") from error
+            raise _failure(error, task) from error
 
     # ---- results
 
@@ -309,3 +302,16 @@ class ClusterCrew:
         self._following.finished(account)
         if self._work.stop_on_failure and verdict.kind is VerdictKind.FAILED:
             raise Stopped
+
+
+def _failure(error: Exception, task: Task) -> ClusterError:
+    """Return why a task has no result, of which Dask says this."""
+    if isinstance(error, require_dask().KilledWorker):
+        downloads, tries = ", ".join(i.id for _, i in task.share.downloads), error.allowed_failures + 1
+        return ClusterError(
+            f"the task to bring {downloads} ended each of the {tries} workers that tried it, and is tried no more;"
+            " look at the workers' logs, and at their memory"
+        )
+    if isinstance(error, ImportError):
+        return ClusterError(f"a worker has no mockexport; install {__version__} there, too")
+    return ClusterError(f"a task failed on its worker ({type(error).__name__})")
