@@ -19,7 +19,7 @@ from mockexport.cli.text import put, say
 from mockexport.errors import OptionError
 from mockexport.opening import open_source
 from mockexport.reducers import Reducer
-from mockexport.rendering.plain import printable, size
+from mockexport.rendering.plain import counted, printable, size
 from mockexport.report import Account, Report
 
 __all__ = ["account_for", "analyze", "chosen_exports", "kept_in", "telling_what_is_left"]
@@ -125,21 +125,21 @@ def account_for(account: Account, *, timed: bool) -> None:
     say(f"{account.export_id}: {account.rows:,} rows; {told}")
     if account.bad_rows:
         reasons: dict[str, int] = {}
-        counted = [download for download in account.downloads if download.verdict.counts]
-        for download in counted:
+        counting = [download for download in account.downloads if download.verdict.counts]
+        for download in counting:
             for reason, number in download.bad_rows.items():
                 reasons[reason] = reasons.get(reason, 0) + number
-        first = next(d for d in counted if d.first_bad_rows)
+        first = next(d for d in counting if d.first_bad_rows)
         say(
-            f"warning: {account.bad_rows:,} bad rows are not in the report"
+            f"warning: {counted(account.bad_rows, 'bad row')} left out"
             f" ({', '.join(f'{number:,} {reason}' for reason, number in sorted(reasons.items()))});"
             f" the first is line {first.first_bad_rows[0].line} of download {first.download_id}"
         )
     if account.filtered_rows:
-        say(f"{account.filtered_rows:,} rows were not asked for")
+        say(f"{counted(account.filtered_rows, 'row')} not asked for")
     missing = sum(sum(d.missing_values.values()) for d in account.downloads if d.verdict.counts)
     if missing:
-        say(f"{missing:,} rows have no value; they are part of no statistic")
+        say(f"{counted(missing, 'row')} without a value, part of no statistic")
     if timed:
         rate = account.rows / account.elapsed_s if account.elapsed_s else 0
         say(f"{account.elapsed_s:.3f} s, {rate:,.0f} rows/s")
