@@ -37,7 +37,8 @@ _NUMBER = r"[0-9]{1,18}"
 _WHOLE_NUMBER = re.compile(_NUMBER)
 _CONTENT_RANGE = re.compile(rf"bytes[ \t]+({_NUMBER})-({_NUMBER})/({_NUMBER})", re.IGNORECASE)
 _UNSATISFIED = re.compile(rf"bytes[ \t]+\*/({_NUMBER})", re.IGNORECASE)
-_STRONG_TAG = re.compile(r'"[\x21\x23-\x7e\x80-\U0010ffff]*"')
+# Not one with bytes that are no UTF-8 (surrogates here): it could be neither sent back nor written down.
+_STRONG_TAG = re.compile(r'"[\x21\x23-\x7e\x80-\ud7ff\ue000-\U0010ffff]*"')
 _SECONDS = re.compile(r"[0-9]+")
 
 

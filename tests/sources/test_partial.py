@@ -74,7 +74,10 @@ class Ward:
             framed, cut = "Transfer-Encoding: chunked", whole + (b"0\r\n\r\n" if self.cut is None else b"")
         else:
             framed = f"Content-Length: {len(part)}"
-        return f"HTTP/1.1 {status}\r\nConnection: close\r\n{tag}{told}{framed}\r\n\r\n".encode() + cut
+        return (
+            f"HTTP/1.1 {status}\r\nConnection: close\r\n{tag}{told}{framed}\r\n\r\n".encode(errors="surrogateescape")
+            + cut
+        )
 
     def _json(self, data: object) -> bytes:
         plain = json.dumps({"data": data}).encode()
@@ -324,7 +327,11 @@ async def test_a_server_that_is_away_costs_nothing_of_what_there_is(tmp_path: Pa
         assert (await finished(server, tmp_path))[0] == len(BODY) - HALF
 
 
-@pytest.mark.parametrize("ward", [Ward(etag=""), Ward(etag='W/"a"'), Ward(chunked=True)], ids=["none", "weak", "long"])
+@pytest.mark.parametrize(
+    "ward",
+    [Ward(etag=""), Ward(etag='W/"a"'), Ward(etag='"\udcff"'), Ward(chunked=True)],
+    ids=["none", "weak", "no UTF-8", "long"],
+)
 async def test_without_a_strong_tag_and_a_length_nothing_is_left(tmp_path: Path, ward: Ward) -> None:
     async with raw_server(ward.answer) as server:
         await left_at(server, ward, tmp_path)
