@@ -12,6 +12,7 @@ from mockexport.model import Download, Export, Verdict
 
 __all__ = [
     "ByteStream",
+    "DatedSource",
     "Mark",
     "Marker",
     "Opened",
@@ -117,6 +118,14 @@ class Source(Protocol):
 
     def stream(self, export_id: str, download: Download) -> ByteStream:
         """Return the bytes of a download of an export; nothing is asked for before the first piece."""
+
+
+@runtime_checkable
+class DatedSource(Protocol):
+    """A Source whose metadata would not show that its data has changed: what of it is in a checkpoint may be stale."""
+
+    def as_of(self) -> str:
+        """Return a line that differs once the data of the export discovered does."""
 
 
 @runtime_checkable

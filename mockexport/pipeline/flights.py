@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from mockexport import events
 from mockexport.checkpoint import SavedFlight
 from mockexport.coverage import Coverage
-from mockexport.errors import BadRowError
+from mockexport.errors import BadRowError, OptionError
 from mockexport.events import Event
 from mockexport.formats import Cutter
 from mockexport.model import Download, Span, Verdict
@@ -204,6 +204,8 @@ class Flight(Generic[S]):
                 return events.Opened(download_id, mark is not None, None if mark is None else mark.total)
             case Resumed(offset):
                 return events.Resumed(download_id, offset)
+        # Somebody's own source: what is neither bytes nor a marker must not pass for one and be lost.
+        raise OptionError("source", f"its pieces are bytes or markers, and one is of the type {type(marker).__name__}")
 
     def start_over(
         self, attempt: int, reason: str, wait_s: float = 0.0, asked_s: float | None = None, *, again: bool = False

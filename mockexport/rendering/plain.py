@@ -25,7 +25,7 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        " " if character in "\r\n\t" else "" if unicodedata.category(character)[0] == "C" else character
+        " " if character in "\r\n\t\u2028\u2029" else "" if unicodedata.category(character)[0] == "C" else character
         for character in text
     )
 
