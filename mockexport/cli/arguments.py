@@ -165,7 +165,7 @@ def _analyze(add: _Add, name: str) -> None:
         help="save to FILE every few seconds and when interrupted; the same command again goes on from there",
     )  # fmt: skip
     _statistics(command)
-    command.option("--round", type=_natural, metavar="N", help="round to N decimal places (default: full precision)")
+    command.option("--round", type=_places, metavar="N", help="round to N decimal places (default: full precision)")
     _faces(command)
     command.option(
         "-o", "--output", metavar="FILE", default="-",
@@ -399,6 +399,17 @@ def _natural(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text!a} is not a whole number from 0")
+    return number
+
+
+# More than any double needs to be told from its neighbours; without a limit a table would be as wide as is asked for.
+_MOST_PLACES = 100
+
+
+def _places(text: str) -> int:
+    number = _natural(text)
+    if number > _MOST_PLACES:
+        raise argparse.ArgumentTypeError(f"{text!a} is more than {_MOST_PLACES} decimal places")
     return number
 
 

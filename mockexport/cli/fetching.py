@@ -92,6 +92,8 @@ def _at_hand(origin: str | None) -> SourceOptions:
     """Return what --from means: standard input, a folder, or files."""
     if origin is None:
         return {}
+    if not origin:  # a shell's variable that is not set, mostly; as a path it would be the folder one is in
+        raise OptionError("from", "is empty; name a folder, a file, a pattern, or - for standard input")
     if origin == "-":
         from mockexport.sources.piped import Piped, standard_input
 
