@@ -11,8 +11,9 @@ from typing import Any
 from mockexport.analysis import RunOptions
 from mockexport.cli import exits
 from mockexport.cli.cluster import Analyze, analyzed, analyzing
-from mockexport.cli.faces import output_path, text_of, write, write_page
+from mockexport.cli.faces import text_of, write, write_page
 from mockexport.cli.fetching import asking, fetching, listening, reaching, write_accounts
+from mockexport.cli.outputs import checked_outputs, refuse_other_than_names
 from mockexport.cli.progress import Shown, showing_progress
 from mockexport.cli.statistics import chosen_reducer
 from mockexport.cli.text import put, say
@@ -27,10 +28,8 @@ __all__ = ["account_for", "analyze", "chosen_exports", "kept_in", "telling_what_
 
 async def analyze(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
-    output = None if options.output == "-" else output_path("output", options.output)
-    html = None if options.html is None else output_path("html", options.html)
-    if html is not None and html == output:
-        raise OptionError("html", "names the file of --output, too; say another one")
+    outputs = checked_outputs(options)
+    output, html = outputs.get("output"), outputs.get("html")
     reducer = chosen_reducer(options)
     with (
         showing_progress(verbose=options.verbose, preview=options.preview) as shown,
@@ -47,6 +46,7 @@ async def analyze(options: argparse.Namespace) -> int:
         several = options.all or len(exports) > 1
         if several:
             _refuse_for_several(options)
+            refuse_other_than_names(exports, options)
 
         async def analyze_one(export_id: str | None) -> Report[Any]:
             more = settings.copy()

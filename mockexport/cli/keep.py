@@ -9,6 +9,7 @@ from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
 from mockexport.cli.analyze import account_for, kept_in, telling_what_is_left
 from mockexport.cli.fetching import fetching, listening, write_accounts
+from mockexport.cli.outputs import checked_outputs
 from mockexport.cli.progress import showing_progress
 from mockexport.cli.text import say
 from mockexport.server.folder import generate as generate_export
@@ -18,6 +19,7 @@ __all__ = ["download", "generate"]
 
 async def download(options: argparse.Namespace) -> int:
     """Run `mockexport download`: the same pass as analyze, with the files kept."""
+    checked_outputs(options)
     with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
         settings = fetching(options, listener)
         settings["save"] = options.directory

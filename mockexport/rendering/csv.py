@@ -19,7 +19,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def to_csv(report: Report[Any], *, round_to: int | None = None) -> str:
-    """Return the report as CSV with a header; lines end with CR LF, fractions are in full precision unless rounded.
+    """Return the report as CSV (RFC 4180) with a header; lines end with CR LF, fractions are in full unless rounded.
 
     What is no number is empty where there is none; fields that are maps, such as per_hour, are not in it. The lines of
     an incomplete report have one more field, `incomplete`: how many downloads are not in it or differ.

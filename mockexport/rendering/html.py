@@ -34,7 +34,8 @@ def to_html(
 
     Args:
         report: any report.
-        rules: whose bounds are drawn behind the ranges: those that the reducer had.
+        rules: whose bounds are drawn behind the ranges: those that the reducer had. An event type without a rule and
+            without an anomaly has no share of them.
         round_to: decimal places of fractions; two by default.
     """
     account = report.account
