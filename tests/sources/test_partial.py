@@ -381,7 +381,7 @@ async def test_a_run_that_is_cancelled_anywhere_leaves_what_another_goes_on_from
             await asyncio.sleep(0)
             run.cancel()  # an impatient user's second Ctrl-C
             await asyncio.wait([run])
-            assert files(folder) == WHOLE or {PARTIAL, NOTE} <= files(folder), steps
+            assert FILE in files(folder) or {PARTIAL, NOTE} <= files(folder), steps  # it may have been whole just then
             kept += NOTE in files(folder)
             fetched, _ = await finished(server, folder)
             assert fetched <= len(BODY) - HALF
