@@ -88,6 +88,7 @@ HAPPENED: list[events.Event] = [
     events.Resumed("a", 1),
     events.StartedOver("a", 1, 0.5, "why"),
     events.Restored("a", 1, 1, False),
+    events.Kept("a", 1, False),
     events.Skipped("a", "why"),
     events.WorkerLost("tcp://10.0.0.1:1", ("a",)),
     events.CheckpointSaved(1, 1),

@@ -352,7 +352,7 @@ def _asked(command: _Command) -> None:
 def _faces(command: _Command) -> None:
     command.group("what is written and told")
     command.option("--format", choices=("json", "table", "csv"), default="json", help="of the report (default: json)")
-    command.option("--round", type=_natural, metavar="N", help="round to N decimal places (default: full precision)")
+    command.option("--round", type=_places, metavar="N", help="round to N decimal places (default: full precision)")
     command.option(
         "-o", "--output", metavar="FILE", default="-",
         help="write the report to FILE, at once and whole, instead of stdout (-); an incomplete one to FILE.partial",
@@ -444,6 +444,17 @@ def _natural(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text!a} is not a whole number from 0")
+    return number
+
+
+# More than any double needs to be told from its neighbours; without a limit a table would be as wide as is asked for.
+_MOST_PLACES = 100
+
+
+def _places(text: str) -> int:
+    number = _natural(text)
+    if number > _MOST_PLACES:
+        raise argparse.ArgumentTypeError(f"{text!a} is more than {_MOST_PLACES} decimal places")
     return number
 
 

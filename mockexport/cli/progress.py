@@ -15,6 +15,7 @@ from mockexport.events import (
     DownloadFinished,
     DownloadStarted,
     Event,
+    Kept,
     Opened,
     Restored,
     Resumed,
@@ -132,7 +133,7 @@ def _quiet(event: Event) -> None:
     match event:
         case RunStarted():
             say(_announced(event))
-        case StartedOver() | Retried() | Restored() | WorkerLost() | DownloadFinished():
+        case StartedOver() | Retried() | Restored() | Kept() | WorkerLost() | DownloadFinished():
             _tell(event)
         case DownloadStarted():
             _log.debug("download %s started", event.download_id)
@@ -156,11 +157,17 @@ def _announced(event: RunStarted) -> str:
     return f"{event.export_id}: {announced(event.downloads)}"
 
 
-def _tell(event: StartedOver | Retried | Restored | WorkerLost | DownloadFinished) -> None:
+def _tell(event: StartedOver | Retried | Restored | Kept | WorkerLost | DownloadFinished) -> None:
     """Say what a user should know at once; the rest is for the debug log."""
     if isinstance(event, Restored):
         spared = "all of it" if event.finished else f"its first {event.rows:,} rows"
         say(f"download {event.download_id}: {spared} from the checkpoint")
+    elif isinstance(event, Kept):
+        if event.finished:
+            _log.debug("download %s: all of it from the folder", event.download_id)
+        else:
+            told = f"its first {size(event.offset)} are in the folder already; the rest is fetched"
+            say(f"download {event.download_id}: {told}")
     elif isinstance(event, Retried):
         say(
             f"download {event.download_id}: attempt {event.attempt} failed ({event.reason});"
@@ -217,7 +224,7 @@ class _Bars:
             case StartedOver(download_id):
                 _tell(event)
                 self._advance(download_id, 0, 0)
-            case Retried() | WorkerLost():
+            case Retried() | Kept() | WorkerLost():
                 _tell(event)
             case Restored(download_id, offset, rows):
                 _tell(event)

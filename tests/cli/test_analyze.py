@@ -225,6 +225,8 @@ def test_missing_values_are_told(run: Run, tmp_path: Path) -> None:
         ["demo", "--concurrency", "x"],
         ["demo", "--chunk-size", "1G"],
         ["demo", "--round", "-1"],
+        ["demo", "--round", "101"],
+        ["--from", ""],
         ["demo", "--format", "xml"],
         ["demo", "--no-such-option"],
         ["demo", "--url", "ftp://example.org"],
