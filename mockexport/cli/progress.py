@@ -26,7 +26,7 @@ from mockexport.events import (
     WorkerLost,
 )
 from mockexport.model import VerdictKind
-from mockexport.rendering.plain import printable, size, wrapped
+from mockexport.rendering.plain import counted, printable, size, wrapped
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -102,7 +102,7 @@ def _provisional(snapshot: "Snapshot[Any]", width: int, height: int) -> list[str
     if not lines or len(lines) > room:
         lines = to_table(replace(report, patients={}), width=width).splitlines()
     if len(lines) > room:
-        lines = [*lines[: room - 1], f"… and {len(lines) - room + 1:,} more lines"]
+        lines = [*lines[: room - 1], f"… and {counted(len(lines) - room + 1, 'more line')}"]
     return [*told, *lines, ""]
 
 

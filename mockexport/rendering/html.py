@@ -63,7 +63,8 @@ class _Page:
         names, self._maps = columns_of(rows)
         self._names = [name for name in names if name not in _KEY]
         self._ranged = _are_numbers(rows, "min") and _are_numbers(rows, "max")
-        self._shared = _are_numbers(rows, "count") and _are_numbers(rows, "anomalies")
+        self._counted = _are_numbers(rows, "count")
+        self._shared = self._counted and _are_numbers(rows, "anomalies")
 
     def headline(self) -> list[Markup]:
         account = self._report.account
@@ -117,7 +118,13 @@ class _Page:
             return [*parts, element("p", "There is no row with a value.")]
         if explained := self._explained():
             parts.append(element("p", explained, class_="soft"))
-        lines = [((named(row["event_type"]), *self._bounds(row["event_type"])), row) for row in self._totals]
+        kept = self._types()
+        if len(kept) < len(self._totals):
+            chosen = "with the most values" if self._counted else "first by name"
+            left_out = len(self._totals) - len(kept)
+            told = f"{len(kept):,} of {len(self._totals):,} event types, those {chosen}; {left_out:,} left out."
+            parts.append(element("p", told, class_="note"))
+        lines = [((named(row["event_type"]), *self._bounds(row["event_type"])), row) for row in kept]
         parts += self._tables("Totals", "Event type", lines)
         if self._maps:
             maps = ", ".join(map(shown, self._maps))
@@ -140,10 +147,11 @@ class _Page:
         if not self._patients:
             return []
         parts = [element("h2", "Patients")]
-        for total in self._totals:
+        types = self._types()
+        for total in types:
             event_type = total["event_type"]
             rows = [row for row in self._patients if row["event_type"] == event_type]
-            kept = self._kept(rows, total, max(MAX_ROWS // len(self._totals), 10))
+            kept = self._kept(rows, total, max(MAX_ROWS // len(types), 10))
             parts.append(element("h3", named(event_type), *self._bounds(event_type)))
             if len(kept) < len(rows):
                 chosen = "with the largest share of anomalies" if self._has_anomalies(total) else "first by id"
@@ -155,6 +163,15 @@ class _Page:
                 parts.append(element("p", "Further event types are left out.", class_="note"))
                 break
         return parts
+
+    def _types(self) -> Sequence[dict[str, Any]]:
+        """Return the totals of the event types that are shown, in order."""
+        if len(self._totals) <= MAX_ROWS:
+            return self._totals
+        if not self._counted:
+            return self._totals[:MAX_ROWS]
+        most = sorted(self._totals, key=lambda row: (-row["count"], row["event_type"]))[:MAX_ROWS]
+        return sorted(most, key=lambda row: str(row["event_type"]))
 
     def _has_anomalies(self, total: Mapping[str, Any]) -> bool:
         return self._shared and total["anomalies"] > 0

@@ -105,7 +105,7 @@ def test_a_terminal_shows_provisional_totals_and_is_restored_on_interrupt() -> N
         url = server.stdout.readline().decode().strip()
         ours, theirs = pty.openpty()
         command = [sys.executable, "-m", "mockexport", "demo", "--url", url, "--preview"]
-        environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80"}
+        environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80", "LINES": "8"}
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment) as process:
             os.close(theirs)
             seen = b""
@@ -121,7 +121,9 @@ def test_a_terminal_shows_provisional_totals_and_is_restored_on_interrupt() -> N
             assert process.stdout.read() == b""
             assert process.wait() == 130
         os.close(ours)
+        assert b"PROVISIONAL, of " in seen
         assert b"of 2 downloads finished" in seen
+        assert b" more line" in seen, "what does not fit the window makes room for the bars"
         assert b"\x1b[?25h" in seen[seen.index(b"PROVISIONAL") :], "the cursor is back"
         assert b"\x1b[3" not in seen, "no colour"
         server.communicate()

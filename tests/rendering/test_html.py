@@ -47,6 +47,15 @@ def test_a_page_of_many_patients_is_light_and_says_what_is_left_out() -> None:
     assert "P000007" not in html  # of none
 
 
+def test_a_page_of_many_event_types_is_light_and_shows_those_with_the_most_values() -> None:
+    totals = {f"{220_000 + number}": statistics(100 + number, 0) for number in range(3_000)}
+    html = to_html(Report.of(Result({"P": totals}, totals), account(download())))
+    assert len(html) < 600_000
+    assert f"{MAX_ROWS} of 3,000 event types, those with the most values; 2,800 left out." in html
+    assert ">222999<" in html
+    assert ">220000<" not in html
+
+
 def test_results_of_other_kinds_are_shown_too() -> None:
     result = {"p95": 3.25, "last": "2025-08-26T00:00:00Z", "per_hour": {"x": 1}}
     report: Report[object] = Report.of(Result({"P": {"t": result}}, {"t": result}), account(download()))
