@@ -110,6 +110,9 @@ class Schema:
 
     `null_tokens` are the texts that, beside the empty field, mean "no value". `timezone` is what event times without an
     offset are local to, by its IANA name, such as Europe/Berlin; None is UTC.
+
+    Raises:
+        OptionError: if two columns have one name, the delimiter is no single ASCII character, or there is no such zone.
     """
 
     patient_id: str = "patient_id"

@@ -13,6 +13,7 @@ from mockexport.model import Download, Export, Verdict
 __all__ = [
     "ByteStream",
     "DatedSource",
+    "Kept",
     "Mark",
     "Marker",
     "Opened",
@@ -73,7 +74,18 @@ class Resumed:
     offset: int
 
 
-Marker = StartOver | Retry | Opened | Resumed
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The bytes up to `offset`, which come next, are read from what an earlier run has kept: they are not fetched.
+
+    `finished` if they are all of the download.
+    """
+
+    offset: int
+    finished: bool = False
+
+
+Marker = StartOver | Retry | Opened | Resumed | Kept
 Piece = bytes | Marker
 
 

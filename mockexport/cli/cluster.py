@@ -30,9 +30,11 @@ async def analyzing(options: argparse.Namespace) -> AsyncIterator[Analyze]:
     if options.preview:
         raise OptionError("preview", "looks into this process, not into a cluster; leave it out")
     from mockexport import distributed  # no sooner: it is an extra's
+    from mockexport.distributed.clusters import require_dask
 
-    # What it has to say of connections that end is no news to a user.
-    for name in ("distributed", "tornado", "asyncio"):
+    # What it has to say of connections that end is no news to a user. It sets levels of its own when it is loaded.
+    require_dask()
+    for name in ("distributed", "distributed.client", "tornado", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     kind, colon, number = options.dask.partition(":")
     if kind == "local" and colon:

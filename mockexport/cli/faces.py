@@ -27,9 +27,12 @@ def text_of(report: Report[Any], options: argparse.Namespace) -> str:
         return report.to_json(round_to=options.round)
     if options.format == "csv":
         from mockexport.rendering.csv import formulas, to_csv
+        from mockexport.rendering.plain import columns_of
 
         if found := formulas(report):
             say(f"note: {found:,} ids look like formulas to a spreadsheet (= + - @): import their columns as text")
+        if maps := columns_of(report.rows(totals=True))[1]:
+            say(f"note: not in the CSV: {', '.join(maps)}, which the JSON has")
         return to_csv(report, round_to=options.round)
     from mockexport.rendering.table import DEFAULT_WIDTH, to_table
 

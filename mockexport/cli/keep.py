@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
-from mockexport.cli.analyze import account_for, kept_in
+from mockexport.cli.analyze import account_for, kept_in, telling_what_is_left
 from mockexport.cli.fetching import fetching, listening, write_accounts
 from mockexport.cli.outputs import checked_outputs
 from mockexport.cli.progress import showing_progress
@@ -23,7 +23,8 @@ async def download(options: argparse.Namespace) -> int:
     with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
         settings = fetching(options, listener)
         settings["save"] = options.directory
-        report = await analyze_export(options.export, **settings)
+        with telling_what_is_left(options.directory):
+            report = await analyze_export(options.export, **settings)
     account_for(report.account, timed=options.time)
     write_accounts(options, [report.account])
     kept_in(options.directory, report.account)

@@ -2,9 +2,12 @@
 
 import logging
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import signal
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from mockexport.errors import ClusterError, OptionError, public_url
@@ -12,10 +15,10 @@ from mockexport.errors import ClusterError, OptionError, public_url
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["connected", "dask", "local_cluster"]
+__all__ = ["connected", "local_cluster", "require_dask"]
 
 
-def dask() -> Any:
+def require_dask() -> Any:
     """Return Dask's scheduler library, whose types are few.
 
     Raises:
@@ -35,7 +38,7 @@ async def connected(address: str, *, timeout_s: float) -> AsyncIterator["Client"
         OptionError: if the extra is missing, or the address is none.
         ClusterError: if no scheduler answers.
     """
-    library = dask()
+    library = require_dask()
     if not re.fullmatch(r"(tcp|tls|ws|wss)://[^/@]+:[0-9]+/?", address):
         raise OptionError("dask", f"{public_url(address)!a} is neither local:N nor an address such as tls://host:8786")
     try:
@@ -56,17 +59,42 @@ async def local_cluster(processes: int) -> AsyncIterator["Client"]:
         OptionError: if the extra is missing.
         ClusterError: if they cannot be started.
     """
-    library = dask()
+    library = require_dask()
     try:
         # Two threads each: while one share waits for the network, another computes. No dashboard: nobody is to look in.
         # No logs: what is wrong comes back as an error.
-        async with (
-            library.LocalCluster(
-                n_workers=processes, threads_per_worker=2, processes=True, host="127.0.0.1",
-                dashboard_address="127.0.0.1:0", asynchronous=True, silence_logs=logging.CRITICAL,
-            ) as cluster,
-            library.Client(cluster, asynchronous=True, set_as_default=False) as client,
-        ):  # fmt: skip
-            yield client
+        with _interrupts_spared():
+            async with (
+                library.LocalCluster(
+                    n_workers=processes, threads_per_worker=2, processes=True, host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0", asynchronous=True, silence_logs=logging.CRITICAL,
+                ) as cluster,
+                library.Client(cluster, asynchronous=True, set_as_default=False) as client,
+            ):  # fmt: skip
+                yield client
     except (OSError, RuntimeError, TimeoutError) as error:
         raise ClusterError(f"the worker processes could not be run ({type(error).__name__})") from error
+
+
+@contextmanager
+def _interrupts_spared() -> Iterator[None]:
+    """Let processes that start meanwhile hear nothing of Ctrl-C, which a terminal sends to all of a group.
+
+    A process is born with those signals blocked that the thread blocks that starts it, and so is a thread. So this one
+    blocks SIGINT, and another, which starts nothing, takes it; Python runs the handler in the main thread as ever.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # it unblocks SIGINT once it runs, which the first process would have it do
+    over = threading.Event()
+    taker = threading.Thread(target=over.wait, name="mockexport interrupts", daemon=True)
+    taker.start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if signal.SIGINT not in before:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        over.set()
+        taker.join()

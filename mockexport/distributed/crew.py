@@ -5,7 +5,6 @@ anew. Without a scheduler, or for too long without any worker, the run ends with
 """
 
 import asyncio
-import pickle
 import uuid
 from contextlib import suppress
 from dataclasses import replace
@@ -13,14 +12,13 @@ from typing import Any, cast
 
 from mockexport import __version__, events
 from mockexport.analysis import RunOptions
-from mockexport.distributed.clusters import dask
+from mockexport.distributed.clusters import require_dask
 from mockexport.distributed.following import Following
 from mockexport.distributed.planning import Divided, Planner
-from mockexport.distributed.tasks import Result, Task, bring, forget, stop, topic_of
+from mockexport.distributed.tasks import Result, Task, entry, forget, stop, topic_of
 from mockexport.errors import (
     BadRowError,
     ClusterError,
-    MockExportError,
     OptionError,
     SourceError,
     first_error_alone,
@@ -61,6 +59,7 @@ class ClusterCrew:
         self._reducer = reducer
         self._options = {key: value for key, value in options.items() if key not in STAYS and value is not None}
         self._workers_s = workers_s
+        self._entry = entry()
         self._run = uuid.uuid4().hex[:12]
         self._tasks: dict[Any, Task] = {}  # by future
         self._void: dict[str, tuple[int, int]] = {}  # attempts and bytes of downloads that began anew
@@ -105,8 +104,10 @@ class ClusterCrew:
         try:
             async with asyncio.timeout(ANSWER_S):
                 return cast("dict[str, int]", await self._client.nthreads())
-        except (OSError, TimeoutError) as error:
-            raise ClusterError("the scheduler does not answer any more") from error
+        except TimeoutError as error:
+            raise ClusterError(f"the scheduler has not answered for {ANSWER_S:g} s") from error
+        except OSError as error:
+            raise ClusterError("the connection to the scheduler was lost") from error
 
     async def _threads(self) -> int:
         """Return how many tasks the cluster does at once, once there is a worker."""
@@ -124,7 +125,7 @@ class ClusterCrew:
         seen_s = loop.time()
         while loop.time() - seen_s < self._workers_s:
             with suppress(TimeoutError):
-                async with asyncio.timeout(ASK_EVERY_S):
+                async with asyncio.timeout(min(ASK_EVERY_S, self._workers_s / 2)):
                     await self._following.broken.wait()
             if self._following.error is not None:
                 raise self._following.error
@@ -151,13 +152,16 @@ class ClusterCrew:
     # ---- tasks
 
     async def _work_off(self) -> None:
-        done: Any = dask().as_completed(loop=self._client.loop)
+        done: Any = require_dask().as_completed(loop=self._client.loop)
         for task in await self._planner.plan():
             done.add(self._submit(task))
         while self._tasks:
             future = await anext(done)
             if future not in self._tasks:
                 continue  # given up
+            if future.status == "lost":
+                done.add(future)  # with the worker that held the result: another one brings it anew
+                continue
             task = self._tasks[future]
             result = await self._result(future, task)
             del self._tasks[future]
@@ -166,9 +170,8 @@ class ClusterCrew:
                 done.add(self._submit(more))
 
     def _submit(self, task: Task) -> Any:
-        future = self._client.submit(
-            bring, task, key=f"mockexport-{self._run}-{task.number}", priority=task.size, pure=False
-        )
+        key = f"mockexport-{self._run}-{task.number}"
+        future = self._client.submit(self._entry, __version__, task.packed(), key=key, priority=task.size, pure=False)
         self._tasks[future] = task
         self._following.expect(task)
         return future
@@ -179,26 +182,13 @@ class ClusterCrew:
         Raises:
             ClusterError: there is none.
         """
-        if future.status in ("cancelled", "lost"):
-            raise ClusterError("the connection to the scheduler was lost")
         try:
+            # If the result is lost with the worker that holds it, this lasts until there is another.
             return cast("Result", await future.result())
-        except dask().KilledWorker as error:
-            downloads = ", ".join(download.id for _, download in task.share.downloads)
-            raise ClusterError(
-                f"a task ended {error.allowed_failures + 1} workers, one after the other, and is not tried again;"
-                f" it was to bring {downloads}; look at the workers' logs, and at their memory"
-            ) from error
-        except (ImportError, AttributeError, pickle.UnpicklingError) as error:
-            what = f"{type(self._reducer).__module__}.{type(self._reducer).__qualname__}"
-            raise ClusterError(
-                f"a worker cannot load the task ({type(error).__name__}): are mockexport {__version__} and {what}"
-                " installed there?"
-            ) from error
-        except MockExportError:
-            raise
         except Exception as error:
-            raise ClusterError(f"a task failed on its worker ({type(error).__name__})") from error
+            if future.status != "error":  # it is not the task's own
+                raise ClusterError("the connection to the scheduler was lost") from error
+            raise _failure(error, task) from error
 
     # ---- results
 
@@ -312,3 +302,16 @@ class ClusterCrew:
         self._following.finished(account)
         if self._work.stop_on_failure and verdict.kind is VerdictKind.FAILED:
             raise Stopped
+
+
+def _failure(error: Exception, task: Task) -> ClusterError:
+    """Return why a task has no result, of which Dask says this."""
+    if isinstance(error, require_dask().KilledWorker):
+        downloads, tries = ", ".join(i.id for _, i in task.share.downloads), error.allowed_failures + 1
+        return ClusterError(
+            f"the task to bring {downloads} ended each of the {tries} workers that tried it, and is tried no more;"
+            " look at the workers' logs, and at their memory"
+        )
+    if isinstance(error, ImportError):
+        return ClusterError(f"a worker has no mockexport; install {__version__} there, too")
+    return ClusterError(f"a task failed on its worker ({type(error).__name__})")

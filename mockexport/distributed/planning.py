@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count, pairwise
 from typing import Any
 
-from mockexport import __version__, events
+from mockexport import events
 from mockexport.checkpoint import SavedFlight
 from mockexport.distributed.following import Following
 from mockexport.distributed.tasks import Task
@@ -118,7 +118,7 @@ class Planner:
         return self._task(share, sum(_size(download) for _, download in downloads))
 
     def _task(self, share: Share, size: int) -> Task:
-        return Task(self._run, next(self._numbers), __version__, share, self._reducer, self._options, size)
+        return Task(self._run, next(self._numbers), share, self._reducer, self._options, size)
 
     async def _divide(self, position: int, download: Download, parts: list[SavedFlight]) -> list[Task]:
         """Return tasks for the spans of a download, none if it is better fetched in one go."""

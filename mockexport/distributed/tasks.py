@@ -2,18 +2,26 @@
 
 What a worker tells goes through the scheduler, in order but without a promise; what it gives back comes once. So all
 that happened is in the result, too, and whoever listens takes each event from what comes first.
+
+A task travels packed. Dask's workers close when a message names a module that they do not have, each that gets it, and
+with them what others have running there; so the message itself names none, and what is in it is opened within the task.
 """
 
 import asyncio
+import builtins
+import pickle
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, fields
+from importlib import import_module
+from io import BytesIO
+from types import FunctionType
 from typing import Any, cast
 
 from mockexport import __version__, events
-from mockexport.distributed.clusters import dask
+from mockexport.distributed.clusters import require_dask
 from mockexport.errors import ClusterError, MockExportError
 from mockexport.events import Event
 from mockexport.opening import SourceOptions, open_source
@@ -22,7 +30,7 @@ from mockexport.pipeline.sharing import Brought, Share
 from mockexport.reducers import Reducer
 from mockexport.sources.export_api import ExportApi
 
-__all__ = ["Message", "Result", "Task", "at_work", "bring", "forget", "stop", "topic_of"]
+__all__ = ["Message", "Result", "Task", "at_work", "bring", "entry", "forget", "stop", "topic_of"]
 
 # How often a worker tells how far it is with a task.
 TELL_EVERY_S = 0.5
@@ -34,18 +42,18 @@ Message = tuple[int, str, str, str, int | None, str, list[Any]]
 
 @dataclass(frozen=True, repr=False)
 class Task:
-    """What a worker is given. Its repr tells nothing: Dask logs what it runs."""
+    """What a worker is given; `size` is how much work it is."""
 
     run: str
     number: int
-    version: str
     share: Share
     reducer: Reducer[Any, Any]
     options: Mapping[str, Any]
-    size: int = field(compare=False, default=0)
+    size: int
 
-    def __repr__(self) -> str:
-        return f"<task {self.number}>"
+    def packed(self) -> BytesIO:
+        """Return it as bytes, with what of the reducer no worker can import; their repr tells nothing, for logs."""
+        return BytesIO(import_module("cloudpickle").dumps(self))
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,11 +72,28 @@ at_work: dict[str, set["asyncio.Task[Brought]"]] = {}
 _stopped: deque[str] = deque(maxlen=1000)
 
 
-async def bring(task: Task) -> Result:
-    """Do a task; this runs on a worker, in its event loop."""
-    if task.version != __version__:
-        problem = f"a worker has mockexport {__version__}, and this is {task.version}; install the same everywhere"
+async def _enter(version: str, packed: BytesIO) -> Any:
+    from mockexport.distributed.tasks import bring
+
+    return await bring(version, packed)
+
+
+def entry() -> Callable[[str, BytesIO], Coroutine[Any, Any, Result]]:
+    """Return `bring` as a function that is pickled by value: where there is no mockexport, the task says so."""
+    function = FunctionType(_enter.__code__, {"__builtins__": builtins}, "mockexport")
+    function.__module__ = "__main__"
+    return function
+
+
+async def bring(version: str, packed: BytesIO) -> Result:
+    """Do a task, packed by this version; this runs on a worker, in its event loop."""
+    if version != __version__:
+        problem = f"a worker has mockexport {__version__}, and this is {version}; install the same everywhere"
         return Result(None, ClusterError(problem))
+    try:
+        task: Task = pickle.loads(packed.getvalue())  # noqa: S301 - whoever reaches a worker can run what he likes
+    except (ImportError, AttributeError) as error:
+        return Result(None, ClusterError(f"a worker cannot load the reducer ({error}); install it there, too"))
     if task.run in _stopped:
         return Result(None, None)
     telling = _Telling(task)
@@ -127,7 +152,7 @@ class _Telling:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._token = uuid.uuid4().hex
-        self._worker = dask().get_worker()
+        self._worker = require_dask().get_worker()
         self._happened: list[Event] = []
         self._next_s = 0.0
 

@@ -15,11 +15,14 @@ class Folder:
     """A Source over the files of one export.
 
     With an `export.json` its metadata is what the rows are verified against, and every file must have the SHA-256 that
-    is noted there. Without one, every table (files.SUFFIXES) is a
-    download, in the order of names, and nothing can be verified.
+    is noted there. Without one, every table (files.SUFFIXES) is a download, in the order of names, and nothing can be
+    verified.
 
     Args:
         path: the folder, or one whose subfolders are exports' folders by the exports' ids.
+
+    Raises:
+        FolderError: if it is no folder, holds no table, or is one that a download has not finished.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -32,6 +32,12 @@ def test_ids_like_formulas_are_told_without_naming_them(run: Run, tmp_path: Path
     assert "=1+1" not in ran.err
 
 
+def test_what_has_no_column_in_csv_is_told(run: Run, server_url: str) -> None:
+    ran = run("demo", "--url", server_url, "--stats", "count,per_day", "--format", "csv")
+    assert ran.out.splitlines()[0] == "patient_id,event_type,count"
+    assert "not in the CSV: per_day" in ran.err
+
+
 def test_a_page_is_written_beside_the_report_whole_and_private(run: Run, server_url: str, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     ran = run("demo", "--url", server_url, "--html", str(path), "--account", str(tmp_path / "account.json"))

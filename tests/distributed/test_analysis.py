@@ -2,11 +2,10 @@
 
 import asyncio
 import inspect
-import os
-import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from mockexport import (
     OptionError,
     Pipeline,
     ReducerError,
+    Report,
     RetryPolicy,
     RunOptions,
     SourceOptions,
@@ -31,7 +31,16 @@ from mockexport import (
 from mockexport import distributed as cluster
 from mockexport.distributed.crew import STAYS
 from mockexport.distributed.tasks import at_work
-from mockexport.events import Advanced, Divided, DownloadFinished, DownloadStarted, Event, RunFinished, RunStarted
+from mockexport.events import (
+    Advanced,
+    Divided,
+    DownloadFinished,
+    DownloadStarted,
+    Event,
+    Restored,
+    RunFinished,
+    RunStarted,
+)
 from mockexport.reducers.summary import SummaryState
 from mockexport.server.folder import generate
 
@@ -162,24 +171,44 @@ async def test_a_cancelled_run_leaves_no_work_behind_and_its_checkpoint_serves_o
         restored: list[Event] = []
         report = await analyze("small", url=server.url, checkpoint=checkpoint, listener=restored.append)
     assert report.to_json() == (Path(__file__).parents[2] / "examples" / "outputs" / "small.json").read_text()
-    assert any(type(event).__name__ == "Restored" for event in restored)
+    assert any(isinstance(event, Restored) for event in restored)
 
 
-@pytest.mark.timeout(120)
-async def test_a_worker_that_is_killed_has_its_downloads_brought_by_others(tmp_path: Path) -> None:
-    async with MockServer(faults="delay=1") as server, cluster.local_cluster(2) as client:
-        pids = list((await client.run(os.getpid)).values())
-        started = asyncio.Event()
-
-        def listen(event: Event) -> None:
-            if isinstance(event, DownloadStarted):
-                started.set()
-
-        run = asyncio.create_task(cluster.analyze("demo", client=client, url=server.url, listener=listen))
-        await started.wait()
-        os.kill(pids[0], signal.SIGKILL)
-        report = await run
+@pytest.mark.parametrize(
+    ("split", "cluster_first"), [(None, False), (40_000, False), (40_000, True)]
+)  # undivided, all of it is one task, which comes at once
+async def test_a_checkpoint_goes_from_one_machine_to_a_cluster_and_back(
+    tmp_path: Path, split: int | None, cluster_first: bool
+) -> None:
+    path = tmp_path / "checkpoint"
+    restored = 0
+    async with MockServer() as server, workers_in_this_process(2) as client:
+        for turn in range(4):
+            run = partial(cluster.analyze, client=client) if cluster_first == (turn % 2 == 0) else analyze
+            run = partial(run, "demo", url=server.url, checkpoint=path, split=split, chunk_bytes=8192)
+            events: list[Event] = []
+            report = await broken_off(run, events, after=1000 if turn == 3 else 6)
+            restored += sum(isinstance(event, Restored) for event in events)
+            if report is not None:
+                break
+    assert report is not None
     assert report.to_json() == DEMO
+    assert restored
+    assert not path.exists()
+
+
+async def broken_off(run: Callable[..., Awaitable[Report[Any]]], events: list[Event], after: int) -> Report[Any] | None:
+    """Return the report of a run, None if it was broken off: after so many times that it has advanced."""
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if sum(isinstance(event, Advanced) and event.rows > 0 for event in events) == after:
+            task.cancel()
+
+    task = asyncio.ensure_future(run(listener=listen))
+    with suppress(asyncio.CancelledError):
+        return await task
+    return None
 
 
 def test_every_option_of_a_run_stays_or_is_one_of_a_workers_pipeline_or_source() -> None:

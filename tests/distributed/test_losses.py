@@ -1,0 +1,137 @@
+"""What a cluster may come to while it runs, with real processes: the run goes on, or its error says what to do."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mockexport import Batch, ClusterError, Counts, MockServer, RetryPolicy, Summary, __version__
+from mockexport import distributed as cluster
+from mockexport.events import DownloadFinished, DownloadStarted, Event, Retried, WorkerLost
+from mockexport.reducers.summary import SummaryState
+
+DEMO = (Path(__file__).parents[2] / "examples" / "outputs" / "demo.json").read_text()
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the scheduler's library has its own
+
+
+class Poison(Summary):
+    """A reducer that takes its process with it."""
+
+    def update(self, state: SummaryState, batch: Batch) -> SummaryState:
+        os._exit(1)
+
+
+def be_of(version: str) -> None:
+    """Let this process have another version of the package."""
+    sys.modules["mockexport.distributed.tasks"].__dict__["__version__"] = version
+
+
+def be_without() -> None:
+    """Let this process be without the package, as far as a task needs it."""
+    sys.modules["hidden"] = sys.modules["mockexport.distributed.tasks"]
+    sys.modules["mockexport.distributed.tasks"] = None  # type: ignore[assignment] # the documented way to forbid it
+
+
+def be_with() -> None:
+    """Undo that."""
+    sys.modules["mockexport.distributed.tasks"] = sys.modules["hidden"]
+
+
+def allow(dask_scheduler: Any, failures: int) -> None:
+    """Let the scheduler try a task once more that has ended so many workers."""
+    dask_scheduler.allowed_failures = failures
+
+
+async def started(events: list[Event]) -> None:
+    while not any(isinstance(event, DownloadStarted) for event in events):  # noqa: ASYNC110 - it is another's list
+        await asyncio.sleep(0.01)
+
+
+def pid_if_busy() -> int:
+    """Return this process's id if it is at a task, else 0."""
+    from mockexport.distributed.tasks import at_work
+
+    return os.getpid() if at_work else 0
+
+
+async def pids_of(client: Any) -> list[int]:
+    return list((await client.run(os.getpid)).values())
+
+
+@pytest.mark.timeout(120)
+async def test_workers_that_are_lost_or_no_use_end_a_run_clearly_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "homemade.py").write_text("from mockexport import Counts\n\nclass Homemade(Counts):\n    pass\n")
+    async with (
+        MockServer() as server,
+        MockServer(faults="delay=1") as slow,
+        MockServer(faults="reset=1") as resetting,
+        cluster.local_cluster(2) as client,
+    ):
+        # No version, another version, and a reducer that is not installed there.
+        await client.run(be_without)
+        with pytest.raises(ClusterError, match=r"a worker has no mockexport; install .* there, too"):
+            await cluster.analyze("demo", client=client, url=server.url)
+        await client.run(be_with)
+        await client.run(be_of, "0.0.9")
+        with pytest.raises(ClusterError, match=r"a worker has mockexport 0\.0\.9, and this is .*; install the same"):
+            await cluster.analyze("demo", client=client, url=server.url)
+        await client.run(be_of, __version__)
+        monkeypatch.syspath_prepend(tmp_path)
+        reducer: Counts = __import__("homemade").Homemade()
+        with pytest.raises(ClusterError, match=r"cannot load the reducer \(No module named 'homemade'\); install"):
+            await cluster.analyze("demo", client=client, url=server.url, reducer=reducer)
+
+        # What happens on a worker is told when it happens: these downloads never come.
+        events: list[Event] = []
+        retry = RetryPolicy(attempts=100, base_wait_s=0.05, max_wait_s=0.05)
+        run = asyncio.create_task(
+            cluster.analyze("demo", client=client, url=resetting.url, retry=retry, listener=events.append)
+        )
+        while sum(isinstance(event, Retried) for event in events) < 2:
+            assert not run.done()
+            await asyncio.sleep(0.01)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert not any(isinstance(event, DownloadFinished) for event in events)
+
+        # A task that ends its workers is not tried for ever; once is enough to see it.
+        await client.run_on_scheduler(allow, failures=0)  # type: ignore[no-untyped-call]
+        with pytest.raises(ClusterError, match=r"the task to bring .*-.*, .*-.* ended each of the 1 workers"):
+            await cluster.analyze("demo", client=client, url=server.url, reducer=Poison(), engine="python")
+        await client.run_on_scheduler(allow, failures=3)  # type: ignore[no-untyped-call]
+
+        # The cluster is as good as before. A worker is killed: others bring what it had in hand, which counts once.
+        events = []
+        run = asyncio.create_task(cluster.analyze("demo", client=client, url=slow.url, listener=events.append))
+        await started(events)
+        (at_it,) = [pid for pid in (await client.run(pid_if_busy)).values() if pid]
+        os.kill(at_it, signal.SIGKILL)
+        report = await run
+        assert report.to_json() == DEMO
+        (lost,) = [event for event in events if isinstance(event, WorkerLost)]
+        assert lost.worker.startswith("tcp://127.0.0.1:")
+        assert sorted(lost.download_ids) == sorted(
+            {event.download_id for event in events[: events.index(lost)] if isinstance(event, DownloadStarted)}
+        )
+        assert [account.attempts for account in report.account.downloads] == [1, 1]
+
+        # All workers are lost, and none comes back soon enough.
+        events = []
+        run = asyncio.create_task(
+            cluster.analyze("demo", client=client, url=slow.url, workers_s=0.2, listener=events.append)
+        )
+        await started(events)
+        for pid in await pids_of(client):
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(ClusterError, match=r"all workers are gone, and none came back within 0\.2 s"):
+            await run
+        (lost,) = [event for event in events if isinstance(event, WorkerLost)]
+        assert len(lost.download_ids) == 2
