@@ -90,9 +90,9 @@ _M_ARENA_MAX = -8
 
 
 def _share_one_heap() -> None:
-    """Let all threads take memory from one heap: each keeps what it has freed of its own, some 7 MB of a run over files.
+    """Let all threads take memory from one heap: what each keeps of its own comes to some 7 MB of a run over files.
 
-    That is glibc's way, and for a process of ours alone; elsewhere nothing happens.
+    Several are glibc's way, and for a process of ours alone; elsewhere nothing happens.
     """
     import ctypes
 
