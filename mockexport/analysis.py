@@ -157,6 +157,8 @@ async def run_export(
     if save is not None and _same(save, where.get("folder")):
         raise OptionError("save", "is the folder that is read; name another")
     async with open_source(export_id, **where) as opened:
+        if save is not None and where.get("files") is not None:
+            _refuse_files_of(opened.source, Path(save))
         if export_id is None:
             export_id = _only(await opened.source.export_ids())
         saving = None if save is None else _saving(opened.source, save, save_format, schema, engine)
@@ -202,6 +204,13 @@ async def run_export(
 
 def _same(save: str | Path, folder: str | Path | None) -> bool:
     return folder is not None and Path(save).resolve() == Path(folder).resolve()
+
+
+def _refuse_files_of(source: Source, save: Path) -> None:
+    from mockexport.sources.files import Files  # it is there already: the source is one
+
+    if isinstance(source, Files) and source.takes_in(save):
+        raise OptionError("save", "is a folder whose files are read: they would be there twice; name another")
 
 
 def _saving(

@@ -105,7 +105,8 @@ def format_time(time_us: int) -> str:
     try:
         return f"{(datetime(1970, 1, 1) + timedelta(microseconds=time_us)).isoformat()}Z"
     except OverflowError:  # an offset can carry an instant past the years that a datetime knows
-        return f"{time_us / _SECOND_US} s since 1970"
+        whole, rest = divmod(abs(time_us), _SECOND_US)
+        return f"{'-' if time_us < 0 else ''}{whole}{f'.{rest:06}' if rest else ''} s since 1970"
 
 
 # Longer texts of values are rare, and kept by the thousand they would fill memory: a row may hold 64 KiB of digits.

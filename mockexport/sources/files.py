@@ -70,6 +70,16 @@ class Files:
             raise ExportNotFound(export_id, self.name, [self._id])
         return Export(export_id, downloads_of(self._by_id))
 
+    def takes_in(self, folder: Path) -> bool:
+        """Tell whether a table that is put into a folder might be one of these files the next time."""
+        if not glob.has_magic(self._name):
+            return False
+        target = folder.resolve()
+        above, deep, _ = self._name.partition("**")
+        if deep and target.is_relative_to(Path(above).resolve()):
+            return True
+        return any(path.parent.resolve() == target for path in self._by_id.values())
+
     def as_of(self) -> str:
         """Return sizes and dates (see streams.DatedSource)."""
         return as_of(self._by_id.values())

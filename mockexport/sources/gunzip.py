@@ -25,6 +25,8 @@ STEP_BYTES = 256 * 1024
 # quadratic in this.
 BITE_BYTES = 16 * 1024
 _MAGIC = b"\x1f\x8b"
+# Flags that must be zero (section 2.3.1.2), which not every inflate looks at.
+_FLAGS_AT, _RESERVED_FLAGS = 3, 0xE0
 # wbits for a gzip member with its header and checksum.
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -87,7 +89,7 @@ class Gunzip:
         self._start = b""
         while rest:
             if self._member is None:
-                if len(rest) < len(_MAGIC) and _MAGIC.startswith(rest):
+                if len(rest) <= _FLAGS_AT and _MAGIC.startswith(rest[: len(_MAGIC)]):
                     self._start = rest
                     return
                 self._begin(rest)
@@ -121,6 +123,8 @@ class Gunzip:
         if not rest.startswith(_MAGIC):
             where = "follows the end of the compressed data" if self.members else "came instead of compressed data"
             raise BadCompression(f"something else {where}", passing=True)
+        if rest[_FLAGS_AT] & _RESERVED_FLAGS:
+            raise BadCompression("the compressed body is damaged", passing=True)
         self.members += 1
         self._member = self._inflate.decompressobj(_GZIP)
 

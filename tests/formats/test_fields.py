@@ -87,6 +87,18 @@ def test_a_written_time_reads_as_the_same(moment: datetime) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("9999-12-31T23:59:59.999999-23:59", "253402387139.999999 s since 1970"),
+        ("9999-12-31T23:59:00-00:01", "253402300800 s since 1970"),
+        ("0001-01-01T00:00:00.25+00:01", "-62135596859.750000 s since 1970"),
+    ],
+)
+def test_what_an_offset_carries_beyond_the_calendar_is_told_exactly(text: str, told: str) -> None:
+    assert format_time(parse_time(text)) == told
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("72", 72 * 10**9),

@@ -139,6 +139,17 @@ async def test_a_file_of_another_kind_fails_and_says_what_it_is(
     assert told in str(verdict)
 
 
+@pytest.mark.parametrize(("pattern", "save"), [("*.csv", "."), ("**/*.csv", "kept")])
+async def test_files_are_not_kept_where_the_same_pattern_would_find_them_again(
+    tmp_path: Path, pattern: str, save: str
+) -> None:
+    (tmp_path / "a.csv").write_bytes(TABLE)
+    with pytest.raises(OptionError, match="they would be there twice"):
+        await analyze(files=str(tmp_path / pattern), save=tmp_path / save)
+    assert not (tmp_path / save / "export.json").exists()
+    await analyze(files=tmp_path / "a.csv", save=tmp_path / save)
+
+
 async def test_a_checkpoint_of_files_that_were_written_to_since_is_refused(tmp_path: Path) -> None:
     data, checkpoint = tmp_path / "data", tmp_path / "checkpoint"
     data.mkdir()

@@ -41,6 +41,14 @@ def test_a_body_cut_off_at_any_byte_is_an_error(size: int) -> None:
         assert bad.value.passing
 
 
+@pytest.mark.parametrize("inflate", INFLATES)
+def test_flags_that_must_be_zero_are_looked_at_whoever_inflates(inflate: str) -> None:
+    packed = bytearray(gzip.compress(TEXT))
+    packed[3] |= 0x20
+    with pytest.raises(BadCompression, match="damaged"):
+        list(Gunzip(inflate=inflate).feed(bytes(packed)))
+
+
 def test_a_damaged_checksum_or_length_is_an_error() -> None:
     packed = gzip.compress(TEXT)
     for at in range(len(packed) - 8, len(packed)):
