@@ -1,4 +1,7 @@
-"""The same statistic, fast: each batch goes into a data frame as it is, and Python sees groups instead of rows."""
+"""The same statistic, fast: each batch goes into a data frame as it is, and Python sees groups instead of rows.
+
+It takes `pip install polars`.
+"""
 
 import asyncio
 

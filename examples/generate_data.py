@@ -9,6 +9,7 @@ Ends with exit code 0 if lost = stale = doubled = 0, else with 1.
 
 import argparse
 import asyncio
+import urllib.request
 
 from mockexport.ingest.devices import Account, plan, play, verify
 
@@ -28,6 +29,10 @@ def main() -> int:
     parser.add_argument("--users", type=int, default=8)
     parser.add_argument("--connections", type=int, default=16, help="requests in flight")
     options = parser.parse_args()
+    try:
+        urllib.request.urlopen(f"{options.url}/health", timeout=10).close()  # noqa: S310 - the URL is the user's own
+    except OSError as error:
+        parser.exit(1, f"no service at {options.url} ({error}); start one: python -m mockexport ingest\n")
     account = asyncio.run(run(options.url, options.max, options.rate, options.seed, options.users, options.connections))
     print(
         f"{account.accepted} readings accepted in {account.seconds:.1f} s"

@@ -8,13 +8,13 @@ The rooms, each importing only those above it:
     errors.py      the error tree
     zones.py       local times
     model.py       frozen values: Export, Download, Span, Chunk, Schema, Verdict
-    events.py      the typed events of a run
     arrow.py       columns for data frames, over _arrow.pyx
     formats/       bytes → chunks → columns: CSV, the reference
     rules.py       anomaly rules from a file
     filters.py     which rows are asked for
     coverage.py    rows by hour of UTC
     tally.py       what a verdict needs to know of the rows, and the verdict
+    events.py      the typed events of a run
     reducers/      statistics, and the Reducer protocol
     kernel.py      the compiled twin of CSV and Summary, over _kernel.pyx and native/
     columns.py     the compiled decoder, for reducers written in Python

@@ -106,9 +106,10 @@ class Belonging:
         reducer: str,
         strict: bool,
         coverage: bool = False,
+        as_of: str = "",
     ) -> "Belonging":
-        """Return to whom a run's checkpoint belongs."""
-        announced = hashlib.sha256(msgspec.json.encode(downloads)).hexdigest()
+        """Return to whom a run's checkpoint belongs; `as_of` is what a DatedSource says."""
+        announced = hashlib.sha256(msgspec.json.encode(downloads) + as_of.encode()).hexdigest()
         columns = repr((*schema.columns, schema.delimiter, sorted(schema.null_tokens), schema.timezone))
         ids = [None if ids is None else sorted(ids) for ids in (asked.patients, asked.event_types)]
         # A digest: whose rows were asked for is nobody's business.

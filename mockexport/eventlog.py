@@ -54,6 +54,8 @@ def to_plain(event: Event) -> dict[str, Any] | None:
             }
         case events.Restored(download_id, offset, rows, finished):
             return {"event": "restored", "download": download_id, "offset": offset, "rows": rows, "finished": finished}
+        case events.Kept(download_id, offset, finished):
+            return {"event": "kept", "download": download_id, "offset": offset, "finished": finished}
         case events.Skipped(download_id, reason):
             return {"event": "skipped", "download": download_id, "reason": reason}
         case events.WorkerLost(worker, download_ids):

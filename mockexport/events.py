@@ -15,6 +15,7 @@ __all__ = [
     "DownloadFinished",
     "DownloadStarted",
     "Event",
+    "Kept",
     "Listener",
     "Opened",
     "Restored",
@@ -121,6 +122,15 @@ class Restored:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """The download's first `offset` bytes are read from the file that an earlier run has kept; if `finished`, all."""
+
+    download_id: str
+    offset: int
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """The download is not fetched: its metadata says that nothing in it is asked for, and `reason` why."""
 
@@ -176,6 +186,7 @@ Event = (
     | Resumed
     | StartedOver
     | Restored
+    | Kept
     | Skipped
     | WorkerLost
     | CheckpointSaved

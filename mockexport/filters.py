@@ -24,6 +24,9 @@ class Filter:
     """The rows from `since_us` (inclusive) to `until_us` (exclusive), of these patients and event types.
 
     Times are microseconds of UTC since 1970; None asks for all. `Filter.of` takes times as texts.
+
+    Raises:
+        OptionError: if no row could be asked for: `until_us` is not later than `since_us`, or a set is empty.
     """
 
     since_us: int | None = None

@@ -28,6 +28,7 @@ __all__ = [
     "file_name",
     "read_folder",
     "read_listing",
+    "readable",
     "refuse_unfinished",
     "write_listing",
 ]
@@ -74,6 +75,11 @@ def file_name(index: int, download_id: str) -> str:
     """
     plain = re.sub(r"\.(csv|tsv)(\.(gz|zst))?\Z", "", download_id)
     return f"{index:02d}-{re.sub(r'[^A-Za-z0-9._-]', '_', plain)[:128]}.csv"
+
+
+def readable(name: str | Path) -> str:
+    """Return a name of this machine as text that can be written anywhere: bytes that are no UTF-8 as `\\xff`."""
+    return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def write_listing(directory: Path, listing: FolderListing) -> None:

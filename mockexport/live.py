@@ -142,6 +142,8 @@ class Run(Generic[R]):
 
     def _ended(self, task: "asyncio.Task[Report[Any]]") -> Report[R]:
         self._told = True
+        if task.cancelled():
+            raise RuntimeError("the run was broken off, as its block was left; there is no report")
         return task.result()
 
     def __aiter__(self) -> AsyncIterator[Snapshot[R]]:

@@ -110,6 +110,9 @@ class Schema:
 
     `null_tokens` are the texts that, beside the empty field, mean "no value". `timezone` is what event times without an
     offset are local to, by its IANA name, such as Europe/Berlin; None is UTC.
+
+    Raises:
+        OptionError: if two columns have one name, the delimiter is no single ASCII character, or there is no such zone.
     """
 
     patient_id: str = "patient_id"
@@ -123,6 +126,10 @@ class Schema:
     def __post_init__(self) -> None:
         if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n\0':
             raise OptionError("delimiter", "must be one ASCII character other than a quote, NUL or line end")
+        tokens: object = self.null_tokens
+        if isinstance(tokens, str):  # its characters are hardly meant, and "9" would be a part of "-999"
+            raise OptionError("null_tokens", "is a set of texts, not a text")
+        object.__setattr__(self, "null_tokens", frozenset(self.null_tokens))
         names = self.columns
         if len(set(names)) != len(names) or not all(names):
             raise OptionError("columns", "the four columns need four different, non-empty names")

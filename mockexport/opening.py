@@ -1,6 +1,6 @@
 """Opens the source that a user means: a server by its URL, a folder, one of their own, or what is there by default.
 
-Each is imported when it is the one: a run's memory is a budget, and it has one source.
+Each is imported when it is the one: a run's memory is a budget, and it has one source. HTTP alone is 12 MB.
 """
 
 import logging
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, TypedDict
 from mockexport.errors import ExportNotFound, OptionError, SourceError
 from mockexport.server.embedded import embedded
 from mockexport.server.exports import EXPORTS
-from mockexport.sources.export_api import ExportApi
-from mockexport.sources.http import Access
 from mockexport.sources.retrying import RetryPolicy, TimeLimits
 from mockexport.streams import Source
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from mockexport.sources.export_api import ExportApi
+    from mockexport.sources.http import Access
 
 __all__ = ["LOCAL_URL", "OpenedSource", "SourceOptions", "open_source"]
 
@@ -57,7 +58,7 @@ class SourceOptions(TypedDict, total=False):
     session: "aiohttp.ClientSession | None"
     retry: RetryPolicy | None
     limits: TimeLimits | None
-    access: Access | None
+    access: "Access | None"
     compress: bool
 
 
@@ -81,7 +82,7 @@ async def open_source(
     session: "aiohttp.ClientSession | None" = None,
     retry: RetryPolicy | None = None,
     limits: TimeLimits | None = None,
-    access: Access | None = None,
+    access: "Access | None" = None,
     compress: bool = False,
 ) -> AsyncIterator[OpenedSource]:
     """Open the source that SourceOptions mean, for `export_id` or, where that is None, to look around.
@@ -116,11 +117,14 @@ async def open_source(
         ) as listed:
             yield OpenedSource(listed)
     elif url is not None:
+        from mockexport.sources.export_api import ExportApi
+
         async with ExportApi(url, session=session, retry=retry, limits=limits, access=access, compress=compress) as api:
             yield OpenedSource(api)
     else:
+        from mockexport.sources.export_api import ExportApi
 
-        def api_at(address: str) -> ExportApi:
+        def api_at(address: str, retry: RetryPolicy | None = retry, limits: TimeLimits | None = limits) -> ExportApi:
             return ExportApi(address, retry=retry, limits=limits, compress=compress)
 
         async with _default_source(export_id, api_at) as opened:
@@ -128,10 +132,10 @@ async def open_source(
 
 
 @asynccontextmanager
-async def _default_source(export_id: str | None, api_at: Callable[[str], ExportApi]) -> AsyncIterator[OpenedSource]:
+async def _default_source(export_id: str | None, api_at: "Callable[..., ExportApi]") -> AsyncIterator[OpenedSource]:
     """The server on the local port if it has the export, else our mock server, started for as long as it is used."""
     listed: list[str] = []
-    async with ExportApi(LOCAL_URL, retry=RetryPolicy(attempts=1), limits=TimeLimits.of(PROBE_S)) as local:
+    async with api_at(LOCAL_URL, RetryPolicy(attempts=1), TimeLimits.of(PROBE_S)) as local:
         try:
             listed = await local.export_ids()
         except SourceError as error:

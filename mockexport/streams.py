@@ -12,6 +12,8 @@ from mockexport.model import Download, Export, Verdict
 
 __all__ = [
     "ByteStream",
+    "DatedSource",
+    "Kept",
     "Mark",
     "Marker",
     "Opened",
@@ -72,7 +74,18 @@ class Resumed:
     offset: int
 
 
-Marker = StartOver | Retry | Opened | Resumed
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The bytes up to `offset`, which come next, are read from what an earlier run has kept: they are not fetched.
+
+    `finished` if they are all of the download.
+    """
+
+    offset: int
+    finished: bool = False
+
+
+Marker = StartOver | Retry | Opened | Resumed | Kept
 Piece = bytes | Marker
 
 
@@ -117,6 +130,14 @@ class Source(Protocol):
 
     def stream(self, export_id: str, download: Download) -> ByteStream:
         """Return the bytes of a download of an export; nothing is asked for before the first piece."""
+
+
+@runtime_checkable
+class DatedSource(Protocol):
+    """A Source whose metadata would not show that its data has changed: what of it is in a checkpoint may be stale."""
+
+    def as_of(self) -> str:
+        """Return a line that differs once the data of the export discovered does."""
 
 
 @runtime_checkable

@@ -110,15 +110,20 @@ def _shown_by(command: str, folder: Path, columns: int) -> str:
     return re.sub(r"Linux (\d+\.\d+)[^,\s]*", r"Linux \1", text)
 
 
-def page(url: str, until: str, *, width: int = 1000, height: int = 700, dark: bool = False, act: str = "") -> bytes:
-    """Return the PNG of a page once the script `until` is true, after `act`."""
+def page(
+    url: str, until: str, *, width: int = 1000, height: int | None = 700, dark: bool = False, act: str = ""
+) -> bytes:
+    """Return the PNG of a page, all of it without a height, once the script `until` is true, after `act`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "page.png"
-        with Browser(Path(folder), width=width, height=height, dark=dark) as browser:
+        with Browser(Path(folder), width=width, height=height or 700, dark=dark) as browser:
             browser.open(url)
             if act:
                 browser.run(act)
             browser.until(until)
+            if height is None:
+                whole = int(browser.run("return document.documentElement.scrollHeight"))
+                browser.emulate(width, whole, dark=dark)
             browser.screenshot(path)
         return path.read_bytes()
 
@@ -148,7 +153,7 @@ def report_page() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "demo.html"
         path.write_text(mockexport.to_html(asyncio.run(mockexport.analyze("demo", coverage=True))))
-        return page(path.as_uri(), _DRAWN, height=1650)
+        return page(path.as_uri(), _DRAWN, height=None)
 
 
 def server_page() -> bytes:
@@ -156,14 +161,14 @@ def server_page() -> bytes:
     command = [str(Path(sys.executable).with_name("mockexport")), "serve", "--port", "8000", "--exit-with-stdin"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        return page(server.stdout.readline().strip(), _DRAWN, height=1150)
+        return page(server.stdout.readline().strip(), _DRAWN, height=1060)
 
 
 PICTURES: dict[str, Callable[[], str | bytes]] = {
     "progress.svg": lambda: terminal("mockexport small -o small.json", halfway=True),
     "table.svg": lambda: terminal("mockexport demo --format table"),
-    "browse.svg": lambda: terminal("mockexport list", "mockexport show demo", columns=112),
-    "doctor.svg": lambda: terminal("mockexport doctor", columns=112),
+    "browse.svg": lambda: terminal("mockexport list", "mockexport show demo", columns=124),
+    "doctor.svg": lambda: terminal("mockexport doctor", columns=124),
     "ingest.png": ingest_page,
     "report.png": report_page,
     "server.png": server_page,

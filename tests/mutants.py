@@ -19,15 +19,27 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # The tests of each file's rules; the whole suite would notice more, and take an hour.
 TESTS = {
+    "sources/partial.py": ["tests/sources/test_partial.py"],
+    "sources/saving.py": ["tests/sources/test_partial.py", "tests/sources/test_saving.py"],
     "sources/replies.py": ["tests/sources/test_replies.py"],
     "sources/resuming.py": ["tests/sources/test_resuming.py"],
     "sources/watching.py": ["tests/sources/test_resuming.py"],
     "sources/gunzip.py": ["tests/sources/test_gunzip.py"],
     "sources/http.py": ["tests/sources/test_http.py"],
-    "pipeline/flights.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
+    "pipeline/flights.py": [
+        "tests/test_pipeline.py",
+        "tests/sources/test_partial.py",
+        "tests/faults",
+        "tests/test_checkpoint.py",
+    ],
     "pipeline/lanes.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
     "pipeline/keeping.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
-    "pipeline/producing.py": ["tests/test_pipeline.py", "tests/test_splitting.py", "tests/test_checkpoint.py"],
+    "pipeline/producing.py": [
+        "tests/test_pipeline.py",
+        "tests/sources/test_partial.py",
+        "tests/test_splitting.py",
+        "tests/test_checkpoint.py",
+    ],
     "pipeline/landed.py": ["tests/test_splitting.py"],
     "formats/cutting.py": ["tests/test_splitting.py"],
     "pipeline/run.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
@@ -49,6 +61,7 @@ class Mutant:
 REPLIES, RESUMING, GUNZIP = "sources/replies.py", "sources/resuming.py", "sources/gunzip.py"
 HTTP, WATCHING, CHECKPOINT = "sources/http.py", "sources/watching.py", "checkpoint.py"
 FLIGHTS, LANES, KEEPING, RUN = "pipeline/flights.py", "pipeline/lanes.py", "pipeline/keeping.py", "pipeline/run.py"
+PARTIAL, SAVING = "sources/partial.py", "sources/saving.py"
 PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
 
 MUTANTS = [
@@ -147,6 +160,23 @@ MUTANTS = [
     Mutant("a checkpoint belongs to its version", CHECKPOINT, "if other.version != self.version:", "if False:"),
     Mutant("a checkpoint belongs to its source", CHECKPOINT, "if other.source != self.source:", "if False:"),
     Mutant("a damaged checkpoint is refused", CHECKPOINT, "if head != _MAGIC + hashlib.sha256(payload).digest():", "if False:"),
+    Mutant("a part has the digest that was noted", PARTIAL, "if self._digest.hexdigest() != left.file.sha256:", "if False:"),
+    Mutant("a part is cut off where its note ends", PARTIAL, "self._file.truncate(self._size)", "pass"),
+    Mutant("a part is no link", PARTIAL, 'getattr(os, "O_NOFOLLOW", 0)', "0"),
+    Mutant("a part has a strong tag", PARTIAL, "is_strong(note.mark.etag)", "True"),
+    Mutant("a part has a total", SAVING, "if mark is not None and mark.total is not None:", "if mark is not None:"),
+    Mutant("a part belongs to what is announced", SAVING, " or not _describes(note.file, download)", ""),
+    Mutant("a part belongs to its export", SAVING, "self._refuse_other(note.export_id, export_id)", "pass"),
+    Mutant("a part is of the same content", SAVING, "        self._left = None\n", ""),
+    Mutant("a part that broke off is left", SAVING, " and not self._broken_off:", ":"),
+    Mutant("a part that failed at its end is not left", SAVING, "self._partial.discard()", "self._partial.leave()"),
+    Mutant("a part's difference is no verdict", PRODUCING, "VerdictKind.MISMATCH and read.kept", "VerdictKind.MISMATCH and False"),
+    Mutant("a part that is void is no failure", RESUMING, "+= not (failure.void and self._inherited)", "+= 1"),
+    Mutant("a part's bytes are not fetched", FLIGHTS, "self.cutter.received - self.kept", "self.cutter.received"),
+    Mutant("a part is noted when a run is broken off", PARTIAL, "            if self._left is None:\n                with",
+           "            if False:\n                with"),
+    Mutant("a part is noted on the way", PARTIAL, "if time.monotonic() - self._noted_s >= self._every_s:", "if False:"),
+    Mutant("no part is left by a run that ended well", SAVING, "        sweep(self.directory, self._names.values())\n", ""),
     Mutant("failed positions stay free", "merging.py", "        self._apart[position] = state", "        self.add(position, state)"),
 ]  # fmt: skip
 

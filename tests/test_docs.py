@@ -17,6 +17,7 @@ from mockexport.eventlog import to_plain
 from mockexport.formats import BadRowReason
 from mockexport.model import Verdict, VerdictKind
 from mockexport.report import Account, DownloadAccount
+from tests.test_house import ROOMS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -67,6 +68,16 @@ def test_every_public_name_is_on_the_page() -> None:
     assert not [name for name in mockexport.__all__ if name not in told]
 
 
+def test_every_room_is_on_the_page_of_the_design_and_in_the_map_in_import_order() -> None:
+    named = section("explanation/design.md", "The house")
+    table = "".join(line.split("|")[1] for line in named.splitlines() if line.startswith("|"))
+    for text in (table, mockexport.__doc__ or ""):
+        rooms = [room for room in ROOMS if not room.startswith("_")]
+        places = [re.search(rf"\b{room}(?:\.py|/)", text) for room in rooms]
+        assert [room for room, place in zip(rooms, places, strict=True) if place is None] == []
+        assert [place.start() for place in places if place] == sorted(place.start() for place in places if place)
+
+
 HAPPENED: list[events.Event] = [
     events.RunStarted("x", (), "kernel"),
     events.DownloadStarted("a"),
@@ -77,6 +88,7 @@ HAPPENED: list[events.Event] = [
     events.Resumed("a", 1),
     events.StartedOver("a", 1, 0.5, "why"),
     events.Restored("a", 1, 1, False),
+    events.Kept("a", 1, False),
     events.Skipped("a", "why"),
     events.WorkerLost("tcp://10.0.0.1:1", ("a",)),
     events.CheckpointSaved(1, 1),

@@ -6,6 +6,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -332,6 +333,26 @@ async def test_a_header_that_is_none_fails_that_download_alone_and_is_not_tried_
     assert report.incomplete == ("a",)
     assert "not the expected CSV header" in str(report.account.downloads[0].verdict)
     assert source.asked["a"] == 1
+
+
+class Odd(Scripted):
+    """Brings pieces that are no bytes."""
+
+    def stream(self, export_id: str, download: Download) -> Any:
+        stream = super().stream(export_id, download)
+        bring = stream.pieces
+
+        async def pieces() -> AsyncGenerator[Any]:
+            async for piece in bring():
+                yield bytearray(piece) if isinstance(piece, bytes) else piece
+
+        stream.pieces = pieces  # type: ignore[method-assign]
+        return stream
+
+
+async def test_what_is_neither_bytes_nor_a_marker_is_an_error_and_not_lost() -> None:
+    with pytest.raises(OptionError, match="of the type bytearray"):
+        await analyze("x", source=Odd("x", {Download("d"): [[body(3)]]}))
 
 
 class Raising(Summary):

@@ -3,7 +3,7 @@
 arguments.py   what can be said          exits.py      exit codes
 running.py     one command from start to end: signals, log, errors
 analyze.py, browse.py, keep.py, serve.py, doctor.py    the commands
-faces.py       the report as columns, CSV, a page
+faces.py       the report as columns, CSV, a page     outputs.py    where results go
 fetching.py    how hard to try, and by what right
 progress.py    what is shown meanwhile   text.py       text for people
 """

@@ -1,34 +1,35 @@
 """`mockexport analyze`: the report of an export, on stdout or in a file."""
 
 import argparse
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mockexport.analysis import RunOptions
 from mockexport.cli import exits
 from mockexport.cli.cluster import Analyze, analyzed, analyzing
-from mockexport.cli.faces import output_path, text_of, write, write_page
+from mockexport.cli.faces import text_of, write, write_page
 from mockexport.cli.fetching import asking, fetching, listening, reaching, write_accounts
+from mockexport.cli.outputs import checked_outputs, refuse_other_than_names
 from mockexport.cli.progress import Shown, showing_progress
 from mockexport.cli.statistics import chosen_reducer
 from mockexport.cli.text import put, say
 from mockexport.errors import OptionError
 from mockexport.opening import open_source
 from mockexport.reducers import Reducer
-from mockexport.rendering.plain import printable
+from mockexport.rendering.plain import counted, printable, size
 from mockexport.report import Account, Report
 
-__all__ = ["account_for", "analyze", "chosen_exports", "kept_in"]
+__all__ = ["account_for", "analyze", "chosen_exports", "kept_in", "telling_what_is_left"]
 
 
 async def analyze(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
-    output = None if options.output == "-" else output_path("output", options.output)
-    html = None if options.html is None else output_path("html", options.html)
-    if html is not None and html == output:
-        raise OptionError("html", "names the file of --output, too; say another one")
+    outputs = checked_outputs(options)
+    output, html = outputs.get("output"), outputs.get("html")
     reducer = chosen_reducer(options)
     with (
         showing_progress(verbose=options.verbose, preview=options.preview) as shown,
@@ -45,6 +46,7 @@ async def analyze(options: argparse.Namespace) -> int:
         several = options.all or len(exports) > 1
         if several:
             _refuse_for_several(options)
+            refuse_other_than_names(exports, options)
 
         async def analyze_one(export_id: str | None) -> Report[Any]:
             more = settings.copy()
@@ -52,7 +54,8 @@ async def analyze(options: argparse.Namespace) -> int:
                 more["checkpoint"] = f"{options.checkpoint}.{export_id}"
             if several and options.save is not None:
                 more["save"] = Path(options.save, str(export_id))
-            return await _analyzed(analyze_export, export_id, reducer, more, shown)
+            with telling_what_is_left(more["save"]):
+                return await _analyzed(analyze_export, export_id, reducer, more, shown)
 
         async with analyzing(options) as analyze_export:
             reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
@@ -62,7 +65,8 @@ async def analyze(options: argparse.Namespace) -> int:
         for note in report.notes:
             say(f"note: {note}")
         if options.save is not None:
-            kept_in(str(Path(options.save, report.account.export_id)) if several else options.save, report.account)
+            kept = str(Path(options.save, report.account.export_id)) if several else options.save
+            kept_in(kept, report.account, goes_on=options.save_format == "csv")
     accounts = [report.account for report in reports]
     write_accounts(options, accounts)
     if output is None:
@@ -121,21 +125,21 @@ def account_for(account: Account, *, timed: bool) -> None:
     say(f"{account.export_id}: {account.rows:,} rows; {told}")
     if account.bad_rows:
         reasons: dict[str, int] = {}
-        counted = [download for download in account.downloads if download.verdict.counts]
-        for download in counted:
+        counting = [download for download in account.downloads if download.verdict.counts]
+        for download in counting:
             for reason, number in download.bad_rows.items():
                 reasons[reason] = reasons.get(reason, 0) + number
-        first = next(d for d in counted if d.first_bad_rows)
+        first = next(d for d in counting if d.first_bad_rows)
         say(
-            f"warning: {account.bad_rows:,} bad rows are not in the report"
+            f"warning: {counted(account.bad_rows, 'bad row')} left out"
             f" ({', '.join(f'{number:,} {reason}' for reason, number in sorted(reasons.items()))});"
             f" the first is line {first.first_bad_rows[0].line} of download {first.download_id}"
         )
     if account.filtered_rows:
-        say(f"{account.filtered_rows:,} rows were not asked for")
+        say(f"{counted(account.filtered_rows, 'row')} not asked for")
     missing = sum(sum(d.missing_values.values()) for d in account.downloads if d.verdict.counts)
     if missing:
-        say(f"{missing:,} rows have no value; they are part of no statistic")
+        say(f"{counted(missing, 'row')} without a value, part of no statistic")
     if timed:
         rate = account.rows / account.elapsed_s if account.elapsed_s else 0
         say(f"{account.elapsed_s:.3f} s, {rate:,.0f} rows/s")
@@ -150,7 +154,31 @@ def _texts(reports: Sequence[Report[Any]], options: argparse.Namespace) -> str:
     return "\n".join(f"{printable(export_id)}\n\n{text}" for export_id, text in texts.items())
 
 
-def kept_in(directory: str, account: Account) -> None:
-    """Tell on stderr how many files a run has kept."""
+def kept_in(directory: str, account: Account, *, goes_on: bool = True) -> None:
+    """Tell on stderr how many files a run has kept, and, where another `goes_on` with them, what helps."""
     kept = sum(download.verdict.counts for download in account.downloads)
-    say(f"{kept} of {len(account.downloads)} files are in {directory}")
+    more = "" if kept == len(account.downloads) or not goes_on else "; the same command again fetches what is missing"
+    say(f"{kept} of {len(account.downloads)} files are in {directory}{more}")
+
+
+@contextmanager
+def telling_what_is_left(directory: str | Path | None) -> Iterator[None]:
+    """Tell on stderr what there is to go on from, where a run that keeps files is broken off."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if directory is not None:
+            _tell_what_is_left(Path(directory))
+        raise
+
+
+def _tell_what_is_left(directory: Path) -> None:
+    from mockexport.folder import UNFINISHED  # no sooner: most runs end well
+    from mockexport.sources.partial import left_in
+
+    left = left_in(directory)
+    if left:
+        so_far = size(sum(note.size_bytes for note in left))
+        say(f"{so_far} of unfinished downloads are kept in {directory}; the same command again goes on from there")
+    elif (directory / UNFINISHED).exists():
+        say(f"the files that are whole are in {directory}; the same command again fetches the others")

@@ -31,6 +31,21 @@ Every option can be given in the environment: --chunk-size as MOCKEXPORT_CHUNK_S
 """
 
 
+_EXAMPLES = {
+    "analyze": """\
+mockexport demo --format table
+mockexport small --url http://127.0.0.1:8000 -o small.json --html small.html
+mockexport --from 'ward/*.csv.gz' --stats count,median,p95 --delimiter semicolon
+mockexport demo --since 2025-08-26 --until 2025-08-27 --patient P001""",
+    "list": "mockexport list --url http://127.0.0.1:8000",
+    "show": "mockexport show demo",
+    "download": "mockexport download demo files/",
+    "generate": "mockexport generate small files/",
+    "serve": "mockexport serve --port 0 --faults reset=0.2,status=0.1 --seed 7",
+    "ingest": "mockexport ingest --data readings --priority watch=1,strap=2",
+}
+
+
 class _Several(argparse.Action):
     """Collects what a repeated option says; the first one said replaces what the environment says."""
 
@@ -62,6 +77,11 @@ class _Command(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.problems: list[str] = []
+        self._group: argparse._ActionsContainer = self
+
+    def group(self, title: str) -> None:
+        """Put the options that follow under a title of their own."""
+        self._group = self.add_argument_group(title)
 
     def option(self, *names: str, **settings: Any) -> None:
         """Add an option; its default is taken from the environment if it is set there."""
@@ -77,7 +97,7 @@ class _Command(argparse.ArgumentParser):
                 settings["default"] = _FromEnvironment(text)  # argparse converts and checks a default that is text
                 if "choices" in settings and text not in settings["choices"]:
                     self.problems.append(f"{variable}: {text!a} is none of {', '.join(settings['choices'])}")
-        self.add_argument(*names, **settings)
+        self._group.add_argument(*names, **settings)
 
     def _truth(self, variable: str, text: str) -> bool:
         if text.lower() in ("1", "true", "yes", "on"):
@@ -136,7 +156,11 @@ _Add = Callable[..., Any]
 
 
 def _command(add: _Add, name: str, summary: str) -> _Command:
-    command: _Command = add(name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False)
+    examples = "".join(f"  {line}\n" for line in _EXAMPLES.get(name, "").splitlines())
+    command: _Command = add(
+        name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False,
+        epilog=f"examples:\n{examples}" if examples else None, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     command.option("-d", "--verbose", action="store_true", help="a debug log on stderr")
     _version(command)
     return command
@@ -144,64 +168,64 @@ def _command(add: _Add, name: str, summary: str) -> _Command:
 
 def _analyze(add: _Add, name: str) -> None:
     command = _command(add, name, "print the report of an export: statistics per patient and in total")
+    command.usage = "mockexport [analyze] [option …] [EXPORT …]"
     _export(command)
     _where(command, local=True)
     _rows(command)
     _asked(command)
-    _effort(command)
+    _statistics(command)
+    _faces(command)
+    _told(command)
     _trouble(command)
     command.option(
-        "--dask", metavar="ADDRESS",
-        help="run on the workers of the Dask scheduler at ADDRESS, or in N processes of this machine with local:N"
-        " (needs the extra: mockexport[dask])",
+        "--checkpoint", metavar="FILE",
+        help="save to FILE every few seconds and when interrupted; the same command again goes on from there",
     )  # fmt: skip
+    _effort(command)
     command.option(
         "--split", type=_span_size, metavar="BYTES",
         help="fetch a longer download in spans of BYTES, as many at once as --concurrency allows; K, M and G are"
         " understood (default: a download is one connection's)",
     )  # fmt: skip
     command.option(
-        "--checkpoint", metavar="FILE",
-        help="save to FILE every few seconds and when interrupted; the same command again goes on from there",
+        "--dask", metavar="ADDRESS",
+        help="run on the workers of the Dask scheduler at ADDRESS, or in N processes of this machine with local:N"
+        " (needs the extra: mockexport[dask])",
     )  # fmt: skip
-    _statistics(command)
-    command.option("--round", type=_natural, metavar="N", help="round to N decimal places (default: full precision)")
-    _faces(command)
-    command.option(
-        "-o", "--output", metavar="FILE", default="-",
-        help="write the report to FILE, at once and whole, instead of stdout (-); an incomplete one to FILE.partial",
-    )  # fmt: skip
-    command.option("-t", "--time", action="store_true", help="seconds and rows per second on stderr")
 
 
 def _list(add: _Add, name: str) -> None:
     command = _command(add, name, "list the exports there are")
     _where(command, local=True)
+    command.group("what is told")
     command.option("--json", action="store_true", help="for programs")
 
 
 def _show(add: _Add, name: str) -> None:
     command = _command(add, name, "show the downloads of an export and what is announced of them")
-    command.add_argument("export", metavar="EXPORT")
+    command.add_argument("export", metavar="EXPORT", help="id of the export")
     _where(command, local=True)
+    command.group("what is told")
     command.option("--json", action="store_true", help="for programs")
 
 
 def _download(add: _Add, name: str) -> None:
     command = _command(add, name, "keep an export's files, verified, in a folder; what is there is not fetched again")
-    command.add_argument("export", metavar="EXPORT")
-    command.add_argument("directory", metavar="DIR")
+    command.usage = "mockexport download [option …] EXPORT DIR"
+    command.add_argument("export", metavar="EXPORT", help="id of the export")
+    command.add_argument("directory", metavar="DIR", help="folder for its files; made if it is not there")
     _where(command, local=False)
     _rows(command)
-    _effort(command)
+    command.group("what is told")
+    _told(command)
     _trouble(command)
-    command.option("-t", "--time", action="store_true", help="seconds and rows per second on stderr")
+    _effort(command)
 
 
 def _generate(add: _Add, name: str) -> None:
     command = _command(add, name, "write a synthetic export into a folder, without any server")
     command.add_argument("export", metavar="EXPORT", help="demo, small or large")
-    command.add_argument("directory", metavar="DIR")
+    command.add_argument("directory", metavar="DIR", help="folder for its files; made if it is not there")
 
 
 def _serve(add: _Add, name: str) -> None:
@@ -228,8 +252,12 @@ def _ingest(add: _Add, name: str) -> None:
     command.option(
         "--priority", metavar="DEVICE=N,…", help="lower is preferred (default: device_a=1,device_b=2; then by name)"
     )
-    command.option("--compact-rows", type=_positive, metavar="N", help="journal rows that start a compaction")
-    command.option("--compact-age-s", type=_seconds, metavar="S", help="age of the oldest row that starts one")
+    command.option(
+        "--compact-rows", type=_positive, metavar="N", help="journal rows that start a compaction (default: 200000)"
+    )
+    command.option(
+        "--compact-age-s", type=_seconds, metavar="S", help="age of the oldest row that starts one (default: 30)"
+    )
 
 
 def _doctor(add: _Add, name: str) -> None:
@@ -245,11 +273,22 @@ def _export(command: _Command) -> None:
 
 
 def _where(command: _Command, *, local: bool) -> None:
+    command.group("where the data is")
     command.option(
         "--url",
         help="base URL of the export server (default: one on local port 8000 that has the export; else, for demo,"
         " small and large, the mock server is started for the run)",
     )
+    if local:
+        command.option(
+            "--from", dest="origin", metavar="PATH",
+            help="read a folder, a file or 'a pattern*.csv.gz' instead, or standard input (-); gzip and zstd, too",
+        )  # fmt: skip
+        command.option(
+            "--urls", metavar="FILE",
+            help="fetch the URLs that FILE lists, a line each, or a manifest in JSON; FILE may be a URL itself",
+        )  # fmt: skip
+    command.group("how to get at a server")
     command.option(
         "--timeout", type=_seconds, metavar="SECONDS",
         help="without an answer, or with hardly any bytes (default: 60 and 30)",
@@ -264,26 +303,10 @@ def _where(command: _Command, *, local: bool) -> None:
     )  # fmt: skip
     command.option("--proxy", metavar="URL", help="http:// URL of a proxy")
     command.option("--cacert", metavar="FILE", help="certificates to trust instead of the system's")
-    if local:
-        command.option(
-            "--urls", metavar="FILE",
-            help="fetch the URLs that FILE lists, a line each, or a manifest in JSON; FILE may be a URL itself",
-        )  # fmt: skip
-        command.option(
-            "--from", dest="origin", metavar="PATH",
-            help="read a folder, a file or 'a pattern*.csv.gz' instead, or standard input (-); gzip and zstd, too",
-        )  # fmt: skip
 
 
 def _statistics(command: _Command) -> None:
-    command.option(
-        "--save", metavar="DIR",
-        help="keep the files in DIR in the same pass, verified; what is there already is not fetched again",
-    )  # fmt: skip
-    command.option(
-        "--save-format", choices=("csv", "parquet"), default="csv",
-        help="of the files kept (default: csv, the bytes as they came); parquet takes the extra mockexport[parquet]",
-    )  # fmt: skip
+    command.group("which statistics")
     command.option("--counts", action="store_true", help="print counts only")
     command.option(
         "--stats", metavar="NAME,…",
@@ -297,6 +320,7 @@ def _statistics(command: _Command) -> None:
 
 
 def _rows(command: _Command) -> None:
+    command.group("how to read the rows")
     command.option(
         "--columns", type=_columns, metavar="ROLE=NAME,…",
         help="what the columns are called: patient_id, event_time, event_type, value (default: just so); an entry that"
@@ -318,6 +342,7 @@ def _rows(command: _Command) -> None:
 
 
 def _asked(command: _Command) -> None:
+    command.group("which rows are asked for")
     command.option("--since", metavar="TIME", help="only rows from this time on, such as 2025-08-26T10:00:00Z, or date")
     command.option("--until", metavar="TIME", help="only rows before this time or date")
     command.option("--patient", action=_Several, metavar="ID", help="only rows of this patient; may be repeated")
@@ -325,21 +350,41 @@ def _asked(command: _Command) -> None:
 
 
 def _faces(command: _Command) -> None:
+    command.group("what is written and told")
     command.option("--format", choices=("json", "table", "csv"), default="json", help="of the report (default: json)")
+    command.option("--round", type=_places, metavar="N", help="round to N decimal places (default: full precision)")
+    command.option(
+        "-o", "--output", metavar="FILE", default="-",
+        help="write the report to FILE, at once and whole, instead of stdout (-); an incomplete one to FILE.partial",
+    )  # fmt: skip
     command.option(
         "--html", metavar="FILE",
         help="write the report as a page for the browser to FILE, too; an incomplete one to NAME.partial.html",
     )  # fmt: skip
-    command.option("--preview", action="store_true", help="on a terminal, show provisional totals during the run, too")
+    command.option(
+        "--save", metavar="DIR",
+        help="keep the files in DIR in the same pass, verified; what is there already is not fetched again",
+    )  # fmt: skip
+    command.option(
+        "--save-format", choices=("csv", "parquet"), default="csv",
+        help="of the files kept (default: csv, the bytes as they came); parquet takes the extra mockexport[parquet]",
+    )  # fmt: skip
+    command.option("--preview", action="store_true", help="on a terminal, show provisional statistics during the run")
+
+
+def _told(command: _Command) -> None:
+    command.option("--account", metavar="FILE", help="write how it went to FILE, as JSON")
+    command.option("--events", metavar="FILE", help="write what happens to FILE, a line of JSON each")
+    command.option("-t", "--time", action="store_true", help="seconds and rows per second on stderr")
 
 
 def _effort(command: _Command) -> None:
+    command.group("how the work is done")
     command.option("--concurrency", type=_positive, default=4, metavar="N", help="downloads at once (default: 4)")
     command.option(
         "--chunk-size", type=_size, default=256 * 1024, metavar="BYTES",
         help="bytes that go through the queue at once; K and M are understood (default: 256K)",
     )  # fmt: skip
-    command.option("--strict", action="store_true", help="end at the first bad row")
     command.option(
         "--engine", choices=("auto", "kernel", "python"), default="auto",
         help="what reads the rows: the compiled kernel or Python; the report is the same (default: auto, the fastest)",
@@ -347,6 +392,7 @@ def _effort(command: _Command) -> None:
 
 
 def _trouble(command: _Command) -> None:
+    command.group("when things go wrong")
     command.option(
         "--on-failure", choices=("continue", "stop"), default="continue",
         help="when a download has failed: finish the others, or stop there (default: continue)",
@@ -360,8 +406,7 @@ def _trouble(command: _Command) -> None:
         help="for a download with all its attempts and waits (default: 43200)",
     )  # fmt: skip
     command.option("--compress", action="store_true", help="ask for gzip; gives up resuming midway")
-    command.option("--events", metavar="FILE", help="write what happens to FILE, a line of JSON each")
-    command.option("--account", metavar="FILE", help="write how it went to FILE, as JSON")
+    command.option("--strict", action="store_true", help="end at the first bad row")
 
 
 _ROLES = ("patient_id", "event_time", "event_type", "value")
@@ -399,6 +444,17 @@ def _natural(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text!a} is not a whole number from 0")
+    return number
+
+
+# More than any double needs to be told from its neighbours; without a limit a table would be as wide as is asked for.
+_MOST_PLACES = 100
+
+
+def _places(text: str) -> int:
+    number = _natural(text)
+    if number > _MOST_PLACES:
+        raise argparse.ArgumentTypeError(f"{text!a} is more than {_MOST_PLACES} decimal places")
     return number
 
 

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mockexport.cli.text import say
-from mockexport.errors import OptionError, OutputError
 from mockexport.model import AnomalyRule
 from mockexport.newfile import NewFile
 from mockexport.report import Report
 
-__all__ = ["output_path", "text_of", "write", "write_page"]
+__all__ = ["text_of", "write", "write_page"]
 
 
 def text_of(report: Report[Any], options: argparse.Namespace) -> str:
@@ -28,9 +27,12 @@ def text_of(report: Report[Any], options: argparse.Namespace) -> str:
         return report.to_json(round_to=options.round)
     if options.format == "csv":
         from mockexport.rendering.csv import formulas, to_csv
+        from mockexport.rendering.plain import columns_of
 
         if found := formulas(report):
             say(f"note: {found:,} ids look like formulas to a spreadsheet (= + - @): import their columns as text")
+        if maps := columns_of(report.rows(totals=True))[1]:
+            say(f"note: not in the CSV: {', '.join(maps)}, which the JSON has")
         return to_csv(report, round_to=options.round)
     from mockexport.rendering.table import DEFAULT_WIDTH, to_table
 
@@ -48,18 +50,6 @@ def write_page(path: Path, report: Report[Any], rules: Mapping[str, AnomalyRule]
     # With its own ending, or a browser would show the source.
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")
     write(path, text.encode(errors="backslashreplace"), complete=not report.incomplete, partial=partial)
-
-
-def output_path(option: str, name: str) -> Path:
-    """Return the path that an option means; see before the run, not after it, that a file can be made there."""
-    path = Path(name)
-    if not name or path.is_dir():
-        raise OptionError(option, f"{name!a} is not the name of a file")
-    if not path.parent.is_dir():
-        raise OutputError(name, f"there is no folder {path.parent}; make it first")
-    if not path.exists() and not os.access(path.parent, os.W_OK):
-        raise OutputError(name, f"the folder {path.parent} is read-only")
-    return path
 
 
 def write(path: Path, data: bytes, *, complete: bool, partial: Path | None = None) -> None:

@@ -20,7 +20,6 @@ from mockexport.model import Schema
 from mockexport.newfile import NewFile
 from mockexport.opening import SourceOptions
 from mockexport.report import Account
-from mockexport.sources.http import Access
 from mockexport.sources.retrying import RetryPolicy, TimeLimits
 
 __all__ = ["asking", "fetching", "listening", "reaching", "write_accounts"]
@@ -35,6 +34,8 @@ def reaching(options: argparse.Namespace) -> SourceOptions:
     access = None
     urls = getattr(options, "urls", None)  # download has none, and no --from
     if options.url is not None or urls is not None:
+        from mockexport.sources.http import Access  # no sooner: it takes 12 MB
+
         access = Access(
             token=_token(options.token_file),
             headers=tuple(_header(text) for text in options.header or ()),
@@ -92,6 +93,8 @@ def _at_hand(origin: str | None) -> SourceOptions:
     """Return what --from means: standard input, a folder, or files."""
     if origin is None:
         return {}
+    if not origin:  # a shell's variable that is not set, mostly; as a path it would be the folder one is in
+        raise OptionError("from", "is empty; name a folder, a file, a pattern, or - for standard input")
     if origin == "-":
         from mockexport.sources.piped import Piped, standard_input
 

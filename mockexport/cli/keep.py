@@ -7,8 +7,9 @@ from pathlib import Path
 
 from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
-from mockexport.cli.analyze import account_for, kept_in
+from mockexport.cli.analyze import account_for, kept_in, telling_what_is_left
 from mockexport.cli.fetching import fetching, listening, write_accounts
+from mockexport.cli.outputs import checked_outputs
 from mockexport.cli.progress import showing_progress
 from mockexport.cli.text import say
 from mockexport.server.folder import generate as generate_export
@@ -18,10 +19,12 @@ __all__ = ["download", "generate"]
 
 async def download(options: argparse.Namespace) -> int:
     """Run `mockexport download`: the same pass as analyze, with the files kept."""
+    checked_outputs(options)
     with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
         settings = fetching(options, listener)
         settings["save"] = options.directory
-        report = await analyze_export(options.export, **settings)
+        with telling_what_is_left(options.directory):
+            report = await analyze_export(options.export, **settings)
     account_for(report.account, timed=options.time)
     write_accounts(options, [report.account])
     kept_in(options.directory, report.account)

@@ -15,6 +15,7 @@ from mockexport.events import (
     DownloadFinished,
     DownloadStarted,
     Event,
+    Kept,
     Opened,
     Restored,
     Resumed,
@@ -25,7 +26,7 @@ from mockexport.events import (
     WorkerLost,
 )
 from mockexport.model import VerdictKind
-from mockexport.rendering.plain import printable, size
+from mockexport.rendering.plain import printable, size, wrapped
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["Shown", "showing_progress"]
 
 _log = logging.getLogger("mockexport")
+
+# Columns from which on there is room for bytes a second beside the bars.
+_WIDE = 100
 
 
 class Shown(Protocol):
@@ -73,25 +77,44 @@ def showing_progress(*, verbose: bool, preview: bool = False) -> Iterator[Shown]
     progress = Progress(*columns, console=console, transient=True)
     if not preview:
         with progress:
-            yield _Bars(progress)
+            yield _Bars(progress, narrow=console.width < _WIDE)
         return
     with Live(progress, console=console, transient=True) as live:
 
         def show(snapshot: "Snapshot[Any]") -> None:
-            live.update(Group(Text(_provisional(snapshot, console.width), overflow="crop", no_wrap=True), progress))
+            room = console.height - len(progress.tasks) - 1
+            text = "\n".join(_provisional(snapshot, console.width, room))
+            live.update(Group(Text(text, overflow="crop", no_wrap=True), progress))
 
-        yield _Bars(progress, show)
+        yield _Bars(progress, show, narrow=console.width < _WIDE)
 
 
-def _provisional(snapshot: "Snapshot[Any]", width: int) -> str:
-    """Return the totals so far as text, and of how much they are."""
-    share = "" if snapshot.share is None else f", {snapshot.share:.0%} of those announced"
-    downloads = snapshot.finished + snapshot.in_flight + snapshot.to_come
-    told = f"PROVISIONAL: {snapshot.rows:,} rows{share}; {snapshot.finished} of {downloads} downloads finished"
-    totals = replace(snapshot.report, patients={}, incomplete=(), notes=())
+def _provisional(snapshot: "Snapshot[Any]", width: int, height: int) -> list[str]:
+    """Return what is known so far, after how much of all that is: patients if they fit the window, else totals."""
     from mockexport.rendering.table import to_table  # no sooner: most runs have no preview
 
-    return f"{told}\n{to_table(totals, width=width)}"
+    told = [line for sentence in _covered(snapshot) for line in wrapped(sentence, width)]
+    report = replace(snapshot.report, incomplete=(), notes=())
+    room = max(height - len(told) - 1, 1)
+    lines: list[str] = []
+    if sum(map(len, report.patients.values())) < room:
+        lines = to_table(report, width=width).splitlines()
+    if not lines or len(lines) > room:
+        lines = to_table(replace(report, patients={}), width=width).splitlines()
+    if len(lines) > room:
+        lines = [*lines[: room - 1], f"… and {len(lines) - room + 1:,} more lines"]
+    return [*told, *lines, ""]
+
+
+def _covered(snapshot: "Snapshot[Any]") -> tuple[str, str]:
+    """Return in words of how much of the data the figures are."""
+    rows, announced_rows = f"{snapshot.rows:,}", snapshot.announced_rows
+    downloads = snapshot.finished + snapshot.in_flight + snapshot.to_come
+    if snapshot.share is None or announced_rows is None:
+        told = f"PROVISIONAL, of {rows} rows so far; how many there are is not known"
+    else:
+        told = f"PROVISIONAL, of {snapshot.share:.0%} of the data: {rows} of {announced_rows:,} rows"
+    return told, f"{snapshot.finished:,} of {downloads:,} downloads finished, {snapshot.in_flight:,} under way"
 
 
 class _Lines:
@@ -110,7 +133,7 @@ def _quiet(event: Event) -> None:
     match event:
         case RunStarted():
             say(_announced(event))
-        case StartedOver() | Retried() | Restored() | WorkerLost() | DownloadFinished():
+        case StartedOver() | Retried() | Restored() | Kept() | WorkerLost() | DownloadFinished():
             _tell(event)
         case DownloadStarted():
             _log.debug("download %s started", event.download_id)
@@ -134,11 +157,17 @@ def _announced(event: RunStarted) -> str:
     return f"{event.export_id}: {announced(event.downloads)}"
 
 
-def _tell(event: StartedOver | Retried | Restored | WorkerLost | DownloadFinished) -> None:
+def _tell(event: StartedOver | Retried | Restored | Kept | WorkerLost | DownloadFinished) -> None:
     """Say what a user should know at once; the rest is for the debug log."""
     if isinstance(event, Restored):
         spared = "all of it" if event.finished else f"its first {event.rows:,} rows"
         say(f"download {event.download_id}: {spared} from the checkpoint")
+    elif isinstance(event, Kept):
+        if event.finished:
+            _log.debug("download %s: all of it from the folder", event.download_id)
+        else:
+            told = f"its first {size(event.offset)} are in the folder already; the rest is fetched"
+            say(f"download {event.download_id}: {told}")
     elif isinstance(event, Retried):
         say(
             f"download {event.download_id}: attempt {event.attempt} failed ({event.reason});"
@@ -164,8 +193,11 @@ def _tell(event: StartedOver | Retried | Restored | WorkerLost | DownloadFinishe
 class _Bars:
     """A bar per download in flight, and one for the run; measured in rows, which are announced."""
 
-    def __init__(self, progress: "Progress", show: "Callable[[Snapshot[Any]], object] | None" = None) -> None:
+    def __init__(
+        self, progress: "Progress", show: "Callable[[Snapshot[Any]], object] | None" = None, *, narrow: bool
+    ) -> None:
         self.previews = show is not None
+        self._narrow = narrow
         self._show = show
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
@@ -192,7 +224,7 @@ class _Bars:
             case StartedOver(download_id):
                 _tell(event)
                 self._advance(download_id, 0, 0)
-            case Retried() | WorkerLost():
+            case Retried() | Kept() | WorkerLost():
                 _tell(event)
             case Restored(download_id, offset, rows):
                 _tell(event)
@@ -224,6 +256,8 @@ class _Bars:
         if self._total is not None:
             all_rows, all_bytes = sum(self._rows.values()), sum(self._bytes.values())
             elapsed_s = self._progress.tasks[0].elapsed or 0
-            rate = f"  {size(all_bytes / elapsed_s)}/s  {all_rows / elapsed_s:,.0f} rows/s" if elapsed_s else ""
-            told = f"{size(all_bytes)}  {all_rows:,} rows{rate}"
+            told = f"{size(all_bytes)}  {all_rows:,} rows"
+            if elapsed_s:
+                told += "" if self._narrow else f"  {size(all_bytes / elapsed_s)}/s"
+                told += f"  {all_rows / elapsed_s:,.0f} rows/s"
             self._progress.update(self._total, completed=all_rows, told=told)

@@ -40,3 +40,7 @@ def set_up_logging(level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # The command line has a log of its own there, for people.
+    ours = logging.getLogger("mockexport")
+    ours.handlers.clear()
+    ours.propagate = True

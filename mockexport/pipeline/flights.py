@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from mockexport import events
 from mockexport.checkpoint import SavedFlight
 from mockexport.coverage import Coverage
-from mockexport.errors import BadRowError
+from mockexport.errors import BadRowError, OptionError
 from mockexport.events import Event
 from mockexport.formats import Cutter
 from mockexport.model import Download, Span, Verdict
@@ -20,7 +20,7 @@ from mockexport.pipeline.landed import Landed, Stretch, borders_of
 from mockexport.pipeline.lanes import Lane
 from mockexport.reducers import Reducer
 from mockexport.report import DownloadAccount
-from mockexport.streams import Mark, Marker, Opened, Resumed, Retry, StartOver
+from mockexport.streams import Kept, Mark, Marker, Opened, Resumed, Retry, StartOver
 from mockexport.tally import Tally
 
 __all__ = ["Flight", "Leg", "Part", "account_of"]
@@ -30,13 +30,21 @@ S = TypeVar("S")
 
 @dataclass(slots=True, eq=False)
 class Leg(Generic[S]):
-    """A span of a download on its way, or waiting for it, in the attempts from `since` to `attempts`."""
+    """A span of a download on its way, or waiting for it, in the attempts from `since` to `attempts`.
+
+    Of its bytes the first `kept` are not fetched, but read from what an earlier run has kept.
+    """
 
     span: Span
     lane: Lane[S]
     cutter: Cutter
     since: int = 1
     attempts: int = 1
+    kept: int = 0
+
+    @property
+    def fetched_bytes(self) -> int:
+        return max(0, self.cutter.received - self.kept)
 
     def landed(self) -> Stretch[S]:
         """Return what it has come to; all of it is folded."""
@@ -158,8 +166,8 @@ class Flight(Generic[S]):
 
     @property
     def fetched_bytes(self) -> int:
-        """All bytes received, those of no use included."""
-        return self._fetched_bytes + sum(leg.cutter.received for leg in self.legs)
+        """All bytes fetched, those of no use included."""
+        return self._fetched_bytes + sum(leg.fetched_bytes for leg in self.legs)
 
     @property
     def attempts(self) -> int:
@@ -204,6 +212,11 @@ class Flight(Generic[S]):
                 return events.Opened(download_id, mark is not None, None if mark is None else mark.total)
             case Resumed(offset):
                 return events.Resumed(download_id, offset)
+            case Kept(offset, finished):
+                leg.kept = offset
+                return events.Kept(download_id, offset, finished)
+        # Somebody's own source: what is neither bytes nor a marker must not pass for one and be lost.
+        raise OptionError("source", f"its pieces are bytes or markers, and one is of the type {type(marker).__name__}")
 
     def start_over(
         self, attempt: int, reason: str, wait_s: float = 0.0, asked_s: float | None = None, *, again: bool = False
@@ -251,7 +264,7 @@ class Flight(Generic[S]):
 
     def _count(self, leg: Leg[S]) -> None:
         self._attempts += leg.attempts - leg.since
-        self._fetched_bytes += leg.cutter.received
+        self._fetched_bytes += leg.fetched_bytes
 
     def account(self, verdict: Verdict) -> DownloadAccount:
         """Return how it went, with legs at rest."""

@@ -149,7 +149,9 @@ class Producers(Generic[S]):
                 if flight.bad_row is not None or flight.legs or flight.part is not None:
                     break
                 verdict = self._judge(flight)
-                if verdict.kind is not VerdictKind.FAILED:
+                # What an earlier run has kept is fetched anew before it is blamed on the source.
+                doubtful = verdict.kind is VerdictKind.MISMATCH and read.kept
+                if verdict.kind is not VerdictKind.FAILED and not doubtful:
                     return await self._finish(flight, verdict)
                 if flight.divided:
                     # What came together does not fit: once more, and in one go.

@@ -36,7 +36,7 @@ from mockexport.pipeline.producing import Producers, Stopped
 from mockexport.pipeline.sharing import Brought, BroughtSpan, Crew, Share, Work
 from mockexport.reducers import Reducer, Result
 from mockexport.report import DownloadAccount
-from mockexport.streams import Source
+from mockexport.streams import DatedSource, Source
 from mockexport.tally import overlapping
 
 __all__ = ["DEFAULT_CHUNK_BYTES", "DEFAULT_CONCURRENCY", "DEFAULT_QUEUE_SIZE", "Outcome", "Pipeline", "RunStatistics"]
@@ -354,6 +354,7 @@ class Pipeline(Generic[S]):
         return Belonging.of(
             export.id,
             export.downloads,
+            as_of=self._source.as_of() if isinstance(self._source, DatedSource) else "",
             source=given or self._source.name,
             schema=self._schema,
             asked=self._asked,

@@ -92,6 +92,10 @@ _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,6})?|100)", re.ASCII)
 class Selection:
     """The reducer of the statistics that `stats` names. A state maps (patient id, event type) to its Cell.
 
+    A result maps their names to values: in the unit of the data, variance in its square, latency in seconds, times as
+    texts of UTC. Quantiles are of type 7 of Hyndman and Fan, "Sample Quantiles in Statistical Packages" (The American
+    Statistician 50, 1996).
+
     Args:
         stats: names out of STATISTICS, and quantiles such as p95 or p97.5.
         rules: what an anomaly is, by event type, in place of the built-in rules.

@@ -82,7 +82,11 @@ SummaryState = dict[tuple[str, str], Group]
 
 @dataclass(frozen=True)
 class Summary:
-    """The built-in reducer. A state maps (patient id, event type) to its Group."""
+    """The built-in reducer, of Statistics. A state maps (patient id, event type) to its Group.
+
+    Args:
+        rules: what an anomaly is, by event type; a type without a rule has none.
+    """
 
     rules: Mapping[str, AnomalyRule] = field(default_factory=lambda: ANOMALY_RULES)
 

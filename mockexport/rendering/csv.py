@@ -7,10 +7,9 @@ as text; `formulas` counts them, so that somebody can be told.
 
 import csv
 import io
-from collections.abc import Mapping
 from typing import Any
 
-from mockexport.rendering.plain import heading
+from mockexport.rendering.plain import columns_of, heading
 from mockexport.report import Report
 
 __all__ = ["formulas", "to_csv"]
@@ -20,17 +19,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def to_csv(report: Report[Any], *, round_to: int | None = None) -> str:
-    """Return the report as CSV with a header; lines end with CR LF, fractions are in full precision unless rounded.
+    """Return the report as CSV (RFC 4180) with a header; lines end with CR LF, fractions are in full unless rounded.
 
     What is no number is empty where there is none; fields that are maps, such as per_hour, are not in it. The lines of
     an incomplete report have one more field, `incomplete`: how many downloads are not in it or differ.
     """
     rows = list(report.rows(totals=True))
-    names = [
-        name
-        for name in dict.fromkeys(name for row in rows for name in row)
-        if not any(isinstance(row.get(name), Mapping | list | tuple) for row in rows)
-    ] or ["patient_id", "event_type"]
+    names = columns_of(rows)[0] or ["patient_id", "event_type"]
     further = {"incomplete": len(report.incomplete)} if report.incomplete else {}
     text = io.StringIO()
     writer = csv.writer(text)

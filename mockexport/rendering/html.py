@@ -11,7 +11,7 @@ from mockexport.model import ANOMALY_RULES, AnomalyRule, VerdictKind
 from mockexport.rendering.account import account_parts, coverage_parts, facts, verdicts
 from mockexport.rendering.charts import GAP_PATTERN, Scale, range_bar, share_bar
 from mockexport.rendering.markup import Markup, element, named, page, shown, table
-from mockexport.rendering.plain import heading, when
+from mockexport.rendering.plain import columns_of, counted, heading, when
 from mockexport.report import Report
 
 __all__ = ["MAX_ROWS", "to_html"]
@@ -34,7 +34,8 @@ def to_html(
 
     Args:
         report: any report.
-        rules: whose bounds are drawn behind the ranges: those that the reducer had.
+        rules: whose bounds are drawn behind the ranges: those that the reducer had. An event type without a rule and
+            without an anomaly has no share of them.
         round_to: decimal places of fractions; two by default.
     """
     account = report.account
@@ -59,9 +60,8 @@ class _Page:
         rows = list(report.rows(totals=True))
         self._patients = [row for row in rows if row["patient_id"] is not None]
         self._totals = [row for row in rows if row["patient_id"] is None]
-        names = list(dict.fromkeys(name for row in rows for name in row if name not in _KEY))
-        self._maps = [name for name in names if any(isinstance(row.get(name), Mapping | list) for row in rows)]
-        self._names = [name for name in names if name not in self._maps]
+        names, self._maps = columns_of(rows)
+        self._names = [name for name in names if name not in _KEY]
         self._ranged = _are_numbers(rows, "min") and _are_numbers(rows, "max")
         self._shared = _are_numbers(rows, "count") and _are_numbers(rows, "anomalies")
 
@@ -106,9 +106,9 @@ class _Page:
                 "how many rows they should have was announced nowhere."
             )
         if account.bad_rows:
-            told.append(f"{account.bad_rows:,} bad rows are in no statistic; the end of the page says why.")
+            told.append(f"{counted(account.bad_rows, 'bad row')} left out; the end of the page says why.")
         if missing:
-            told.append(f"{missing:,} rows have no value, and are in no statistic.")
+            told.append(f"{counted(missing, 'row')} without a value, part of no statistic.")
         return [element("p", " ".join(told))] if told else []
 
     def totals(self) -> list[Markup]:

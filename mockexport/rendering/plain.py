@@ -6,7 +6,18 @@ from typing import Any
 
 from mockexport.formats.fields import format_time
 
-__all__ = ["aligned", "cells_of", "heading", "printable", "shortened", "size", "when", "wrapped"]
+__all__ = [
+    "aligned",
+    "cells_of",
+    "columns_of",
+    "counted",
+    "heading",
+    "printable",
+    "shortened",
+    "size",
+    "when",
+    "wrapped",
+]
 
 
 def printable(text: str) -> str:
@@ -14,7 +25,7 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        " " if character in "\r\n\t" else "" if unicodedata.category(character)[0] == "C" else character
+        " " if character in "\r\n\t\u2028\u2029" else "" if unicodedata.category(character)[0] == "C" else character
         for character in text
     )
 
@@ -59,6 +70,14 @@ def wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
+def columns_of(rows: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """Return the fields of a report's flat rows that can be columns, and those that are maps and too many for one."""
+    kept = list(rows)
+    names = list(dict.fromkeys(name for row in kept for name in row))
+    maps = [name for name in names if any(isinstance(row.get(name), Mapping | list | tuple) for row in kept)]
+    return [name for name in names if name not in maps], maps
+
+
 def heading(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
     """Return what a report's field is called: a result without a name (see Report.rows) is a count if all are integers.
 
@@ -67,6 +86,11 @@ def heading(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
     if name != "result" or not all(type(row.get(name)) is int for row in rows):
         return name
     return "count"
+
+
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """Return a number of things: `1 bad row`, `1,200 bad rows`; `things` is their plural, with an s by default."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
 def size(number: float) -> str:

@@ -4,10 +4,11 @@ Lines fit the width: long ids are shortened in the middle, and statistics that d
 blocks. Anomalies are marked with an exclamation mark, so that the mark needs no colour.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from typing import Any
 
-from mockexport.rendering.plain import aligned, cells_of, heading, printable, shortened, wrapped
+from mockexport.rendering.plain import aligned, cells_of, columns_of, heading, printable, shortened, wrapped
 from mockexport.report import Report
 
 __all__ = ["DEFAULT_WIDTH", "to_table"]
@@ -18,7 +19,9 @@ _LEAST_ID = 8
 _PLACES = 2
 # Of the downloads of an incomplete report so many are named, the first in time; the account has them all.
 _MOST_NAMED = 10
+_KEY = ("patient_id", "event_type")
 _MARK, _NO_MARK = " !", "  "
+_MARKED = re.compile(r"[\d,]+ !")
 _BOLD_YELLOW, _PLAIN = "\x1b[1;33m", "\x1b[0m"
 
 
@@ -34,7 +37,8 @@ def to_table(
         colored: mark anomalies with colour, too.
     """
     rows = list(report.rows(totals=True))
-    names, left_out = _columns(rows)
+    fields, left_out = columns_of(rows)
+    names = [name for name in fields if name not in _KEY]
     places = _PLACES if round_to is None else round_to
     lines = [[_cell(name, row.get(name), places) for name in names] for row in rows]
     names = [heading(name, rows) for name in names]
@@ -50,15 +54,8 @@ def to_table(
         for block in _blocks(names, lines, width)
     )
     if colored:
-        text = "".join(_colored(line) for line in text.splitlines(keepends=True))
+        text = _MARKED.sub(f"{_BOLD_YELLOW}\\g<0>{_PLAIN}", text)
     return text + _legend(report, names, left_out, width, marked=marked)
-
-
-def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
-    """Return the fields that are columns, and those that are maps and too many for one."""
-    names = list(dict.fromkeys(name for row in rows for name in row if name not in ("patient_id", "event_type")))
-    maps = [name for name in names if any(isinstance(row.get(name), Mapping | list | tuple) for row in rows)]
-    return [name for name in names if name not in maps], maps
 
 
 def _cell(name: str, value: Any, places: int) -> str:
@@ -92,6 +89,7 @@ def _block(
     patients: int,
     width: int,
 ) -> str:
+    """Return some statistics of all lines; without patients there is no column for them, and no rule."""
     taken = sum(2 + max([cells_of(name), *(cells_of(line[at]) for line in lines)]) for at, name in enumerate(names))
     heads = ("patient", "event type")
     wanted = [max([cells_of(head), *(cells_of(printable(pair[at])) for pair in ids)]) for at, head in enumerate(heads)]
@@ -102,13 +100,11 @@ def _block(
         [shortened(printable(patient), first), shortened(printable(event_type), second), *line]
         for (patient, event_type), line in zip(ids, lines, strict=True)
     ]
+    if ids and not patients:
+        return aligned([heads[1], *names], [row[1:] for row in rows])
     made = aligned([*heads, *names], rows, left=2).splitlines(keepends=True)
     rule = "-" * max(cells_of(line.rstrip("\n")) for line in made) + "\n"
     return "".join([*made[: 1 + patients], rule, *made[1 + patients :]])
-
-
-def _colored(line: str) -> str:
-    return f"{_BOLD_YELLOW}{line.rstrip()}{_PLAIN}\n" if _MARK in line else line
 
 
 def _legend(report: Report[Any], names: Sequence[str], left_out: Sequence[str], width: int, *, marked: bool) -> str:

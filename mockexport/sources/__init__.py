@@ -14,7 +14,7 @@ replies.py       what a reply's head means for a download: pure decisions
 resuming.py      a byte stream that is tried again, resumed, or begun anew
 retrying.py      how often, how long to wait, how long anything may take
 watching.py      minimum rate and time limits, at no cost to the pieces
-claiming.py      one run at a time writes to a folder
+claiming.py      one run at a time writes to a folder; partial.py: what there is on the disk of a file in the making
 compression.py   how bytes are compressed, and what a decoder promises; gunzip.py, unzstd.py: neither cut nor bombs
 unpacking.py     a stream decompressed on its way; proving.py: one held against an announced SHA-256
 exchange.py      one GET and its reply, as a protocol; http.py: over aiohttp; http_faults.py: its errors in our words

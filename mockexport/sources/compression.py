@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Protocol
 
-__all__ = ["START_BYTES", "BadCompression", "Compression", "Decoder", "compression_of", "decoder_for"]
+__all__ = ["START_BYTES", "BadCompression", "Compression", "Decoder", "compression_of", "decoder_for", "refuse_others"]
 
 # So many bytes tell.
 START_BYTES = 4
@@ -17,6 +17,15 @@ _GZIP = b"\x1f\x8b"
 # A frame; and the upper bytes of the sixteen numbers that skippable frames begin with (RFC 8878, section 3.1).
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
+
+
+# What else a file may turn out to be, that no CSV in UTF-8 begins with, and what to do then.
+_OTHERS = {
+    b"PK\x03\x04": "it is a zip archive (or a workbook); unpack it, or pack it with gzip or zstd",
+    b"\xfd7zX": "it is xz, which is not read; pack it with gzip or zstd",
+    b"\xff\xfe": "it is UTF-16; save it as UTF-8",
+    b"\xfe\xff": "it is UTF-16; save it as UTF-8",
+}
 
 
 class Compression(StrEnum):
@@ -60,6 +69,17 @@ def compression_of(start: bytes) -> Compression | None:
     if start.startswith(_ZSTD) or (len(start) >= START_BYTES and start[0] >> 4 == 5 and start[1:4] == _ZSTD_SKIPPABLE):
         return Compression.ZSTD
     return None
+
+
+def refuse_others(start: bytes) -> None:
+    """Refuse a body that begins like something known that is not read.
+
+    Raises:
+        BadCompression: with what it is.
+    """
+    for magic, problem in _OTHERS.items():
+        if start.startswith(magic):
+            raise BadCompression(problem, passing=False)
 
 
 def decoder_for(compression: Compression) -> Decoder:

@@ -8,23 +8,25 @@ import glob
 import hashlib
 import os
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import aiofiles
 
 from mockexport.errors import ExportNotFound, FolderError, TransferError
-from mockexport.folder import LISTING, ListedFile, check_file
+from mockexport.folder import LISTING, ListedFile, check_file, readable
 from mockexport.model import Download, Export, Verdict
 from mockexport.sources.compression import START_BYTES, compression_of
 from mockexport.sources.unpacking import UnpackedStream
 from mockexport.streams import Piece, StartOver
 
-__all__ = ["SUFFIXES", "FileStream", "Files", "downloads_of", "rows_of", "tables_in"]
+__all__ = ["SUFFIXES", "FileStream", "Files", "as_of", "downloads_of", "rows_of", "tables_in"]
 
 # Read at once: as much as a chunk of the default size.
 PIECE_BYTES = 256 * 1024
 # What a folder's tables are called; how they are compressed is told by their bytes.
-SUFFIXES = tuple(table + packed for table in (".csv", ".tsv") for packed in ("", ".gz", ".zst"))
+_PACKED = (".gz", ".zst")
+SUFFIXES = tuple(table + packed for table in (".csv", ".tsv") for packed in ("", *_PACKED))
 
 _NOT_READ = "which is for other tools and not read here; keep CSV (--save-format csv) to read it again"
 
@@ -40,20 +42,18 @@ class Files:
     """
 
     def __init__(self, files: str | Path | Iterable[str | Path]) -> None:
-        one = isinstance(files, str | Path)
-        self._name = str(files) if one else "files"
+        self._name = readable(files) if isinstance(files, str | Path) else "files"
         paths = _found(files) if isinstance(files, str | Path) else [Path(path) for path in files]
         if not paths:
             raise FolderError(self._name, "matches no file")
         for path in paths:
-            if not path.is_file():
-                raise FolderError(path, "is no file" if path.exists() else "there is no such file")
+            _refuse_no_file(path)
             if path.suffix == ".parquet":
                 raise FolderError(path, f"is Parquet, {_NOT_READ}")
         _refuse_twins(paths)
         above = os.path.commonpath([os.path.abspath(path.parent) for path in paths])
-        self._id = _plain(paths[0].name) if len(paths) == 1 else Path(above).name or "files"
-        self._by_id = {Path(os.path.relpath(path, above)).as_posix(): path for path in paths}
+        self._id = readable(_plain(paths[0].name) if len(paths) == 1 else Path(above).name or "files")
+        self._by_id = _by_id((Path(os.path.relpath(path, above)).as_posix(), path) for path in paths)
 
     @property
     def name(self) -> str:
@@ -70,6 +70,10 @@ class Files:
             raise ExportNotFound(export_id, self.name, [self._id])
         return Export(export_id, downloads_of(self._by_id))
 
+    def as_of(self) -> str:
+        """Return sizes and dates (see streams.DatedSource)."""
+        return as_of(self._by_id.values())
+
     def stream(self, export_id: str, download: Download) -> UnpackedStream:
         """Return the file's rows (see streams.Source.stream)."""
         return rows_of(self._by_id[download.id], download)
@@ -81,18 +85,34 @@ def tables_in(directory: Path) -> dict[str, Path]:
     Raises:
         FolderError: if there is none, or one in two forms.
     """
-    paths = sorted(path for path in directory.iterdir() if path.name.endswith(SUFFIXES) and path.is_file())
+    try:
+        entries = sorted(directory.iterdir())
+    except OSError as error:
+        raise FolderError(directory, f"cannot be read: {error.strerror}") from error
+    paths = [path for path in entries if path.name.lower().endswith(SUFFIXES) and not path.is_dir()]
     if not paths and any(directory.glob("*.parquet")):
         raise FolderError(directory, f"holds Parquet, {_NOT_READ}")
     if not paths:
         raise FolderError(directory, f"holds no {LISTING}, and no file whose name ends in {', '.join(SUFFIXES)}")
+    for path in paths:
+        _refuse_no_file(path)
     _refuse_twins(paths)
-    return {path.name: path for path in paths}
+    return _by_id((path.name, path) for path in paths)
 
 
 def downloads_of(paths: dict[str, Path]) -> tuple[Download, ...]:
     """Return files as downloads. The length of the body of a compressed one is not known before it has been read."""
     return tuple(Download(name, size_bytes=_body_bytes(path)) for name, path in paths.items())
+
+
+def as_of(paths: Iterable[Path]) -> str:
+    """Return a digest that differs once a file has been written to or replaced."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with suppress(OSError):  # whoever reads it will say why
+            found = path.stat()
+            digest.update(f"{found.st_size} {found.st_mtime_ns} {found.st_ino}\n".encode())
+    return digest.hexdigest()
 
 
 def rows_of(path: Path, download: Download) -> UnpackedStream:
@@ -103,7 +123,7 @@ def rows_of(path: Path, download: Download) -> UnpackedStream:
 def _found(pattern: str | Path) -> list[Path]:
     if Path(pattern).exists():
         return [Path(pattern)]
-    found = sorted(path for path in map(Path, glob.glob(str(pattern), recursive=True)) if path.is_file())
+    found = sorted(path for path in map(Path, glob.glob(str(pattern), recursive=True)) if not path.is_dir())
     if not found and not glob.has_magic(str(pattern)):
         raise FolderError(pattern, "there is no such file or folder")
     return found
@@ -111,8 +131,25 @@ def _found(pattern: str | Path) -> list[Path]:
 
 def _plain(name: str) -> str:
     """Return a file's name without the suffixes of a table."""
-    suffix = next((suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), "")
-    return name.removesuffix(suffix) or name
+    fitting = [len(suffix) for suffix in SUFFIXES if name.lower().endswith(suffix)]
+    return name[: len(name) - max(fitting, default=0)] or name
+
+
+def _by_id(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    """Return paths by the ids of their downloads."""
+    found: dict[str, Path] = {}
+    for name, path in named:
+        twin = found.setdefault(readable(name), path)
+        if twin is not path:
+            raise FolderError(path, f"cannot be told from {twin} by its name; rename one of them")
+    return found
+
+
+def _refuse_no_file(path: Path) -> None:
+    """Refuse what is named and cannot be read as a file, rather than pass over it."""
+    if not path.is_file():
+        there = "is no file" if path.exists() else "is a link that leads nowhere"
+        raise FolderError(path, there if path.exists() or path.is_symlink() else "there is no such file")
 
 
 def _refuse_twins(paths: list[Path]) -> None:
@@ -165,6 +202,8 @@ class FileStream:
             raise self._fault(str(error)) from error
         except OSError as error:
             raise self._fault(f"cannot be read: {error.strerror}") from error
+        if self._listed is None and not self._received and self._path.suffix.lower() in _PACKED:
+            raise self._fault("it is empty, which no compressed file is; did the program that made it fail?")
         if self._listed is not None and digest.hexdigest() != self._listed.sha256:
             raise self._fault(f"its SHA-256 is not the one in {LISTING}: it was changed; download or generate it again")
 

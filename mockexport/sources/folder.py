@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from mockexport.errors import ExportNotFound, FolderError
-from mockexport.folder import LISTING, ListedFile, read_listing, refuse_unfinished
+from mockexport.folder import LISTING, ListedFile, read_listing, readable, refuse_unfinished
 from mockexport.model import Download, Export
-from mockexport.sources.files import FileStream, downloads_of, rows_of, tables_in
+from mockexport.sources.files import FileStream, as_of, downloads_of, rows_of, tables_in
 from mockexport.streams import ByteStream
 
 __all__ = ["Folder"]
@@ -15,11 +15,14 @@ class Folder:
     """A Source over the files of one export.
 
     With an `export.json` its metadata is what the rows are verified against, and every file must have the SHA-256 that
-    is noted there. Without one, every table (files.SUFFIXES) is a
-    download, in the order of names, and nothing can be verified.
+    is noted there. Without one, every table (files.SUFFIXES) is a download, in the order of names, and nothing can be
+    verified.
 
     Args:
         path: the folder, or one whose subfolders are exports' folders by the exports' ids.
+
+    Raises:
+        FolderError: if it is no folder, holds no table, or is one that a download has not finished.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -33,14 +36,14 @@ class Folder:
     @property
     def name(self) -> str:
         """The folder's path."""
-        return str(self._path)
+        return readable(self._path)
 
     async def export_ids(self) -> list[str]:
         """Return the id of the folder's export, or the ids of its subfolders' exports."""
         if (self._path / LISTING).is_file():
             return [read_listing(self._path).id]
         nested = sorted(path.parent for path in self._path.glob(f"*/{LISTING}"))
-        return [read_listing(path).id for path in nested] or [self._path.resolve().name]
+        return [read_listing(path).id for path in nested] or [readable(self._path.resolve().name)]
 
     async def discover(self, export_id: str) -> Export:
         """Return the export with its downloads (see streams.Source.discover)."""
@@ -55,6 +58,10 @@ class Folder:
             raise ExportNotFound(export_id, self.name, ids)
         self._paths = tables_in(self._path)
         return Export(export_id, downloads_of(self._paths))
+
+    def as_of(self) -> str:
+        """Return sizes and dates of files of which nothing is listed (see streams.DatedSource)."""
+        return as_of(self._paths.values())
 
     def stream(self, export_id: str, download: Download) -> ByteStream:
         """Return the file's bytes (see streams.Source.stream)."""

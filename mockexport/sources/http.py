@@ -97,6 +97,7 @@ class HttpReply:
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
+        self.url: str = str(response.url)  # after redirects, without credentials
         self.head: Head = Head(response.status, tuple(response.headers.items()), _origin(response.url))
         # The pieces of a chunked body are small, and come joined; others go on as they came, which saves a copy.
         self._chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()

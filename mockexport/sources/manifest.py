@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
@@ -21,6 +21,9 @@ from mockexport.metadata import DownloadMetadata, decode_json
 from mockexport.model import Download
 
 __all__ = ["ListedUrl", "Manifest", "read_manifest"]
+
+
+_ASCII = bytes(range(0x21, 0x7F)).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +67,15 @@ def read_manifest(body: bytes, *, base: str | None = None) -> Manifest:
     Raises:
         ValueError: it is neither, names no URL, or one twice; messages show no query, which may hold a secret.
     """
+    body = body.removeprefix(b"\xef\xbb\xbf")
     listing = decode_json(body, _Listing) if body.lstrip()[:1] == b"{" else _lines(body)
     entries = [(entry, _absolute(entry.url, base)) for entry in listing.downloads]
     if not entries:
         raise ValueError("it names no URL")
-    for url, times in Counter(url for _, url in entries).items():
-        if times > 1:
-            raise ValueError(f"it names {public_url(url)} {times} times")
+    urls = [url for _, url in entries]
+    asked = Counter(map(_requested, urls))
+    if (twice := next((url for url in urls if asked[_requested(url)] > 1), None)) is not None:
+        raise ValueError(f"it names {public_url(twice)} {asked[_requested(twice)]} times")
     ids = _ids(entries)
     for download_id, times in Counter(ids).items():
         if times > 1:
@@ -80,7 +85,7 @@ def read_manifest(body: bytes, *, base: str | None = None) -> Manifest:
 
 def _lines(body: bytes) -> _Listing:
     try:
-        lines = [line.strip() for line in body.decode("utf-8-sig").splitlines()]
+        lines = [line.strip() for line in body.decode().splitlines()]
     except UnicodeDecodeError:
         raise ValueError("it is no list of URLs: it is not UTF-8") from None
     return _Listing(tuple(_Entry(line) for line in lines if line and not line.startswith("#")))
@@ -90,6 +95,8 @@ def _absolute(url: str, base: str | None) -> str:
     whole = url if base is None else urljoin(base, url)
     try:
         parts = urlsplit(whole)
+        if not whole.isascii() and parts.netloc.isascii() and whole.isprintable():
+            whole = quote(whole, safe=_ASCII)  # RFC 3987, section 3.1
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # brackets that do not match, a port that is none
         usable = False
@@ -99,6 +106,13 @@ def _absolute(url: str, base: str | None) -> str:
     if parts.username is not None or parts.password is not None:
         raise ValueError(f"{public_url(whole)} holds credentials; give a token or a header instead")
     return whole
+
+
+def _requested(url: str) -> str:
+    """Return what is asked for under a URL: the same for all spellings of it that no server tells apart."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return urlunsplit((parts.scheme, f"{parts.hostname}:{port}", parts.path or "/", parts.query, ""))
 
 
 def _ids(entries: Sequence[tuple[_Entry, str]]) -> list[str]:

@@ -64,7 +64,8 @@ class _PipedStream:
             raise self._fault("it can be read only once")
         start, last = b"", b""
         try:
-            async for piece in self._pieces:
+            async for given in self._pieces:
+                piece = _as_bytes(given)
                 self._received += len(piece)
                 if len(start) < START_BYTES:
                     start += piece[:START_BYTES]
@@ -85,6 +86,15 @@ class _PipedStream:
 
     async def close(self, verdict: Verdict | None) -> None:
         """Nothing is left to do: whoever made the pieces closes them."""
+
+
+def _as_bytes(piece: object) -> bytes:
+    """Return what a user's iterator yields: bytes, or what can be seen as them."""
+    if isinstance(piece, bytes):
+        return piece
+    if isinstance(piece, bytearray | memoryview):
+        return bytes(piece)
+    raise OptionError("source", f"its pieces must be bytes, and one is of the type {type(piece).__name__}")
 
 
 def standard_input() -> AsyncGenerator[bytes]:

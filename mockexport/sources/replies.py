@@ -25,6 +25,7 @@ __all__ = [
     "Refused",
     "Void",
     "decide",
+    "is_strong",
     "retry_after_s",
 ]
 
@@ -137,13 +138,18 @@ def _begin(asked: Asked, head: Head) -> Decision:
     etag = tags[0] if len(tags) == 1 else None
     chunked = ",".join(head.values("transfer-encoding")).lower().endswith("chunked")
     length = int(lengths[0]) if len(lengths) == 1 and not chunked and _WHOLE_NUMBER.fullmatch(lengths[0]) else None
-    resumable = coding == "identity" and etag is not None and _STRONG_TAG.fullmatch(etag) is not None
+    resumable = coding == "identity" and etag is not None and is_strong(etag)
     return Begin(
         mark=Mark(etag, length, head.origin) if resumable and etag is not None else None,
         etag=etag,
         framed=chunked or length is not None,
         gzipped=coding == "gzip",
     )
+
+
+def is_strong(etag: str) -> bool:
+    """Tell whether it is an entity tag that stands for the very same bytes (RFC 9110, section 8.8.3)."""
+    return _STRONG_TAG.fullmatch(etag) is not None
 
 
 def _coding(head: Head) -> str:

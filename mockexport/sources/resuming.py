@@ -103,6 +103,7 @@ class ResumingStream:
         self._offset, self._mark = (0, None) if start is None else start
         self._furthest = self._offset  # what an attempt must exceed to count as progress
         self._etag: str | None = None if self._mark is None else self._mark.etag
+        self._inherited = start is not None  # what it goes on from is not of its own receiving
         self._attempt = 1
         self._failures = 0  # in a row, without progress
         self._protocol_errors = 0  # in a row
@@ -262,7 +263,10 @@ class ResumingStream:
         if self._offset > self._furthest:
             self._furthest = self._offset
             self._failures = self._protocol_errors = 0
-        self._failures += 1
+        # That what was there before cannot be gone on from is no failure to fetch: else the last attempt would go on
+        # from it again in every run.
+        self._failures += not (failure.void and self._inherited)
+        self._inherited = self._inherited and not failure.void
         problem, passing = failure.problem, not failure.final
         if failure.asked_s is not None and failure.asked_s > self._policy.max_retry_after_s:
             limit_s = self._policy.max_retry_after_s

@@ -29,7 +29,7 @@ class RetryPolicy:
             raise OptionError("attempts", f"must be at least 1, not {self.attempts}")
 
     def wait_s(self, failures: int) -> float:
-        """Return how long to wait after so many failures in a row, from 1."""
+        """Return how long to wait after so many failures in a row; not long after none."""
         longest = min(self.max_wait_s, self.base_wait_s * 2 ** min(failures - 1, 30))
         return random.uniform(0, longest)  # noqa: S311 - spreads load, keeps no secret
 

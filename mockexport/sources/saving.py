@@ -1,21 +1,20 @@
 """Keeps what another source brings: every download that counts becomes a file in a folder, in the same pass.
 
 What the folder holds already, verified and unchanged, is read from there instead of being fetched again, and verified
-anew like everything else. Until all downloads are in, the folder holds `unfinished.ndjson`, a line per file so far,
-instead of `export.json`: so that a part cannot pass for the whole.
+anew like everything else. So is what a run that was broken off has left of a file (sources/partial.py), once the server
+has proved that it goes on from there, by the rules that hold within a run (sources/resuming.py).
+
+Until all downloads are in, the folder holds `unfinished.ndjson`, a line per file so far, instead of `export.json`: so
+that a part cannot pass for the whole.
 """
 
-import hashlib
+import asyncio
 import os
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 
-import aiofiles
-import aiofiles.os
 import msgspec
-from aiofiles.threadpool import wrap
-from aiofiles.threadpool.binary import AsyncBufferedIOBase
 
 from mockexport.errors import FolderError, OutputError, TransferError
 from mockexport.folder import (
@@ -33,7 +32,8 @@ from mockexport.metadata import format_api_time
 from mockexport.model import Download, Export, Verdict, VerdictKind
 from mockexport.sources.claiming import Claim
 from mockexport.sources.files import FileStream
-from mockexport.streams import ByteStream, Piece, Source, StartOver
+from mockexport.sources.partial import NOTE_EVERY_S, Note, Partial, Torn, left_in, sweep
+from mockexport.streams import ByteStream, Kept, Mark, Opened, Piece, ResumableSource, Resumed, Source, StartOver
 
 __all__ = ["Saving"]
 
@@ -42,11 +42,17 @@ class Saving:
     """A Source that passes on another's exports and keeps them in `directory`, one export to a folder.
 
     Call `finish` after the run, and `release` whatever became of it. Files are readable by their owner alone.
+
+    Args:
+        source: where the bytes come from.
+        directory: the folder.
+        note_every_s: how often to note of a file in the making what another run can go on from.
     """
 
-    def __init__(self, source: Source, directory: str | Path) -> None:
+    def __init__(self, source: Source, directory: str | Path, *, note_every_s: float = NOTE_EVERY_S) -> None:
         self._source = source
         self.directory: Path = Path(directory)
+        self.note_every_s: float = note_every_s
         self._claim: Claim | None = None
         self._export: Export | None = None
         self._names: dict[str, str] = {}
@@ -80,20 +86,38 @@ class Saving:
         for listing in (self._read_finished(), self._read_unfinished()):
             if listing is None:
                 continue
-            if listing.id != export_id:
-                raise FolderError(self.directory, f"holds the export {listing.id!a}; give {export_id!a} its own folder")
+            self._refuse_other(listing.id, export_id)
             self._known |= {listed.id: listed for listed in listing.downloads}
+        for note in left_in(self.directory):
+            self._refuse_other(note.export_id, export_id)
         self._export = export
         self._names = {download.id: file_name(place, download.id) for place, download in enumerate(export.downloads)}
         return export
 
+    def _refuse_other(self, found: str, export_id: str) -> None:
+        if found != export_id:
+            raise FolderError(self.directory, f"holds the export {found!a}; give {export_id!a} its own folder")
+
     def stream(self, export_id: str, download: Download) -> ByteStream:
         """Return the download's bytes, from the folder if they are there, and keep them on their way."""
-        fetched = self._source.stream(export_id, download)
         listed = self._known.get(download.id)
         if listed is not None and listed.verdict is None and _describes(listed, download):
-            return _KeptStream(self, download, listed, fetched)
-        return _SavedStream(self, download, fetched)
+            return _KeptStream(self, export_id, download, listed)
+        return _SavedStream(self, export_id, download)
+
+    def left_of(self, partial: Partial, export_id: str, download: Download) -> Note | None:
+        """Return what an earlier run has left of a file, if it can be gone on from."""
+        note = partial.found() if isinstance(self._source, ResumableSource) else None
+        if note is None or note.export_id != export_id or not _describes(note.file, download):
+            return None
+        partial.go_on(note)
+        return note
+
+    def fetch(self, export_id: str, download: Download, left: Note | None) -> ByteStream:
+        """Return the bytes that come from the other source: all, or those after what is left of an earlier run."""
+        if left is not None and isinstance(self._source, ResumableSource):
+            return self._source.stream_from(export_id, download, left.size_bytes, left.mark)
+        return self._source.stream(export_id, download)
 
     def path_of(self, download: Download) -> Path:
         """Return the path of a download's file."""
@@ -123,6 +147,7 @@ class Saving:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(path, error.strerror or type(error).__name__) from error
+        sweep(self.directory, self._names.values())
 
     def release(self) -> None:
         """Let other runs write to the folder."""
@@ -158,96 +183,96 @@ class _Note(msgspec.Struct, frozen=True):
 
 
 class _SavedStream:
-    """A stream whose bytes are written to a file as they pass."""
+    """A stream whose bytes are written to a file as they pass; it goes on from what an earlier run has left of that."""
 
-    def __init__(self, saving: Saving, download: Download, fetched: ByteStream) -> None:
+    def __init__(self, saving: Saving, export_id: str, download: Download) -> None:
         self._saving = saving
+        self._export_id = export_id
         self._download = download
-        self._fetched = fetched
-        self._path = saving.path_of(download)
-        self._partial = self._path.with_name(self._path.name + ".partial")
-        self._file: AsyncBufferedIOBase | None = None
-        self._begin()
-
-    def _begin(self) -> None:
-        self._digest = hashlib.sha256()
-        self._size = 0
+        self._partial = Partial(saving.path_of(download), every_s=saving.note_every_s)
+        self._left = saving.left_of(self._partial, export_id, download)  # and not read again yet
+        self._broken_off = False
+        self._fetched = saving.fetch(export_id, download, self._left)
 
     async def pieces(self) -> AsyncGenerator[Piece]:
-        async with aclosing(self._fetched.pieces()) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, bytes):
-                    await self._write(piece)
-                elif isinstance(piece, StartOver):
-                    await self._discard()
-                yield piece
+        while True:
+            try:
+                async with aclosing(self._fetched.pieces()) as pieces:
+                    async for piece in pieces:
+                        match piece:
+                            case bytes():
+                                await asyncio.to_thread(self._partial.write, piece)
+                            case StartOver():
+                                self._begin(None)
+                            case Opened(mark):
+                                self._begin(mark)
+                            case Resumed():
+                                async with aclosing(self._reread()) as kept:
+                                    async for left in kept:
+                                        yield left
+                        yield piece
+                async with aclosing(self._reread()) as kept:  # nothing was missing
+                    async for left in kept:
+                        yield left
+            except Torn as torn:
+                restart = self.start_over(torn.problem)
+            except TransferError:
+                self._broken_off = True
+                raise
+            else:
+                return
+            yield restart
+
+    async def _reread(self) -> AsyncGenerator[Piece]:
+        """Yield what an earlier run has left, once: not before the server has said that it goes on from there."""
+        left, self._left = self._left, None
+        if left is None:
+            return
+        yield Kept(left.size_bytes)
+        while piece := await asyncio.to_thread(self._partial.read):
+            yield piece
+
+    def _begin(self, mark: Mark | None) -> None:
+        about = None
+        if mark is not None and mark.total is not None:
+            file = _listed(self._download, self._partial.path.name, 0, "0" * 64, None)
+            about = Note(self._export_id, file, mark)
+        self._left = None
+        self._partial.begin(about)
 
     def start_over(self, problem: str) -> StartOver:
-        restart = self._fetched.start_over(problem)
-        self._begin()
-        return restart
+        self._begin(None)
+        return self._fetched.start_over(problem)
 
     async def close(self, verdict: Verdict | None) -> None:
         try:
             if verdict is not None and verdict.counts:
-                await self._commit(verdict)
+                size, sha256 = await asyncio.to_thread(self._partial.flush)
+                # Not awaited: if this were cancelled, the file would be there and nobody would know of it. Noted first:
+                # between the two, a file that is not there yet costs less than one that is not known.
+                self._saving.keep(_listed(self._download, self._partial.path.name, size, sha256, verdict))
+                self._partial.commit()
         finally:
-            await self._discard()
+            if verdict is not None and not verdict.counts and not self._broken_off:
+                self._partial.discard()  # it came to its end, and was not what was promised
+            else:
+                self._partial.leave()
             await self._fetched.close(verdict)
-
-    async def _write(self, piece: bytes) -> None:
-        try:
-            if self._file is None:
-                self._partial.unlink(missing_ok=True)
-                # Not awaited: if this were cancelled, the file would be there and nobody would know of it.
-                self._file = wrap(open(self._partial, "xb", opener=_private))  # noqa: ASYNC230, SIM115
-            elif self._size == 0:  # a new attempt after one that had ended
-                await self._file.seek(0)
-                await self._file.truncate()
-            await self._file.write(piece)
-        except OSError as error:
-            raise OutputError(self._path, error.strerror or type(error).__name__) from error
-        self._digest.update(piece)
-        self._size += len(piece)
-
-    async def _commit(self, verdict: Verdict) -> None:
-        if self._file is None:  # an empty body is a file too
-            await self._write(b"")
-        assert self._file is not None  # noqa: S101 - just opened
-        try:
-            await self._file.flush()
-            descriptor = self._file.fileno()
-            await aiofiles.os.wrap(os.fsync)(descriptor)
-            await self._file.close()
-            self._partial.replace(self._path)
-        except OSError as error:
-            raise OutputError(self._path, error.strerror or type(error).__name__) from error
-        self._file = None
-        self._saving.keep(_listed(self._download, self._path.name, self._size, self._digest.hexdigest(), verdict))
-
-    async def _discard(self) -> None:
-        self._begin()
-        if self._file is not None:
-            file, self._file = self._file, None
-            with suppress(OSError):  # what led here says more
-                try:
-                    await file.close()
-                finally:  # also where this is cancelled
-                    self._partial.unlink(missing_ok=True)
 
 
 class _KeptStream:
     """A stream from a file that an earlier run has kept; should that not do, from where it came from."""
 
-    def __init__(self, saving: Saving, download: Download, listed: ListedFile, fetched: ByteStream) -> None:
+    def __init__(self, saving: Saving, export_id: str, download: Download, listed: ListedFile) -> None:
         self._saving = saving
         self._listed = listed
         self._file = FileStream(saving.directory / listed.file, download, listed)
-        self._saved = _SavedStream(saving, download, fetched)
+        self._saved = _SavedStream(saving, export_id, download)
         self._use_file = True
 
     async def pieces(self) -> AsyncGenerator[Piece]:
         if self._use_file:
+            yield Kept(self._listed.size_bytes, finished=True)
             try:
                 async with aclosing(self._file.pieces()) as pieces:
                     async for piece in pieces:
@@ -273,20 +298,19 @@ class _KeptStream:
         await self._saved.close(verdict)
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
 def _describes(listed: ListedFile, download: Download) -> bool:
     """Whether a kept file's metadata still is what the source announces."""
-    kept = listed.to_download()
+    try:
+        kept = listed.to_download()
+    except ValueError:
+        return False
     return all(
         getattr(kept, name) == getattr(download, name)
         for name in ("id", "rows", "event_types", "patients", "start_us", "end_us")
     )
 
 
-def _listed(download: Download, file: str, size: int, sha256: str, verdict: Verdict) -> ListedFile:
+def _listed(download: Download, file: str, size: int, sha256: str, verdict: Verdict | None) -> ListedFile:
     return ListedFile(
         id=download.id,
         rows=download.rows,
@@ -297,5 +321,5 @@ def _listed(download: Download, file: str, size: int, sha256: str, verdict: Verd
         file=file,
         size_bytes=size,
         sha256=sha256,
-        verdict=None if verdict.kind is VerdictKind.VERIFIED else verdict.kind,
+        verdict=None if verdict is None or verdict.kind is VerdictKind.VERIFIED else verdict.kind,
     )

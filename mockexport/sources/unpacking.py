@@ -7,7 +7,14 @@ from dataclasses import replace
 
 from mockexport.errors import TransferError
 from mockexport.model import Verdict
-from mockexport.sources.compression import START_BYTES, BadCompression, Decoder, compression_of, decoder_for
+from mockexport.sources.compression import (
+    START_BYTES,
+    BadCompression,
+    Decoder,
+    compression_of,
+    decoder_for,
+    refuse_others,
+)
 from mockexport.streams import ByteStream, Opened, Piece, StartOver
 
 __all__ = ["IN_LINE_BYTES", "UnpackedStream", "next_step"]
@@ -83,7 +90,10 @@ class UnpackedStream:
 
 def _decoder(start: bytes) -> Decoder | None:
     compression = compression_of(start)
-    return None if compression is None else decoder_for(compression)
+    if compression is None:
+        refuse_others(start)
+        return None
+    return decoder_for(compression)
 
 
 async def _steps(decoder: Decoder, piece: bytes) -> AsyncGenerator[bytes]:

@@ -95,6 +95,8 @@ class Unzstd:
                 window = 2**self._limits.window_log
                 problem = f"its window is larger than {window:,} bytes; compress it without --ultra and --long"
                 raise BadCompression(problem, passing=False) from error
+            if "dictionary" in str(error).lower():
+                raise BadCompression("it was made with a dictionary; compress it without one", passing=False) from error
             what = "the compressed body is damaged"
             if self.frames > 1 and not self._fed:
                 what = "something else follows the end of the compressed data"

@@ -4,7 +4,7 @@ Secrets go to one server: where a manifest was fetched from, or else the only on
 from elsewhere names is under the rules of redirects: no file, nothing link-local, no way from https to http.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -59,7 +59,9 @@ class UrlList:
         self._compress = compress
         access = access or Access()
         self._manifest_url: str | None = None
+        self._came_from: str | None = None  # the manifest, after redirects
         self._manifest: Manifest | None = None
+        self._by_id: dict[str, ListedUrl] = {}
         if isinstance(urls, str) and urls.startswith(("http://", "https://")):
             self._manifest_url = urls
             self.name: str = public_url(urls)
@@ -89,6 +91,7 @@ class UrlList:
     async def discover(self, export_id: str) -> Export:
         """Return the export with its downloads (see streams.Source.discover)."""
         manifest = await self._listed()
+        self._by_id = {listed.download.id: listed for listed in manifest.downloads}
         ids = await self.export_ids()
         if export_id not in ids:
             raise ExportNotFound(export_id, self.name, ids)
@@ -96,9 +99,7 @@ class UrlList:
 
     def stream(self, export_id: str, download: Download) -> ByteStream:
         """Return the download's rows (see streams.Source.stream)."""
-        assert self._manifest is not None  # noqa: S101 - streams follow discovery
-        listed = next(listed for listed in self._manifest.downloads if listed.download.id == download.id)
-        return self._rows(listed)
+        return self._rows(self._by_id[download.id])
 
     def _rows(self, listed: ListedUrl) -> ByteStream:
         stream: ByteStream = self._stream(listed.url, listed.download.id, compress=self._compress)
@@ -112,7 +113,8 @@ class UrlList:
             stream = self._stream(self._manifest_url, "manifest", rows=False)
             try:
                 body = await read_whole(stream, MAX_LIST_BYTES)
-                self._manifest = read_manifest(body, base=self._manifest_url)
+                # What it names is relative to where it came from in the end (RFC 3986, section 5.1.3).
+                self._manifest = read_manifest(body, base=self._came_from)
             except TransferError as error:
                 raise ServerUnreachable(self._manifest_url, error.problem) from error
             except ValueError as error:
@@ -120,10 +122,13 @@ class UrlList:
         return self._manifest
 
     def _stream(self, url: str, name: str, *, compress: bool = False, rows: bool = True) -> ResumingStream:
-        named_by = self._manifest_url if rows else None
+        named_by = self._came_from if rows else None
 
-        def exchange(fields: Mapping[str, str]) -> Awaitable[HttpReply]:
-            return self._client.get(url, fields, named_by=named_by)
+        async def exchange(fields: Mapping[str, str]) -> HttpReply:
+            reply = await self._client.get(url, fields, named_by=named_by)
+            if not rows:
+                self._came_from = reply.url
+            return reply
 
         return ResumingStream(name, url, exchange, self._retry, self._limits, compress=compress, rows=rows)
 

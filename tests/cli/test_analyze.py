@@ -209,13 +209,13 @@ def test_exit_6_for_a_bad_row_if_strict_and_a_warning_if_not(run: Run, tmp_path:
     assert "line 3" in strict.err
     lenient = run("--from", folder)
     assert lenient.code == 0
-    assert "1 bad rows are not in the report (1 bad value); the first is line 3 of download a" in lenient.err
+    assert "1 bad row left out (1 bad value); the first is line 3 of download a" in lenient.err
     assert "P001" not in strict.err + lenient.err
 
 
 def test_missing_values_are_told(run: Run, tmp_path: Path) -> None:
     ran = run("--from", str(export(tmp_path / "x", GOOD, GOOD.replace("72", ""), rows=2)))
-    assert "1 rows have no value" in ran.err
+    assert "1 row without a value" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -225,6 +225,8 @@ def test_missing_values_are_told(run: Run, tmp_path: Path) -> None:
         ["demo", "--concurrency", "x"],
         ["demo", "--chunk-size", "1G"],
         ["demo", "--round", "-1"],
+        ["demo", "--round", "101"],
+        ["--from", ""],
         ["demo", "--format", "xml"],
         ["demo", "--no-such-option"],
         ["demo", "--url", "ftp://example.org"],
@@ -331,4 +333,4 @@ def test_the_bad_rows_of_a_failed_download_are_not_told_as_part_of_the_report(ru
     (folder / "export.json").write_text(json.dumps({"id": "x", "downloads": listed}))
     ran = run("analyze", "--from", str(folder))
     assert ran.code == 3
-    assert "1 bad rows are not in the report (1 bad value); the first is line 3 of download b" in ran.err
+    assert "1 bad row left out (1 bad value); the first is line 3 of download b" in ran.err

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Run
 from tests.cli.test_analyze import GOOD, export
 
@@ -28,6 +30,12 @@ def test_ids_like_formulas_are_told_without_naming_them(run: Run, tmp_path: Path
     assert ran.out.splitlines()[1].startswith("=1+1,")
     assert "1 ids look like formulas" in ran.err
     assert "=1+1" not in ran.err
+
+
+def test_what_has_no_column_in_csv_is_told(run: Run, server_url: str) -> None:
+    ran = run("demo", "--url", server_url, "--stats", "count,per_day", "--format", "csv")
+    assert ran.out.splitlines()[0] == "patient_id,event_type,count"
+    assert "not in the CSV: per_day" in ran.err
 
 
 def test_a_page_is_written_beside_the_report_whole_and_private(run: Run, server_url: str, tmp_path: Path) -> None:
@@ -54,12 +62,33 @@ def test_an_incomplete_page_is_put_aside(run: Run, tmp_path: Path) -> None:
     assert "Incomplete" in (tmp_path / "report.partial.html").read_text("utf-8")
 
 
-def test_a_page_that_cannot_be_written_is_told_before_the_run(run: Run, tmp_path: Path) -> None:
-    nowhere = run("demo", "--url", "http://127.0.0.1:1", "--html", str(tmp_path / "none" / "x.html"))
+@pytest.mark.parametrize("option", ["--html", "--account", "-o"])
+def test_what_cannot_be_written_is_told_before_the_run(run: Run, tmp_path: Path, option: str) -> None:
+    nowhere = run("demo", "--url", "http://127.0.0.1:1", option, str(tmp_path / "none" / "x.html"))
     assert "there is no folder" in nowhere.err
-    same = run("demo", "--url", "http://127.0.0.1:1", "--html", str(tmp_path / "x"), "-o", str(tmp_path / "x"))
-    assert same.code == 2
-    assert "html" in same.err
+
+
+def test_no_two_outputs_are_one_and_none_is_written_over_what_is_read(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    table, rules = tmp_path / "data" / "a.csv", tmp_path / "rules.toml"
+    table.write_text(GOOD)
+    rules.write_text("[spo2]\nlow = 90\n")
+    one, data = str(tmp_path / "one"), str(tmp_path / "data")
+    for words in (
+        ["--html", one, "-o", one],
+        ["--account", one, "-o", one],
+        ["--events", one, "--account", str(tmp_path / "data" / ".." / "one")],
+        ["-o", one, "--checkpoint", one],
+        ["-o", str(table)],
+        ["--account", str(rules), "--rules", str(rules)],
+        ["--format", "csv", "-o", str(tmp_path / "data" / "report.csv")],
+    ):
+        ran = run("--from", data, *words)
+        assert (ran.code, ran.out) == (2, ""), words
+    assert run("--from", str(table), "-o", str(table)).code == 2
+    assert run("--from", f"{data}/*", "--html", str(table)).code == 2
+    assert table.read_text() == GOOD
+    assert run("--from", data, "-o", "/dev/null", "--account", "/dev/null").code == 3, "it has no header"
 
 
 def test_without_a_terminal_there_is_no_preview_and_a_line_says_so(run: Run, server_url: str) -> None:

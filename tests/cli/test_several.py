@@ -54,6 +54,15 @@ def test_all_and_a_name_contradict_each_other(folders: Path, capsys: pytest.Capt
     assert "all: means every export" in capsys.readouterr().err
 
 
+def test_ids_that_are_no_names_lead_nowhere(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listing = folders / "other" / "export.json"
+    listing.write_text(json.dumps(json.loads(listing.read_text()) | {"id": "../escaped"}))
+    for option in ("--save", "--checkpoint"):
+        assert run(parse(["--all", "--from", str(folders), option, str(folders.parent / "kept")])) == 2
+        assert "'../escaped' is no name for a file" in capsys.readouterr().err
+    assert [path.name for path in folders.parent.iterdir()] == ["exports"]
+
+
 @pytest.mark.parametrize(
     ("address", "told"),
     [("local:0", "is not local: and a number"), ("scheduler", "neither local:N nor an address")],

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport import HeaderError, Schema
+from mockexport import HeaderError, OptionError, Schema
 from mockexport.formats import BadRow, BadRowReason, Batch, CsvDecoder, Cutter, Decoded
 from mockexport.model import Chunk, Span
 from tests.rows import HEADER, csv_bodies
@@ -97,6 +97,12 @@ def test_null_tokens_are_missing_values() -> None:
     schema = Schema(null_tokens=frozenset({"NA"}))
     decoded = decode(HEADER + b"P001,2025-08-26T00:00:04Z,spo2,NA\n" + GOOD, schema=schema)
     assert (len(decoded.missing), len(decoded.batch), len(decoded.bad)) == (1, 1, 0)
+
+
+def test_a_text_is_no_set_of_null_tokens() -> None:
+    with pytest.raises(OptionError, match="a set of texts, not a text"):
+        Schema(null_tokens="-999")  # type: ignore[arg-type]
+    assert Schema(null_tokens=["NA"]) == Schema(null_tokens=frozenset({"NA"}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("body", [b"", b"\xef\xbb\xbf", HEADER, HEADER[:-1], b"\n\r\n", b"\n" + HEADER + b"\n\n"])

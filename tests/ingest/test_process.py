@@ -43,7 +43,8 @@ def _holder(service: RunningService) -> str:
 
 
 def test_devices_play_against_it_and_nothing_is_lost(tmp_path: Path) -> None:
-    with RunningService(tmp_path, compact_rows=400, compact_age_s=0.2) as service:
+    command = [sys.executable, "-m", "mockexport", "ingest"]
+    with RunningService(tmp_path, command=command, compact_rows=400, compact_age_s=0.2) as service:
         command = [
             sys.executable,
             str(ROOT / "examples" / "generate_data.py"),

@@ -12,7 +12,7 @@ START = 1_756_166_400 // 3600  # 2025-08-26, in hours
 HOSTILE = [
     '</script><img src=x onerror="document.title=1">',
     "\u202eright to left\u2066",
-    "nul\0 and \x1b[31m",
+    "nul\0 and \x1b[31m\u2028",
     "'\"><svg onload=alert(1)>&amp;",
     "=HYPERLINK(0)",
     "all",

@@ -146,7 +146,7 @@ def test_a_browser_shows_it_narrow_and_wide_light_dark_and_printed(tmp_path: Pat
 def test_doubts_about_a_complete_report_are_told_first() -> None:
     html = to_html(many_statistics())
     assert html.index("Complete: every") < html.index("1 of 1 downloads could not be verified") < html.index("Totals")
-    assert "2 bad rows are in no statistic" in html
+    assert "2 bad rows left out" in html
 
 
 def test_bounds_are_told_and_what_has_none_has_no_share() -> None:

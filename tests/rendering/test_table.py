@@ -13,6 +13,7 @@ def test_every_line_fits_and_nothing_steers_the_terminal() -> None:
     assert all(cells_of(line) <= 80 for line in text.splitlines())
     assert "\x1b" not in text
     assert "\u202e" not in text
+    assert "\u2028" not in text
     assert "…" in text[: text.index("INCOMPLETE")]
 
 

@@ -1,13 +1,15 @@
 """Files by their names, compressed or not: every one once, whole or an error."""
 
 import gzip
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from backports import zstd
 
-from mockexport import FolderError, OptionError, Report, Statistics, VerdictKind, analyze
+from mockexport import CheckpointError, FolderError, OptionError, Report, Statistics, VerdictKind, analyze
 from tests.rows import HEADER
 
 ROW = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
@@ -91,6 +93,62 @@ async def test_the_same_data_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="same data"):
         await analyze(files=[tmp_path / "a.csv", tmp_path / "b.csv"])
     assert count(await analyze(files=tmp_path / "a.csv.gz")) == 3
+
+
+async def test_nothing_that_is_called_a_table_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "A.CSV").write_bytes(TABLE)
+    (tmp_path / "b.csv").write_bytes(TABLE)
+    (tmp_path / "c.csv").mkdir()
+    for options in ({"folder": tmp_path}, {"files": str(tmp_path / "*")}):
+        assert count(await analyze(**options)) == 6
+    (tmp_path / "gone.csv").symlink_to(tmp_path / "nowhere")
+    for options in ({"folder": tmp_path}, {"files": str(tmp_path / "*")}):
+        with pytest.raises(FolderError, match=r"gone\.csv: is a link that leads nowhere"):
+            await analyze(**options)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are UTF-8")
+async def test_a_name_that_is_no_text_is_told_as_one(tmp_path: Path) -> None:
+    name = os.fsdecode(b"ward\xff.csv")
+    (tmp_path / name).write_bytes(TABLE)
+    for options in ({"folder": tmp_path}, {"files": tmp_path / name}):
+        report = await analyze(**options, checkpoint=tmp_path / "checkpoint")  # type: ignore[call-overload]
+        assert [d.download_id for d in report.account.downloads] == ["ward\\xff.csv"]
+        assert "\\xff" in report.account.to_json()
+    (tmp_path / "ward\\xff.csv").write_bytes(TABLE)
+    with pytest.raises(FolderError, match="cannot be told from"):
+        await analyze(folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("a.csv.gz", b"", "no compressed file is"),
+        ("a.csv", TABLE.decode().encode("utf-16"), "UTF-16"),
+        ("a.csv", b"PK\x03\x04" + bytes(30), "zip"),
+        ("a.csv.zst", zstd.compress(TABLE, zstd_dict=zstd.train_dict([b"%d,%d" % (n, n) for n in range(9999)], 999)),
+         "dictionary"),
+    ],
+)  # fmt: skip
+async def test_a_file_of_another_kind_fails_and_says_what_it_is(
+    tmp_path: Path, name: str, data: bytes, told: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    (verdict,) = [d.verdict for d in (await analyze(folder=tmp_path)).account.downloads]
+    assert verdict.kind is VerdictKind.FAILED
+    assert told in str(verdict)
+
+
+async def test_a_checkpoint_of_files_that_were_written_to_since_is_refused(tmp_path: Path) -> None:
+    data, checkpoint = tmp_path / "data", tmp_path / "checkpoint"
+    data.mkdir()
+    (data / "a.csv").write_bytes(TABLE)
+    (data / "b.csv").write_bytes(b"no header")
+    assert (await analyze(folder=data, checkpoint=checkpoint)).incomplete == ("b.csv",)
+    assert (await analyze(folder=data, checkpoint=checkpoint)).incomplete == ("b.csv",)
+    (data / "a.csv").write_bytes(TABLE.replace(b",72", b",73"))
+    with pytest.raises(CheckpointError, match="no longer those"):
+        await analyze(folder=data, checkpoint=checkpoint)
 
 
 async def test_a_folder_without_tables_is_no_empty_report(tmp_path: Path) -> None:

@@ -23,6 +23,11 @@ def test_a_list_is_a_url_a_line() -> None:
     ]
 
 
+def test_a_url_that_is_not_ascii_is_asked_for_as_one_that_is() -> None:
+    (listed,) = read_manifest("http://h/jörg%20ü.csv?k=ä".encode()).downloads
+    assert (listed.url, listed.download.id) == ("http://h/j%C3%B6rg%20%C3%BC.csv?k=%C3%A4", "jörg ü.csv")
+
+
 def test_names_that_repeat_are_numbered() -> None:
     read = read_manifest(b"http://h/1/data.csv\nhttp://h/2/data.csv\n")
     assert [listed.download.id for listed in read.downloads] == ["00-data.csv", "01-data.csv"]
@@ -34,7 +39,7 @@ def test_a_manifest_tells_what_the_api_would_and_urls_may_be_relative() -> None:
         {"url": "/b.csv"},
         id="ward-7",
     )
-    read = read_manifest(body, base="https://h.example/exports/manifest.json")
+    read = read_manifest(b"\xef\xbb\xbf" + body, base="https://h.example/exports/manifest.json")
     first, second = read.downloads
     assert (read.id, first.download.id, first.download.rows, first.sha256, first.sent_bytes) == (
         "ward-7", "first", 3, SHA, 9,
@@ -53,6 +58,7 @@ def test_a_manifest_tells_what_the_api_would_and_urls_may_be_relative() -> None:
         (b"http://h/a b.csv", "no http"),
         (b"http://user:pass@h/a.csv", "http://h/a.csv holds credentials"),
         (b"http://h/a.csv?s=1\nhttp://h/a.csv?s=1", r"names http://h/a\.csv 2 times"),
+        (b"http://h/a.csv\nHTTP://H:80/a.csv#rows", r"names http://h/a\.csv 2 times"),
         (b"\xff\xfe", "not UTF-8"),
         (b"{}", "downloads"),
         (manifest({"url": "http://h/a", "rows": -1}), "rows"),

@@ -32,6 +32,17 @@ async def test_pieces_of_any_size_are_one_download(size: int, compress: type[byt
     assert [d.verdict.kind for d in report.account.downloads] == [VerdictKind.UNVERIFIABLE]
 
 
+async def test_pieces_are_bytes_or_what_can_be_seen_as_bytes_and_nothing_is_lost_silently() -> None:
+    async def given(*pieces: Any) -> AsyncGenerator[Any]:
+        for piece in pieces:
+            yield piece
+
+    report = await analyze(source=Piped(given(HEADER, bytearray(ROW), memoryview(ROW))))
+    assert report.totals["heart_rate"].count == 2
+    with pytest.raises(OptionError, match="of the type str"):
+        await analyze(source=Piped(given(HEADER, ROW.decode())))
+
+
 async def test_it_is_read_once() -> None:
     source = Piped(bits(HEADER + ROW, 9))
     assert (await Pipeline(source, Summary()).run("stdin")).downloads[0].rows == 1

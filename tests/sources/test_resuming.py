@@ -395,3 +395,13 @@ def test_a_bomb_is_final() -> None:
     played = play([Answer(fields=GZIP, body=bomb)], compress=True, piece_bytes=4096)
     assert "a gzip bomb" in str(played.error)
     assert len(played.asked) == 1
+
+
+def test_what_was_there_before_and_is_void_is_no_attempt_that_failed() -> None:
+    start = (35, Mark(TAG, len(BODY), ORIGIN))
+    played = play([part(35, ETag='"b"'), Answer(fields=WHOLE | {"ETag": '"b"'})], start=start, policy=RetryPolicy(1))
+    assert played.data == BODY
+    assert played.kinds() == ["StartOver", "Opened"]
+    # Once: what it has received itself is another matter.
+    played = play([part(35, ETag='"b"'), cut(5)], start=start, policy=RetryPolicy(1))
+    assert played.error is not None

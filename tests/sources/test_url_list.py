@@ -28,10 +28,13 @@ class Host:
         self.bodies = bodies
         self.requests: list[web.BaseRequest] = []
         self.damaged: dict[str, int] = {}  # so many replies with one byte changed
+        self.redirects: dict[str, str] = {}
         self.url = ""
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         self.requests.append(request)
+        if request.path in self.redirects:
+            return web.Response(status=302, headers={"Location": self.redirects[request.path]})
         body = self.bodies.get(request.path)
         if body is None:
             return web.Response(status=404)
@@ -120,6 +123,18 @@ async def test_a_token_goes_to_the_manifests_server_alone() -> None:
         assert not {"Authorization", "X-Key"} & set(other.requests[0].headers)
         with pytest.raises(OptionError, match="2 servers, and a token"):
             await analyze(urls=[f"{other.url}/a.csv", f"{host.url}/b.csv"], access=Access(token="hush"))
+
+
+async def test_what_a_manifest_names_is_relative_to_where_it_came_from_in_the_end() -> None:
+    async with hosting(a_csv=TABLE, m_json=manifest({"url": "a.csv"})) as other, hosting(a_csv=HEADER) as host:
+        host.redirects["/latest"] = f"{other.url}/m.json"
+        report = await analyze(urls=f"{host.url.replace('//', '//user:word@')}/latest", access=Access())
+        assert report.totals["heart_rate"].count == 3
+        assert [request.headers.get("Authorization") for request in other.requests] == [None, None]
+        host.bodies["/m.json"] = other.bodies["/m.json"]
+        report = await analyze(urls=f"{host.url.replace('//', '//user:word@')}/m.json")
+        assert report.totals == {}
+        assert host.requests[-1].headers["Authorization"].startswith("Basic ")
 
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/latest", "http://[fe80::1]/x"])

@@ -28,6 +28,18 @@ class OneForAll(Good):
         return self.state
 
 
+class Remembers(Good):
+    """Counts the first row of every patient, and remembers them in itself."""
+
+    met: ClassVar[set[str]] = set()
+
+    def update(self, state: State, batch: Batch) -> State:
+        for row in batch.rows():
+            state[row.patient_id, ""] += row.patient_id not in self.met
+            self.met.add(row.patient_id)
+        return state
+
+
 class AddsOne(Good):
     def merge(self, earlier: State, later: State) -> State:
         return Counter({key: max(earlier[key], later[key]) + 1 for key in {*earlier, *later}})
@@ -125,6 +137,7 @@ def test_a_reducer_that_keeps_the_laws_passes(reducer: Any) -> None:
     [
         (TwoLines(), "the fingerprint is one line", 0),
         (OneForAll(), "every empty state is a new one", 1),
+        (Remembers(), "every empty state is a new one, and with the same rows", 2),
         (AddsOne(), "an empty state changes nothing", 1),
         (MeanOfMeans(), "merging is associative", 4),
         (KeepsLater(), "merging is commutative", 2),
