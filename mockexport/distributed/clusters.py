@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["connected", "local_cluster", "require_dask"]
 
 
+# A worker process that dies is started anew at once. But so long after a death, a local cluster of Dask's gives up a
+# place where it finds no worker, though the next may just be starting there; and nobody else would start one.
+LOST_WORKER = "distributed.deploy.lost-worker-timeout"
+PATIENCE = "30 days"
+
+
 def require_dask() -> Any:
     """Return Dask's scheduler library, whose types are few.
 
@@ -63,7 +69,7 @@ async def local_cluster(processes: int) -> AsyncIterator["Client"]:
     try:
         # Two threads each: while one share waits for the network, another computes. No dashboard: nobody is to look in.
         # No logs: what is wrong comes back as an error.
-        with _interrupts_spared():
+        with _interrupts_spared(), import_module("dask").config.set({LOST_WORKER: PATIENCE}):
             async with (
                 library.LocalCluster(
                     n_workers=processes, threads_per_worker=2, processes=True, host="127.0.0.1",

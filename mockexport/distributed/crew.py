@@ -15,7 +15,7 @@ from mockexport.analysis import RunOptions
 from mockexport.distributed.clusters import require_dask
 from mockexport.distributed.following import Following
 from mockexport.distributed.planning import Divided, Planner
-from mockexport.distributed.tasks import Result, Task, entry, forget, stop, topic_of
+from mockexport.distributed.tasks import Result, Task, by_value, enter, forget, stop, topic_of
 from mockexport.errors import (
     BadRowError,
     ClusterError,
@@ -59,7 +59,7 @@ class ClusterCrew:
         self._reducer = reducer
         self._options = {key: value for key, value in options.items() if key not in STAYS and value is not None}
         self._workers_s = workers_s
-        self._entry = entry()
+        self._enter = by_value(enter)
         self._run = uuid.uuid4().hex[:12]
         self._tasks: dict[Any, Task] = {}  # by future
         self._void: dict[str, tuple[int, int]] = {}  # attempts and bytes of downloads that began anew
@@ -147,7 +147,7 @@ class ClusterCrew:
                 if self._tasks or self._given_up:
                     await self._client.cancel(list(self._tasks), force=True)
                     await self._client.run(stop, self._run, on_error="ignore")
-                await self._client.run_on_scheduler(forget, self._run)
+                await self._client.run_on_scheduler(by_value(forget), topic_of(self._run))
 
     # ---- tasks
 
@@ -171,7 +171,7 @@ class ClusterCrew:
 
     def _submit(self, task: Task) -> Any:
         key = f"mockexport-{self._run}-{task.number}"
-        future = self._client.submit(self._entry, __version__, task.packed(), key=key, priority=task.size, pure=False)
+        future = self._client.submit(self._enter, __version__, task.packed(), key=key, priority=task.size, pure=False)
         self._tasks[future] = task
         self._following.expect(task)
         return future

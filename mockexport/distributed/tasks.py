@@ -13,7 +13,7 @@ import pickle
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
 from io import BytesIO
@@ -30,7 +30,7 @@ from mockexport.pipeline.sharing import Brought, Share
 from mockexport.reducers import Reducer
 from mockexport.sources.export_api import ExportApi
 
-__all__ = ["Message", "Result", "Task", "at_work", "bring", "entry", "forget", "stop", "topic_of"]
+__all__ = ["Message", "Result", "Task", "at_work", "bring", "by_value", "enter", "forget", "stop", "topic_of"]
 
 # How often a worker tells how far it is with a task.
 TELL_EVERY_S = 0.5
@@ -72,17 +72,18 @@ at_work: dict[str, set["asyncio.Task[Brought]"]] = {}
 _stopped: deque[str] = deque(maxlen=1000)
 
 
-async def _enter(version: str, packed: BytesIO) -> Any:
+async def enter(version: str, packed: BytesIO) -> Any:
+    """Do a task where there may be no mockexport; it travels by value."""
     from mockexport.distributed.tasks import bring
 
     return await bring(version, packed)
 
 
-def entry() -> Callable[[str, BytesIO], Coroutine[Any, Any, Result]]:
-    """Return `bring` as a function that is pickled by value: where there is no mockexport, the task says so."""
-    function = FunctionType(_enter.__code__, {"__builtins__": builtins}, "mockexport")
-    function.__module__ = "__main__"
-    return function
+def by_value(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that is made of nothing global, in a form that is pickled by value and not by its name."""
+    alike = FunctionType(function.__code__, {"__builtins__": builtins}, function.__name__)
+    alike.__module__ = "__main__"
+    return alike
 
 
 async def bring(version: str, packed: BytesIO) -> Result:
@@ -136,9 +137,9 @@ async def stop(run: str) -> None:
         await asyncio.wait(works)
 
 
-def forget(run: str, dask_scheduler: Any) -> None:
-    """Drop what the scheduler keeps of what was told in a run; this runs on the scheduler, which names the argument."""
-    dask_scheduler._broker.truncate(topic_of(run))  # noqa: SLF001 - it has no other way
+def forget(topic: str, dask_scheduler: Any) -> None:
+    """Drop what the scheduler keeps of what was told; this runs there, by value, and it fills in the argument."""
+    dask_scheduler._broker.truncate(topic)  # noqa: SLF001 - it has no other way
 
 
 def topic_of(run: str) -> str:
