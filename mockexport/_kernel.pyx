@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memset
 import os
 
 cdef extern from "native/heap.h" nogil:
-    void keep_freed_memory()
+    void tune_heap()
 
 cdef extern from "native/index.h" nogil:
     const char *index_name
@@ -198,9 +198,9 @@ def use_path(name=None):
     return choose_index(<const char *>text) != 0
 
 
-def keep_heap():
-    """Keep freed memory for what comes next; for a process that is a run and nothing else. It lasts."""
-    keep_freed_memory()
+def settle_heap():
+    """Set the C library's heap up for a process that is a run and nothing else (native/heap.h). It lasts."""
+    tune_heap()
 
 
 def count_lines(data):

@@ -45,16 +45,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _command(name: str) -> Command:
     if name in ("analyze", "download"):
-        _share_one_heap()
+        _settle_heap()
     if name == "analyze":
         from mockexport.cli.analyze import analyze
 
-        _keep_heap()
         return analyze
     if name == "download":
         from mockexport.cli.keep import download
 
-        _keep_heap()
         return download
     if name == "generate":
         from mockexport.cli.keep import generate
@@ -77,27 +75,12 @@ def _command(name: str) -> Command:
     return browse.show if name == "show" else browse.list_exports
 
 
-def _keep_heap() -> None:
-    """Spare a run the page faults of memory that is given back and asked for anew (native/heap.h)."""
+def _settle_heap() -> None:
+    """Keep a run's memory together, and what it frees (native/heap.h)."""
     with suppress(ImportError):  # no compiled kernel: then other things are slow
         from mockexport import _kernel
 
-        _kernel.keep_heap()
-
-
-# <malloc.h>
-_M_ARENA_MAX = -8
-
-
-def _share_one_heap() -> None:
-    """Let all threads take memory from one heap: what each keeps of its own comes to some 7 MB of a run over files.
-
-    Several are glibc's way, and for a process of ours alone; elsewhere nothing happens.
-    """
-    import ctypes
-
-    with suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        _kernel.settle_heap()
 
 
 class _Terminated(Exception):  # noqa: N818 - no error: somebody asked for it
