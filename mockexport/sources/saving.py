@@ -163,13 +163,11 @@ class Saving:
             if not path.is_file():
                 return None
             with path.open("rb") as notes_file:
-                lines = notes_file.read(MAX_LISTING_BYTES).split(b"\n")[
-                    :-1
-                ]  # one without its end was cut off by a crash
+                lines = notes_file.read(MAX_LISTING_BYTES).split(b"\n")
         except OSError as error:
             raise FolderError(path, f"cannot be read: {error.strerror}") from error
         try:
-            notes = [msgspec.json.decode(line, type=_Note) for line in lines]
+            notes = [msgspec.json.decode(line, type=_Note) for line in lines[:-1]]  # the last was cut off by a crash
         except ValueError as error:
             raise FolderError(path, f"is not of this program ({error}); remove it to fetch everything anew") from error
         if not notes:
