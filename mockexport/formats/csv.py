@@ -17,11 +17,14 @@ from mockexport.zones import zone_named
 __all__ = ["CsvDecoder", "Layout", "read_header"]
 
 _BOM = b"\xef\xbb\xbf"
-# What separates fields, here or elsewhere, and how a number or a time begins, whatever its format.
+# What separates fields, here or elsewhere, with the names that --delimiter has for them; and how a number or a time
+# begins, whatever its format.
+_DELIMITERS = {",": "comma", ";": "semicolon", "|": "pipe", "\t": "tab"}
 _ANY_DELIMITER = re.compile(r"[,;|\t]")
 _BEGINS_WITH_A_DIGIT = re.compile(r"[\s\"'.+-]*\d")
-# Of a line that should have been the header, so much is shown: enough to know a login page.
+# Of a line that should have been the header, so much is shown: enough to know a login page, or one's own columns.
 _SHOWN_OF_HEADER = 80
+_SHOWN_OF_COLUMNS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,27 +116,44 @@ def read_header(text: str, schema: Schema, *, download_id: str, line: int) -> La
     try:
         names = _split(text, schema.delimiter)
     except BadField as bad:
-        raise HeaderError(download_id, line, f"{bad.reason}; {_instead(text, schema.delimiter)}") from None
+        raise HeaderError(download_id, line, f"{bad.reason}; {_instead(text, schema)}") from None
     positions = []
     for column in schema.columns:
         if names.count(column) != 1:
             fault = "repeated" if column in names else "missing"
-            raise HeaderError(download_id, line, f"column {column} is {fault}; {_instead(text, schema.delimiter)}")
+            raise HeaderError(download_id, line, f"column {column} is {fault}; {_instead(text, schema)}")
         positions.append(names.index(column))
     patient_id, event_time, event_type, value = positions
     return Layout(patient_id, event_time, event_type, value, len(names))
 
 
-def _instead(text: str, delimiter: str) -> str:
-    """Say what came where the header should be, unless that may be a row of somebody's data.
-
-    Columns are not called by numbers or times: one such field, by any usual delimiter, will do.
-    """
-    fields = {*text.split(delimiter), *_ANY_DELIMITER.split(text)}
+def _instead(text: str, schema: Schema) -> str:
+    """Say what came where the header should be, unless that may be a row of data; and how to read a table by it."""
+    # Columns are not called by numbers or times: one such field, by any usual delimiter, will do.
+    fields = {*text.split(schema.delimiter), *_ANY_DELIMITER.split(text)}
     if any(_BEGINS_WITH_A_DIGIT.match(field) for field in fields):
         return "the line looks like a row of data, so the header is missing"
-    shown = text[:_SHOWN_OF_HEADER]
-    return f"there came {shown!a}{'…' if len(text) > len(shown) else ''}"
+    delimiter = _delimiter_of(text, schema.delimiter)
+    shown = text[: _SHOWN_OF_HEADER if delimiter is None else _SHOWN_OF_COLUMNS]
+    told = f"there came {shown!a}{'…' if len(text) > len(shown) else ''}"
+    return told if delimiter is None else told + _what_to_do(text, delimiter, schema)
+
+
+def _what_to_do(text: str, delimiter: str, schema: Schema) -> str:
+    options, arguments = [], []
+    if delimiter != schema.delimiter:
+        options.append(f"--delimiter {_DELIMITERS[delimiter]}")
+        arguments.append(f"delimiter={delimiter!r}")
+    if not {name.strip('"') for name in text.split(delimiter)}.issuperset(schema.columns):
+        options.append("--columns patient_id=…,event_time=…")
+        arguments.append('patient_id="…", event_time="…"')
+    return f"; say how to read it: {' '.join(options)}, or Schema({', '.join(arguments)})" if options else ""
+
+
+def _delimiter_of(text: str, expected: str) -> str | None:
+    """Return what separates the names in a header of at least four, None if it does not look like one."""
+    delimiter = max([expected, *_DELIMITERS], key=text.count)
+    return delimiter if text.count(delimiter) >= 3 and "<" not in text else None
 
 
 def _decode_rows(rows: Iterable[tuple[int, bytes]], schema: Schema, layout: Layout, into: Decoded) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from mockexport.rendering.plain import aligned, cells_of, columns_of, heading, printable, shortened, wrapped
+from mockexport.rendering.plain import aligned, cells_of, columns_of, counted, heading, printable, shortened, wrapped
 from mockexport.report import Report
 
 __all__ = ["DEFAULT_WIDTH", "to_table"]
@@ -53,7 +53,9 @@ def to_table(
         _block([names[at] for at in block], ids, [[line[at] for at in block] for line in lines], patients, width)
         for block in _blocks(names, lines, width)
     )
-    if colored:
+    if not rows:
+        text = "no rows\n"
+    elif colored:
         text = _MARKED.sub(f"{_BOLD_YELLOW}\\g<0>{_PLAIN}", text)
     return text + _legend(report, names, left_out, width, marked=marked)
 
@@ -122,6 +124,7 @@ def _legend(report: Report[Any], names: Sequence[str], left_out: Sequence[str], 
         ids = ", ".join(map(printable, report.incomplete[:_MOST_NAMED]))
         more = len(report.incomplete) - _MOST_NAMED
         ids += f" and {more:,} more" if more > 0 else ""
-        failed = f"INCOMPLETE: {len(report.incomplete)} downloads failed or differ: {ids}"
+        number = len(report.incomplete)
+        failed = f"INCOMPLETE: {counted(number, 'download')} failed or {'differs' if number == 1 else 'differ'}: {ids}"
         paragraphs.append(wrapped(failed, width))
     return "".join("\n" + "".join(f"{line}\n" for line in lines) for lines in paragraphs if lines)

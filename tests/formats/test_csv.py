@@ -141,6 +141,41 @@ def test_a_header_that_does_not_name_the_columns_is_an_error_that_shows_it(heade
     assert "not the expected CSV header" in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("header", "schema", "told"),
+    [
+        (
+            b"subject_id,charttime,itemid,valuenum\n",
+            Schema(),
+            '; say how to read it: --columns patient_id=…,event_time=…, or Schema(patient_id="…", event_time="…")',
+        ),
+        (
+            b'"patient_id";"event_time";"event_type";"value"\n',
+            Schema(),
+            "; say how to read it: --delimiter semicolon, or Schema(delimiter=';')",
+        ),
+        (
+            b"subject\tat\titem\tnumber\n",
+            Schema(delimiter=";"),
+            "; say how to read it: --delimiter tab --columns patient_id=…,event_time=…, or Schema(delimiter='\\t', "
+            'patient_id="…", event_time="…")',
+        ),
+        (b"subject^at^item^number\n", Schema(delimiter="^"), "--columns patient_id=…,event_time=…, or Schema("),
+    ],
+)
+def test_a_header_of_other_columns_is_shown_and_how_to_read_it(header: bytes, schema: Schema, told: str) -> None:
+    with pytest.raises(HeaderError) as raised:
+        decode(header, schema=schema)
+    assert told in str(raised.value)
+    assert repr(header.decode().rstrip("\n")) in str(raised.value)
+
+
+def test_a_login_page_is_shown_and_not_taken_for_a_table() -> None:
+    with pytest.raises(HeaderError) as raised:
+        decode(b"<!DOCTYPE html><p>Hello, stranger, please, log in; or go, if you like</p>\n")
+    assert "how to read it" not in str(raised.value)
+
+
 def test_a_row_of_data_in_place_of_the_header_is_not_shown() -> None:
     with pytest.raises(HeaderError, match="the header is missing") as raised:
         decode(GOOD)

@@ -54,7 +54,7 @@ def test_counts_and_an_incomplete_report() -> None:
     )
     text = to_table(report.counts())
     assert text.splitlines()[0].split() == ["patient", "event", "type", "count"]
-    assert "INCOMPLETE: 1 downloads failed or differ: bad" in text
+    assert "INCOMPLETE: 1 download failed or differs: bad" in text
 
 
 def test_many_incomplete_downloads_are_counted_and_the_first_are_named() -> None:
