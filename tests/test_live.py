@@ -3,7 +3,10 @@
 import asyncio
 import json
 import random
+import threading
+from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -19,6 +22,7 @@ from mockexport import (
     Summary,
     analyze,
 )
+from mockexport.events import Divided, Event
 from mockexport.server.folder import generate
 
 
@@ -99,6 +103,40 @@ async def test_faults_on_the_way_change_nothing() -> None:
         async for snapshot in run:
             assert sum(statistics.count for statistics in snapshot.report.totals.values()) == snapshot.rows
         assert (await run.report()).to_json() == law.to_json()
+
+
+class Leisurely(Counts):
+    """Counts, and is done with a copy only when some other state has gone on, if one does."""
+
+    gone_on: ClassVar[threading.Event] = threading.Event()
+
+    def update(self, state: Counter[tuple[str, str]], batch: Batch) -> Counter[tuple[str, str]]:
+        self.gone_on.set()
+        return super().update(state, batch)
+
+    def dump(self, state: Counter[tuple[str, str]]) -> bytes:
+        data = super().dump(state)
+        self.gone_on.clear()
+        self.gone_on.wait(0.05)
+        return data
+
+
+async def test_the_rows_of_a_divided_download_are_those_of_its_figures(folder: Path) -> None:
+    divided = asyncio.Event()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Divided):
+            divided.set()
+
+    async with (
+        MockServer(data=folder) as server,
+        Run("demo", url=server.url, reducer=Leisurely(), every_s=1e-6, chunk_bytes=500, split=60_000, listener=listen)
+        as run,
+    ):  # fmt: skip
+        await divided.wait()
+        snapshot = await anext(aiter(run))
+        assert sum(snapshot.report.totals.values()) == snapshot.rows
+        assert sum((await run.report()).totals.values()) == 18_784
 
 
 async def test_leaving_early_breaks_the_run_off_and_nothing_is_left_running(folder: Path) -> None:

@@ -75,27 +75,32 @@ class Peeker(Generic[S]):
         async with keeper.merging:
             merger = await loop.run_in_executor(threads, keeper.copied, self._copy)
             for download_id, flight in list(keeper.in_flight.items()):
-                copied = await self._copied_flight(flight, threads)
-                in_flight[download_id] = (flight.rows, flight.received_bytes)
+                copied, rows = await self._copied_flight(flight, threads)
+                in_flight[download_id] = (rows, flight.received_bytes)
                 await loop.run_in_executor(threads, merger.add, positions[download_id], copied)
             finished = dict(keeper.accounts)
         return Look(await loop.run_in_executor(threads, self._result, merger), finished, in_flight)
 
-    async def _copied_flight(self, flight: Flight[S], threads: ThreadPoolExecutor) -> S:
-        """Return a copy of all that has been folded of a download, what has landed of it included."""
+    async def _copied_flight(self, flight: Flight[S], threads: ThreadPoolExecutor) -> tuple[S, int]:
+        """Return a copy of all that has been folded of a download, what has landed of it included; of so many rows.
+
+        Rows are counted as their state is copied: the other legs go on meanwhile.
+        """
         loop, parts = asyncio.get_running_loop(), []
         async with flight.landing:
+            rows = flight.landed.rows
             for stretch in flight.landed.stretches:
                 copied = await loop.run_in_executor(threads, self._copy, stretch.state)
                 parts.append((stretch.span.start, copied))
             for leg in list(flight.legs):
                 async with leg.lane.turn:
                     parts.append((leg.span.start, await loop.run_in_executor(threads, self._copied, leg.lane)))
+                    rows += leg.lane.rows
         merged = self._reducer.empty()
         for _, state in sorted(parts, key=lambda part: part[0]):
             with reducer_at_work(self._reducer, "merge"):
                 merged = self._reducer.merge(merged, state)
-        return merged
+        return merged, rows
 
     def _copied(self, lane: Lane[S]) -> S:
         return self._copy(lane.state)

@@ -27,7 +27,7 @@ class GroupReducer(ABC, Generic[G, R]):
             fingerprint = "largest 1"
 
             def start(self) -> int:
-                return 0
+                return -(10**18)  # no value is lower
 
             def add(self, group: int, row: Row) -> int:
                 return max(group, row.value)

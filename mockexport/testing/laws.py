@@ -75,9 +75,12 @@ def _hold_to(name: str, law: Law, reducer: Reducer[Any, Any], drawn: Sequence[li
 
 
 def _some_rows(draw: random.Random) -> Rows:
-    """Return rows to draw from: few patients, times that are tied, far apart or before 1970, values of all sizes."""
+    """Return rows to draw from: few patients, times that are tied, far apart or before 1970, values of all sizes.
+
+    Among the values are some that are no doubles, so that sums of doubles come to other last digits in another order.
+    """
     times = (0, 1, 1_756_166_404_906_404, 1_756_166_464_906_404, 1_756_252_804_000_000, -1)
-    values = (0, 10**9, 72 * 10**9, 72_500_000_000, 200 * 10**9, -1, 10**18, -(10**18))
+    values = (0, 10**9, 72_500_000_000, 200 * 10**9, 100_000_000, 36_600_000_000, 98_700_000_003, -1, 10**18, -(10**18))
     patients, event_types = ("P001", "P002", "ä"), ("heart_rate", "spo2")
     return [
         Row(draw.choice(patients), draw.choice(times), draw.choice(event_types), draw.choice(values)) for _ in range(60)
@@ -184,7 +187,11 @@ def _spares_the_later(reducer: Reducer[Any, Any], a: Batch, b: Batch, c: Batch) 
         return told
     if c:
         reducer.update(merged, c)
-    return _differ("b before update(merge(a, b), c)", before, "b after it", reducer.dump(later))
+    if told := _differ("b before update(merge(a, b), c)", before, "b after it", reducer.dump(later)):
+        return told
+    # Anew: an update that puts something else in the place of what is shared would hide it from the merge.
+    reducer.merge(reducer.merge(_state(reducer, a), later), _state(reducer, c))
+    return _differ("b before merge(merge(a, b), c)", before, "b after it", reducer.dump(later))
 
 
 def _travels(reducer: Reducer[Any, Any], a: Batch, b: Batch, c: Batch) -> str | None:

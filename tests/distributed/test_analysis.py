@@ -16,6 +16,7 @@ from mockexport import (
     Batch,
     ClusterError,
     Counts,
+    ExportApi,
     MockServer,
     OptionError,
     Pipeline,
@@ -98,6 +99,13 @@ async def test_a_folder_that_the_workers_see_and_the_embedded_server_will_do(tmp
         report = await cluster.analyze("demo", client=client)
     assert report.to_json() == DEMO
     assert report.account.synthetic
+
+
+async def test_urls_that_the_workers_reach_will_do() -> None:
+    async with MockServer() as server, ExportApi(server.url) as api, workers_in_this_process(1) as client:
+        downloads = (await api.discover("demo")).downloads
+        listed = [f"{server.url}/api/export/demo/{download.id}/data" for download in downloads]
+        assert (await cluster.analyze(client=client, urls=listed)).to_json() == DEMO
 
 
 async def test_faults_are_survived_and_bad_rows_have_their_true_lines(tmp_path: Path) -> None:

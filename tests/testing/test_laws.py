@@ -89,6 +89,36 @@ class Aliases(KeepsLater):
         return group
 
 
+class AliasesUntilMerged(KeepsLater):
+    """What it shares with the later state it changes only when it merges once more: `add` makes a new list."""
+
+    def merge(self, earlier: Any, later: Any) -> Any:
+        for key, group in later.items():
+            if key in earlier:
+                earlier[key] += group
+            else:
+                earlier[key] = group
+        return earlier
+
+
+class SumsDoubles(GroupReducer[float, float]):
+    """A sum that depends on the order in its last digits."""
+
+    fingerprint = "sum of doubles 1"
+
+    def start(self) -> float:
+        return 0.0
+
+    def add(self, group: float, row: Row) -> float:
+        return group + row.value / 10**9
+
+    def combine(self, earlier: float, later: float) -> float:
+        return earlier + later
+
+    def finish(self, group: float) -> float:
+        return group
+
+
 class Forgets(KeepsLater):
     def dump(self, state: Any) -> bytes:
         return json.dumps([[*key, group[:2]] for key, group in sorted(state.items())]).encode()
@@ -142,7 +172,9 @@ def test_a_reducer_that_keeps_the_laws_passes(reducer: Any) -> None:
         (MeanOfMeans(), "merging is associative", 4),
         (KeepsLater(), "merging is commutative", 2),
         (PerBatch(), "rows in one batch, in several", 2),
+        (SumsDoubles(), "merging is associative", 4),
         (Aliases(), "merging leaves the later state alone", 2),
+        (AliasesUntilMerged(), "merging leaves the later state alone", 2),
         (Forgets(), "a state survives the trip to bytes", 3),
         (TakesAnything(), "load refuses other bytes", 0),
         (RaisesItsOwn(), "load refuses other bytes", 0),
