@@ -11,12 +11,15 @@ from typing import Any
 
 from mockexport import __version__
 
-__all__ = ["COMMANDS", "parse"]
+__all__ = ["COMMANDS", "nearest", "parse"]
 
 COMMANDS = ("analyze", "list", "show", "download", "generate", "serve", "ingest", "doctor")
 
 # Ways to say where the data is, by twos: one said on the command line overrules another in the environment.
 WHERE = tuple(permutations(("url", "origin", "urls"), 2))
+
+# Options that are for a server that is named, and may be secret. In the environment they may wait for one.
+_FOR_A_SERVER = ("token_file", "header", "proxy", "cacert")
 
 _EPILOG = """\
 exit codes:
@@ -99,6 +102,10 @@ class _Command(argparse.ArgumentParser):
                     self.problems.append(f"{variable}: {text!a} is none of {', '.join(settings['choices'])}")
         self._group.add_argument(*names, **settings)
 
+    def known_options(self) -> list[str]:
+        """Return the options there are, by all their names."""
+        return [*self._option_string_actions]
+
     def _truth(self, variable: str, text: str) -> bool:
         if text.lower() in ("1", "true", "yes", "on"):
             return True
@@ -135,7 +142,12 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
     given = list(arguments)
     if not given or (given[0] not in COMMANDS and given[0] not in ("-h", "--help", "-v", "--version")):
         given.insert(0, "analyze")
-    options = parser.parse_args(given)
+    options, unknown = parser.parse_known_args(given)
+    if unknown:
+        command = commands.choices[options.command]
+        meant = nearest(unknown[0].partition("=")[0], command.known_options())
+        remedy = f"did you mean {meant}?" if meant else f"mockexport {options.command} --help tells those there are"
+        command.error(f"unrecognized arguments: {' '.join(unknown)}; {remedy}")
     for problem in commands.choices[options.command].problems:
         parser.error(problem)
     for name, other in (*WHERE, ("export_id", "export")):
@@ -143,9 +155,21 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
         overruled = isinstance(getattr(options, name, None), _FromEnvironment)
         if overruled and said is not None and not isinstance(said, _FromEnvironment):
             setattr(options, name, None)
+    if getattr(options, "url", None) is None and getattr(options, "urls", None) is None:
+        for name in _FOR_A_SERVER:
+            if getattr(options, name, None) is not commands.choices[options.command].get_default(name):
+                option = f"--{name.replace('_', '-')}"
+                commands.choices[options.command].error(f"{option} goes with --url or --urls, and to no other server")
     if counts:
         options.counts = True
     return options
+
+
+def nearest(text: str, known: Sequence[str]) -> str | None:
+    """Return what somebody may have meant who wrote `text`."""
+    import difflib  # no sooner: nearly all is written right
+
+    return next(iter(difflib.get_close_matches(text, known, 1)), None)
 
 
 def _version(parser: argparse.ArgumentParser) -> None:
@@ -424,7 +448,9 @@ def _columns(text: str) -> dict[str, str]:
     for entry in entries:
         role, sign, name = entry.partition("=")
         if role not in _ROLES:
-            raise argparse.ArgumentTypeError(f"{role!a} is none of {', '.join(_ROLES)}")
+            raise argparse.ArgumentTypeError(
+                f"{role!a} is none of {', '.join(_ROLES)}; say ROLE=NAME, as in value=number"
+            )
         if not sign or not name:
             raise argparse.ArgumentTypeError(f"{role} is given no name: say {role}=NAME")
         if role in names:

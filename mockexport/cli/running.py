@@ -33,6 +33,10 @@ def run(options: argparse.Namespace) -> int:
         return exits.TERMINATED
     except MockExportError as error:
         say(f"error: {error}")
+        from mockexport.cli.hints import about_error  # no sooner: most runs end well
+
+        if (hint := about_error(error, options)) is not None:
+            say(hint)
         return exits.of_error(error)
     except BrokenPipeError:
         # Whoever read our output has left. Python would complain at exit once more, to nobody.
