@@ -124,7 +124,7 @@ def account_for(account: Account, *, timed: bool) -> None:
     for download in account.downloads:
         verdicts[download.verdict.kind] = verdicts.get(download.verdict.kind, 0) + 1
     told = ", ".join(f"{number} {kind}" for kind, number in verdicts.items()) or "no downloads"
-    say(f"{account.export_id}: {account.rows:,} rows; {told}")
+    say(f"{account.export_id}: {counted(account.rows, 'row')}; {told}")
     if account.bad_rows:
         reasons: dict[str, int] = {}
         counting = [download for download in account.downloads if download.verdict.counts]

@@ -21,6 +21,7 @@ _BOM = b"\xef\xbb\xbf"
 # begins, whatever its format.
 _DELIMITERS = {",": "comma", ";": "semicolon", "|": "pipe", "\t": "tab"}
 _ANY_DELIMITER = re.compile(r"[,;|\t]")
+_RARE_DELIMITER = re.compile(r"[:^~]|\s+(?=\d{4}-\d)")
 _BEGINS_WITH_A_DIGIT = re.compile(r"[\s\"'.+-]*\d")
 # Names that can be shown as part of an option, without quotes.
 _PLAIN_NAME = re.compile(r"\w+")
@@ -104,6 +105,8 @@ class CsvDecoder:
         try:
             text = row.decode()
         except UnicodeDecodeError:
+            if 0 in row:
+                raise HeaderError(download_id, line, "the line is no text") from None
             remedy = "save it as UTF-8, or convert it: iconv -f LATIN1 -t UTF-8 FILE | mockexport --from -"
             raise HeaderError(download_id, line, f"the line is not UTF-8; {remedy}") from None
         self._layout = read_header(text, self._schema, download_id=download_id, line=line)
@@ -134,8 +137,15 @@ def _instead(text: str, schema: Schema) -> str:
     """Say what came where the header should be, unless that may be a row of data; and how to read a table by it."""
     if "\r" in text:
         return "lines end in CR alone; let them end in LF, or in CR and LF"
-    # Columns are not called by numbers or times: one such field, by any usual delimiter, will do.
+    if "\0" in text:
+        return "the line is no text; an archive is to be unpacked first"
+    if text.lstrip().startswith(("{", "[{", '["')):
+        return "the line looks like JSON"
+    # Columns are not called by numbers or times: one such field, by any delimiter that is in use, will do. A login page
+    # has such things after colons.
     fields = {*text.split(schema.delimiter), *_ANY_DELIMITER.split(text)}
+    if not text.startswith("<"):
+        fields.update(_RARE_DELIMITER.split(text))
     if any(_BEGINS_WITH_A_DIGIT.match(field) for field in fields):
         return "the line looks like a row of data, so the header is missing; put a line above it that names the columns"
     delimiter = _delimiter_of(text, schema.delimiter)

@@ -190,6 +190,13 @@ def test_a_login_page_is_shown_and_not_taken_for_a_table() -> None:
         (GOOD, "put a line above it that names the columns"),
         (HEADER.replace(b"\n", b"\r") + GOOD.replace(b"\n", b"\r"), "lines end in CR alone"),
         ("Größe,Wert\n".encode("latin-1"), "iconv -f LATIN1 -t UTF-8"),
+        (b"a.csv\0\0,P001,\0\n", "no text; an archive is to be unpacked first"),
+        (b"P001\0\xff\n", "no text"),
+        (b'{"patient_id":"P001","value":"x"}\n', "looks like JSON"),
+        (b'[{"patient_id":"P001"}]\n', "looks like JSON"),
+        (GOOD.replace(b",", b" "), "looks like a row of data"),
+        (b"P001:heart_rate:72\n", "looks like a row of data"),
+        (b"P001^heart_rate^72\n", "looks like a row of data"),
     ],
 )
 def test_a_header_that_cannot_be_read_says_what_to_do(data: bytes, told: str) -> None:
