@@ -5,7 +5,7 @@ Only the standard library is imported here, so that `--help` answers at once.
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import permutations
 from typing import Any
 
@@ -80,6 +80,7 @@ class _Command(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.problems: list[str] = []
+        self.known_variables: list[str] = []
         self._group: argparse._ActionsContainer = self
 
     def group(self, title: str) -> None:
@@ -90,6 +91,7 @@ class _Command(argparse.ArgumentParser):
         """Add an option; its default is taken from the environment if it is set there."""
         long_name = next(name for name in names if name.startswith("--"))
         variable = self.variables + long_name[2:].upper().replace("-", "_")
+        self.known_variables.append(variable)
         text = os.environ.get(variable)
         if text:
             if settings.get("action") == "store_true":
@@ -162,14 +164,26 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
                 commands.choices[options.command].error(f"{option} goes with --url or --urls, and to no other server")
     if counts:
         options.counts = True
+    options.misspelt = _misspelt(
+        variable for command in commands.choices.values() for variable in command.known_variables
+    )
     return options
 
 
-def nearest(text: str, known: Sequence[str]) -> str | None:
+def _misspelt(known: Iterable[str]) -> dict[str, str]:
+    """Return the variables in the environment that nobody reads, and which ones may have been meant."""
+    beginning = _Command.variables
+    names = [variable.removeprefix(beginning) for variable in known]
+    asked = [name.removeprefix(beginning) for name in os.environ if name.startswith(beginning)]
+    meant = {name: nearest(name, names, alike=0.8) for name in asked if name not in names and name != "TOKEN"}
+    return {beginning + name: beginning + other for name, other in meant.items() if other is not None}
+
+
+def nearest(text: str, known: Sequence[str], *, alike: float = 0.6) -> str | None:
     """Return what somebody may have meant who wrote `text`."""
     import difflib  # no sooner: nearly all is written right
 
-    return next(iter(difflib.get_close_matches(text, known, 1)), None)
+    return next(iter(difflib.get_close_matches(text, known, 1, alike)), None)
 
 
 def _version(parser: argparse.ArgumentParser) -> None:

@@ -79,6 +79,20 @@ def test_options_that_cannot_be_meant_say_which_can(run: Run, words: list[str], 
     assert told in ran.err
 
 
+def test_a_variable_that_is_nearly_right_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv").write_text("patient_id,event_time,event_type,value\n")
+    for name in ("CONCURENCY", "DELIMETER", "TOKEN", "SOMETHING_ELSE", "CHUNK_SIZE", "INGEST_PORT"):
+        monkeypatch.setenv(f"MOCKEXPORT_{name}", "4")
+    monkeypatch.setenv("MOCKEXPORT_CHUNK_SIZE", "64K")
+    ran = run("--from", str(tmp_path))
+    warnings = [line for line in ran.err.splitlines() if "warning" in line]
+    assert ran.code == 0
+    assert warnings == [
+        "mockexport: warning: MOCKEXPORT_CONCURENCY is read by nothing; did you mean MOCKEXPORT_CONCURRENCY?",
+        "mockexport: warning: MOCKEXPORT_DELIMETER is read by nothing; did you mean MOCKEXPORT_DELIMITER?",
+    ]
+
+
 @pytest.mark.parametrize("option", ["--token-file", "--header", "--proxy", "--cacert"])
 def test_what_is_for_one_server_is_not_taken_in_vain(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
