@@ -13,11 +13,13 @@ from mockexport.cli import exits
 from mockexport.cli.cluster import Analyze, analyzed, analyzing
 from mockexport.cli.faces import text_of, write, write_page
 from mockexport.cli.fetching import asking, fetching, listening, reaching, write_accounts
+from mockexport.cli.hints import about_bad_rows
 from mockexport.cli.outputs import checked_outputs, refuse_other_than_names
 from mockexport.cli.progress import Shown, showing_progress
 from mockexport.cli.statistics import chosen_reducer
 from mockexport.cli.text import put, say
 from mockexport.errors import OptionError
+from mockexport.model import VerdictKind
 from mockexport.opening import open_source
 from mockexport.reducers import Reducer
 from mockexport.rendering.plain import counted, printable, size
@@ -122,7 +124,7 @@ def account_for(account: Account, *, timed: bool) -> None:
     for download in account.downloads:
         verdicts[download.verdict.kind] = verdicts.get(download.verdict.kind, 0) + 1
     told = ", ".join(f"{number} {kind}" for kind, number in verdicts.items()) or "no downloads"
-    say(f"{account.export_id}: {account.rows:,} rows; {told}")
+    say(f"{account.export_id}: {counted(account.rows, 'row')}; {told}")
     if account.bad_rows:
         reasons: dict[str, int] = {}
         counting = [download for download in account.downloads if download.verdict.counts]
@@ -135,6 +137,12 @@ def account_for(account: Account, *, timed: bool) -> None:
             f" ({', '.join(f'{number:,} {reason}' for reason, number in sorted(reasons.items()))});"
             f" the first is line {first.first_bad_rows[0].line} of download {first.download_id}"
         )
+        for told in about_bad_rows(reasons):
+            say(told)
+    # Where rows were announced, the verdict says whether there are as many.
+    empty = [d.download_id for d in account.downloads if d.verdict.kind is VerdictKind.UNVERIFIABLE and not d.rows]
+    if empty:
+        say(f"no row in {counted(len(empty), 'download')}; the first is {empty[0]}")
     if account.filtered_rows:
         say(f"{counted(account.filtered_rows, 'row')} not asked for")
     missing = sum(sum(d.missing_values.values()) for d in account.downloads if d.verdict.counts)

@@ -5,18 +5,21 @@ Only the standard library is imported here, so that `--help` answers at once.
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import permutations
 from typing import Any
 
 from mockexport import __version__
 
-__all__ = ["COMMANDS", "parse"]
+__all__ = ["COMMANDS", "nearest", "parse"]
 
 COMMANDS = ("analyze", "list", "show", "download", "generate", "serve", "ingest", "doctor")
 
 # Ways to say where the data is, by twos: one said on the command line overrules another in the environment.
 WHERE = tuple(permutations(("url", "origin", "urls"), 2))
+
+# Options that are for a server that is named, and may be secret. In the environment they may wait for one.
+_FOR_A_SERVER = ("token_file", "header", "proxy", "cacert")
 
 _EPILOG = """\
 exit codes:
@@ -77,6 +80,7 @@ class _Command(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.problems: list[str] = []
+        self.known_variables: list[str] = []
         self._group: argparse._ActionsContainer = self
 
     def group(self, title: str) -> None:
@@ -87,6 +91,7 @@ class _Command(argparse.ArgumentParser):
         """Add an option; its default is taken from the environment if it is set there."""
         long_name = next(name for name in names if name.startswith("--"))
         variable = self.variables + long_name[2:].upper().replace("-", "_")
+        self.known_variables.append(variable)
         text = os.environ.get(variable)
         if text:
             if settings.get("action") == "store_true":
@@ -98,6 +103,10 @@ class _Command(argparse.ArgumentParser):
                 if "choices" in settings and text not in settings["choices"]:
                     self.problems.append(f"{variable}: {text!a} is none of {', '.join(settings['choices'])}")
         self._group.add_argument(*names, **settings)
+
+    def known_options(self) -> list[str]:
+        """Return the options there are, by all their names."""
+        return [*self._option_string_actions]
 
     def _truth(self, variable: str, text: str) -> bool:
         if text.lower() in ("1", "true", "yes", "on"):
@@ -135,7 +144,12 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
     given = list(arguments)
     if not given or (given[0] not in COMMANDS and given[0] not in ("-h", "--help", "-v", "--version")):
         given.insert(0, "analyze")
-    options = parser.parse_args(given)
+    options, unknown = parser.parse_known_args(given)
+    if unknown:
+        command = commands.choices[options.command]
+        meant = nearest(unknown[0].partition("=")[0], command.known_options())
+        remedy = f"did you mean {meant}?" if meant else f"mockexport {options.command} --help tells those there are"
+        command.error(f"unrecognized arguments: {' '.join(unknown)}; {remedy}")
     for problem in commands.choices[options.command].problems:
         parser.error(problem)
     for name, other in (*WHERE, ("export_id", "export")):
@@ -143,9 +157,33 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
         overruled = isinstance(getattr(options, name, None), _FromEnvironment)
         if overruled and said is not None and not isinstance(said, _FromEnvironment):
             setattr(options, name, None)
+    if getattr(options, "url", None) is None and getattr(options, "urls", None) is None:
+        for name in _FOR_A_SERVER:
+            if getattr(options, name, None) is not commands.choices[options.command].get_default(name):
+                option = f"--{name.replace('_', '-')}"
+                commands.choices[options.command].error(f"{option} goes with --url or --urls, and to no other server")
     if counts:
         options.counts = True
+    options.misspelt = _misspelt(
+        variable for command in commands.choices.values() for variable in command.known_variables
+    )
     return options
+
+
+def _misspelt(known: Iterable[str]) -> dict[str, str]:
+    """Return the variables in the environment that nobody reads, and which ones may have been meant."""
+    beginning = _Command.variables
+    names = [variable.removeprefix(beginning) for variable in known]
+    asked = [name.removeprefix(beginning) for name in os.environ if name.startswith(beginning)]
+    meant = {name: nearest(name, names, alike=0.8) for name in asked if name not in names and name != "TOKEN"}
+    return {beginning + name: beginning + other for name, other in meant.items() if other is not None}
+
+
+def nearest(text: str, known: Sequence[str], *, alike: float = 0.6) -> str | None:
+    """Return what somebody may have meant who wrote `text`."""
+    import difflib  # no sooner: nearly all is written right
+
+    return next(iter(difflib.get_close_matches(text, known, 1, alike)), None)
 
 
 def _version(parser: argparse.ArgumentParser) -> None:
@@ -424,7 +462,9 @@ def _columns(text: str) -> dict[str, str]:
     for entry in entries:
         role, sign, name = entry.partition("=")
         if role not in _ROLES:
-            raise argparse.ArgumentTypeError(f"{role!a} is none of {', '.join(_ROLES)}")
+            raise argparse.ArgumentTypeError(
+                f"{role!a} is none of {', '.join(_ROLES)}; say ROLE=NAME, as in value=number"
+            )
         if not sign or not name:
             raise argparse.ArgumentTypeError(f"{role} is given no name: say {role}=NAME")
         if role in names:

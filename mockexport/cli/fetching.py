@@ -33,6 +33,9 @@ def reaching(options: argparse.Namespace) -> SourceOptions:
     """Return where the data is. Without --url or --urls nothing is sent that could be secret."""
     access = None
     urls = getattr(options, "urls", None)  # download has none, and no --from
+    origin = getattr(options, "origin", None)
+    if sum(given is not None for given in (options.url, urls, origin)) > 1:
+        raise OptionError("url, urls and from", "each says where the data is; give one of them")
     if options.url is not None or urls is not None:
         from mockexport.sources.http import Access  # no sooner: it takes 12 MB
 
@@ -45,7 +48,7 @@ def reaching(options: argparse.Namespace) -> SourceOptions:
     return {
         "url": options.url,
         "urls": urls,
-        **_at_hand(getattr(options, "origin", None)),
+        **_at_hand(origin),
         "limits": TimeLimits.of(options.timeout, getattr(options, "time_limit", None)),
         "access": access,
     }

@@ -22,6 +22,8 @@ Command = Callable[[argparse.Namespace], Awaitable[int] | int]
 def run(options: argparse.Namespace) -> int:
     """Run the command that `options` name; return its exit code, whatever happens."""
     _start_log(verbose=options.verbose)
+    for variable, meant in options.misspelt.items():
+        say(f"warning: {variable} is read by nothing; did you mean {meant}?")
     try:
         work = _command(options.command)(options)
         return work if isinstance(work, int) else asyncio.run(_until_terminated(work))
@@ -33,6 +35,10 @@ def run(options: argparse.Namespace) -> int:
         return exits.TERMINATED
     except MockExportError as error:
         say(f"error: {error}")
+        from mockexport.cli.hints import about_error  # no sooner: most runs end well
+
+        if (hint := about_error(error, options)) is not None:
+            say(hint)
         return exits.of_error(error)
     except BrokenPipeError:
         # Whoever read our output has left. Python would complain at exit once more, to nobody.

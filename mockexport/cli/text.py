@@ -41,5 +41,6 @@ def announced(downloads: Sequence[Download]) -> str:
     """Say how many downloads there are, and how many rows they announce."""
     count = f"{len(downloads)} download{'' if len(downloads) == 1 else 's'}"
     rows = [download.rows for download in downloads if download.rows is not None]
-    told = f"{sum(rows):,} rows announced" if rows or not downloads else "their rows are not known beforehand"
+    whose = "its" if len(downloads) == 1 else "their"
+    told = f"{sum(rows):,} rows announced" if rows or not downloads else f"{whose} rows are not known beforehand"
     return f"{count}, {told}"

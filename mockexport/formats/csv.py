@@ -21,7 +21,10 @@ _BOM = b"\xef\xbb\xbf"
 # begins, whatever its format.
 _DELIMITERS = {",": "comma", ";": "semicolon", "|": "pipe", "\t": "tab"}
 _ANY_DELIMITER = re.compile(r"[,;|\t]")
+_RARE_DELIMITER = re.compile(r"[:^~]|\s+(?=\d{4}-\d)")
 _BEGINS_WITH_A_DIGIT = re.compile(r"[\s\"'.+-]*\d")
+# Names that can be shown as part of an option, without quotes.
+_PLAIN_NAME = re.compile(r"\w+")
 # Of a line that should have been the header, so much is shown: enough to know a login page, or one's own columns.
 _SHOWN_OF_HEADER = 80
 _SHOWN_OF_COLUMNS = 400
@@ -102,7 +105,10 @@ class CsvDecoder:
         try:
             text = row.decode()
         except UnicodeDecodeError:
-            raise HeaderError(download_id, line, "the line is not UTF-8") from None
+            if 0 in row:
+                raise HeaderError(download_id, line, "the line is no text") from None
+            remedy = "save it as UTF-8, or convert it: iconv -f LATIN1 -t UTF-8 FILE | mockexport --from -"
+            raise HeaderError(download_id, line, f"the line is not UTF-8; {remedy}") from None
         self._layout = read_header(text, self._schema, download_id=download_id, line=line)
         self.header = text
 
@@ -129,13 +135,22 @@ def read_header(text: str, schema: Schema, *, download_id: str, line: int) -> La
 
 def _instead(text: str, schema: Schema) -> str:
     """Say what came where the header should be, unless that may be a row of data; and how to read a table by it."""
-    # Columns are not called by numbers or times: one such field, by any usual delimiter, will do.
+    if "\r" in text:
+        return "lines end in CR alone; let them end in LF, or in CR and LF"
+    if "\0" in text:
+        return "the line is no text; an archive is to be unpacked first"
+    if text.lstrip().startswith(("{", "[{", '["')):
+        return "the line looks like JSON"
+    # Columns are not called by numbers or times: one such field, by any delimiter that is in use, will do. A login page
+    # has such things after colons.
     fields = {*text.split(schema.delimiter), *_ANY_DELIMITER.split(text)}
+    if not text.startswith("<"):
+        fields.update(_RARE_DELIMITER.split(text))
     if any(_BEGINS_WITH_A_DIGIT.match(field) for field in fields):
-        return "the line looks like a row of data, so the header is missing"
+        return "the line looks like a row of data, so the header is missing; put a line above it that names the columns"
     delimiter = _delimiter_of(text, schema.delimiter)
     shown = text[: _SHOWN_OF_HEADER if delimiter is None else _SHOWN_OF_COLUMNS]
-    told = f"there came {shown!a}{'…' if len(text) > len(shown) else ''}"
+    told = f"there came {shown!r}{'…' if len(text) > len(shown) else ''}"
     return told if delimiter is None else told + _what_to_do(text, delimiter, schema)
 
 
@@ -144,10 +159,19 @@ def _what_to_do(text: str, delimiter: str, schema: Schema) -> str:
     if delimiter != schema.delimiter:
         options.append(f"--delimiter {_DELIMITERS[delimiter]}")
         arguments.append(f"delimiter={delimiter!r}")
-    if not {name.strip('"') for name in text.split(delimiter)}.issuperset(schema.columns):
-        options.append("--columns patient_id=…,event_time=…")
-        arguments.append('patient_id="…", event_time="…"')
+    names = [name.strip('"') for name in text.split(delimiter)]
+    if not set(names).issuperset(schema.columns):
+        called = {role: _called(name, names) for role, name in zip(Schema().columns, schema.columns, strict=True)}
+        others = {role: name for role, name in called.items() if name != role}
+        options.append("--columns " + ",".join(f"{role}={name}" for role, name in others.items()))
+        arguments += [f'{role}="{name}"' for role, name in others.items()]
     return f"; say how to read it: {' '.join(options)}, or Schema({', '.join(arguments)})" if options else ""
+
+
+def _called(name: str, names: list[str]) -> str:
+    """Return what a column is called in a header, but for upper and lower case; "…" if that cannot be told."""
+    found = name if name in names else next((other for other in names if other.lower() == name.lower()), "…")
+    return found if _PLAIN_NAME.fullmatch(found) else "…"
 
 
 def _delimiter_of(text: str, expected: str) -> str | None:

@@ -17,7 +17,7 @@ class JsonLines(logging.Formatter):
             "time": moment,
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": _without_trace(record.getMessage()),
         }
         facts = getattr(record, "facts", None)
         if isinstance(facts, dict):
@@ -31,6 +31,13 @@ class JsonLines(logging.Formatter):
             if trace is not None:
                 line["at"] = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
         return json.dumps(line, ensure_ascii=True)
+
+
+def _without_trace(message: str) -> str:
+    """Return a message, and of a traceback, as uvicorn reports a failed start, the type alone."""
+    if not message.startswith("Traceback "):
+        return message
+    return message.rstrip().rpartition("\n")[2].partition(":")[0]
 
 
 def set_up_logging(level: int = logging.INFO) -> None:

@@ -93,6 +93,8 @@ def serve(settings: Settings) -> int:
     gc.freeze()
     try:
         server.run()
+    except SystemExit:
+        return 1  # it could not start, and the log says why; uvicorn's own code for that means something else here
     except KeyboardInterrupt:
         # uvicorn has shut down in good order and raises the signal once more for its host.
         return 130

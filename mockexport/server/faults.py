@@ -124,11 +124,11 @@ class Faults:
         """
         probabilities = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
-            kind, equals, number = part.partition("=")
+            kind, _, number = part.partition("=")
             try:
-                probabilities[kind.strip()] = float(number) if equals else float("nan")
+                probabilities[kind.strip()] = float(number)
             except ValueError:
-                probabilities[kind.strip()] = float("nan")
+                raise OptionError("faults", f"{part!a} is not KIND=P, with a probability P from 0 to 1") from None
         return cls(probabilities, seed=seed)
 
     def __repr__(self) -> str:

@@ -21,7 +21,9 @@ _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 
 # What else a file may turn out to be, that no CSV in UTF-8 begins with, and what to do then.
 _OTHERS = {
-    b"PK\x03\x04": "it is a zip archive (or a workbook); unpack it, or pack it with gzip or zstd",
+    b"PK\x03\x04": "it is a zip archive, to be unpacked first, or a workbook, to be saved as CSV",
+    b"\xd0\xcf\x11\xe0": "it is a workbook; save it as CSV",
+    b"BZh9": "it is bzip2, which is not read; pack it with gzip or zstd",
     b"\xfd7zX": "it is xz, which is not read; pack it with gzip or zstd",
     b"\xff\xfe": "it is UTF-16; save it as UTF-8",
     b"\xfe\xff": "it is UTF-16; save it as UTF-8",

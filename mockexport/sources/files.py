@@ -6,6 +6,7 @@ whether they are whole.
 
 import glob
 import hashlib
+import logging
 import os
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
@@ -27,6 +28,8 @@ PIECE_BYTES = 256 * 1024
 # What a folder's tables are called; how they are compressed is told by their bytes.
 _PACKED = (".gz", ".zst")
 SUFFIXES = tuple(table + packed for table in (".csv", ".tsv") for packed in ("", *_PACKED))
+
+_log = logging.getLogger("mockexport")
 
 _NOT_READ = "which is for other tools and not read here; keep CSV (--save-format csv) to read it again"
 
@@ -103,7 +106,15 @@ def tables_in(directory: Path) -> dict[str, Path]:
     if not paths and any(directory.glob("*.parquet")):
         raise FolderError(directory, f"holds Parquet, {_NOT_READ}")
     if not paths:
-        raise FolderError(directory, f"holds no {LISTING}, and no file whose name ends in {', '.join(SUFFIXES)}")
+        raise FolderError(
+            directory,
+            f"holds no {LISTING}, and no file whose name ends in {', '.join(SUFFIXES)}; other names, and folders in it,"
+            f" take a pattern in quotes: '{directory}/**/*.txt'",
+        )
+    others = sum(not path.name.startswith(".") for path in entries) - len(paths)
+    if others:
+        what = "1 other entry is" if others == 1 else f"{others:,} other entries are"
+        _log.info("%s: %s passed over, as tables in a folder end in %s", directory, what, ", ".join(SUFFIXES))
     for path in paths:
         _refuse_no_file(path)
     _refuse_twins(paths)

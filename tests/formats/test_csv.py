@@ -147,7 +147,14 @@ def test_a_header_that_does_not_name_the_columns_is_an_error_that_shows_it(heade
         (
             b"subject_id,charttime,itemid,valuenum\n",
             Schema(),
-            '; say how to read it: --columns patient_id=…,event_time=…, or Schema(patient_id="…", event_time="…")',
+            "; say how to read it: --columns patient_id=…,event_time=…,event_type=…,value=…, or Schema("
+            'patient_id="…", event_time="…", event_type="…", value="…")',
+        ),
+        (
+            b"subject_id,charttime,Event Type,Value\n",
+            Schema(patient_id="subject_id"),
+            "; say how to read it: --columns patient_id=subject_id,event_time=…,event_type=…,value=Value, or Schema("
+            'patient_id="subject_id", event_time="…", event_type="…", value="Value")',
         ),
         (
             b'"patient_id";"event_time";"event_type";"value"\n',
@@ -157,10 +164,11 @@ def test_a_header_that_does_not_name_the_columns_is_an_error_that_shows_it(heade
         (
             b"subject\tat\titem\tnumber\n",
             Schema(delimiter=";"),
-            "; say how to read it: --delimiter tab --columns patient_id=…,event_time=…, or Schema(delimiter='\\t', "
-            'patient_id="…", event_time="…")',
+            "; say how to read it: --delimiter tab --columns patient_id=…,event_time=…,event_type=…,value=…, or Schema("
+            "delimiter='\\t', patient_id=\"…\",",
         ),
-        (b"subject^at^item^number\n", Schema(delimiter="^"), "--columns patient_id=…,event_time=…, or Schema("),
+        (b"subject^at^item^number\n", Schema(delimiter="^"), "--columns patient_id=…,event_time=…,"),
+        ("Patient;Zeit;Größe;Wert\n".encode(), Schema(), "there came 'Patient;Zeit;Größe;Wert'"),
     ],
 )
 def test_a_header_of_other_columns_is_shown_and_how_to_read_it(header: bytes, schema: Schema, told: str) -> None:
@@ -174,6 +182,27 @@ def test_a_login_page_is_shown_and_not_taken_for_a_table() -> None:
     with pytest.raises(HeaderError) as raised:
         decode(b"<!DOCTYPE html><p>Hello, stranger, please, log in; or go, if you like</p>\n")
     assert "how to read it" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (GOOD, "put a line above it that names the columns"),
+        (HEADER.replace(b"\n", b"\r") + GOOD.replace(b"\n", b"\r"), "lines end in CR alone"),
+        ("Größe,Wert\n".encode("latin-1"), "iconv -f LATIN1 -t UTF-8"),
+        (b"a.csv\0\0,P001,\0\n", "no text; an archive is to be unpacked first"),
+        (b"P001\0\xff\n", "no text"),
+        (b'{"patient_id":"P001","value":"x"}\n', "looks like JSON"),
+        (b'[{"patient_id":"P001"}]\n', "looks like JSON"),
+        (GOOD.replace(b",", b" "), "looks like a row of data"),
+        (b"P001:heart_rate:72\n", "looks like a row of data"),
+        (b"P001^heart_rate^72\n", "looks like a row of data"),
+    ],
+)
+def test_a_header_that_cannot_be_read_says_what_to_do(data: bytes, told: str) -> None:
+    with pytest.raises(HeaderError, match=told) as raised:
+        decode(data)
+    assert "P001" not in str(raised.value)
 
 
 def test_a_row_of_data_in_place_of_the_header_is_not_shown() -> None:

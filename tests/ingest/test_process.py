@@ -97,6 +97,15 @@ def test_a_folder_that_cannot_be_one_is_named(tmp_path: Path) -> None:
         pass
 
 
+def test_a_service_that_cannot_start_says_why_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "mockexport", "ingest", "--port", "0", "--data", str(tmp_path / "file")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    assert ended.returncode == 1
+    assert f"data folder {tmp_path / 'file'}: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_missing_package_names_the_extra() -> None:
     with pytest.raises(ExtraMissing, match=r"pip install 'mockexport\[ingest\]'"), explained():
         import mockexport_surely_not_there  # type: ignore[import-not-found]  # noqa: F401

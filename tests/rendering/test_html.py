@@ -116,7 +116,12 @@ return [...document.querySelectorAll('.scroll, .lanes, tbody td, tbody th')]
 """
 # A4 between margins of a centimetre, as Chromium prints; in pixels of CSS.
 _SHEET = 718
-_WINDOWS = [(360, False, ""), (360, True, ""), (1_200, False, ""), (1_200, True, ""), (_SHEET, True, "print")]
+_WINDOWS = [
+    *((360, dark, "") for dark in (False, True)),
+    *((width, False, "") for width in (880, 1_040)),
+    *((1_200, dark, "") for dark in (False, True)),
+    (_SHEET, True, "print"),
+]
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # connection
     ("text", "told"),
     [
         ("boom=0.1", "no kind 'boom'; there are refuse, delay"),
-        ("reset", "no probability"),
-        ("reset=x", "no probability"),
+        ("reset", "is not KIND=P"),
+        ("reset=x", "is not KIND=P"),
         ("reset=-0.1", "no probability"),
         ("reset=1.1", "no probability"),
         ("reset=nan", "no probability"),

@@ -1,0 +1,41 @@
+"""What may help, where only the command line can know it: what a person seems to have meant."""
+
+import argparse
+import os
+import shlex
+from collections.abc import Iterable
+
+from mockexport.cli.arguments import COMMANDS, nearest
+from mockexport.errors import BadRowError, ExportNotFound, MockExportError
+from mockexport.formats.fields import BadRowReason
+
+__all__ = ["about_bad_rows", "about_error"]
+
+# For reasons that befall whole tables, and have a remedy or a rule that a sentence can tell.
+_GOOD_ROWS = {
+    BadRowReason.ENCODING: "save it as UTF-8, or convert it: iconv -f LATIN1 -t UTF-8 FILE | mockexport --from -",
+    BadRowReason.QUOTE: "a field in quotes holds no line break, and a quote in it is written twice",
+    BadRowReason.TIME: "a time is like 2025-08-26T10:00:00 or 2025-08-26 10:00:00.5+02:00; a date alone is none",
+    BadRowReason.SKIPPED_TIME: "the clocks of that --timezone have no such hour; is it the right one?",
+    BadRowReason.VALUE: "a value is a number like 37.5, with a point and no other sign; --null names texts for none",
+}
+
+
+def about_bad_rows(reasons: Iterable[str]) -> list[str]:
+    """Return what a good row is like, for the reasons why rows are bad."""
+    return [f"{reason}: {told}" for reason, told in _GOOD_ROWS.items() if reason in reasons]
+
+
+def about_error(error: MockExportError, options: argparse.Namespace) -> str | None:
+    """Return what may have been meant by an export that is not there; or what a row is like that is not bad."""
+    if isinstance(error, BadRowError):
+        return next(iter(about_bad_rows([error.reason])), None)
+    if not isinstance(error, ExportNotFound):
+        return None
+    asked = error.export_id
+    if os.path.exists(asked):
+        if getattr(options, "origin", None) is not None:
+            return "to read several files, put a pattern in quotes: --from '*.csv'"
+        return f"there is a file or folder of that name; to read it: --from {shlex.quote(asked)}"
+    meant = nearest(asked, [*error.available, *COMMANDS])
+    return None if meant is None else f"did you mean {meant}?"

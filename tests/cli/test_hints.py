@@ -1,0 +1,106 @@
+"""What a person seems to have meant is said, and what would have helped."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+HEADER = "patient_id;event_time;event_type;value\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("P1;2025-08-26 08:00:00;temperature;37,5", "bad value: a value is a number like 37.5, with a point"),
+        ("P1;2025-08-26;temperature;37.5", "bad event_time: a time is like 2025-08-26T10:00:00"),
+        ("P1;2025-08-26 08:00:00;größe;1.8", "not UTF-8: save it as UTF-8, or convert it: iconv"),
+        ('P1;2025-08-26 08:00:00;"tempe', "unbalanced quote: a field in quotes holds no line break"),
+    ],
+)
+@pytest.mark.parametrize("strict", [False, True])
+def test_bad_rows_come_with_what_a_good_one_is_like(
+    run: Run, tmp_path: Path, row: str, told: str, *, strict: bool
+) -> None:
+    (tmp_path / "a.csv").write_text(f"{HEADER}{row}\n", encoding="latin-1")
+    ran = run("--from", str(tmp_path / "a.csv"), "--delimiter", ";", *(["--strict"] if strict else []))
+    assert ran.code == (6 if strict else 0)
+    assert f"mockexport: {told}" in ran.err
+
+
+def test_a_table_without_rows_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{HEADER}P1;2025-08-26 08:00:00;temperature;37.5\n")
+    (tmp_path / "b.csv").touch()
+    assert "no row in 1 download; the first is b.csv" in run("--from", str(tmp_path), "--delimiter", ";").err
+
+
+def test_what_a_folder_holds_beside_its_tables_is_not_passed_over_without_a_word(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(HEADER)
+    (tmp_path / ".hidden").touch()
+    assert "passed over" not in run("--from", str(tmp_path), "--delimiter", ";").err
+    (tmp_path / "b.xlsx").touch()
+    assert f"{tmp_path}: 1 other entry is passed over" in run("--from", str(tmp_path), "--delimiter", ";").err
+    (tmp_path / "inner").mkdir()
+    assert f"{tmp_path}: 2 other entries are passed over" in run("--from", str(tmp_path), "--delimiter", ";").err
+
+
+def test_a_file_that_is_taken_for_an_export_is_told_from_one(
+    run: Run, server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("my a.csv", "b.csv"):
+        (tmp_path / name).write_text(HEADER)
+    ran = run("my a.csv", "--url", server_url)
+    assert ran.code == 5
+    assert "there is a file or folder of that name; to read it: --from 'my a.csv'" in ran.err
+    assert "put a pattern in quotes: --from '*.csv'" in run("--from", "my a.csv", "b.csv").err
+
+
+@pytest.mark.parametrize(("written", "meant"), [("dmeo", "demo"), ("analyse", "analyze"), ("generte", "generate")])
+def test_a_name_that_is_nearly_right_is_told(run: Run, server_url: str, written: str, meant: str) -> None:
+    ran = run(written, "--url", server_url)
+    assert ran.code == 5
+    assert f"did you mean {meant}?" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["demo", "--formt", "table"], "--formt table; did you mean --format?"),
+        (["demo", "--stat=count"], "--stat=count; did you mean --stats?"),
+        (["list", "demo"], "demo; mockexport list --help tells those there are"),
+        (["demo", "--columns", "subject_id=patient_id"], "value; say ROLE=NAME, as in value=number"),
+        (["demo", "--from", "a.csv", "--url", "http://127.0.0.1:9"], "each says where the data is; give one of them"),
+    ],
+)
+def test_options_that_cannot_be_meant_say_which_can(run: Run, words: list[str], told: str) -> None:
+    ran = run(*words)
+    assert ran.code == 2
+    assert told in ran.err
+
+
+def test_a_variable_that_is_nearly_right_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv").write_text("patient_id,event_time,event_type,value\n")
+    for name in ("CONCURENCY", "DELIMETER", "TOKEN", "SOMETHING_ELSE", "CHUNK_SIZE", "INGEST_PORT"):
+        monkeypatch.setenv(f"MOCKEXPORT_{name}", "4")
+    monkeypatch.setenv("MOCKEXPORT_CHUNK_SIZE", "64K")
+    ran = run("--from", str(tmp_path))
+    warnings = [line for line in ran.err.splitlines() if "warning" in line]
+    assert ran.code == 0
+    assert warnings == [
+        "mockexport: warning: MOCKEXPORT_CONCURENCY is read by nothing; did you mean MOCKEXPORT_CONCURRENCY?",
+        "mockexport: warning: MOCKEXPORT_DELIMETER is read by nothing; did you mean MOCKEXPORT_DELIMITER?",
+    ]
+
+
+@pytest.mark.parametrize("option", ["--token-file", "--header", "--proxy", "--cacert"])
+def test_what_is_for_one_server_is_not_taken_in_vain(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    (tmp_path / "a.csv").write_text("patient_id,event_time,event_type,value\n")
+    ran = run("--from", str(tmp_path), option, "secret")
+    assert ran.code == 2
+    assert f"{option} goes with --url or --urls" in ran.err
+    assert "secret" not in ran.err
+    monkeypatch.setenv(f"MOCKEXPORT_{option[2:].upper().replace('-', '_')}", "secret")
+    assert run("--from", str(tmp_path)).code == 0
