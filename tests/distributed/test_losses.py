@@ -146,7 +146,7 @@ class Gated(Summary):
     """A reducer that takes rows when it may."""
 
     def update(self, state: SummaryState, batch: Batch) -> SummaryState:
-        assert NEXT_ROWS.wait(10)
+        assert NEXT_ROWS.wait(30)
         return super().update(state, batch)
 
 
@@ -171,7 +171,7 @@ async def test_results_lost_with_the_worker_that_holds_them_are_brought_anew_and
     events: list[Event] = []
     NEXT_ROWS.set()
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(30),
         MockServer() as server,
         LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=2, threads_per_worker=1, processes=False, worker_class=Holding, dashboard_address=None,
