@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from mockexport.reducers import pack_state
 from mockexport.server.faults import Faults
 from mockexport.sources.retrying import RetryPolicy
 from tests.faults.clock import run
-from tests.faults.memory import MemorySource
+from tests.faults.memory import MemoryReply, MemorySource
 from tests.faults.schedules import MemoryCheckpoint, expected, export_of, report_of
 from tests.rows import HEADER, csv_bodies
 
@@ -245,6 +245,31 @@ def test_cancelled_at_any_step_a_divided_download_is_gone_on_with() -> None:
             assert not any(isinstance(event, StartedOver) for event in events)
             restored += len(again.history) > 0
     raise AssertionError("the run has no end")
+
+
+class Together(MemorySource):
+    """A source that answers three requests for a part at once, and with no part."""
+
+    def refuse_parts(self, status: int) -> None:
+        self.met, self.status = asyncio.Barrier(3), status
+
+    async def _answer(self, download: Download, asked: Mapping[str, str]) -> MemoryReply:
+        if "Range" not in asked:
+            return await super()._answer(download, asked)
+        await self.met.wait()
+        return MemoryReply(self, self.status, {"ETag": '"other"'}, self.bodies[download])
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_parts_that_fail_at_once_begin_their_download_anew_or_fail_it_once(status: int) -> None:
+    bodies = export_of(random.Random(4), 1, 60)
+    source = Together("x", bodies, policy=RetryPolicy(base_wait_s=0.001), piece_bytes=20)
+    source.refuse_parts(status)
+    found, (account,), events = analysed(source, split=100, concurrency=4)
+    assert found == expected(bodies) or account.verdict.kind is VerdictKind.FAILED
+    assert account.verdict.kind is (VerdictKind.VERIFIED if status == 200 else VerdictKind.FAILED)
+    assert len([event for event in events if isinstance(event, StartedOver)]) == (status == 200)
+    assert len([event for event in events if isinstance(event, DownloadFinished)]) == 1
 
 
 async def test_over_real_sockets_demo_comes_in_spans() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from mockexport.analysis import analyze
 from mockexport.cli.text import say
 from mockexport.errors import OptionError
+from mockexport.rendering.plain import counted
 from mockexport.report import Report
 
 __all__ = ["Analyze", "analyzed", "analyzing"]
@@ -38,10 +39,10 @@ async def analyzing(options: argparse.Namespace) -> AsyncIterator[Analyze]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     kind, colon, number = options.dask.partition(":")
     if kind == "local" and colon:
-        if not number.isdecimal() or not 1 <= int(number) <= 1000:
+        if not (number.isascii() and number.isdecimal()) or not 1 <= int(number) <= 1000:
             raise OptionError("dask", f"{options.dask!a} is not local: and a number of processes")
         async with distributed.local_cluster(int(number)) as client:
-            say(f"{number} worker processes on this machine")
+            say(f"{counted(int(number), 'worker process', 'worker processes')} on this machine")
             yield partial(distributed.analyze, client=client)
         return
     async with distributed.connected(options.dask, timeout_s=CONNECT_S) as client:

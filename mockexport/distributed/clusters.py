@@ -66,6 +66,7 @@ async def local_cluster(processes: int) -> AsyncIterator["Client"]:
         ClusterError: if they cannot be started.
     """
     library = require_dask()
+    others: Exception | None = None
     try:
         # Two threads each: while one share waits for the network, another computes. No dashboard: nobody is to look in.
         # No logs: what is wrong comes back as an error.
@@ -77,8 +78,14 @@ async def local_cluster(processes: int) -> AsyncIterator["Client"]:
                 ) as cluster,
                 library.Client(cluster, asynchronous=True, set_as_default=False) as client,
             ):  # fmt: skip
-                yield client
+                try:
+                    yield client
+                except Exception as error:
+                    others = error
+                    raise
     except (OSError, RuntimeError, TimeoutError) as error:
+        if error is others:  # of what was done with the client
+            raise
         raise ClusterError(f"the worker processes could not be run ({type(error).__name__})") from error
 
 

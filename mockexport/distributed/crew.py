@@ -15,7 +15,7 @@ from mockexport.analysis import RunOptions
 from mockexport.distributed.clusters import require_dask
 from mockexport.distributed.following import Following
 from mockexport.distributed.planning import Divided, Planner
-from mockexport.distributed.tasks import Result, Task, by_value, enter, forget, stop, topic_of
+from mockexport.distributed.tasks import Result, Task, by_value, enter, forget, nothing, stop, topic_of
 from mockexport.errors import (
     BadRowError,
     ClusterError,
@@ -111,12 +111,18 @@ class ClusterCrew:
 
     async def _threads(self) -> int:
         """Return how many tasks the cluster does at once, once there is a worker."""
+        wanted = None
         try:
             async with asyncio.timeout(self._workers_s):
-                while not (threads := sum((await self._workers()).values())):  # noqa: ASYNC110 - it is asked
+                while not (threads := sum((await self._workers()).values())):
+                    # One that starts workers on demand starts none before there is something to do.
+                    wanted = wanted or self._client.submit(by_value(nothing), key=f"mockexport-{self._run}", pure=False)
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise ClusterError(f"no worker came within {self._workers_s:g} s") from None
+        finally:
+            if wanted is not None:
+                wanted.release()
         return threads
 
     async def _watch(self) -> None:

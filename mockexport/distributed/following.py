@@ -58,6 +58,7 @@ class Following:
         """Follow none any more: the run is over, and what is still told of it comes too late."""
         self._tasks.clear()
         self._tries.clear()
+        self._emit = lambda _: None  # Dask's client never forgets whom it told: no run, with its states, hangs on this
 
     def start(self, download_id: str) -> None:
         """Tell that a download has started, unless that is known."""

@@ -30,7 +30,19 @@ from mockexport.pipeline.sharing import Brought, Share
 from mockexport.reducers import Reducer
 from mockexport.sources.export_api import ExportApi
 
-__all__ = ["Message", "Result", "Task", "at_work", "bring", "by_value", "enter", "forget", "stop", "topic_of"]
+__all__ = [
+    "Message",
+    "Result",
+    "Task",
+    "at_work",
+    "bring",
+    "by_value",
+    "enter",
+    "forget",
+    "nothing",
+    "stop",
+    "topic_of",
+]
 
 # How often a worker tells how far it is with a task.
 TELL_EVERY_S = 0.5
@@ -77,6 +89,10 @@ async def enter(version: str, packed: BytesIO) -> Any:
     from mockexport.distributed.tasks import bring
 
     return await bring(version, packed)
+
+
+def nothing() -> None:
+    """Be a task, by value: what a worker is wanted for."""
 
 
 def by_value(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -145,6 +145,8 @@ class Producers(Generic[S]):
                 if read is None:
                     return None
                 async with flight.landing:
+                    if read.lane.abandoned:  # while it waited
+                        return None
                     flight.land(read)
                 if flight.bad_row is not None or flight.legs or flight.part is not None:
                     break
@@ -187,7 +189,7 @@ class Producers(Generic[S]):
                 while not leg.cutter.done:
                     with self._network.running():
                         piece = await anext(pieces, None)
-                    if piece is None:
+                    if piece is None or leg.lane.abandoned:
                         break
                     if not isinstance(piece, bytes):
                         leg = self._take(flight, leg, piece)
@@ -202,12 +204,15 @@ class Producers(Generic[S]):
         except TimeoutError:
             if not leash.expired():
                 raise
+        except SourceError:
+            if not leg.lane.abandoned:  # several may fail at once: the first has said what there is to say
+                raise
         finally:
             leg.lane.leash = None
-        if leg.lane.error is not None:
-            raise leg.lane.error
         if leg.lane.abandoned:
             return None
+        if leg.lane.error is not None:
+            raise leg.lane.error
         if not leg.cutter.done and leg.span.end is not None and flight.mark and leg.cutter.at != flight.mark.total:
             problem = "the part ended before the span that it was to hold"
             raise TransferError(flight.download.id, self._source.name, problem, offset=leg.cutter.at)

@@ -108,6 +108,13 @@ async def test_urls_that_the_workers_reach_will_do() -> None:
         assert (await cluster.analyze(client=client, urls=listed)).to_json() == DEMO
 
 
+async def test_a_cluster_that_starts_its_workers_on_demand_starts_them_for_a_run() -> None:
+    async with MockServer() as server, workers_in_this_process(0) as client:
+        client.cluster.adapt(minimum=0, maximum=1, interval="20ms")
+        report = await cluster.analyze("demo", client=client, url=server.url, workers_s=10)
+    assert report.to_json() == DEMO
+
+
 async def test_faults_are_survived_and_bad_rows_have_their_true_lines(tmp_path: Path) -> None:
     faults = "reset=0.3,cut=0.1,etag=0.1,no-range=0.1"
     async with workers_in_this_process(2) as client:

@@ -1,5 +1,7 @@
 """What workers tell becomes the events of one run: each once, in order, whatever comes late or not at all."""
 
+import gc
+import weakref
 from dataclasses import fields
 from typing import Any
 
@@ -102,3 +104,17 @@ def test_a_run_that_is_over_hears_nothing() -> None:
     follow.close()
     tell(follow, "t", 0, HAPPENED[0])
     assert told == []
+
+
+def test_a_run_that_is_over_is_not_held_by_those_who_might_still_tell_of_it() -> None:
+    class Run:
+        def emit(self, event: Event) -> None:
+            pass
+
+    run = Run()
+    gone = weakref.ref(run)
+    follow = Following(run.emit)
+    follow.close()
+    del run
+    gc.collect()
+    assert gone() is None

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from mockexport import Batch, ClusterError, Counts, MockServer, RetryPolicy, Summary, __version__
 from mockexport import distributed as cluster
-from mockexport.events import DownloadFinished, DownloadStarted, Event, Retried, WorkerLost
+from mockexport.events import Divided, DownloadFinished, DownloadStarted, Event, Retried, WorkerLost
 from mockexport.reducers.summary import SummaryState
 
 DEMO = (Path(__file__).parents[2] / "examples" / "outputs" / "demo.json").read_text()
@@ -135,3 +136,98 @@ async def test_workers_that_are_lost_or_no_use_end_a_run_clearly_or_not_at_all(
             await run
         (lost,) = [event for event in events if isinstance(event, WorkerLost)]
         assert len(lost.download_ids) == 2
+
+
+# The workers of the test below are threads of this process, and so are their reducers.
+NEXT_ROWS = threading.Event()
+
+
+class Gated(Summary):
+    """A reducer that takes rows when it may."""
+
+    def update(self, state: SummaryState, batch: Batch) -> SummaryState:
+        assert NEXT_ROWS.wait(30)
+        return super().update(state, batch)
+
+
+@pytest.mark.parametrize("asked_is_lost", [True, False])
+async def test_results_lost_with_the_worker_that_holds_them_are_brought_anew_and_count_once(
+    asked_is_lost: bool,
+) -> None:
+    from distributed import Client, LocalCluster, Worker
+
+    asked: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    may_give = asyncio.Event()
+
+    class Holding(Worker):
+        """A worker that keeps its results to itself until it may give them."""
+
+        async def get_data(self, comm: Any, **more: Any) -> Any:
+            if not asked.done():
+                asked.set_result(self)
+            await may_give.wait()
+            return await super().get_data(comm, **more)
+
+    events: list[Event] = []
+    NEXT_ROWS.set()
+    async with (
+        asyncio.timeout(30),
+        MockServer() as server,
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=2, threads_per_worker=1, processes=False, worker_class=Holding, dashboard_address=None,
+            asynchronous=True,
+        ) as local,
+        Client(local, asynchronous=True, set_as_default=False) as client,  # type: ignore[no-untyped-call]
+    ):  # fmt: skip
+        run = asyncio.create_task(
+            cluster.analyze(
+                "demo", client=client, url=server.url, split=50_000, reducer=Gated(), engine="python",
+                listener=events.append,
+            )
+        )  # fmt: skip
+        giver = await asked
+        workers = list(local.workers.values())
+        spans = sum(event.spans for event in events if isinstance(event, Divided))
+        while sum(len(worker.data) for worker in workers) < spans:  # noqa: ASYNC110 - they are asked
+            await asyncio.sleep(0.01)
+        # All results are there, and none is taken. Those of one worker go, and the other may not bring them yet.
+        NEXT_ROWS.clear()
+        (loser,) = [worker for worker in workers if (worker is giver) == asked_is_lost]
+        results = len(loser.data)
+        assert 0 < results < spans
+        await loser.close()
+        futures = client.futures
+        while sum(future.status != "finished" for future in futures.values()) < results:  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0.01)
+        may_give.set()
+        # Nobody waits for them who could take what there is.
+        while not asked_is_lost and len(futures) > results:  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0.01)
+        assert not run.done()
+        NEXT_ROWS.set()
+        report = await run
+    assert report.to_json() == DEMO
+    assert sum(account.rows for account in report.account.downloads) == 18_784
+    finished = [event.download_id for event in events if isinstance(event, DownloadFinished)]
+    assert sorted(finished) == sorted({account.download_id for account in report.account.downloads})
+
+
+async def test_a_local_cluster_keeps_the_place_of_a_worker_whose_successor_is_just_starting() -> None:
+    import dask
+    import distributed  # noqa: F401 - its defaults come first
+
+    # At once is when a place without a worker would be given up; no process starts so fast.
+    ours = TimeoutError("what is done with a cluster has errors of its own")
+    at_once = dask.config.set({"distributed.deploy.lost-worker-timeout": "0 s"})
+    with at_once, pytest.raises(TimeoutError) as raised:  # noqa: PT012 - raised at its end
+        async with asyncio.timeout(60), cluster.local_cluster(1) as client:
+            places: Any = client.cluster
+            (before,) = await pids_of(client)
+            os.kill(before, signal.SIGKILL)
+            while await client.run(os.getpid, on_error="ignore") in ({}, {"": before}):
+                assert places.workers, "the place is given up"
+                await asyncio.sleep(0.01)
+            (after,) = await pids_of(client)
+            assert after != before
+            raise ours
+    assert raised.value is ours
