@@ -1,6 +1,7 @@
 """The result of a run, and the account of how it went: states and verdicts in, the report and its JSON out."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Generic, TypeVar
@@ -86,6 +87,16 @@ class Account:
     def filtered_rows(self) -> int:
         """The rows with a value that were not asked for, of all downloads that count."""
         return sum(download.filtered_rows for download in self.downloads if download.verdict.counts)
+
+    @property
+    def missing_values(self) -> int:
+        """The rows without a value of all downloads that count; they are part of no statistic."""
+        return sum(sum(download.missing_values.values()) for download in self.downloads if download.verdict.counts)
+
+    @property
+    def verdicts(self) -> dict[VerdictKind, int]:
+        """How many downloads have which verdict."""
+        return dict(Counter(download.verdict.kind for download in self.downloads))
 
     def to_json(self) -> str:
         """Return the account as JSON text; names are stable, and no patient is named."""

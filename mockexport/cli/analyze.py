@@ -120,10 +120,7 @@ async def chosen_exports(options: argparse.Namespace) -> list[str | None]:
 
 def account_for(account: Account, *, timed: bool) -> None:
     """Tell on stderr what came of the run, in a line or two."""
-    verdicts: dict[str, int] = {}
-    for download in account.downloads:
-        verdicts[download.verdict.kind] = verdicts.get(download.verdict.kind, 0) + 1
-    told = ", ".join(f"{number} {kind}" for kind, number in verdicts.items()) or "no downloads"
+    told = ", ".join(f"{number} {kind}" for kind, number in account.verdicts.items()) or "no downloads"
     say(f"{account.export_id}: {counted(account.rows, 'row')}; {told}")
     if account.bad_rows:
         reasons: dict[str, int] = {}
@@ -145,9 +142,8 @@ def account_for(account: Account, *, timed: bool) -> None:
         say(f"no row in {counted(len(empty), 'download')}; the first is {empty[0]}")
     if account.filtered_rows:
         say(f"{counted(account.filtered_rows, 'row')} not asked for")
-    missing = sum(sum(d.missing_values.values()) for d in account.downloads if d.verdict.counts)
-    if missing:
-        say(f"{counted(missing, 'row')} without a value, part of no statistic")
+    if account.missing_values:
+        say(f"{counted(account.missing_values, 'row')} without a value, part of no statistic")
     if timed:
         rate = account.rows / account.elapsed_s if account.elapsed_s else 0
         say(f"{account.elapsed_s:.3f} s, {rate:,.0f} rows/s")

@@ -531,17 +531,20 @@ _LEAST_SPAN_BYTES = 4 * 1024
 _MAX_CHUNK_BYTES = 64 * 1024 * 1024
 
 
-def _span_size(text: str) -> int:
+def _bytes(text: str) -> int:
     factor = {"K": 1024, "M": 1024**2, "G": 1024**3}.get(text[-1:].upper(), 1)
-    number = _positive(text[:-1] if factor > 1 else text) * factor
+    return _positive(text[:-1] if factor > 1 else text) * factor
+
+
+def _span_size(text: str) -> int:
+    number = _bytes(text)
     if number < _LEAST_SPAN_BYTES:
         raise argparse.ArgumentTypeError(f"{text!a} is less than 4K: a span costs a request")
     return number
 
 
 def _size(text: str) -> int:
-    factor = {"K": 1024, "M": 1024**2}.get(text[-1:].upper(), 1)
-    number = _positive(text[:-1] if factor > 1 else text) * factor
+    number = _bytes(text)
     if number > _MAX_CHUNK_BYTES:
         raise argparse.ArgumentTypeError(f"{text!a} is more than 64M")
     return number

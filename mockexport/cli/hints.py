@@ -7,13 +7,14 @@ from collections.abc import Iterable
 
 from mockexport.cli.arguments import COMMANDS, nearest
 from mockexport.errors import BadRowError, ExportNotFound, MockExportError
+from mockexport.formats.csv import INTO_UTF8
 from mockexport.formats.fields import BadRowReason
 
 __all__ = ["about_bad_rows", "about_error"]
 
 # For reasons that befall whole tables, and have a remedy or a rule that a sentence can tell.
 _GOOD_ROWS = {
-    BadRowReason.ENCODING: "save it as UTF-8, or convert it: iconv -f LATIN1 -t UTF-8 FILE | mockexport --from -",
+    BadRowReason.ENCODING: INTO_UTF8,
     BadRowReason.QUOTE: "a field in quotes holds no line break, and a quote in it is written twice",
     BadRowReason.TIME: "a time is like 2025-08-26T10:00:00 or 2025-08-26 10:00:00.5+02:00; a date alone is none",
     BadRowReason.SKIPPED_TIME: "the clocks of that --timezone have no such hour; is it the right one?",

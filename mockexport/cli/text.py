@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from mockexport.errors import OutputError
 from mockexport.model import Download
-from mockexport.rendering.plain import printable
+from mockexport.rendering.plain import counted, printable
 
 __all__ = ["announced", "put", "say"]
 
@@ -39,8 +39,7 @@ def say(text: str) -> None:
 
 def announced(downloads: Sequence[Download]) -> str:
     """Say how many downloads there are, and how many rows they announce."""
-    count = f"{len(downloads)} download{'' if len(downloads) == 1 else 's'}"
     rows = [download.rows for download in downloads if download.rows is not None]
     whose = "its" if len(downloads) == 1 else "their"
     told = f"{sum(rows):,} rows announced" if rows or not downloads else f"{whose} rows are not known beforehand"
-    return f"{count}, {told}"
+    return f"{counted(len(downloads), 'download')}, {told}"

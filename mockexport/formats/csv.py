@@ -14,7 +14,10 @@ from mockexport.formats.fields import BadField, BadRowReason, check_id, parse_ti
 from mockexport.model import Chunk, Schema
 from mockexport.zones import zone_named
 
-__all__ = ["CsvDecoder", "Layout", "read_header"]
+__all__ = ["INTO_UTF8", "CsvDecoder", "Layout", "read_header"]
+
+# What to do with a table in another encoding.
+INTO_UTF8 = "save it as UTF-8, or convert it: iconv -f LATIN1 -t UTF-8 FILE | mockexport --from -"
 
 _BOM = b"\xef\xbb\xbf"
 # What separates fields, here or elsewhere, with the names that --delimiter has for them; and how a number or a time
@@ -107,8 +110,7 @@ class CsvDecoder:
         except UnicodeDecodeError:
             if 0 in row:
                 raise HeaderError(download_id, line, "the line is no text") from None
-            remedy = "save it as UTF-8, or convert it: iconv -f LATIN1 -t UTF-8 FILE | mockexport --from -"
-            raise HeaderError(download_id, line, f"the line is not UTF-8; {remedy}") from None
+            raise HeaderError(download_id, line, f"the line is not UTF-8; {INTO_UTF8}") from None
         self._layout = read_header(text, self._schema, download_id=download_id, line=line)
         self.header = text
 

@@ -12,7 +12,7 @@ from mockexport.rendering.markup import Markup, element, named, shown, table
 from mockexport.rendering.plain import size, when
 from mockexport.report import Account, DownloadAccount
 
-__all__ = ["MAX_DOWNLOADS", "MAX_GAPS", "MAX_LANES", "account_parts", "coverage_parts", "facts", "verdicts"]
+__all__ = ["MAX_DOWNLOADS", "MAX_GAPS", "MAX_LANES", "account_parts", "coverage_parts", "facts"]
 
 # Lines of the table of downloads.
 MAX_DOWNLOADS = 200
@@ -110,13 +110,12 @@ def account_parts(account: Account) -> list[Markup]:
     rate = account.rows / account.elapsed_s if account.elapsed_s > 0 else 0.0
     fetched = sum(d.fetched_bytes for d in account.downloads)
     attempts = sum(d.attempts - 1 for d in account.downloads)
-    missing = sum(sum(d.missing_values.values()) for d in account.downloads if d.verdict.counts)
     told: list[tuple[str, object]] = [
         ("Time taken", f"{account.elapsed_s:,.2f} s, {rate:,.0f} rows/s"),
         ("Fetched", size(fetched)),
         ("Retries", f"{attempts:,}"),
         ("Bad rows", f"{account.bad_rows:,}"),
-        ("Rows without a value", f"{missing:,}"),
+        ("Rows without a value", f"{account.missing_values:,}"),
         ("Made by", f"mockexport {account.version}, engine {account.engine}"),
     ]
     if account.filtered_rows:
@@ -166,14 +165,6 @@ def _bad_rows(account: Account) -> list[Markup]:
     more = element("p", f"{left_out:,} further downloads have bad rows.") if left_out > 0 else None
     told = element("ul", *lines[:MAX_DOWNLOADS], class_="fine")
     return [element("h3", "Bad rows, which are part of no statistic"), told, *([more] if more else [])]
-
-
-def verdicts(downloads: Sequence[DownloadAccount]) -> str:
-    """Return how many downloads have which verdict."""
-    kinds: dict[str, int] = {}
-    for download in downloads:
-        kinds[download.verdict.kind] = kinds.get(download.verdict.kind, 0) + 1
-    return ", ".join(f"{number:,} {kind}" for kind, number in kinds.items()) or "none"
 
 
 def _marked(verdict: Verdict) -> list[Markup]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from mockexport.model import ANOMALY_RULES, AnomalyRule, VerdictKind
-from mockexport.rendering.account import account_parts, coverage_parts, facts, verdicts
+from mockexport.rendering.account import account_parts, coverage_parts, facts
 from mockexport.rendering.charts import GAP_PATTERN, Scale, range_bar, share_bar
 from mockexport.rendering.markup import Markup, element, named, page, shown, table
 from mockexport.rendering.plain import columns_of, counted, heading, when
@@ -78,7 +78,7 @@ class _Page:
         told += [
             ("Rows", f"{account.rows:,}"),
             ("Patients", f"{len(self._report.patients):,}"),
-            ("Downloads", verdicts(account.downloads)),
+            ("Downloads", ", ".join(f"{number:,} {kind}" for kind, number in account.verdicts.items()) or "none"),
         ]
         notes = [element("p", f"Note: {shown(note)}") for note in self._report.notes]
         synthetic = [element("p", "The data is synthetic: the mock server made it up.")] if account.synthetic else []
@@ -99,7 +99,6 @@ class _Page:
         """Return what a complete report may lack all the same."""
         account = self._report.account
         unverified = sum(d.verdict.kind is VerdictKind.UNVERIFIABLE for d in account.downloads)
-        missing = sum(sum(d.missing_values.values()) for d in account.downloads if d.verdict.counts)
         told = []
         if unverified:
             told.append(
@@ -108,8 +107,8 @@ class _Page:
             )
         if account.bad_rows:
             told.append(f"{counted(account.bad_rows, 'bad row')} left out; the end of the page says why.")
-        if missing:
-            told.append(f"{counted(missing, 'row')} without a value, part of no statistic.")
+        if account.missing_values:
+            told.append(f"{counted(account.missing_values, 'row')} without a value, part of no statistic.")
         return [element("p", " ".join(told))] if told else []
 
     def totals(self) -> list[Markup]:

@@ -111,7 +111,7 @@ def tables_in(directory: Path) -> dict[str, Path]:
             f"holds no {LISTING}, and no file whose name ends in {', '.join(SUFFIXES)}; other names, and folders in it,"
             f" take a pattern in quotes: '{directory}/**/*.txt'",
         )
-    others = sum(not path.name.startswith(".") for path in entries) - len(paths)
+    others = sum(not path.name.startswith(".") for path in set(entries).difference(paths))
     if others:
         what = "1 other entry is" if others == 1 else f"{others:,} other entries are"
         _log.info("%s: %s passed over, as tables in a folder end in %s", directory, what, ", ".join(SUFFIXES))

@@ -37,6 +37,7 @@ def test_a_table_without_rows_is_named(run: Run, tmp_path: Path) -> None:
 def test_what_a_folder_holds_beside_its_tables_is_not_passed_over_without_a_word(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(HEADER)
     (tmp_path / ".hidden").touch()
+    (tmp_path / ".hidden.csv").write_text(HEADER)
     assert "passed over" not in run("--from", str(tmp_path), "--delimiter", ";").err
     (tmp_path / "b.xlsx").touch()
     assert f"{tmp_path}: 1 other entry is passed over" in run("--from", str(tmp_path), "--delimiter", ";").err

@@ -75,20 +75,6 @@ class PerBatch(Good):
         return state
 
 
-class Aliases(KeepsLater):
-    def merge(self, earlier: Any, later: Any) -> Any:
-        for key, group in later.items():
-            if key in earlier:
-                earlier[key] += group
-            else:
-                earlier[key] = group
-        return earlier
-
-    def add(self, group: list[int], row: Row) -> list[int]:
-        group.append(row.value)
-        return group
-
-
 class AliasesUntilMerged(KeepsLater):
     """What it shares with the later state it changes only when it merges once more: `add` makes a new list."""
 
@@ -99,6 +85,12 @@ class AliasesUntilMerged(KeepsLater):
             else:
                 earlier[key] = group
         return earlier
+
+
+class Aliases(AliasesUntilMerged):
+    def add(self, group: list[int], row: Row) -> list[int]:
+        group.append(row.value)
+        return group
 
 
 class SumsDoubles(GroupReducer[float, float]):
