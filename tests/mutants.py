@@ -19,32 +19,32 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # The tests of each file's rules; the whole suite would notice more, and take an hour.
 TESTS = {
-    "sources/partial.py": ["tests/sources/test_partial.py"],
-    "sources/saving.py": ["tests/sources/test_partial.py", "tests/sources/test_saving.py"],
-    "sources/replies.py": ["tests/sources/test_replies.py"],
-    "sources/resuming.py": ["tests/sources/test_resuming.py"],
-    "sources/watching.py": ["tests/sources/test_resuming.py"],
-    "sources/gunzip.py": ["tests/sources/test_gunzip.py"],
+    "saving/partial.py": ["tests/saving/test_partial.py"],
+    "saving/source.py": ["tests/saving/test_partial.py", "tests/saving/test_source.py"],
+    "resuming/replies.py": ["tests/resuming/test_replies.py"],
+    "resuming/stream.py": ["tests/resuming/test_stream.py"],
+    "resuming/watching.py": ["tests/resuming/test_stream.py"],
+    "unpacking/gunzip.py": ["tests/unpacking/test_gunzip.py"],
     "sources/http.py": ["tests/sources/test_http.py"],
     "pipeline/flights.py": [
-        "tests/test_pipeline.py",
-        "tests/sources/test_partial.py",
+        "tests/pipeline/test_run.py",
+        "tests/saving/test_partial.py",
         "tests/faults",
-        "tests/test_checkpoint.py",
+        "tests/pipeline/test_checkpoint.py",
     ],
-    "pipeline/lanes.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
-    "pipeline/keeping.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
+    "pipeline/lanes.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
+    "pipeline/keeping.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
     "pipeline/producing.py": [
-        "tests/test_pipeline.py",
-        "tests/sources/test_partial.py",
-        "tests/test_splitting.py",
-        "tests/test_checkpoint.py",
+        "tests/pipeline/test_run.py",
+        "tests/saving/test_partial.py",
+        "tests/pipeline/test_splitting.py",
+        "tests/pipeline/test_checkpoint.py",
     ],
-    "pipeline/landed.py": ["tests/test_splitting.py"],
-    "formats/cutting.py": ["tests/test_splitting.py"],
-    "pipeline/run.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
-    "checkpoint.py": ["tests/test_checkpoint.py"],
-    "merging.py": ["tests/test_merging.py", "tests/test_checkpoint.py", "tests/faults"],
+    "pipeline/landed.py": ["tests/pipeline/test_splitting.py"],
+    "formats/cutting.py": ["tests/pipeline/test_splitting.py"],
+    "pipeline/run.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
+    "pipeline/checkpoint.py": ["tests/pipeline/test_checkpoint.py"],
+    "pipeline/ranges.py": ["tests/pipeline/test_ranges.py", "tests/pipeline/test_checkpoint.py", "tests/faults"],
 }
 
 
@@ -58,10 +58,10 @@ class Mutant:
     new: str
 
 
-REPLIES, RESUMING, GUNZIP = "sources/replies.py", "sources/resuming.py", "sources/gunzip.py"
-HTTP, WATCHING, CHECKPOINT = "sources/http.py", "sources/watching.py", "checkpoint.py"
+REPLIES, RESUMING, GUNZIP = "resuming/replies.py", "resuming/stream.py", "unpacking/gunzip.py"
+HTTP, WATCHING, CHECKPOINT = "sources/http.py", "resuming/watching.py", "pipeline/checkpoint.py"
 FLIGHTS, LANES, KEEPING, RUN = "pipeline/flights.py", "pipeline/lanes.py", "pipeline/keeping.py", "pipeline/run.py"
-PARTIAL, SAVING = "sources/partial.py", "sources/saving.py"
+PARTIAL, SAVING = "saving/partial.py", "saving/source.py"
 PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
 
 MUTANTS = [
@@ -177,7 +177,7 @@ MUTANTS = [
            "            if False:\n                with"),
     Mutant("a part is noted on the way", PARTIAL, "if time.monotonic() - self._noted_s >= self._every_s:", "if False:"),
     Mutant("no part is left by a run that ended well", SAVING, "        sweep(self.directory, self._names.values())\n", ""),
-    Mutant("failed positions stay free", "merging.py", "        self._apart[position] = state", "        self.add(position, state)"),
+    Mutant("failed positions stay free", "pipeline/ranges.py", "        self._apart[position] = state", "        self.add(position, state)"),
 ]  # fmt: skip
 
 

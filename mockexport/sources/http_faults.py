@@ -9,7 +9,7 @@ import ssl
 import aiohttp
 from aiohttp import http_exceptions
 
-from mockexport.sources.exchange import ExchangeFailed
+from mockexport.resuming.exchange import ExchangeFailed
 
 __all__ = ["FOREIGN_ERRORS", "explain"]
 
@@ -53,6 +53,8 @@ def explain(error: BaseException) -> ExchangeFailed:
 
 
 def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):  # its number is OpenSSL's, and would be taken for the system's
+        return (error.reason or type(error).__name__).replace("_", " ").lower()
     # asyncio puts the address, as a tuple, where the system's words were.
     system = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else None
     return (system or error.strerror or type(error).__name__).lower()
