@@ -8,13 +8,14 @@ redirects, waiting) aiohttp is told not to do.
 import asyncio
 import base64
 import ipaddress
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -34,7 +35,12 @@ READ_BUFFER_BYTES = 96 * 1024
 # Received at once. asyncio's own 256 KiB are just the size of a chunk, and buffers of one size that live for a moment
 # and for long by turns leave holes in the heap: 5 to 10 MB of them over a long run. Less costs more system calls.
 RECEIVE_BYTES = 108 * 1024
+# aiohttp's own 8,190 bytes for a line of the head are less than what signed URLs and policies come to: 32 KiB of value,
+# and room for the name.
+MAX_FIELD_BYTES = 33 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_ASCII = bytes(range(0x21, 0x7F)).decode()
 # Only GET is ever asked, with fields of our own making; these would break framing or resuming.
 _RESERVED_FIELDS = frozenset(
     {"accept-encoding", "connection", "content-length", "host", "if-range", "range", "transfer-encoding"}
@@ -95,10 +101,10 @@ class Access:
 class HttpReply:
     """An aiohttp response as an exchange.Reply."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, paths: tuple[str, ...]) -> None:
         self._response = response
         self.url: str = str(response.url)  # after redirects, without credentials
-        self.head: Head = Head(response.status, tuple(response.headers.items()), _origin(response.url))
+        self.head: Head = Head(response.status, tuple(response.headers.items()), _origin(response.url), paths)
         # The pieces of a chunked body are small, and come joined; others go on as they came, which saves a copy.
         self._chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
         connection = response.connection  # None if the whole body came with the head
@@ -172,13 +178,15 @@ class HttpClient:
             ExchangeFailed: there is none, or it lies where it must not be fetched from.
         """
         at = URL(url, encoded=True)
+        paths: tuple[str, ...] = ()
         for turn in range(MAX_REDIRECTS + 1):
             try:
+                paths += (at.raw_path,)
                 if named_by is not None and turn == 0:
                     await self._check(URL(named_by, encoded=True), at, "a link")
                 response = await self._get(at, fields)
                 if response.status not in _REDIRECTS or "Location" not in response.headers:
-                    return HttpReply(response)
+                    return HttpReply(response, paths)
                 target = response.headers["Location"]
                 response.close()
                 at = await self._follow(at, target)
@@ -202,11 +210,25 @@ class HttpClient:
             ssl=self._ssl,
             timeout=self._timeout,
             read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=MAX_FIELD_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
         )
 
     async def _follow(self, at: URL, location: str) -> URL:
-        """Return where a redirect leads, if that is a place to go."""
-        target = at.join(URL(location))
+        """Return where a redirect leads, if that is a place to go: byte for byte, as a signature covers its spelling.
+
+        Only what no request line can hold is encoded: spaces, and bytes beyond ASCII.
+        """
+        if _ABSOLUTE.match(location):
+            whole = location
+        elif location.startswith("/") and not location.startswith("//"):
+            whole = f"{at.scheme}://{at.raw_authority}{location}"  # urljoin would take out empty segments
+        else:
+            whole = urljoin(str(at), location)
+        if urlsplit(whole).netloc.isascii():
+            target = URL(quote(whole, safe=_ASCII, errors="surrogateescape"), encoded=True)
+        else:
+            target = URL(whole)  # a name that is to be encoded; no signature is known that covers one
         await self._check(at, target, "a redirect")
         return target
 
