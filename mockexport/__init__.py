@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         ReducerError,
         ServerUnreachable,
         SourceError,
+        SourceNotOpen,
         StateError,
         TransferError,
     )
@@ -150,6 +151,7 @@ __all__ = [
     "Snapshot",
     "Source",
     "SourceError",
+    "SourceNotOpen",
     "SourceOptions",
     "Span",
     "StartOver",
@@ -190,6 +192,7 @@ _HOMES = {
         "ReducerError",
         "ServerUnreachable",
         "SourceError",
+        "SourceNotOpen",
         "StateError",
         "TransferError",
     ),

@@ -21,11 +21,14 @@ ROOT = Path(__file__).parent.parent
 TESTS = {
     "sources/partial.py": ["tests/sources/test_partial.py"],
     "sources/saving.py": ["tests/sources/test_partial.py", "tests/sources/test_saving.py"],
-    "sources/replies.py": ["tests/sources/test_replies.py"],
+    "sources/replies.py": ["tests/sources/test_replies.py", "tests/sources/test_tls.py"],
     "sources/resuming.py": ["tests/sources/test_resuming.py"],
     "sources/watching.py": ["tests/sources/test_resuming.py"],
     "sources/gunzip.py": ["tests/sources/test_gunzip.py"],
-    "sources/http.py": ["tests/sources/test_http.py"],
+    "sources/http.py": ["tests/sources/test_http.py", "tests/sources/test_tls.py"],
+    "sources/http_faults.py": ["tests/sources/test_tls.py"],
+    "cli/arguments.py": ["tests/cli/test_hints.py"],
+    "errors.py": ["tests/cli/test_hints.py"],
     "pipeline/flights.py": [
         "tests/test_pipeline.py",
         "tests/sources/test_partial.py",
@@ -60,6 +63,7 @@ class Mutant:
 
 REPLIES, RESUMING, GUNZIP = "sources/replies.py", "sources/resuming.py", "sources/gunzip.py"
 HTTP, WATCHING, CHECKPOINT = "sources/http.py", "sources/watching.py", "checkpoint.py"
+FAULTS = "sources/http_faults.py"
 FLIGHTS, LANES, KEEPING, RUN = "pipeline/flights.py", "pipeline/lanes.py", "pipeline/keeping.py", "pipeline/run.py"
 PARTIAL, SAVING = "sources/partial.py", "sources/saving.py"
 PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
@@ -139,7 +143,19 @@ MUTANTS = [
            'safe=_ASCII, errors="surrogateescape"))'),
     Mutant("an absolute path is not resolved", HTTP, 'elif location.startswith("/") and not', "elif False and not"),
     Mutant("header lines of 32 KiB are fine", HTTP, "MAX_FIELD_BYTES = 33 * 1024", "MAX_FIELD_BYTES = 8190"),
-    Mutant("secrets stay with their origin", HTTP, "self._secrets if _origin(at) == self._origin else {}", "self._secrets"),
+    Mutant("secrets stay with their origin", HTTP, "self._secrets if own else {}", "self._secrets"),
+    Mutant("certificates stay with their origin", HTTP, "self._ssl if own else self._ssl_elsewhere", "self._ssl"),
+    Mutant("no passphrase is asked for", HTTP, "(cert, self.key, passphrase)", "(cert, self.key, lambda: '1234')"),
+    Mutant("an authority that is not known is told", FAULTS, "frozenset({2, 18, 19, 20, 21})", "frozenset()"),
+    Mutant("a certificate's date is told", FAULTS, "_NOT_YET_VALID, _EXPIRED,", "_EXPIRED, _NOT_YET_VALID,"),
+    Mutant("a certificate's name is told", FAULTS, "frozenset({62, 64})", "frozenset()"),
+    Mutant("what is no TLS is told", FAULTS, '"WRONG_VERSION_NUMBER", ', ""),
+    Mutant("a server that answers is running", FAULTS, "silent=tls is None", "silent=True"),
+    Mutant("statuses name what helps", REPLIES, "if status in _REMEDIES else", "if False else"),
+    Mutant("options may stand before the command", "cli/arguments.py", "if place < len(given) and given[place] in COMMANDS:", "if False:"),
+    Mutant("an option's value is no command", "cli/arguments.py", "2 if given[place] in taking else 1", "1"),
+    Mutant("what is said with an unknown option is not repeated", "cli/arguments.py", "' '.join(map(public_url, shown))", "' '.join(unknown)"),
+    Mutant("the nearest word is named", "errors.py", "difflib.get_close_matches(text, known, 1, alike)", "()"),
     Mutant("a redirect's credentials are nobody's", HTTP, "at.with_user(None),", "at,"),
     Mutant("five redirects", HTTP, "MAX_REDIRECTS = 5", "MAX_REDIRECTS = 6"),
     Mutant("file: is refused", HTTP, 'target.scheme not in ("http", "https")', 'target.scheme == "ftp"'),

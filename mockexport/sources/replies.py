@@ -31,6 +31,12 @@ __all__ = [
 
 # Statuses that may pass (RFC 9110, section 15, and RFC 6585); all others are final.
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Statuses that the user can do something about; the parameters are those of sources.http.Access.
+_REMEDIES = {
+    401: "the server asks for a token, or does not take the one it got (Access.token)",
+    403: "this may not be had with that token, or with none (Access.token), or the URL's signature is no longer valid",
+    407: "the proxy asks for a name and password, which go into its URL (Access.proxy)",
+}
 
 # What a server says that cannot or will not serve a part; the whole it may serve all the same.
 _REFUSED_RANGES = frozenset({400, 403, 412, 501})
@@ -145,7 +151,8 @@ def decide(asked: Asked, head: Head) -> Decision:
             return Void(f"the server refuses to serve a part (status {status})", no_parts=True)
         case status:
             waits = head.values("retry-after")
-            return Refused(f"status {status}", status in RETRYABLE_STATUSES, waits[0] if waits else None)
+            problem = f"status {status}: {_REMEDIES[status]}" if status in _REMEDIES else f"status {status}"
+            return Refused(problem, status in RETRYABLE_STATUSES, waits[0] if waits else None)
 
 
 def _begin(asked: Asked, head: Head) -> Decision:

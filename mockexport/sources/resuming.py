@@ -37,13 +37,14 @@ class _Failed(Exception):  # noqa: N818 - what became of an attempt
 
     def __init__(
         self, problem: str, *, final: bool = False, void: bool = False, asked_s: float | None = None,
-        status: int | None = None,
+        status: int | None = None, silent: bool = False,
     ) -> None:  # fmt: skip
         self.problem = problem
         self.final = final
         self.void = void
         self.asked_s = asked_s
         self.status = status
+        self.silent = silent
         super().__init__(problem)
 
 
@@ -172,7 +173,7 @@ class ResumingStream:
             except ExchangeFailed as error:
                 self._protocol_errors += error.protocol
                 final = not error.passing or self._protocol_errors >= MAX_PROTOCOL_ERRORS
-                failure = _Failed(error.problem, final=final)
+                failure = _Failed(error.problem, final=final, silent=error.silent)
             else:
                 continue  # the part is whole, and there is more
             yield self._next_attempt(failure, watch)
@@ -193,7 +194,7 @@ class ResumingStream:
                 raise
             if left_s < self._limits.first_byte_s:
                 raise _Failed(watch.out_of_time, final=True) from None
-            raise _Failed(f"no answer within the time limit ({self._limits.first_byte_s:g} s)") from None
+            raise _Failed(f"no answer within the time limit ({self._limits.first_byte_s:g} s)", silent=True) from None
 
     @property
     def _asks_for_part(self) -> bool:
@@ -311,6 +312,7 @@ class ResumingStream:
             offset=self._offset,
             passing=not failure.final,
             status=failure.status,
+            silent=failure.silent,
         )
 
     async def close(self, verdict: Verdict | None) -> None:
