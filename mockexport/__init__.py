@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         ReducerError,
         ServerUnreachable,
         SourceError,
+        SourceNotOpen,
         StateError,
         TransferError,
     )
@@ -139,6 +140,7 @@ __all__ = [
     "Snapshot",
     "Source",
     "SourceError",
+    "SourceNotOpen",
     "SourceOptions",
     "Span",
     "StartOver",
@@ -179,6 +181,7 @@ _HOMES = {
         "ReducerError",
         "ServerUnreachable",
         "SourceError",
+        "SourceNotOpen",
         "StateError",
         "TransferError",
     ),

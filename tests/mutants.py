@@ -21,11 +21,14 @@ ROOT = Path(__file__).parent.parent
 TESTS = {
     "saving/partial.py": ["tests/saving/test_partial.py"],
     "saving/source.py": ["tests/saving/test_partial.py", "tests/saving/test_source.py"],
-    "resuming/replies.py": ["tests/resuming/test_replies.py"],
+    "resuming/replies.py": ["tests/resuming/test_replies.py", "tests/sources/test_tls.py"],
     "resuming/stream.py": ["tests/resuming/test_stream.py"],
     "resuming/watching.py": ["tests/resuming/test_stream.py"],
     "unpacking/gunzip.py": ["tests/unpacking/test_gunzip.py"],
-    "sources/http.py": ["tests/sources/test_http.py"],
+    "sources/http.py": ["tests/sources/test_http.py", "tests/sources/test_tls.py"],
+    "sources/http_faults.py": ["tests/sources/test_tls.py"],
+    "cli/arguments.py": ["tests/cli/test_hints.py"],
+    "errors.py": ["tests/cli/test_hints.py"],
     "pipeline/flights.py": [
         "tests/pipeline/test_run.py",
         "tests/saving/test_partial.py",
@@ -60,6 +63,7 @@ class Mutant:
 
 REPLIES, RESUMING, GUNZIP = "resuming/replies.py", "resuming/stream.py", "unpacking/gunzip.py"
 HTTP, WATCHING, CHECKPOINT = "sources/http.py", "resuming/watching.py", "pipeline/checkpoint.py"
+FAULTS = "sources/http_faults.py"
 FLIGHTS, LANES, KEEPING, RUN = "pipeline/flights.py", "pipeline/lanes.py", "pipeline/keeping.py", "pipeline/run.py"
 PARTIAL, SAVING = "saving/partial.py", "saving/source.py"
 PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
@@ -128,7 +132,30 @@ MUTANTS = [
     Mutant("the ratio is capped", GUNZIP, "if self.made > limits.free_bytes and", "if False and"),
     Mutant("tiny members are capped", GUNZIP, "if self.members > limits.free_members and", "if False and"),
     Mutant("output comes in steps", GUNZIP, "decompress(rest, STEP_BYTES)", "decompress(rest)"),
-    Mutant("secrets stay with their origin", HTTP, "self._secrets if _origin(at) == self._origin else {}", "self._secrets"),
+    Mutant("a refused range starts over", REPLIES, "frozenset({400, 403, 412, 501})", "frozenset({400, 412, 501})"),
+    Mutant("without ranges nothing goes on", RESUMING, "replace(decision, mark=None) if self._no_parts else decision", "decision"),
+    Mutant("a 200 with the range of a part is no whole", REPLIES, "if ranges and not all(map(_covers_all, ranges)):", "if False:"),
+    Mutant("no coding is no coding", REPLIES, '"binary", "aws-chunked"})', '"binary"})'),
+    Mutant("a .gz file's coding is its own", REPLIES, "if len(codings) == 1 and codings[0] in own:", "if False:"),
+    Mutant("a tag that was there before is a mirror's", RESUMING, "if etag not in self._tags:\n            self._tags.add(etag)",
+           "if etag != before:\n            self._tags.add(etag + str(len(self._tags)))"),
+    Mutant("a redirect is followed byte for byte", HTTP, 'safe=_ASCII, errors="surrogateescape"), encoded=True)',
+           'safe=_ASCII, errors="surrogateescape"))'),
+    Mutant("an absolute path is not resolved", HTTP, 'elif location.startswith("/") and not', "elif False and not"),
+    Mutant("header lines of 32 KiB are fine", HTTP, "MAX_FIELD_BYTES = 33 * 1024", "MAX_FIELD_BYTES = 8190"),
+    Mutant("secrets stay with their origin", HTTP, "self._secrets if own else {}", "self._secrets"),
+    Mutant("certificates stay with their origin", HTTP, "self._ssl if own else self._ssl_elsewhere", "self._ssl"),
+    Mutant("no passphrase is asked for", HTTP, "(cert, self.key, passphrase)", "(cert, self.key, lambda: '1234')"),
+    Mutant("an authority that is not known is told", FAULTS, "frozenset({2, 18, 19, 20, 21})", "frozenset()"),
+    Mutant("a certificate's date is told", FAULTS, "_NOT_YET_VALID, _EXPIRED,", "_EXPIRED, _NOT_YET_VALID,"),
+    Mutant("a certificate's name is told", FAULTS, "frozenset({62, 64})", "frozenset()"),
+    Mutant("what is no TLS is told", FAULTS, '"WRONG_VERSION_NUMBER", ', ""),
+    Mutant("a server that answers is running", FAULTS, "silent=tls is None", "silent=True"),
+    Mutant("statuses name what helps", REPLIES, "if status in _REMEDIES else", "if False else"),
+    Mutant("options may stand before the command", "cli/arguments.py", "if place < len(given) and given[place] in COMMANDS:", "if False:"),
+    Mutant("an option's value is no command", "cli/arguments.py", "2 if given[place] in taking else 1", "1"),
+    Mutant("what is said with an unknown option is not repeated", "cli/arguments.py", "' '.join(map(public_url, shown))", "' '.join(unknown)"),
+    Mutant("the nearest word is named", "errors.py", "difflib.get_close_matches(text, known, 1, alike)", "()"),
     Mutant("a redirect's credentials are nobody's", HTTP, "at.with_user(None),", "at,"),
     Mutant("five redirects", HTTP, "MAX_REDIRECTS = 5", "MAX_REDIRECTS = 6"),
     Mutant("file: is refused", HTTP, 'target.scheme not in ("http", "https")', 'target.scheme == "ftp"'),

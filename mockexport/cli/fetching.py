@@ -43,6 +43,8 @@ def reaching(options: argparse.Namespace) -> SourceOptions:
             headers=tuple(_header(text) for text in options.header or ()),
             proxy=options.proxy,
             cacert=options.cacert,
+            cert=options.cert,
+            key=options.key,
         )
     return {
         "url": options.url,

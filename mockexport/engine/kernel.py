@@ -41,7 +41,7 @@ AnyScan = TypeVar("AnyScan", bound=Scan)
 
 
 def twin_of(reducer: object) -> "KernelSummary | KernelSelection | None":
-    """Return the compiled twin of a reducer; None if it has none, as a user's own or a family in Python alone has not."""
+    """Return the compiled twin of a reducer; None if it has none: a user's own, a family in Python."""
     if type(reducer) is Summary:
         return KernelSummary(reducer)
     if type(reducer) is Selection and all(family.kept in FAMILIES for family in reducer.families):

@@ -36,11 +36,12 @@ def zone_named(name: str) -> "ZoneInfo":
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError) as error:  # no name, a folder of names, unknown
-        if not available_timezones():
+        known = sorted(available_timezones())
+        if not known:
             problem = "this machine knows no time zones; install the Python package tzdata"
         else:
             problem = f"there is no time zone {name!a}; one is called Europe/Berlin, another UTC"
-        raise OptionError("timezone", problem) from error
+        raise OptionError("timezone", problem, given=name, known=known) from error
 
 
 # Rows arrive in time order, so many share their second with one before.

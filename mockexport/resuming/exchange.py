@@ -12,12 +12,16 @@ __all__ = ["Exchange", "ExchangeFailed", "Reply"]
 
 
 class ExchangeFailed(Exception):  # noqa: N818 - what became of an exchange
-    """No reply, or a body that broke off. `passing` if another try may help; `protocol` if it was no valid HTTP."""
+    """No reply, or a body that broke off.
 
-    def __init__(self, problem: str, *, passing: bool, protocol: bool = False) -> None:
+    `passing` if another try may help; `protocol` if it was no valid HTTP; `silent` if nothing came at all.
+    """
+
+    def __init__(self, problem: str, *, passing: bool, protocol: bool = False, silent: bool = False) -> None:
         self.problem = problem
         self.passing = passing
         self.protocol = protocol
+        self.silent = silent
         super().__init__(problem)
 
 

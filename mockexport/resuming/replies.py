@@ -31,6 +31,20 @@ __all__ = [
 
 # Statuses that may pass (RFC 9110, section 15, and RFC 6585); all others are final.
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Statuses that the user can do something about; the parameters are those of sources.http.Access.
+_REMEDIES = {
+    401: "the server asks for a token, or does not take the one it got (Access.token)",
+    403: "this may not be had with that token, or with none (Access.token), or the URL's signature is no longer valid",
+    407: "the proxy asks for a name and password, which go into its URL (Access.proxy)",
+}
+
+# What a server says that cannot or will not serve a part; the whole it may serve all the same.
+_REFUSED_RANGES = frozenset({400, 403, 412, 501})
+# Values of Content-Encoding that stand for no coding: a charset in the wrong field, and what object stores make of the
+# way that a file once came to them.
+_NO_CODINGS = frozenset({"", "identity", "none", "utf-8", "utf8", "us-ascii", "binary", "aws-chunked"})
+# A file that is compressed itself, by the end of its name, and what servers call its coding then.
+_OWN_CODINGS = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd"}
 
 # 18 digits count every byte there is; int() takes quadratic time, and refuses beyond 4,300 digits.
 _NUMBER = r"[0-9]{1,18}"
@@ -44,11 +58,15 @@ _SECONDS = re.compile(r"[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A reply's status and header fields, as they came, and the origin that sent them: `https://host:port`."""
+    """A reply's status and header fields, as they came, and the origin that sent them: `https://host:port`.
+
+    `paths` are those of the URLs that led to it: the one asked for and the ones it was redirected to.
+    """
 
     status: int
     fields: tuple[tuple[str, str], ...] = ()
     origin: str = ""
+    paths: tuple[str, ...] = ()
 
     def values(self, name: str) -> list[str]:
         """Return the values of all fields of that name, in order, without the space around them."""
@@ -96,10 +114,14 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Void:
-    """What came does not join: start over. `etag` is the new tag if there is one."""
+    """What came does not join: start over. `etag` is the new tag if there is one.
+
+    `no_parts` if the server does not serve parts, or not so that they can be trusted: ask for none any more.
+    """
 
     problem: str
     etag: str | None = None
+    no_parts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +147,19 @@ def decide(asked: Asked, head: Head) -> Decision:
             return Refused("status 206: a part, which nobody asked for", passing=False)
         case 416 if asked.mark is not None:
             return _beyond(asked.offset, asked.mark, head)
+        case status if status in _REFUSED_RANGES and asked.mark is not None:
+            return Void(f"the server refuses to serve a part (status {status})", no_parts=True)
         case status:
             waits = head.values("retry-after")
-            return Refused(f"status {status}", status in RETRYABLE_STATUSES, waits[0] if waits else None)
+            problem = f"status {status}: {_REMEDIES[status]}" if status in _REMEDIES else f"status {status}"
+            return Refused(problem, status in RETRYABLE_STATUSES, waits[0] if waits else None)
 
 
 def _begin(asked: Asked, head: Head) -> Decision:
+    ranges = head.values("content-range")
+    if ranges and not all(map(_covers_all, ranges)):
+        # Taken for the whole, a part would be a short download, or one with a hole in it.
+        return Void("status 200 with the Content-Range of a part", no_parts=True)
     coding = _coding(head)
     if coding != "identity" and not (coding == "gzip" and asked.gzip):
         # Compressed bodies are read with care or not at all: cut-off ones pass for whole ones in common clients.
@@ -148,6 +177,11 @@ def _begin(asked: Asked, head: Head) -> Decision:
     )
 
 
+def _covers_all(content_range: str) -> bool:
+    match = _CONTENT_RANGE.fullmatch(content_range)
+    return match is not None and int(match[1]) == 0 and int(match[2]) + 1 == int(match[3])
+
+
 def is_strong(etag: str) -> bool:
     """Tell whether it is an entity tag that stands for the very same bytes (RFC 9110, section 8.8.3)."""
     return _STRONG_TAG.fullmatch(etag) is not None
@@ -155,8 +189,11 @@ def is_strong(etag: str) -> bool:
 
 def _coding(head: Head) -> str:
     codings = [coding.strip().lower() for coding in ",".join(head.values("content-encoding")).split(",")]
-    codings = [coding for coding in codings if coding not in ("", "identity")]
-    return ", ".join("gzip" if coding == "x-gzip" else coding for coding in codings) or "identity"
+    codings = ["gzip" if coding == "x-gzip" else coding for coding in codings if coding not in _NO_CODINGS]
+    own = {coding for path in head.paths for end, coding in _OWN_CODINGS.items() if path.lower().endswith(end)}
+    if len(codings) == 1 and codings[0] in own:
+        return "identity"  # the server speaks of the file: decoding that is nothing of the transfer's
+    return ", ".join(codings) or "identity"
 
 
 def _join(offset: int, mark: Mark, head: Head) -> Join | Void:

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mockexport.errors import TransferError
 from mockexport.model import Verdict
@@ -37,13 +37,14 @@ class _Failed(Exception):  # noqa: N818 - what became of an attempt
 
     def __init__(
         self, problem: str, *, final: bool = False, void: bool = False, asked_s: float | None = None,
-        status: int | None = None,
+        status: int | None = None, silent: bool = False,
     ) -> None:  # fmt: skip
         self.problem = problem
         self.final = final
         self.void = void
         self.asked_s = asked_s
         self.status = status
+        self.silent = silent
         super().__init__(problem)
 
 
@@ -107,7 +108,8 @@ class ResumingStream:
         self._attempt = 1
         self._failures = 0  # in a row, without progress
         self._protocol_errors = 0  # in a row
-        self._changes = 0
+        self._tags: set[str] = set() if self._etag is None else {self._etag}
+        self._no_parts = False
         self._wait_s = 0.0
 
     def __repr__(self) -> str:
@@ -171,14 +173,15 @@ class ResumingStream:
             except ExchangeFailed as error:
                 self._protocol_errors += error.protocol
                 final = not error.passing or self._protocol_errors >= MAX_PROTOCOL_ERRORS
-                failure = _Failed(error.problem, final=final)
+                failure = _Failed(error.problem, final=final, silent=error.silent)
             else:
                 continue  # the part is whole, and there is more
             yield self._next_attempt(failure, watch)
 
     async def _open(self, watch: Watch) -> Reply:
         fields = {"Accept-Encoding": "gzip" if self._compress else "identity"}
-        if self._mark is not None and (self._offset or self._until is not None):
+        if self._asks_for_part:
+            assert self._mark is not None  # noqa: S101 - it does
             fields |= {"Range": f"bytes={self._offset}-{self._last(self._until)}", "If-Range": self._mark.etag}
         left_s = watch.left_s
         if left_s <= 0:
@@ -191,7 +194,11 @@ class ResumingStream:
                 raise
             if left_s < self._limits.first_byte_s:
                 raise _Failed(watch.out_of_time, final=True) from None
-            raise _Failed(f"no answer within the time limit ({self._limits.first_byte_s:g} s)") from None
+            raise _Failed(f"no answer within the time limit ({self._limits.first_byte_s:g} s)", silent=True) from None
+
+    @property
+    def _asks_for_part(self) -> bool:
+        return self._mark is not None and bool(self._offset or self._until is not None)
 
     def _last(self, until: int | None) -> int | str:
         """Return the last byte to ask for, nothing for all there are."""
@@ -201,18 +208,18 @@ class ResumingStream:
 
     def _decide(self, reply: Reply) -> Begin | Join | Complete:
         """Return how the reply goes on, or raise what it is instead."""
-        ranged = self._offset or self._until is not None
-        asked = Asked(self._offset, self._mark if ranged else None, self._compress)
+        asked = Asked(self._offset, self._mark if self._asks_for_part else None, self._compress)
         match decide(asked, reply.head):
             case Refused(problem, passing, retry_after):
                 asked_s = retry_after_s(retry_after, self._now()) if passing else None
                 raise _Failed(problem, final=not passing, asked_s=asked_s, status=reply.head.status)
-            case Void(problem, etag):
+            case Void(problem, etag, no_parts):
+                self._no_parts = self._no_parts or no_parts
                 self._note(etag)
                 raise _Failed(problem, void=True)
             case Begin() as decision:
                 self._note(decision.etag)
-                return decision
+                return replace(decision, mark=None) if self._no_parts else decision
             case Join() as decision:
                 if self._mark is not None:
                     self._mark = Mark(self._mark.etag, decision.total, self._mark.origin)
@@ -221,13 +228,17 @@ class ResumingStream:
                 return decision
 
     def _note(self, etag: str | None) -> None:
-        """Take note of the content's tag, and stop if it keeps changing."""
+        """Take note of the content's tag, and stop if it keeps changing.
+
+        A tag that was there before is that of another mirror behind the same name: it costs an attempt, as it begins
+        anew, and is no sign that the content will never come to rest.
+        """
         if etag is None:
             return
         before, self._etag = self._etag, etag
-        if before is not None and before != etag:
-            self._changes += 1
-            if self._changes >= MAX_CHANGES:
+        if etag not in self._tags:
+            self._tags.add(etag)
+            if before is not None and len(self._tags) > MAX_CHANGES:
                 raise _Failed(
                     f"the source keeps changing: its ETag was {before[:80]} and is now {etag[:80]}", final=True
                 )
@@ -301,6 +312,7 @@ class ResumingStream:
             offset=self._offset,
             passing=not failure.final,
             status=failure.status,
+            silent=failure.silent,
         )
 
     async def close(self, verdict: Verdict | None) -> None:

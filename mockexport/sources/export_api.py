@@ -177,7 +177,7 @@ class ExportApi:
         except TransferError as error:
             if error.status == 404:
                 raise _NotFound from None
-            raise ServerUnreachable(url, error.problem) from error
+            raise ServerUnreachable(url, error.problem, silent=error.silent) from error
         except ValueError as error:
             raise MetadataError(url, f"it is not the JSON expected ({error})") from None
 

@@ -116,7 +116,7 @@ class UrlList:
                 # What it names is relative to where it came from in the end (RFC 3986, section 5.1.3).
                 self._manifest = read_manifest(body, base=self._came_from)
             except TransferError as error:
-                raise ServerUnreachable(self._manifest_url, error.problem) from error
+                raise ServerUnreachable(self._manifest_url, error.problem, silent=error.silent) from error
             except ValueError as error:
                 raise MetadataError(self._manifest_url, str(error)) from error
         return self._manifest

@@ -67,6 +67,31 @@ def test_gzip_is_taken_where_it_was_asked_for_and_not_resumed(coding: str) -> No
     assert not refused.passing
 
 
+@pytest.mark.parametrize(
+    "coding", ["utf-8", "UTF-8", "aws-chunked", "", "identity", "none", "aws-chunked, identity", ","]
+)
+def test_what_is_no_coding_is_ignored(coding: str) -> None:
+    answer = decide(Asked(), head(200, ETag='"a"', Content_Length="9", Content_Encoding=coding))
+    assert answer == Begin(Mark('"a"', 9, ORIGIN), '"a"', True, False)
+    assert decide(ASKED, head(206, **PART | {"Content_Encoding": coding})) == Join(100, 100)
+    with_gzip = decide(Asked(gzip=True), head(200, ETag='"a"', Content_Length="9", Content_Encoding=f"gzip, {coding}"))
+    assert with_gzip == Begin(None, '"a"', True, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "coding"), [("/a.csv.gz", "gzip"), ("/A.CSV.GZ", "x-gzip"), ("/a.tgz", "gzip"), ("/a.csv.zst", "zstd")]
+)
+def test_the_coding_of_a_file_that_is_compressed_itself_is_its_own(path: str, coding: str) -> None:
+    for paths in ((path,), ("/get", path), (path, "/blob/7")):
+        for asked in (Asked(), Asked(gzip=True)):
+            answer = Head(200, (("ETag", '"a"'), ("Content-Length", "9"), ("Content-Encoding", coding)), ORIGIN, paths)
+            assert decide(asked, answer) == Begin(Mark('"a"', 9, ORIGIN), '"a"', True, False)
+    twice = Head(200, (("Content-Encoding", f"{coding}, {coding}"),), ORIGIN, (path,))
+    assert isinstance(decide(Asked(), twice), Refused)
+    other = Head(200, (("Content-Encoding", "br"),), ORIGIN, (path,))
+    assert isinstance(decide(Asked(), other), Refused)
+
+
 @pytest.mark.parametrize("coding", ["br", "deflate", "gzip, gzip", "gzip, br"])
 def test_other_encodings_are_refused(coding: str) -> None:
     refused = decide(Asked(gzip=True), head(200, Content_Encoding=coding))
@@ -173,7 +198,26 @@ def test_416_is_completion_only_if_everything_is_here() -> None:
 def test_only_statuses_that_may_pass_are_tried_again(status: int) -> None:
     for asked in (Asked(), ASKED):
         answer = decide(asked, head(status, Retry_After="7"))
-        assert answer == Refused(f"status {status}", status in {408, 425, 429, 500, 502, 503, 504}, "7")
+        if asked is ASKED and status in {400, 403, 412, 501}:
+            continue  # that is about the part
+        assert isinstance(answer, Refused)
+        assert answer.problem.partition(":")[0] == f"status {status}"  # what helps may follow
+        assert (answer.passing, answer.retry_after) == (status in {408, 425, 429, 500, 502, 503, 504}, "7")
+
+
+@pytest.mark.parametrize("status", [400, 403, 412, 501])
+def test_a_part_that_is_refused_may_still_be_had_with_the_whole(status: int) -> None:
+    answer = decide(ASKED, head(status, Retry_After="7"))
+    assert answer == Void(f"the server refuses to serve a part (status {status})", no_parts=True)
+
+
+@pytest.mark.parametrize("told", ["bytes 40-99/100", "bytes 0-39/100", "bytes 0-99/*", "junk", ""])
+def test_a_200_that_says_it_is_a_part_is_not_taken_for_the_whole(told: str) -> None:
+    for asked in (Asked(), ASKED):
+        answer = decide(asked, head(200, ETag='"a"', Content_Length="60", Content_Range=told))
+        assert answer == Void("status 200 with the Content-Range of a part", no_parts=True)
+    # One that says it holds everything says nothing else.
+    assert isinstance(decide(ASKED, head(200, ETag='"a"', Content_Range="bytes 0-99/100")), Begin)
 
 
 NOW = 784_111_777.0  # 1994-11-06 08:49:37

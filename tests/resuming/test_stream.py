@@ -219,6 +219,53 @@ def test_content_that_changes_twice_stops_with_both_tags() -> None:
     assert len(played.asked) == 3
 
 
+def test_mirrors_with_tags_of_their_own_behind_one_name_are_survived() -> None:
+    def mirror(tag: str, end: int) -> Answer:
+        return Answer(fields=WHOLE | {"ETag": tag}, body=BODY[:end], ending="break" if end < len(BODY) else "end")
+
+    turns = [mirror('"a"', 30), mirror('"b"', 60), mirror('"a"', 90), mirror('"b"', len(BODY))]
+    played = play([*turns])
+    assert played.data == BODY
+    assert [marker.reason for marker in played.markers if isinstance(marker, StartOver)] == [
+        "the content has changed since"
+    ] * 3
+    # Each of them proves nothing about the other's bytes: parts of the other do not join.
+    played = play([mirror('"a"', 30), part(30, ETag='"b"'), mirror('"b"', 60), part(60), mirror('"a"', len(BODY))])
+    assert played.data == BODY
+
+
+def test_mirrors_that_break_off_for_ever_end_with_the_attempts() -> None:
+    def mirror(tag: str) -> Answer:
+        return Answer(fields=WHOLE | {"ETag": tag}, body=BODY[:30], ending="break")
+
+    played = play([mirror('"a"'), mirror('"b"')] * 20, policy=RetryPolicy(attempts=4))
+    assert "broke off" in str(played.error)
+    assert len(played.asked) == 4
+
+
+@pytest.mark.parametrize("code", [400, 403, 412, 501])
+def test_a_range_that_is_refused_starts_over_and_asks_for_none_again(code: int) -> None:
+    played = play([cut(30), status(code), cut(60), Answer()])
+    assert played.data == BODY
+    assert played.kinds() == ["Opened", "Retry", "StartOver", "Opened", "StartOver", "Opened"]
+    assert ["Range" in asked for asked in played.asked] == [False, True, False, False]
+    # Nobody may rely on going on with such a body in another run, either.
+    assert played.markers[-1] == Opened(None)
+    # Where the whole is refused, too, that is final.
+    played = play([cut(30), status(code)])
+    assert f"attempt 3, byte 0: status {code}" in str(played.error)
+
+
+def test_a_200_that_says_it_is_a_part_starts_over_without_a_range() -> None:
+    lie = Answer(200, WHOLE | {"Content-Range": f"bytes 30-{len(BODY) - 1}/{len(BODY)}"}, BODY[30:])
+    played = play([cut(30), lie, Answer()])
+    assert played.data == BODY
+    assert ["Range" in asked for asked in played.asked] == [False, True, False]
+    played = play([lie], policy=RetryPolicy(attempts=3))
+    assert "status 200 with the Content-Range of a part" in str(played.error)
+    assert len(played.asked) == 3
+
+
 def test_a_part_nobody_asked_for_is_final() -> None:
     played = play([part(0)])
     assert "nobody asked for" in str(played.error)
