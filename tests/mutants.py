@@ -204,7 +204,7 @@ MUTANTS = [
            "            if False:\n                with"),
     Mutant("a part is noted on the way", PARTIAL, "if time.monotonic() - self._noted_s >= self._every_s:", "if False:"),
     Mutant("no part is left by a run that ended well", SAVING, "        sweep(self.directory, self._names.values())\n", ""),
-    Mutant("failed positions stay free", "pipeline/ranges.py", "        self._apart[position] = state", "        self.add(position, state)"),
+    Mutant("failed positions stay free", "pipeline/ranges.py", "        self._apart[position] = value", "        self.add(position, position + 1, value)"),
 ]  # fmt: skip
 
 

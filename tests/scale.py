@@ -32,7 +32,7 @@ from mockexport import Account, MockServer, Summary, analyze, distributed, pack_
 from mockexport.engine.choosing import choose_engine
 from mockexport.events import DownloadFinished, DownloadStarted, Event, WorkerLost
 from mockexport.formats.schema import Schema
-from mockexport.pipeline.ranges import Merger
+from mockexport.pipeline.ranges import RangeMerger, merging
 from mockexport.reducers.summary import Group
 from mockexport.server.folder import generate
 from mockexport.sources.embedded import embedded
@@ -202,11 +202,11 @@ async def merge(options: argparse.Namespace) -> int:
     groups = {(f"P{n:06}", kind): Group(9, 9, 1, 2, 0, 1, 2) for n in range(options.patients) for kind in "abcd"}
     engine = choose_engine(reducer, Schema())
     data = pack_state(reducer, groups)
-    merger: Merger[Any] = Merger(engine.reducer)
+    merger: RangeMerger[Any] = RangeMerger(merging(engine.reducer))
     took_ms: list[float] = []
     for position in range(51):
         started_s = time.perf_counter()
-        merger.add(position, unpack_state(engine.reducer, data))
+        merger.add(position, position + 1, unpack_state(engine.reducer, data))
         took_ms.append(1000 * (time.perf_counter() - started_s))
     say(f"{len(groups):,} groups, {len(data):,} bytes ({engine.name}): {told(took_ms[1:], 'ms')} a state")
     return 0

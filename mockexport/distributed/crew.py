@@ -23,7 +23,6 @@ from mockexport.errors import (
     SourceError,
     first_error_alone,
 )
-from mockexport.formats.tally import judge
 from mockexport.model import Verdict, VerdictKind
 from mockexport.pipeline.flights import Part, account_of
 from mockexport.pipeline.producing import PartVoid, Stopped
@@ -251,17 +250,10 @@ class ClusterCrew:
             if lines is not None:
                 raise BadRowError(bad.download_id, bad.line + lines, bad.offset, bad.reason)
         if not divided.tasks and divided.landed.is_whole(divided.mark.total):
-            tally = divided.landed.stretches[0].tally
-            verdict = judge(download, tally)
+            verdict = work.rules.verdict(download, divided.landed.tally, divided.landed.offset)
             if verdict.kind is VerdictKind.FAILED:
                 return await self._anew(divided, verdict.reasons[0])
-            if work.strict and tally.bad:
-                stump = tally.examples[-1]
-                raise BadRowError(download.id, stump.line, divided.landed.offset, stump.reason)
-            overlap = work.overlaps.get(download.id)
-            if verdict.counts and overlap is not None:
-                verdict = Verdict(VerdictKind.MISMATCH, (*verdict.reasons, overlap))
-            await self._judged(divided, verdict)
+            await self._judged(divided, work.rules.final(download, verdict))
         return []
 
     async def _anew(self, divided: Divided, reason: str) -> list[Task]:

@@ -34,6 +34,8 @@ LEAST_ROWS = 100_000
 UNKNOWN_ROWS = 1_000_000
 # A part of a download this short is not worth its request and its task.
 LEAST_SPAN_BYTES = 8 * 2**20
+# A row is some forty bytes; a download whose rows would fit a span at this length is not asked for its own.
+LONG_ROW_BYTES = 512
 
 
 @dataclass
@@ -94,7 +96,7 @@ class Planner:
         for position, download in work.waiting:
             known = work.keeper.known_of(download.id)
             parts = [saved for saved in known if saved.span != Span(download.id)]
-            large = work.split is not None or sizes[download.id] > max(share, 2 * LEAST_ROWS)
+            large = _may_exceed(download, work.split) or sizes[download.id] > max(share, 2 * LEAST_ROWS)
             spans = await self._divide(position, download, parts) if parts or large else []
             if spans:
                 for task in spans:
@@ -114,7 +116,7 @@ class Planner:
         work = self._work
         ids = {download.id for _, download in downloads}
         known = tuple(saved for i in ids for saved in work.keeper.known_of(i) if saved.span == Span(i))
-        overlaps = {i: text for i, text in work.overlaps.items() if i in ids}
+        overlaps = {i: text for i, text in work.rules.overlaps.items() if i in ids}
         share = Share(work.export_id, tuple(downloads), overlaps, known, keeps_apart=work.keeper.keeps_apart)
         return self._task(share, sum(_size(download) for _, download in downloads))
 
@@ -194,6 +196,15 @@ class Planner:
         if mark is None or mark.total is None or decoder.header is None:
             return None
         return decoder.header, mark, cutter.offset
+
+
+def _may_exceed(download: Download, span_bytes: int | None) -> bool:
+    """Tell whether a download may be longer than a span that was asked for: only such a one is worth a request."""
+    if span_bytes is None:
+        return False
+    if download.size_bytes is not None:
+        return download.size_bytes > span_bytes
+    return download.rows is None or download.rows * LONG_ROW_BYTES > span_bytes
 
 
 def _size(download: Download) -> int:

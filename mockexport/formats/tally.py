@@ -5,16 +5,14 @@ A tally is a state like a reducer's: tallies of consecutive spans merge, and go 
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from typing import ClassVar
 
 from mockexport.errors import StateError
 from mockexport.formats.batch import BadRow, Decoded
 from mockexport.formats.coverage import HourCounts
-from mockexport.formats.fields import BadRowReason, format_time
-from mockexport.model import Download, Verdict, VerdictKind
+from mockexport.formats.fields import BadRowReason
 
-__all__ = ["MAX_EXAMPLES", "Tally", "judge", "overlapping"]
+__all__ = ["MAX_EXAMPLES", "Tally"]
 
 # Of a download's bad rows, so many of the first are kept with their line numbers.
 MAX_EXAMPLES = 5
@@ -167,60 +165,3 @@ class Tally:
         except (ValueError, KeyError, TypeError) as error:
             raise StateError("tally", f"cannot be read ({type(error).__name__})") from error
         return tally
-
-
-def judge(download: Download, tally: Tally) -> Verdict:
-    """Hold a download's rows, all of them counted, against its metadata.
-
-    Fewer rows than announced is a failure; any other difference is a mismatch. Where no row count was announced and
-    nothing differs, nothing is proven either: unverifiable. A bad last row without a line end does not count towards
-    what was announced: it is the stump of a row, and with it the rows of a body cut off there would seem complete.
-    """
-    if download.rows is not None and tally.cut_off and tally.rows == download.rows:
-        return Verdict(VerdictKind.FAILED, (f"the body ends inside row {tally.rows:,} of {download.rows:,} announced",))
-    if download.rows is not None and tally.rows < download.rows:
-        return Verdict(VerdictKind.FAILED, (f"{tally.rows:,} rows came of {download.rows:,} announced",))
-    differences = _differences(download, tally)
-    if differences:
-        return Verdict(VerdictKind.MISMATCH, tuple(differences))
-    if download.rows is None:
-        return Verdict(VerdictKind.UNVERIFIABLE, ("no row count was announced",))
-    return Verdict(VerdictKind.VERIFIED)
-
-
-def _differences(download: Download, tally: Tally) -> list[str]:
-    differences = []
-    if download.rows is not None and tally.rows > download.rows:
-        differences.append(f"{tally.rows:,} rows came, {download.rows:,} were announced")
-    # Numbers, not names: a verdict is shown and logged, and patients' ids are not.
-    if download.patients is not None and (strangers := len(tally.patients.difference(download.patients))):
-        differences.append(f"{strangers:,} of its patients were not announced")
-    if download.event_types is not None and (strangers := len(tally.event_types.difference(download.event_types))):
-        differences.append(f"{strangers:,} of its event types were not announced")
-    if tally.first_us is not None and download.start_us is not None and tally.first_us < download.start_us:
-        differences.append(
-            f"its first event, {format_time(tally.first_us)}, is before start_time {format_time(download.start_us)}"
-        )
-    if tally.last_us is not None and download.end_us is not None and tally.last_us >= download.end_us:
-        differences.append(
-            f"its last event, {format_time(tally.last_us)}, is not before end_time {format_time(download.end_us)}"
-        )
-    return differences
-
-
-def overlapping(downloads: Sequence[Download]) -> dict[str, str]:
-    """Return the ids of the downloads whose announced time ranges overlap, each with what it overlaps, in words."""
-    ranged = sorted(
-        (download.start_us, download.end_us, download.id)
-        for download in downloads
-        if download.start_us is not None and download.end_us is not None and download.start_us < download.end_us
-    )
-    found: dict[str, str] = {}
-    furthest_end, furthest_id = None, ""
-    for start, end, download_id in ranged:
-        if furthest_end is not None and start < furthest_end:
-            found[download_id] = f"its time range overlaps that of download {furthest_id}"
-            found.setdefault(furthest_id, f"its time range overlaps that of download {download_id}")
-        if furthest_end is None or end > furthest_end:
-            furthest_end, furthest_id = end, download_id
-    return found

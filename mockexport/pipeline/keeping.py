@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any, Generic, TypeVar
 
+from mockexport.errors import reducer_at_work
 from mockexport.events import CheckpointSaved, Listener, Restored
 from mockexport.model import Verdict
 from mockexport.pipeline.checkpoint import Belonging, Checkpoint, Saved, SavedFlight, SavedRun
 from mockexport.pipeline.flights import Flight
 from mockexport.pipeline.landed import Landed
-from mockexport.pipeline.ranges import Merger
+from mockexport.pipeline.ranges import RangeMerger, merging
 from mockexport.reducers import Reducer, pack_state, unpack_state
 from mockexport.report.account import DownloadAccount
 
@@ -40,7 +41,7 @@ class Keeper(Generic[S]):
         self.accounts: dict[str, DownloadAccount] = {}
         # What another run is to replace is not merged with its neighbours.
         self.keeps_apart: bool = checkpoint is not None
-        self._merger = Merger(reducer)
+        self._merger: RangeMerger[S] = RangeMerger(merging(reducer))
         self._reducer = reducer
         self._checkpoint = checkpoint
         self._every_s = every_s
@@ -60,7 +61,7 @@ class Keeper(Generic[S]):
         saved = self._checkpoint.load(belonging)
         self._belonging = belonging
         for run in saved.runs:
-            self._merger.restore(run.start, run.end, unpack_state(self._reducer, run.state))
+            self._merger.add(run.start, run.end, unpack_state(self._reducer, run.state))
         for account in saved.finished:
             self.accounts[account.download_id] = account
             if account.verdict.unasked:
@@ -73,8 +74,15 @@ class Keeper(Generic[S]):
 
     def skip(self, position: int, account: DownloadAccount) -> None:
         """Take note of a download in which nothing is asked for: its place is merged as empty."""
-        self._merger.skip(position)
+        self._leave_empty(position)
         self.accounts[account.download_id] = account
+
+    def _leave_empty(self, position: int) -> None:
+        self._merger.add(position, position + 1, self._empty())
+
+    def _empty(self) -> S:
+        with reducer_at_work(self._reducer, "empty"):
+            return self._reducer.empty()
 
     def known_of(self, download_id: str) -> list[SavedFlight]:
         """Return what an earlier run has left of a download."""
@@ -97,16 +105,23 @@ class Keeper(Generic[S]):
         if not verdict.counts:
             # The next run of a checkpoint tries again, so its place must stay free.
             if not self.keeps_apart:
-                self._merger.skip(position)
+                self._leave_empty(position)
         elif verdict.complete or not self.keeps_apart:
-            self._merger.add(position, landed.state)
+            self._merger.add(position, position + 1, landed.state)
         else:
             self._merger.add_apart(position, landed.state)
 
     def brought(self) -> list[SavedRun]:
         """Return the merged states as bytes, those that are kept apart among them: for whoever merges on."""
-        states = self._merger.runs() + [(position, position + 1, state) for position, state in self._merger.apart()]
-        return [SavedRun(start, end, pack_state(self._reducer, state)) for start, end, state in states]
+        apart = [SavedRun(at, at + 1, pack_state(self._reducer, state)) for at, state in self._merger.apart()]
+        return self._saved_runs() + apart
+
+    def _saved_runs(self) -> list[SavedRun]:
+        return [
+            SavedRun(start, end, pack_state(self._reducer, state))
+            for start, end, state in self._merger.runs()
+            if end is not None  # there is none without, of positions
+        ]
 
     async def take_in(self, accounts: Iterable[DownloadAccount], runs: Iterable[SavedRun], apart: set[int]) -> None:
         """Merge what others have brought; `apart` are the positions of what another run is to replace."""
@@ -116,7 +131,7 @@ class Keeper(Generic[S]):
                 if self.keeps_apart and run.start in apart:
                     self._merger.add_apart(run.start, state)
                 else:
-                    self._merger.add(run.start, state, run.end)
+                    self._merger.add(run.start, run.end, state)
             self.accounts |= {account.download_id: account for account in accounts}
 
     async def take_over(self, position: int, account: DownloadAccount, landed: Landed[S]) -> None:
@@ -129,13 +144,14 @@ class Keeper(Generic[S]):
         """Keep of a download that is not whole yet what another run can go on from; nothing of one that begins anew."""
         self._known[download_id] = saved
 
-    def copied(self, copy: Callable[[S], S]) -> Merger[S]:
+    def copied(self, copy: Callable[[S], S]) -> RangeMerger[S]:
         """Return a copy of what is merged, made state by state; to be asked for while `merging` is held."""
         return self._merger.copy(copy)
 
-    def merged(self) -> S:
-        """Return all states merged in time order."""
-        return self._merger.merged()
+    def merged(self, merger: RangeMerger[S] | None = None) -> S:
+        """Take all states out, of the run or of a copy, merged in time order."""
+        merged = (merger or self._merger).take()
+        return self._empty() if merged is None else merged
 
     async def keep_saving(self, threads: ThreadPoolExecutor) -> None:
         """Save every few seconds until cancelled."""
@@ -170,7 +186,7 @@ class Keeper(Generic[S]):
             known[download_id] = list(group)
         return Saved(
             finished=tuple(finished.values()),
-            runs=tuple(SavedRun(a, b, pack_state(self._reducer, state)) for a, b, state in self._merger.runs()),
+            runs=tuple(self._saved_runs()),
             flights=tuple(flight for i, group in known.items() if i not in finished for flight in group),
         )
 

@@ -4,15 +4,15 @@ Rules: no tasks. Neighbours are merged at once, so that a state is held for each
 Lines are counted from the first row of a run; with the run that begins at byte 0 they are the download's.
 """
 
-from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-from mockexport.errors import reducer_at_work
 from mockexport.formats.tally import Tally
 from mockexport.model import Span
 from mockexport.pipeline.checkpoint import SavedFlight
+from mockexport.pipeline.ranges import RangeMerger, merging
 from mockexport.pipeline.streams import Mark
 from mockexport.reducers import Reducer, pack_state, unpack_state
 
@@ -40,26 +40,17 @@ class Landed(Generic[S]):
     """Collects stretches; `reducer` is in the engine's form."""
 
     def __init__(self, reducer: Reducer[S, Any]) -> None:
-        self.stretches: list[Stretch[S]] = []  # in order; no two of them are neighbours
         self._reducer = reducer
+        self._runs: RangeMerger[Stretch[S]] = RangeMerger(partial(_joined, merging(reducer)))
 
     def add(self, stretch: Stretch[S]) -> None:
         """Take in a stretch that overlaps with none."""
-        insort(self.stretches, stretch, key=lambda other: other.span.start)
-        at = self.stretches.index(stretch)
-        for place in (at, at - 1):
-            if 0 <= place < len(self.stretches) - 1:
-                earlier, later = self.stretches[place : place + 2]
-                if earlier.span.end == later.span.start:
-                    self.stretches[place : place + 2] = [self._joined(earlier, later)]
+        self._runs.add(stretch.span.start, stretch.span.end, stretch)
 
-    def _joined(self, earlier: Stretch[S], later: Stretch[S]) -> Stretch[S]:
-        earlier.tally.merge(later.tally, lines=earlier.lines)
-        with reducer_at_work(self._reducer, "merge"):
-            state = self._reducer.merge(earlier.state, later.state)
-        span = Span(earlier.span.download_id, earlier.span.start, later.span.end)
-        lines = earlier.lines + later.lines
-        return Stretch(span, earlier.begin, max(earlier.offset, later.offset), lines, earlier.tally, state)
+    @property
+    def stretches(self) -> list[Stretch[S]]:
+        """What is there, in order; no two of them are neighbours."""
+        return [stretch for _, _, stretch in self._runs.runs()]
 
     def restore(self, saved: SavedFlight) -> None:
         """Take in what is saved of a span that is done.
@@ -97,7 +88,8 @@ class Landed(Generic[S]):
     @property
     def offset(self) -> int:
         """The byte that follows the last row."""
-        return self.stretches[-1].offset if self.stretches else 0
+        stretches = self.stretches
+        return stretches[-1].offset if stretches else 0
 
     def is_whole(self, total: int | None) -> bool:
         """Tell whether this is all of a download that is so long; None where it was not divided."""
@@ -107,7 +99,7 @@ class Landed(Generic[S]):
         """Return how many lines there are before byte `start`, where a span begins; None while that is not known."""
         if not start:
             return 0
-        first = self.stretches[0] if self.stretches else None
+        first = next(iter(self.stretches), None)
         return first.lines if first is not None and first.span.start == 0 and first.span.end == start else None
 
     def saved(self, header: str, mark: Mark) -> list[SavedFlight]:
@@ -126,6 +118,14 @@ class Landed(Generic[S]):
             )
             for stretch in self.stretches
         ]
+
+
+def _joined(merge: Callable[[S, S], S], earlier: Stretch[S], later: Stretch[S]) -> Stretch[S]:
+    earlier.tally.merge(later.tally, lines=earlier.lines)
+    state = merge(earlier.state, later.state)
+    span = Span(earlier.span.download_id, earlier.span.start, later.span.end)
+    lines = earlier.lines + later.lines
+    return Stretch(span, earlier.begin, max(earlier.offset, later.offset), lines, earlier.tally, state)
 
 
 def borders_of(total: int, span_bytes: int, *, beyond: int) -> Sequence[int]:

@@ -16,7 +16,7 @@ from mockexport.errors import reducer_at_work
 from mockexport.pipeline.flights import Flight
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.lanes import Lane
-from mockexport.pipeline.ranges import Merger
+from mockexport.pipeline.ranges import RangeMerger, merging
 from mockexport.reducers import Reducer, Result
 from mockexport.report.account import DownloadAccount
 
@@ -77,7 +77,8 @@ class Peeker(Generic[S]):
             for download_id, flight in list(keeper.in_flight.items()):
                 copied, rows = await self._copied_flight(flight, threads)
                 in_flight[download_id] = (rows, flight.received_bytes)
-                await loop.run_in_executor(threads, merger.add, positions[download_id], copied)
+                position = positions[download_id]
+                await loop.run_in_executor(threads, merger.add, position, position + 1, copied)
             finished = dict(keeper.accounts)
         return Look(await loop.run_in_executor(threads, self._result, merger), finished, in_flight)
 
@@ -86,21 +87,18 @@ class Peeker(Generic[S]):
 
         Rows are counted as their state is copied: the other legs go on meanwhile.
         """
-        loop, parts = asyncio.get_running_loop(), []
+        loop, parts = asyncio.get_running_loop(), RangeMerger(merging(self._reducer))
         async with flight.landing:
             rows = flight.landed.rows
             for stretch in flight.landed.stretches:
                 copied = await loop.run_in_executor(threads, self._copy, stretch.state)
-                parts.append((stretch.span.start, copied))
+                await loop.run_in_executor(threads, parts.add, stretch.span.start, stretch.span.end, copied)
             for leg in list(flight.legs):
                 async with leg.lane.turn:
-                    parts.append((leg.span.start, await loop.run_in_executor(threads, self._copied, leg.lane)))
+                    copied = await loop.run_in_executor(threads, self._copied, leg.lane)
                     rows += leg.lane.rows
-        merged = self._reducer.empty()
-        for _, state in sorted(parts, key=lambda part: part[0]):
-            with reducer_at_work(self._reducer, "merge"):
-                merged = self._reducer.merge(merged, state)
-        return merged, rows
+                await loop.run_in_executor(threads, parts.add, leg.span.start, leg.span.end, copied)
+        return self._keeper.merged(parts), rows
 
     def _copied(self, lane: Lane[S]) -> S:
         return self._copy(lane.state)
@@ -112,7 +110,7 @@ class Peeker(Generic[S]):
         with reducer_at_work(self._reducer, "load"):
             return self._reducer.load(data)
 
-    def _result(self, merger: Merger[S]) -> Result[Any]:
-        merged = merger.merged()
+    def _result(self, merger: RangeMerger[S]) -> Result[Any]:
+        merged = self._keeper.merged(merger)
         with reducer_at_work(self._reducer, "result"):
             return self._reducer.result(merged)

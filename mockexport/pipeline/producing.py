@@ -6,19 +6,19 @@ or a leg of one that is divided. Whoever lands a download's last leg brings that
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
 from mockexport import events
 from mockexport.errors import BadRowError, HeaderError, SourceError, TransferError
 from mockexport.events import DownloadFinished, DownloadStarted, Listener
-from mockexport.formats.tally import judge
 from mockexport.model import Chunk, Verdict, VerdictKind
 from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.lanes import Lane, Stopwatch
 from mockexport.pipeline.streams import ByteStream, Marker, Opened, ResumableSource, Source, StartOver
+from mockexport.pipeline.verdicts import Rules
 
 __all__ = ["PartVoid", "Producers", "Stopped"]
 
@@ -46,9 +46,8 @@ class Producers(Generic[S]):
         emit: called with events.
         concurrency: how many there are at most.
         split_bytes: divide downloads into spans of so many bytes, where the source allows; None for never.
-        strict: make the first bad row an error.
+        rules: by which downloads are judged.
         stop_on_failure: raise Stopped when a download has failed.
-        overlaps: by download id, which other's time range it overlaps, in words.
     """
 
     def __init__(
@@ -62,9 +61,8 @@ class Producers(Generic[S]):
         network: Stopwatch,
         concurrency: int,
         split_bytes: int | None,
-        strict: bool,
+        rules: Rules,
         stop_on_failure: bool,
-        overlaps: dict[str, str],
     ) -> None:
         self._source = source
         self._export_id = export_id
@@ -74,36 +72,41 @@ class Producers(Generic[S]):
         self._network = network
         self._concurrency = concurrency
         self._split_bytes = split_bytes if isinstance(source, ResumableSource) else None
-        self._strict = strict
+        self._rules = rules
         self._stop_on_failure = stop_on_failure
-        self._overlaps = overlaps
-        self._waiting: deque[tuple[Flight[S], Leg[S] | None]] = deque()  # None: it has not begun
+        self._waiting: deque[tuple[Flight[S], Leg[S]]] = deque()  # of downloads that have begun
+        self._flights: Iterator[Flight[S]] = iter(())  # of those that have not, made when their turn comes
         self._at_work = 0
 
     async def bring_in(self, flights: Iterable[Flight[S]]) -> None:
         """Bring all these downloads in, in this order as far as possible."""
-        self._waiting.extend((flight, None) for flight in flights)
+        self._flights = iter(flights)
         async with asyncio.TaskGroup() as self._tasks:
-            self._hire()
+            self._hire(self._concurrency)
 
-    def _hire(self) -> None:
-        """See that there are producers for what waits."""
-        for _ in range(min(self._concurrency - self._at_work, len(self._waiting))):
+    def _hire(self, number: int) -> None:
+        """See that so many more find a producer, as far as there may be any."""
+        for _ in range(min(self._concurrency - self._at_work, number)):
             self._at_work += 1
             self._tasks.create_task(self._produce())
 
     def _put_first(self, flight: Flight[S], legs: Iterable[Leg[S]]) -> None:
         """Let these legs be the next: what a download holds up is less the sooner it is whole."""
         self._waiting.extendleft((flight, leg) for leg in reversed(list(legs)))
-        self._hire()
+        self._hire(len(self._waiting))
 
-    async def _produce(self) -> None:
+    def _next(self) -> tuple[Flight[S], Leg[S]] | None:
+        """Return what is to be brought in next, None if nothing is left."""
         while self._waiting:
             flight, leg = self._waiting.popleft()
-            if leg is None:
-                leg = self._depart(flight)
-            if leg.lane.abandoned:
-                continue
+            if not leg.lane.abandoned:
+                return flight, leg
+        following = next(self._flights, None)
+        return None if following is None else (following, self._depart(following))
+
+    async def _produce(self) -> None:
+        while (found := self._next()) is not None:
+            flight, leg = found
             stream = self._open(flight, leg)
             verdict: Verdict | None = None
             try:
@@ -150,7 +153,7 @@ class Producers(Generic[S]):
                     flight.land(read)
                 if flight.bad_row is not None or flight.legs or flight.part is not None:
                     break
-                verdict = self._judge(flight)
+                verdict = self._rules.verdict(flight.download, flight.tally, flight.landed.offset)
                 # What an earlier run has kept is fetched anew before it is blamed on the source.
                 doubtful = verdict.kind is VerdictKind.MISMATCH and read.kept
                 if verdict.kind is not VerdictKind.FAILED and not doubtful:
@@ -235,20 +238,9 @@ class Producers(Generic[S]):
             self._emit(events.Divided(flight.download.id, len(flight.legs)))
             self._put_first(flight, legs)
 
-    def _judge(self, flight: Flight[S]) -> Verdict:
-        tally = flight.tally
-        verdict = judge(flight.download, tally)
-        if self._strict and tally.bad and verdict.kind is not VerdictKind.FAILED:
-            # The stump of a row at the very end, where no announced number tells it from a row.
-            stump = tally.examples[-1]
-            raise BadRowError(flight.download.id, stump.line, flight.landed.offset, stump.reason)
-        return verdict
-
     async def _finish(self, flight: Flight[S], verdict: Verdict) -> Verdict:
         """Hand a download over that has its verdict."""
-        overlap = self._overlaps.get(flight.download.id)
-        if verdict.counts and overlap is not None:
-            verdict = Verdict(VerdictKind.MISMATCH, (*verdict.reasons, overlap))
+        verdict = self._rules.final(flight.download, verdict)
         account = await self._keeper.land(verdict, flight)
         bad_rows = sum(account.bad_rows.values())
         self._emit(DownloadFinished(account.download_id, verdict, account.received_bytes, account.rows, bad_rows))

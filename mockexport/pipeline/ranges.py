@@ -1,7 +1,8 @@
-"""Merges the states of an export's downloads in time order, as they come in any order.
+"""The one merger: what comes of neighbouring ranges, in any order in, is joined in order.
 
-Because `merge` is associative, neighbours are merged at once, without waiting for the first: what is held is one state
-per run of finished downloads, and runs are only ever parted by downloads in flight.
+A range is of positions in time order, or of bytes of a download. Because joining is associative, neighbours are joined
+at once, without waiting for the first: what is held is one value per run of ranges, and runs are only ever parted by
+ranges that are not in yet. A merge begins with the first value; there is no empty one beside it.
 """
 
 from collections.abc import Callable
@@ -10,83 +11,78 @@ from typing import Any, Generic, TypeVar
 from mockexport.errors import reducer_at_work
 from mockexport.reducers import Reducer
 
-__all__ = ["Merger"]
+__all__ = ["RangeMerger", "merging"]
 
 S = TypeVar("S")
+T = TypeVar("T")
 
 
-class Merger(Generic[S]):
-    """Collects one state, or nothing, for each of the positions 0 … in time order."""
+def merging(reducer: Reducer[S, Any]) -> Callable[[S, S], S]:
+    """Return the reducer's `merge`, whose errors name the reducer."""
 
-    def __init__(self, reducer: Reducer[S, Any]) -> None:
-        self._reducer = reducer
-        self._runs: dict[int, tuple[int, S]] = {}  # first position → (position after the last, merged state)
-        self._starts: dict[int, int] = {}  # position after the last → first position
-        self._apart: dict[int, S] = {}  # by position
+    def merge(earlier: S, later: S) -> S:
+        with reducer_at_work(reducer, "merge"):
+            return reducer.merge(earlier, later)
+
+    return merge
+
+
+class RangeMerger(Generic[T]):
+    """Collects values of ranges that do not overlap; `join(earlier, later)` makes one of two neighbours."""
+
+    def __init__(self, join: Callable[[T, T], T]) -> None:
+        self._join = join
+        self._runs: dict[int, tuple[int | None, T]] = {}  # start → (end, joined value)
+        self._starts: dict[int, int] = {}  # end → start
+        self._apart: dict[int, T] = {}  # by position
 
     def __repr__(self) -> str:
-        return f"<Merger {len(self._runs)} runs>"
+        return f"<RangeMerger {len(self._runs)} runs>"
 
     @property
     def held(self) -> int:
-        """How many states are held now."""
+        """How many values are held now."""
         return len(self._runs) + len(self._apart)
 
-    def runs(self) -> list[tuple[int, int, S]]:
-        """Return what is merged so far as (first position, position after the last, state); the states are in use."""
-        return [(start, end, state) for start, (end, state) in self._runs.items()]
+    def runs(self) -> list[tuple[int, int | None, T]]:
+        """Return what is joined so far as (start, end, value), in order; the values are in use."""
+        return [(start, *self._runs[start]) for start in sorted(self._runs)]
 
-    def restore(self, start: int, end: int, state: S) -> None:
-        """Put a merged state for the positions from `start` to `end` (exclusive), which must be free."""
-        self._runs[start] = (end, state)
-        self._starts[end] = start
-
-    def add(self, position: int, state: S, end: int | None = None) -> None:
-        """Put `state` at `position`, or at those before `end`, which must be free, and merge it with its neighbours."""
-        start, end = position, position + 1 if end is None else end
+    def add(self, start: int, end: int | None, value: T) -> None:
+        """Put the value of the range [start, end), and join it with its neighbours; `end` None is the very end."""
         if start in self._starts:
-            earlier_start = self._starts.pop(start)
-            _, earlier = self._runs.pop(earlier_start)
-            start, state = earlier_start, self._merge(earlier, state)
+            start = self._starts.pop(start)
+            value = self._join(self._runs.pop(start)[1], value)
         if end in self._runs:
             end, later = self._runs.pop(end)
-            state = self._merge(state, later)
-        self._runs[start] = (end, state)
-        self._starts[end] = start
+            value = self._join(value, later)
+        self._runs[start] = (end, value)
+        if end is not None:
+            self._starts[end] = start
 
-    def apart(self) -> list[tuple[int, S]]:
-        """Return what is kept out of `runs`."""
+    def apart(self) -> list[tuple[int, T]]:
+        """Return what is kept out of `runs`, by position."""
         return list(self._apart.items())
 
-    def add_apart(self, position: int, state: S) -> None:
-        """Put `state` at `position`, and keep it out of `runs`: another run is to replace it."""
-        self._apart[position] = state
+    def add_apart(self, position: int, value: T) -> None:
+        """Put a value at `position`, and keep it out of `runs`: another run is to replace it."""
+        self._apart[position] = value
 
-    def skip(self, position: int) -> None:
-        """Leave `position` without rows: a download that failed."""
-        self.add(position, self._empty())
-
-    def copy(self, copied: Callable[[S], S]) -> "Merger[S]":
-        """Return a merger that holds the same, of each state what `copied` makes of it."""
-        twin = Merger(self._reducer)
-        for start, (end, state) in self._runs.items():
-            twin.restore(start, end, copied(state))
-        for position, state in self._apart.items():
-            twin.add_apart(position, copied(state))
+    def copy(self, copied: Callable[[T], T]) -> "RangeMerger[T]":
+        """Return a merger that holds the same, of each value what `copied` makes of it."""
+        twin = RangeMerger(self._join)
+        for start, end, value in self.runs():
+            twin.add(start, end, copied(value))
+        for position, value in self._apart.items():
+            twin.add_apart(position, copied(value))
         return twin
 
-    def merged(self) -> S:
-        """Return all states merged in time order."""
-        merged = self._empty()
-        states = {start: state for start, (_, state) in self._runs.items()} | self._apart
-        for _, state in sorted(states.items(), key=lambda item: item[0]):
-            merged = self._merge(merged, state)
-        return merged
-
-    def _empty(self) -> S:
-        with reducer_at_work(self._reducer, "empty"):
-            return self._reducer.empty()
-
-    def _merge(self, earlier: S, later: S) -> S:
-        with reducer_at_work(self._reducer, "merge"):
-            return self._reducer.merge(earlier, later)
+    def take(self) -> T | None:
+        """Take all values out, joined in order; None if there are none."""
+        values = {start: value for start, (_, value) in self._runs.items()} | self._apart
+        self._runs, self._starts, self._apart = {}, {}, {}
+        joined: T | None = None
+        for start in sorted(values):
+            value = values.pop(start)
+            joined = value if joined is None else self._join(joined, value)
+        return joined

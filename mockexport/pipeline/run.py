@@ -8,8 +8,10 @@ sender. So memory is (queue + producers + consumers) chunks, plus a state per st
 import asyncio
 import os
 import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any, Generic, TypeVar, cast
 
 from mockexport import events
@@ -27,7 +29,6 @@ from mockexport.events import Advanced, Event, Listener, RunFinished, RunStarted
 from mockexport.formats import Cutter
 from mockexport.formats.filters import Filter
 from mockexport.formats.schema import Schema
-from mockexport.formats.tally import overlapping
 from mockexport.model import Chunk, Download, Export, Span, Verdict, VerdictKind
 from mockexport.pipeline.checkpoint import Belonging, Checkpoint, SavedFlight
 from mockexport.pipeline.flights import Flight, Leg
@@ -37,6 +38,7 @@ from mockexport.pipeline.peeking import Look, Peeker
 from mockexport.pipeline.producing import Producers, Stopped
 from mockexport.pipeline.sharing import Brought, BroughtSpan, Crew, Share, Work
 from mockexport.pipeline.streams import DatedSource, Source
+from mockexport.pipeline.verdicts import Rules, overlapping
 from mockexport.reducers import Reducer, Result
 from mockexport.report.account import DownloadAccount
 
@@ -216,15 +218,15 @@ class Pipeline(Generic[S]):
         self._skip_the_unasked(export)
         # Downloads start in time order, so that their states can be merged early.
         waiting = [at for at in enumerate(export.downloads) if at[1].id not in self._keeper.accounts]
-        overlaps = overlapping(export.downloads)
+        positions = {download.id: position for position, download in waiting}
+        rules = Rules(self._strict, overlapping(export.downloads))
         try:
             if crew is None:
-                flights = [self._flight(position, download) for position, download in waiting]
-                await self._bring_in(export.id, flights, overlaps)
+                await self._bring_in(export.id, starmap(self._flight, waiting), positions, rules)
             else:
                 work = Work(
-                    export.id, waiting, overlaps, self._source, self._engine.reducer, self._keeper,
-                    self._split, self._strict, self._stop_on_failure, self._emit,
+                    export.id, waiting, rules, self._source, self._engine.reducer, self._keeper,
+                    self._split, self._stop_on_failure, self._emit,
                 )  # fmt: skip
                 with first_error_alone(), ThreadPoolExecutor(1, thread_name_prefix="mockexport") as threads:
                     async with asyncio.TaskGroup() as group:
@@ -257,19 +259,23 @@ class Pipeline(Generic[S]):
         self._keeper.keeps_apart = share.keeps_apart
         for saved in share.known:
             self._keeper.know(saved.download_id, [*self._keeper.known_of(saved.download_id), saved])
-        flights = [self._flight(position, download) for position, download in share.downloads]
-        if share.part is not None:
-            flights[0].begin_part(share.part)
-        await self._bring_in(share.export_id, flights, dict(share.overlaps))
-        span = None
-        if share.part is not None:
-            (flight,) = flights
+        rules = Rules(self._strict, share.overlaps)
+        positions = {download.id: position for position, download in share.downloads}
+        flights, span = starmap(self._flight, share.downloads), None
+        if share.part is None:
+            await self._bring_in(share.export_id, flights, positions, rules)
+        else:
+            flight = next(flights)
+            flight.begin_part(share.part)
+            await self._bring_in(share.export_id, [flight], positions, rules)
             (part,) = flight.saved_landed()
             span = BroughtSpan(part, flight.attempts, flight.fetched_bytes)
         accounts = tuple(self._keeper.accounts.values())
         return Brought(self._engine.name, accounts, tuple(self._keeper.brought()), span)
 
-    async def _bring_in(self, export_id: str, flights: list[Flight[S]], overlaps: dict[str, str]) -> None:
+    async def _bring_in(
+        self, export_id: str, flights: Iterable[Flight[S]], positions: Mapping[str, int], rules: Rules
+    ) -> None:
         """Produce and consume until all flights have their verdicts."""
         producers = Producers(
             self._source,
@@ -280,11 +286,9 @@ class Pipeline(Generic[S]):
             network=self._network,
             concurrency=self._concurrency,
             split_bytes=self._split,
-            strict=self._strict,
+            rules=rules,
             stop_on_failure=self._stop_on_failure,
-            overlaps=overlaps,
         )
-        positions = {flight.download.id: flight.position for flight in flights}
         with first_error_alone(), ThreadPoolExecutor(self._consumers, thread_name_prefix="mockexport") as threads:
             async with asyncio.TaskGroup() as outer:
                 others = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]

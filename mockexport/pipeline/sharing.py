@@ -14,6 +14,7 @@ from mockexport.pipeline.checkpoint import SavedFlight, SavedRun
 from mockexport.pipeline.flights import Part
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.streams import Source
+from mockexport.pipeline.verdicts import Rules
 from mockexport.reducers import Reducer
 from mockexport.report.account import DownloadAccount
 
@@ -60,12 +61,11 @@ class Work:
 
     export_id: str
     waiting: list[tuple[int, Download]]
-    overlaps: dict[str, str]
+    rules: Rules
     source: Source
     reducer: Reducer[Any, Any]
     keeper: Keeper[Any]
     split: int | None
-    strict: bool
     stop_on_failure: bool
     emit: Listener
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mockexport import Batch, Result
-from mockexport.pipeline.ranges import Merger
+from mockexport.pipeline.ranges import RangeMerger, merging
 
 
 class Order:
@@ -33,27 +33,36 @@ class Order:
 
 @given(st.permutations(range(8)), st.sets(st.integers(0, 7)))
 def test_states_are_merged_in_time_order(order: list[int], failed: set[int]) -> None:
-    merger: Merger[str] = Merger(Order())
+    merger: RangeMerger[str] = RangeMerger(merging(Order()))
     for position in order:
         if position in failed:
-            merger.skip(position)
+            merger.add(position, position + 1, "")
         else:
-            merger.add(position, str(position))
-    assert merger.merged() == "".join(str(position) for position in range(8) if position not in failed)
+            merger.add(position, position + 1, str(position))
     assert merger.held == 1
+    assert merger.take() == "".join(str(position) for position in range(8) if position not in failed)
+    assert merger.held == 0
 
 
 @given(st.integers(1, 5), st.randoms(use_true_random=False))
 def test_no_more_states_are_held_than_downloads_in_flight_part(in_flight: int, random: object) -> None:
-    merger: Merger[str] = Merger(Order())
+    merger: RangeMerger[str] = RangeMerger(merging(Order()))
     waiting = list(range(30))
     flying: list[int] = []
     while waiting or flying:
         while waiting and len(flying) < in_flight:
             flying.append(waiting.pop(0))
-        merger.add(flying.pop(random.randrange(len(flying))), "x")  # type: ignore[attr-defined]
+        position = flying.pop(random.randrange(len(flying)))  # type: ignore[attr-defined]
+        merger.add(position, position + 1, "x")
         assert merger.held <= in_flight
 
 
-def test_nothing_merges_to_the_empty_state() -> None:
-    assert Merger(Order()).merged() == ""
+def test_a_merge_begins_with_the_first_state() -> None:
+    """Another, empty one beside it would be a second state of full size at the peak."""
+    merger: RangeMerger[list[int]] = RangeMerger(list.__iadd__)
+    first = [0]
+    merger.add_apart(1, [1])
+    merger.add(0, 1, first)
+    assert merger.take() is first
+    assert first == [0, 1]
+    assert merger.take() is None

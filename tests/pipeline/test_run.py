@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import tracemalloc
+import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -488,3 +489,45 @@ async def test_a_stump_at_a_bodys_end_is_fetched_again_even_if_strict(engine: st
 async def test_a_stump_that_nothing_announces_as_one_ends_a_strict_run(engine: str) -> None:
     with pytest.raises(BadRowError, match="line 3"):
         await analyze("x", source=Scripted("x", {Download("d"): [[body(1) + b"junk"]]}), strict=True, engine=engine)
+
+
+async def test_states_are_let_go_of_once_they_are_merged() -> None:
+    """However many downloads there are: what lives is a state for each one in flight, and what is merged."""
+    alive: set[int] = set()
+    most = 0
+
+    class Counted(list[str]):
+        def __init__(self, *given: str) -> None:
+            nonlocal most
+            super().__init__(given)
+            alive.add(id(self))
+            weakref.finalize(self, alive.discard, id(self))
+            most = max(most, len(alive))
+
+    class Rows:
+        fingerprint = "counted 1"
+
+        def empty(self) -> Counted:
+            return Counted()
+
+        def update(self, state: Counted, batch: Batch) -> Counted:
+            state.extend(batch.patient_ids)
+            return state
+
+        def merge(self, earlier: Counted, later: Counted) -> Counted:
+            earlier.extend(later)
+            return earlier
+
+        def dump(self, state: Counted) -> bytes:
+            return " ".join(state).encode()
+
+        def load(self, data: bytes) -> Counted:
+            return Counted(*data.decode().split())
+
+        def result(self, state: Counted) -> Result[int]:
+            return Result({}, {"rows": len(state)})
+
+    scripts = {Download(str(i)): [[body(2)]] for i in range(60)}
+    report = await analyze("x", source=Scripted("x", scripts), reducer=Rows(), concurrency=2)
+    assert report.totals["rows"] == 120
+    assert most <= 8

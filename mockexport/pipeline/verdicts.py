@@ -1,0 +1,100 @@
+"""The one rule book: what a download's rows come to, held against its metadata. Whoever brings rows in judges by it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mockexport.errors import BadRowError
+from mockexport.formats.fields import format_time
+from mockexport.formats.tally import Tally
+from mockexport.model import Download, Verdict, VerdictKind
+
+__all__ = ["Rules", "judge", "overlapping"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of one run.
+
+    Args:
+        strict: make the first bad row an error.
+        overlaps: by download id, which other's time range it overlaps, in words (see `overlapping`).
+    """
+
+    strict: bool
+    overlaps: Mapping[str, str]
+
+    def verdict(self, download: Download, tally: Tally, end: int) -> Verdict:
+        """Hold a download's rows, which end with byte `end`, against its metadata.
+
+        Raises:
+            BadRowError: the stump of a row at the very end, where no announced number tells it from a row, if strict.
+        """
+        verdict = judge(download, tally)
+        if self.strict and tally.bad and verdict.kind is not VerdictKind.FAILED:
+            stump = tally.examples[-1]
+            raise BadRowError(download.id, stump.line, end, stump.reason)
+        return verdict
+
+    def final(self, download: Download, verdict: Verdict) -> Verdict:
+        """Return a verdict on the rows with what is to be said of the download beside others."""
+        overlap = self.overlaps.get(download.id)
+        if verdict.counts and overlap is not None:
+            return Verdict(VerdictKind.MISMATCH, (*verdict.reasons, overlap))
+        return verdict
+
+
+def judge(download: Download, tally: Tally) -> Verdict:
+    """Hold a download's rows, all of them counted, against its metadata.
+
+    Fewer rows than announced is a failure; any other difference is a mismatch. Where no row count was announced and
+    nothing differs, nothing is proven either: unverifiable. A bad last row without a line end does not count towards
+    what was announced: it is the stump of a row, and with it the rows of a body cut off there would seem complete.
+    """
+    if download.rows is not None and tally.cut_off and tally.rows == download.rows:
+        return Verdict(VerdictKind.FAILED, (f"the body ends inside row {tally.rows:,} of {download.rows:,} announced",))
+    if download.rows is not None and tally.rows < download.rows:
+        return Verdict(VerdictKind.FAILED, (f"{tally.rows:,} rows came of {download.rows:,} announced",))
+    differences = _differences(download, tally)
+    if differences:
+        return Verdict(VerdictKind.MISMATCH, tuple(differences))
+    if download.rows is None:
+        return Verdict(VerdictKind.UNVERIFIABLE, ("no row count was announced",))
+    return Verdict(VerdictKind.VERIFIED)
+
+
+def _differences(download: Download, tally: Tally) -> list[str]:
+    differences = []
+    if download.rows is not None and tally.rows > download.rows:
+        differences.append(f"{tally.rows:,} rows came, {download.rows:,} were announced")
+    # Numbers, not names: a verdict is shown and logged, and patients' ids are not.
+    if download.patients is not None and (strangers := len(tally.patients.difference(download.patients))):
+        differences.append(f"{strangers:,} of its patients were not announced")
+    if download.event_types is not None and (strangers := len(tally.event_types.difference(download.event_types))):
+        differences.append(f"{strangers:,} of its event types were not announced")
+    if tally.first_us is not None and download.start_us is not None and tally.first_us < download.start_us:
+        differences.append(
+            f"its first event, {format_time(tally.first_us)}, is before start_time {format_time(download.start_us)}"
+        )
+    if tally.last_us is not None and download.end_us is not None and tally.last_us >= download.end_us:
+        differences.append(
+            f"its last event, {format_time(tally.last_us)}, is not before end_time {format_time(download.end_us)}"
+        )
+    return differences
+
+
+def overlapping(downloads: Sequence[Download]) -> dict[str, str]:
+    """Return the ids of the downloads whose announced time ranges overlap, each with what it overlaps, in words."""
+    ranged = sorted(
+        (download.start_us, download.end_us, download.id)
+        for download in downloads
+        if download.start_us is not None and download.end_us is not None and download.start_us < download.end_us
+    )
+    found: dict[str, str] = {}
+    furthest_end, furthest_id = None, ""
+    for start, end, download_id in ranged:
+        if furthest_end is not None and start < furthest_end:
+            found[download_id] = f"its time range overlaps that of download {furthest_id}"
+            found.setdefault(furthest_id, f"its time range overlaps that of download {download_id}")
+        if furthest_end is None or end > furthest_end:
+            furthest_end, furthest_id = end, download_id
+    return found
