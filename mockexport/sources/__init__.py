@@ -13,6 +13,7 @@ What they bring them with:
 replies.py       what a reply's head means for a download: pure decisions
 resuming.py      a byte stream that is tried again, resumed, or begun anew
 retrying.py      how often, how long to wait, how long anything may take
+backoff.py       what the streams of one origin know in common: whether it is up, and who asks
 watching.py      minimum rate and time limits, at no cost to the pieces
 claiming.py      one run at a time writes to a folder; partial.py: what there is on the disk of a file in the making
 compression.py   how bytes are compressed, and what a decoder promises; gunzip.py, unzstd.py: neither cut nor bombs
