@@ -3,7 +3,8 @@
     MockExportError
     ├── OptionError              the caller's: an argument that cannot be meant
     ├── SourceError              the export's side
-    │   ├── ServerUnreachable        no answer from the server at all
+    │   ├── SourceNotOpen            used before or after its `async with`
+    │   ├── ServerUnreachable        no usable answer from the server
     │   ├── ExportNotFound           the server has others (they are named)
     │   ├── MetadataError            the server's description of an export cannot be used
     │   ├── FolderError              a folder of files cannot be read as an export
@@ -43,12 +44,18 @@ __all__ = [
     "ReducerError",
     "ServerUnreachable",
     "SourceError",
+    "SourceNotOpen",
     "StateError",
     "TransferError",
     "first_error_alone",
+    "nearest",
     "public_url",
     "reducer_at_work",
 ]
+
+
+# What is longer is no word with a slip in it, and comparing takes quadratic time.
+MAX_WORD = 200
 
 
 class MockExportError(Exception):
@@ -67,9 +74,12 @@ def _arrived(kind: type[MockExportError], args: tuple[Any, ...], facts: dict[str
 
 
 class OptionError(MockExportError, ValueError):
-    """An argument that cannot be meant."""
+    """An argument that cannot be meant; the nearest of the words `known` is named to who wrote `given` for one."""
 
-    def __init__(self, option: str, problem: str) -> None:
+    def __init__(self, option: str, problem: str, *, given: str = "", known: Sequence[str] = ()) -> None:
+        meant = nearest(given, known)
+        if meant is not None:
+            problem = f"{problem}; did you mean {meant}?"
         self.option = option
         self.problem = problem
         super().__init__(f"{option}: {problem}")
@@ -79,12 +89,22 @@ class SourceError(MockExportError):
     """The export's side could not give what was asked for."""
 
 
-class ServerUnreachable(SourceError):  # noqa: N818 - a state of the world, named as one
-    """No usable answer from the server."""
+class SourceNotOpen(SourceError):  # noqa: N818 - a state of the world, named as one
+    """A source is used before or after its `async with`."""
 
-    def __init__(self, url: str, problem: str) -> None:
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the source {public_url(name)} is not open: use it inside `async with`, which opens and closes it"
+        )
+
+
+class ServerUnreachable(SourceError):  # noqa: N818 - a state of the world, named as one
+    """No usable answer from the server; `silent` if nothing came at all, and nobody may be there."""
+
+    def __init__(self, url: str, problem: str, *, silent: bool = False) -> None:
         self.url: str = public_url(url)
-        super().__init__(f"no answer from {self.url}: {problem}; is the server running, and the URL right?")
+        told = f"no answer from {self.url}: {problem}; is the server running, and the URL right?"
+        super().__init__(told if silent else f"no usable answer from {self.url}: {problem}")
 
 
 class ExportNotFound(SourceError):  # noqa: N818 - a state of the world, named as one
@@ -117,7 +137,7 @@ class TransferError(SourceError):
     """A download's bytes did not arrive whole.
 
     `passing` tells whether another attempt may help; `offset` is the number of bytes that had arrived; `status` is the
-    server's, if that is what went wrong.
+    server's, if that is what went wrong; `silent` if nothing came at all, as from a server that is not running.
     """
 
     def __init__(
@@ -130,6 +150,7 @@ class TransferError(SourceError):
         offset: int = 0,
         passing: bool = False,
         status: int | None = None,
+        silent: bool = False,
     ) -> None:
         self.download_id = download_id
         self.where: str = public_url(where)
@@ -138,6 +159,7 @@ class TransferError(SourceError):
         self.offset = offset
         self.passing = passing
         self.status = status
+        self.silent = silent
         super().__init__(f"download {download_id} from {self.where}, attempt {attempt}, byte {offset}: {problem}")
 
 
@@ -235,6 +257,15 @@ def public_url(url: str) -> str:
     except ValueError:  # brackets that do not match; credentials all the same, perhaps
         return url.rpartition("@")[2].partition("?")[0]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def nearest(text: str, known: Sequence[str], *, alike: float = 0.6) -> str | None:
+    """Return which of the words `known` somebody may have meant who wrote `text`."""
+    if not known or len(text) > MAX_WORD:
+        return None
+    import difflib  # no sooner: nearly all is written right
+
+    return next(iter(difflib.get_close_matches(text, known, 1, alike)), None)
 
 
 @contextmanager

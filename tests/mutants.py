@@ -19,32 +19,35 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # The tests of each file's rules; the whole suite would notice more, and take an hour.
 TESTS = {
-    "sources/partial.py": ["tests/sources/test_partial.py"],
-    "sources/saving.py": ["tests/sources/test_partial.py", "tests/sources/test_saving.py"],
-    "sources/replies.py": ["tests/sources/test_replies.py"],
-    "sources/resuming.py": ["tests/sources/test_resuming.py"],
-    "sources/watching.py": ["tests/sources/test_resuming.py"],
-    "sources/gunzip.py": ["tests/sources/test_gunzip.py"],
-    "sources/http.py": ["tests/sources/test_http.py"],
+    "saving/partial.py": ["tests/saving/test_partial.py"],
+    "saving/source.py": ["tests/saving/test_partial.py", "tests/saving/test_source.py"],
+    "resuming/replies.py": ["tests/resuming/test_replies.py", "tests/sources/test_tls.py"],
+    "resuming/stream.py": ["tests/resuming/test_stream.py"],
+    "resuming/watching.py": ["tests/resuming/test_stream.py"],
+    "unpacking/gunzip.py": ["tests/unpacking/test_gunzip.py"],
+    "sources/http.py": ["tests/sources/test_http.py", "tests/sources/test_tls.py"],
+    "sources/http_faults.py": ["tests/sources/test_tls.py"],
+    "cli/arguments.py": ["tests/cli/test_hints.py"],
+    "errors.py": ["tests/cli/test_hints.py"],
     "pipeline/flights.py": [
-        "tests/test_pipeline.py",
-        "tests/sources/test_partial.py",
+        "tests/pipeline/test_run.py",
+        "tests/saving/test_partial.py",
         "tests/faults",
-        "tests/test_checkpoint.py",
+        "tests/pipeline/test_checkpoint.py",
     ],
-    "pipeline/lanes.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
-    "pipeline/keeping.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
+    "pipeline/lanes.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
+    "pipeline/keeping.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
     "pipeline/producing.py": [
-        "tests/test_pipeline.py",
-        "tests/sources/test_partial.py",
-        "tests/test_splitting.py",
-        "tests/test_checkpoint.py",
+        "tests/pipeline/test_run.py",
+        "tests/saving/test_partial.py",
+        "tests/pipeline/test_splitting.py",
+        "tests/pipeline/test_checkpoint.py",
     ],
-    "pipeline/landed.py": ["tests/test_splitting.py"],
-    "formats/cutting.py": ["tests/test_splitting.py"],
-    "pipeline/run.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
-    "checkpoint.py": ["tests/test_checkpoint.py"],
-    "merging.py": ["tests/test_merging.py", "tests/test_checkpoint.py", "tests/faults"],
+    "pipeline/landed.py": ["tests/pipeline/test_splitting.py"],
+    "formats/cutting.py": ["tests/pipeline/test_splitting.py"],
+    "pipeline/run.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
+    "pipeline/checkpoint.py": ["tests/pipeline/test_checkpoint.py"],
+    "pipeline/ranges.py": ["tests/pipeline/test_ranges.py", "tests/pipeline/test_checkpoint.py", "tests/faults"],
 }
 
 
@@ -58,10 +61,11 @@ class Mutant:
     new: str
 
 
-REPLIES, RESUMING, GUNZIP = "sources/replies.py", "sources/resuming.py", "sources/gunzip.py"
-HTTP, WATCHING, CHECKPOINT = "sources/http.py", "sources/watching.py", "checkpoint.py"
+REPLIES, RESUMING, GUNZIP = "resuming/replies.py", "resuming/stream.py", "unpacking/gunzip.py"
+HTTP, WATCHING, CHECKPOINT = "sources/http.py", "resuming/watching.py", "pipeline/checkpoint.py"
+FAULTS = "sources/http_faults.py"
 FLIGHTS, LANES, KEEPING, RUN = "pipeline/flights.py", "pipeline/lanes.py", "pipeline/keeping.py", "pipeline/run.py"
-PARTIAL, SAVING = "sources/partial.py", "sources/saving.py"
+PARTIAL, SAVING = "saving/partial.py", "saving/source.py"
 PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
 
 MUTANTS = [
@@ -128,7 +132,30 @@ MUTANTS = [
     Mutant("the ratio is capped", GUNZIP, "if self.made > limits.free_bytes and", "if False and"),
     Mutant("tiny members are capped", GUNZIP, "if self.members > limits.free_members and", "if False and"),
     Mutant("output comes in steps", GUNZIP, "decompress(rest, STEP_BYTES)", "decompress(rest)"),
-    Mutant("secrets stay with their origin", HTTP, "self._secrets if _origin(at) == self._origin else {}", "self._secrets"),
+    Mutant("a refused range starts over", REPLIES, "frozenset({400, 403, 412, 501})", "frozenset({400, 412, 501})"),
+    Mutant("without ranges nothing goes on", RESUMING, "replace(decision, mark=None) if self._no_parts else decision", "decision"),
+    Mutant("a 200 with the range of a part is no whole", REPLIES, "if ranges and not all(map(_covers_all, ranges)):", "if False:"),
+    Mutant("no coding is no coding", REPLIES, '"binary", "aws-chunked"})', '"binary"})'),
+    Mutant("a .gz file's coding is its own", REPLIES, "if len(codings) == 1 and codings[0] in own:", "if False:"),
+    Mutant("a tag that was there before is a mirror's", RESUMING, "if etag not in self._tags:\n            self._tags.add(etag)",
+           "if etag != before:\n            self._tags.add(etag + str(len(self._tags)))"),
+    Mutant("a redirect is followed byte for byte", HTTP, 'safe=_ASCII, errors="surrogateescape"), encoded=True)',
+           'safe=_ASCII, errors="surrogateescape"))'),
+    Mutant("an absolute path is not resolved", HTTP, 'elif location.startswith("/") and not', "elif False and not"),
+    Mutant("header lines of 32 KiB are fine", HTTP, "MAX_FIELD_BYTES = 33 * 1024", "MAX_FIELD_BYTES = 8190"),
+    Mutant("secrets stay with their origin", HTTP, "self._secrets if own else {}", "self._secrets"),
+    Mutant("certificates stay with their origin", HTTP, "self._ssl if own else self._ssl_elsewhere", "self._ssl"),
+    Mutant("no passphrase is asked for", HTTP, "(cert, self.key, passphrase)", "(cert, self.key, lambda: '1234')"),
+    Mutant("an authority that is not known is told", FAULTS, "frozenset({2, 18, 19, 20, 21})", "frozenset()"),
+    Mutant("a certificate's date is told", FAULTS, "_NOT_YET_VALID, _EXPIRED,", "_EXPIRED, _NOT_YET_VALID,"),
+    Mutant("a certificate's name is told", FAULTS, "frozenset({62, 64})", "frozenset()"),
+    Mutant("what is no TLS is told", FAULTS, '"WRONG_VERSION_NUMBER", ', ""),
+    Mutant("a server that answers is running", FAULTS, "silent=tls is None", "silent=True"),
+    Mutant("statuses name what helps", REPLIES, "if status in _REMEDIES else", "if False else"),
+    Mutant("options may stand before the command", "cli/arguments.py", "if place < len(given) and given[place] in COMMANDS:", "if False:"),
+    Mutant("an option's value is no command", "cli/arguments.py", "2 if given[place] in taking else 1", "1"),
+    Mutant("what is said with an unknown option is not repeated", "cli/arguments.py", "' '.join(map(public_url, shown))", "' '.join(unknown)"),
+    Mutant("the nearest word is named", "errors.py", "difflib.get_close_matches(text, known, 1, alike)", "()"),
     Mutant("a redirect's credentials are nobody's", HTTP, "at.with_user(None),", "at,"),
     Mutant("five redirects", HTTP, "MAX_REDIRECTS = 5", "MAX_REDIRECTS = 6"),
     Mutant("file: is refused", HTTP, 'target.scheme not in ("http", "https")', 'target.scheme == "ftp"'),
@@ -177,7 +204,7 @@ MUTANTS = [
            "            if False:\n                with"),
     Mutant("a part is noted on the way", PARTIAL, "if time.monotonic() - self._noted_s >= self._every_s:", "if False:"),
     Mutant("no part is left by a run that ended well", SAVING, "        sweep(self.directory, self._names.values())\n", ""),
-    Mutant("failed positions stay free", "merging.py", "        self._apart[position] = state", "        self.add(position, state)"),
+    Mutant("failed positions stay free", "pipeline/ranges.py", "        self._apart[position] = state", "        self.add(position, state)"),
 ]  # fmt: skip
 
 

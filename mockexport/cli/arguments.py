@@ -10,8 +10,9 @@ from itertools import permutations
 from typing import Any
 
 from mockexport import __version__
+from mockexport.errors import nearest, public_url
 
-__all__ = ["COMMANDS", "nearest", "parse"]
+__all__ = ["COMMANDS", "parse"]
 
 COMMANDS = ("analyze", "list", "show", "download", "generate", "serve", "ingest", "doctor")
 
@@ -19,7 +20,7 @@ COMMANDS = ("analyze", "list", "show", "download", "generate", "serve", "ingest"
 WHERE = tuple(permutations(("url", "origin", "urls"), 2))
 
 # Options that are for a server that is named, and may be secret. In the environment they may wait for one.
-_FOR_A_SERVER = ("token_file", "header", "proxy", "cacert")
+_FOR_A_SERVER = ("token_file", "header", "proxy", "cacert", "cert", "key")
 
 _EPILOG = """\
 exit codes:
@@ -81,6 +82,7 @@ class _Command(argparse.ArgumentParser):
         super().__init__(**settings)
         self.problems: list[str] = []
         self.known_variables: list[str] = []
+        self.taking: set[str] = set()  # options that take a value
         self._group: argparse._ActionsContainer = self
 
     def group(self, title: str) -> None:
@@ -92,6 +94,10 @@ class _Command(argparse.ArgumentParser):
         long_name = next(name for name in names if name.startswith("--"))
         variable = self.variables + long_name[2:].upper().replace("-", "_")
         self.known_variables.append(variable)
+        if settings.get("action") != "store_true":
+            self.taking.update(names)
+        if "choices" in settings:
+            settings["type"] = _one_of(settings["choices"])
         text = os.environ.get(variable)
         if text:
             if settings.get("action") == "store_true":
@@ -99,9 +105,10 @@ class _Command(argparse.ArgumentParser):
             elif settings.get("action") is _Several:
                 settings["default"] = [line for line in text.splitlines() if line.strip()]
             else:
-                settings["default"] = _FromEnvironment(text)  # argparse converts and checks a default that is text
                 if "choices" in settings and text not in settings["choices"]:
                     self.problems.append(f"{variable}: {text!a} is none of {', '.join(settings['choices'])}")
+                else:
+                    settings["default"] = _FromEnvironment(text)  # argparse converts and checks a default that is text
         self._group.add_argument(*names, **settings)
 
     def known_options(self) -> list[str]:
@@ -141,15 +148,15 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
         ("doctor", _doctor),
     ):
         add(commands.add_parser, name)
-    given = list(arguments)
-    if not given or (given[0] not in COMMANDS and given[0] not in ("-h", "--help", "-v", "--version")):
-        given.insert(0, "analyze")
+    given = _command_first(list(arguments), commands.choices.values())
     options, unknown = parser.parse_known_args(given)
     if unknown:
         command = commands.choices[options.command]
         meant = nearest(unknown[0].partition("=")[0], command.known_options())
         remedy = f"did you mean {meant}?" if meant else f"mockexport {options.command} --help tells those there are"
-        command.error(f"unrecognized arguments: {' '.join(unknown)}; {remedy}")
+        # What was said with an option is not repeated: it may be a secret.
+        shown = [word.partition("=")[0] for word in unknown if word.startswith("-")] or unknown
+        command.error(f"unrecognized arguments: {' '.join(map(public_url, shown))}; {remedy}")
     for problem in commands.choices[options.command].problems:
         parser.error(problem)
     for name, other in (*WHERE, ("export_id", "export")):
@@ -170,6 +177,19 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
     return options
 
 
+def _command_first(given: list[str], commands: Iterable[_Command]) -> list[str]:
+    """Return the arguments with their command in front: the first word that is no option's, or analyze."""
+    if given and given[0] in ("-h", "--help", "-v", "--version"):
+        return given
+    taking = {option for command in commands for option in command.taking}
+    place = 0
+    while place < len(given) and given[place].startswith("-") and given[place] not in ("-", "--"):
+        place += 2 if given[place] in taking else 1
+    if place < len(given) and given[place] in COMMANDS:
+        return [given[place], *given[:place], *given[place + 1 :]]
+    return ["analyze", *given]
+
+
 def _misspelt(known: Iterable[str]) -> dict[str, str]:
     """Return the variables in the environment that nobody reads, and which ones may have been meant."""
     beginning = _Command.variables
@@ -177,13 +197,6 @@ def _misspelt(known: Iterable[str]) -> dict[str, str]:
     asked = [name.removeprefix(beginning) for name in os.environ if name.startswith(beginning)]
     meant = {name: nearest(name, names, alike=0.8) for name in asked if name not in names and name != "TOKEN"}
     return {beginning + name: beginning + other for name, other in meant.items() if other is not None}
-
-
-def nearest(text: str, known: Sequence[str], *, alike: float = 0.6) -> str | None:
-    """Return what somebody may have meant who wrote `text`."""
-    import difflib  # no sooner: nearly all is written right
-
-    return next(iter(difflib.get_close_matches(text, known, 1, alike)), None)
 
 
 def _version(parser: argparse.ArgumentParser) -> None:
@@ -341,6 +354,10 @@ def _where(command: _Command, *, local: bool) -> None:
     )  # fmt: skip
     command.option("--proxy", metavar="URL", help="http:// URL of a proxy")
     command.option("--cacert", metavar="FILE", help="certificates to trust instead of the system's")
+    command.option(
+        "--cert", metavar="FILE", help="certificate to show to --url's server, and to no other, if it asks for one"
+    )
+    command.option("--key", metavar="FILE", help="its private key, without a passphrase (default: that in --cert)")
 
 
 def _statistics(command: _Command) -> None:
@@ -447,6 +464,19 @@ def _trouble(command: _Command) -> None:
     command.option("--strict", action="store_true", help="end at the first bad row")
 
 
+def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+    """Return a type of arguments that are one of `words`; the nearest is named to who writes another."""
+
+    def word(text: str) -> str:
+        if text in words:
+            return text
+        meant = nearest(text, words)
+        more = "" if meant is None else f"; did you mean {meant}?"
+        raise argparse.ArgumentTypeError(f"invalid choice: {text!a} (choose from {', '.join(words)}){more}")
+
+    return word
+
+
 _ROLES = ("patient_id", "event_time", "event_type", "value")
 
 
@@ -462,8 +492,10 @@ def _columns(text: str) -> dict[str, str]:
     for entry in entries:
         role, sign, name = entry.partition("=")
         if role not in _ROLES:
+            meant = nearest(role, _ROLES)
+            more = "" if meant is None else f"; did you mean {meant}?"
             raise argparse.ArgumentTypeError(
-                f"{role!a} is none of {', '.join(_ROLES)}; say ROLE=NAME, as in value=number"
+                f"{role!a} is none of {', '.join(_ROLES)}; say ROLE=NAME, as in value=number{more}"
             )
         if not sign or not name:
             raise argparse.ArgumentTypeError(f"{role} is given no name: say {role}=NAME")
@@ -477,6 +509,8 @@ _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe":
 
 
 def _delimiter(text: str) -> str:
+    if len(text) > 1 and text not in _DELIMITERS and (meant := nearest(text, list(_DELIMITERS))) is not None:
+        raise argparse.ArgumentTypeError(f"{text!a} is not one character; did you mean {meant}?")
     return _DELIMITERS.get(text, text)
 
 

@@ -5,8 +5,8 @@ import os
 import shlex
 from collections.abc import Iterable
 
-from mockexport.cli.arguments import COMMANDS, nearest
-from mockexport.errors import BadRowError, ExportNotFound, MockExportError
+from mockexport.cli.arguments import COMMANDS
+from mockexport.errors import BadRowError, ExportNotFound, MockExportError, nearest
 from mockexport.formats.csv import INTO_UTF8
 from mockexport.formats.fields import BadRowReason
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mockexport.errors import OptionError, OutputError
-from mockexport.folder import LISTING
 from mockexport.sources.files import SUFFIXES
+from mockexport.sources.listing import LISTING
 
 __all__ = ["checked_outputs", "refuse_other_than_names"]
 
@@ -19,7 +19,7 @@ __all__ = ["checked_outputs", "refuse_other_than_names"]
 _AT_THE_END = ("output", "html", "account")
 _ALL_ALONG = ("events", "checkpoint")
 # Options that name a file to read.
-_READ = ("origin", "urls", "rules", "token_file", "cacert")
+_READ = ("origin", "urls", "rules", "token_file", "cacert", "cert", "key")
 
 
 def checked_outputs(options: argparse.Namespace) -> dict[str, Path]:

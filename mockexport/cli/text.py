@@ -1,13 +1,14 @@
 """What goes to stdout and stderr: results, and lines for people, harmless for a terminal."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
 from mockexport.errors import OutputError
 from mockexport.model import Download
-from mockexport.rendering.plain import counted, printable
+from mockexport.report.plain import counted, printable
 
 __all__ = ["announced", "put", "say"]
 
@@ -25,8 +26,19 @@ def put(text: str) -> None:
     sys.stdout.flush()
 
 
+# What the library's messages call parameters, and what the command line does.
+_OPTIONS = {
+    "Access.token": "--token-file",
+    "Access.proxy": "--proxy",
+    "Access.cacert": "--cacert",
+    "Access.cert": "--cert",
+    "Access.key": "--key",
+}
+
+
 def say(text: str) -> None:
-    """Write a line for people to stderr. Where nobody listens there, the work goes on all the same."""
+    """Write a line for people to stderr, parameters in it as options. Where nobody listens, the work goes on."""
+    text = re.sub(r"Access\.[a-z]+", lambda found: _OPTIONS.get(found[0], found[0]), text)
     if sys.stderr is None:
         return
     try:

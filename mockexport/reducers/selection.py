@@ -112,7 +112,8 @@ class Selection:
         unknown = [name for name in names if _further(name) is None and name not in _BASIC]
         if unknown or not names:
             problem = f"there is no {unknown[0]!a}" if unknown else "no name is given"
-            raise OptionError("stats", f"{problem}; there are {', '.join(STATISTICS)}, and quantiles: p5, p97.5")
+            problem = f"{problem}; there are {', '.join(STATISTICS)}, and quantiles: p5, p97.5"
+            raise OptionError("stats", problem, given=unknown[0] if unknown else "", known=STATISTICS)
         object.__setattr__(self, "stats", names)
 
     @property

@@ -97,7 +97,9 @@ class Faults:
     ) -> None:
         for kind, probability in probabilities.items():
             if kind not in KINDS:
-                raise OptionError("faults", f"no kind {kind!a}; there are {', '.join(KINDS)}")
+                raise OptionError(
+                    "faults", f"no kind {kind!a}; there are {', '.join(KINDS)}", given=kind, known=list(KINDS)
+                )
             if not 0 <= probability <= 1:
                 raise OptionError("faults", f"{kind}: {probability:g} is no probability from 0 to 1")
         if sum(probabilities.values()) > 1 + 1e-9:

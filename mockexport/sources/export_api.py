@@ -20,12 +20,12 @@ from mockexport.errors import (
     first_error_alone,
     public_url,
 )
-from mockexport.metadata import DownloadMetadata, ExportContents, ExportList, Reply, decode_json
 from mockexport.model import Download, Export
+from mockexport.pipeline.streams import Mark
+from mockexport.resuming.retrying import RetryPolicy, TimeLimits
+from mockexport.resuming.stream import ResumingStream, read_whole
 from mockexport.sources.http import Access, HttpClient, HttpReply
-from mockexport.sources.resuming import ResumingStream, read_whole
-from mockexport.sources.retrying import RetryPolicy, TimeLimits
-from mockexport.streams import Mark
+from mockexport.sources.metadata import DownloadMetadata, ExportContents, ExportList, Reply, decode_json
 
 if TYPE_CHECKING:
     import aiohttp
@@ -177,7 +177,7 @@ class ExportApi:
         except TransferError as error:
             if error.status == 404:
                 raise _NotFound from None
-            raise ServerUnreachable(url, error.problem) from error
+            raise ServerUnreachable(url, error.problem, silent=error.silent) from error
         except ValueError as error:
             raise MetadataError(url, f"it is not the JSON expected ({error})") from None
 

@@ -8,22 +8,23 @@ redirects, waiting) aiohttp is told not to do.
 import asyncio
 import base64
 import ipaddress
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
 
-from mockexport.errors import OptionError, public_url
-from mockexport.sources.exchange import ExchangeFailed
+from mockexport.errors import OptionError, SourceNotOpen, public_url
+from mockexport.resuming.exchange import ExchangeFailed
+from mockexport.resuming.replies import Head
+from mockexport.resuming.retrying import TimeLimits
 from mockexport.sources.http_faults import FOREIGN_ERRORS, explain
-from mockexport.sources.replies import Head
-from mockexport.sources.retrying import TimeLimits
 
 __all__ = ["Access", "HttpClient", "HttpReply"]
 
@@ -34,7 +35,12 @@ READ_BUFFER_BYTES = 96 * 1024
 # Received at once. asyncio's own 256 KiB are just the size of a chunk, and buffers of one size that live for a moment
 # and for long by turns leave holes in the heap: 5 to 10 MB of them over a long run. Less costs more system calls.
 RECEIVE_BYTES = 108 * 1024
+# aiohttp's own 8,190 bytes for a line of the head are less than what signed URLs and policies come to: 32 KiB of value,
+# and room for the name.
+MAX_FIELD_BYTES = 33 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_ASCII = bytes(range(0x21, 0x7F)).decode()
 # Only GET is ever asked, with fields of our own making; these would break framing or resuming.
 _RESERVED_FIELDS = frozenset(
     {"accept-encoding", "connection", "content-length", "host", "if-range", "range", "transfer-encoding"}
@@ -50,6 +56,8 @@ class Access:
         headers: further header fields.
         proxy: URL of an HTTP proxy.
         cacert: a file of CA certificates to trust instead of the system's.
+        cert: a file with a certificate to show to the server, if it asks who is there; to no other server.
+        key: the file with its private key, without a passphrase; by default that of `cert`.
         link_local: follow redirects to link-local addresses, where machines in a cloud keep their credentials.
     """
 
@@ -57,6 +65,8 @@ class Access:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     proxy: str | None = field(default=None, repr=False)
     cacert: str | Path | None = None
+    cert: str | Path | None = None
+    key: str | Path | None = None
     link_local: bool = False
 
     def __post_init__(self) -> None:
@@ -71,34 +81,66 @@ class Access:
                 raise OptionError("header", f"{name} is the download's own business")
         if self.proxy is not None and (urlsplit(self.proxy).scheme != "http" or not urlsplit(self.proxy).hostname):
             raise OptionError("proxy", f"{public_url(self.proxy)!r} is no http:// URL of a proxy")
+        if self.key is not None and self.cert is None:
+            raise OptionError("key", "goes with a certificate (Access.cert)")
 
     def secrets(self) -> dict[str, str]:
         """Return the header fields that are for the user's origin alone."""
         fields = dict(self.headers)
         return fields if self.token is None else fields | {"Authorization": f"Bearer {self.token}"}
 
-    def ssl_context(self) -> ssl.SSLContext | bool:
-        """Return what TLS is to trust.
+    def ssl_context(self, *, own: bool = True) -> ssl.SSLContext | bool:
+        """Return what TLS is to trust; with the user's certificate, if the server is the user's `own`.
 
         Raises:
-            OptionError: the CA file cannot be used.
+            OptionError: a file cannot be used.
         """
-        if self.cacert is None:
+        if self.cacert is None and self.cert is None:
             return True
         try:
-            return ssl.create_default_context(cafile=str(self.cacert))
+            context = ssl.create_default_context(cafile=None if self.cacert is None else str(self.cacert))
         except (OSError, ssl.SSLError) as error:
-            reason = error.strerror or type(error).__name__
-            raise OptionError("cacert", f"{self.cacert} holds no certificates that can be used ({reason})") from error
+            raise OptionError(
+                "cacert", f"{self.cacert} holds no certificates that can be used ({_fault_of(error)})"
+            ) from error
+        if own and self.cert is not None:
+            self._load(context, self.cert)
+        return context
+
+    def _load(self, context: ssl.SSLContext, cert: str | Path) -> None:
+        asked = False
+
+        def passphrase() -> str:  # without this, OpenSSL would ask for it on the terminal, and wait
+            nonlocal asked
+            asked = True
+            return ""
+
+        try:
+            context.load_cert_chain(cert, self.key, passphrase)
+        except (OSError, ssl.SSLError) as error:
+            if asked:
+                problem = (
+                    "has a passphrase, which is not asked for; name a file without one, for its owner's eyes alone"
+                )
+                raise OptionError("key", f"{self.key or cert} {problem}") from error
+            if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+                raise OptionError("key", f"{self.key or cert} holds the key of another certificate") from error
+            files = f"{cert} and {self.key}" if self.key is not None else f"{cert}"
+            problem = f"{files}: no certificate with its private key ({_fault_of(error)})"
+            raise OptionError("cert", problem) from error
+
+
+def _fault_of(error: OSError) -> str:
+    return "not in PEM form" if isinstance(error, ssl.SSLError) else error.strerror or type(error).__name__
 
 
 class HttpReply:
     """An aiohttp response as an exchange.Reply."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, paths: tuple[str, ...]) -> None:
         self._response = response
         self.url: str = str(response.url)  # after redirects, without credentials
-        self.head: Head = Head(response.status, tuple(response.headers.items()), _origin(response.url))
+        self.head: Head = Head(response.status, tuple(response.headers.items()), _origin(response.url), paths)
         # The pieces of a chunked body are small, and come joined; others go on as they came, which saves a copy.
         self._chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
         connection = response.connection  # None if the whole body came with the head
@@ -147,6 +189,7 @@ class HttpClient:
         self._session = session
         self._access = access
         self._ssl = access.ssl_context()
+        self._ssl_elsewhere = access.ssl_context(own=False)
         self._limits = limits
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=limits.connect_s, sock_connect=limits.connect_s, sock_read=None
@@ -170,43 +213,63 @@ class HttpClient:
 
         Raises:
             ExchangeFailed: there is none, or it lies where it must not be fetched from.
+            SourceNotOpen: outside the `async with`.
         """
+        if self._session is None:
+            raise SourceNotOpen(url)
         at = URL(url, encoded=True)
+        paths: tuple[str, ...] = ()
         for turn in range(MAX_REDIRECTS + 1):
             try:
+                paths += (at.raw_path,)
                 if named_by is not None and turn == 0:
                     await self._check(URL(named_by, encoded=True), at, "a link")
                 response = await self._get(at, fields)
                 if response.status not in _REDIRECTS or "Location" not in response.headers:
-                    return HttpReply(response)
+                    return HttpReply(response, paths)
                 target = response.headers["Location"]
                 response.close()
                 at = await self._follow(at, target)
             except aiohttp.ConnectionTimeoutError as error:
                 limit_s = self._limits.connect_s
-                raise ExchangeFailed(f"no connection within the time limit ({limit_s:g} s)", passing=True) from error
+                problem = f"no connection within the time limit ({limit_s:g} s)"
+                raise ExchangeFailed(problem, passing=True, silent=True) from error
             except FOREIGN_ERRORS as error:
-                raise explain(error) from error
+                raise explain(error, tls=at.scheme == "https") from error
         raise ExchangeFailed(f"more than {MAX_REDIRECTS} redirects", passing=False)
 
     async def _get(self, at: URL, fields: Mapping[str, str]) -> aiohttp.ClientResponse:
-        if self._session is None:
-            raise RuntimeError("the client is used outside its `async with`")
-        secrets = self._secrets if _origin(at) == self._origin else {}
+        assert self._session is not None  # noqa: S101 - `get` has seen to it
+        own = _origin(at) == self._origin
+        secrets = self._secrets if own else {}
         return await self._session.get(
             at.with_user(None),  # the user's are among the secrets, and a redirect's are nobody's
             headers={**secrets, **fields},
             allow_redirects=False,
             auto_decompress=False,
             proxy=self._access.proxy,
-            ssl=self._ssl,
+            ssl=self._ssl if own else self._ssl_elsewhere,
             timeout=self._timeout,
             read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=MAX_FIELD_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
         )
 
     async def _follow(self, at: URL, location: str) -> URL:
-        """Return where a redirect leads, if that is a place to go."""
-        target = at.join(URL(location))
+        """Return where a redirect leads, if that is a place to go: byte for byte, as a signature covers its spelling.
+
+        Only what no request line can hold is encoded: spaces, and bytes beyond ASCII.
+        """
+        if _ABSOLUTE.match(location):
+            whole = location
+        elif location.startswith("/") and not location.startswith("//"):
+            whole = f"{at.scheme}://{at.raw_authority}{location}"  # urljoin would take out empty segments
+        else:
+            whole = urljoin(str(at), location)
+        if urlsplit(whole).netloc.isascii():
+            target = URL(quote(whole, safe=_ASCII, errors="surrogateescape"), encoded=True)
+        else:
+            target = URL(whole)  # a name that is to be encoded; no signature is known that covers one
         await self._check(at, target, "a redirect")
         return target
 

@@ -12,13 +12,13 @@ from urllib.parse import unquote, urlsplit
 
 from mockexport.errors import ExportNotFound, MetadataError, OptionError, ServerUnreachable, TransferError, public_url
 from mockexport.model import Download, Export
+from mockexport.pipeline.streams import ByteStream
+from mockexport.resuming.retrying import RetryPolicy, TimeLimits
+from mockexport.resuming.stream import ResumingStream, read_whole
 from mockexport.sources.http import Access, HttpClient, HttpReply
 from mockexport.sources.manifest import ListedUrl, Manifest, read_manifest
 from mockexport.sources.proving import ProvenStream
-from mockexport.sources.resuming import ResumingStream, read_whole
-from mockexport.sources.retrying import RetryPolicy, TimeLimits
-from mockexport.sources.unpacking import UnpackedStream
-from mockexport.streams import ByteStream
+from mockexport.unpacking.stream import UnpackedStream
 
 if TYPE_CHECKING:
     import aiohttp
@@ -116,7 +116,7 @@ class UrlList:
                 # What it names is relative to where it came from in the end (RFC 3986, section 5.1.3).
                 self._manifest = read_manifest(body, base=self._came_from)
             except TransferError as error:
-                raise ServerUnreachable(self._manifest_url, error.problem) from error
+                raise ServerUnreachable(self._manifest_url, error.problem, silent=error.silent) from error
             except ValueError as error:
                 raise MetadataError(self._manifest_url, str(error)) from error
         return self._manifest

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mockexport.cli.arguments import COMMANDS
 from tests.cli.conftest import Run
 
 HEADER = "patient_id;event_time;event_type;value\n"
@@ -67,8 +68,19 @@ def test_a_name_that_is_nearly_right_is_told(run: Run, server_url: str, written:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["demo", "--formt", "table"], "--formt table; did you mean --format?"),
-        (["demo", "--stat=count"], "--stat=count; did you mean --stats?"),
+        (["demo", "--formt", "table"], "--formt; did you mean --format?"),
+        (["demo", "--stat=count"], "--stat; did you mean --stats?"),
+        (["demo", "--patients", "P1"], "--patients; did you mean --patient?"),
+        (["serve", "--fault", "reset=0.1"], "--fault; did you mean --faults?"),
+        (["demo", "--format", "tabel"], "did you mean table?"),
+        (["demo", "--engine", "kernal"], "did you mean kernel?"),
+        (["demo", "--on-failure", "contine"], "did you mean continue?"),
+        (["demo", "--save-format", "parkuet"], "did you mean parquet?"),
+        (["demo", "--stats", "count,medain"], "did you mean median?"),
+        (["demo", "--delimiter", "semicoln"], "did you mean semicolon?"),
+        (["demo", "--columns", "valeu=number"], "did you mean value?"),
+        (["demo", "--timezone", "Europe/Berln"], "did you mean Europe/Berlin?"),
+        (["serve", "--faults", "rest=0.1"], "did you mean reset?"),
         (["list", "demo"], "demo; mockexport list --help tells those there are"),
         (["demo", "--columns", "subject_id=patient_id"], "value; say ROLE=NAME, as in value=number"),
         (["demo", "--from", "a.csv", "--url", "http://127.0.0.1:9"], "each says where the data is; give one of them"),
@@ -78,6 +90,39 @@ def test_options_that_cannot_be_meant_say_which_can(run: Run, words: list[str], 
     ran = run(*words)
     assert ran.code == 2
     assert told in ran.err
+
+
+@pytest.mark.parametrize("word", ["--headr", "--ulr=http://name:secret@127.0.0.1", "--token=secret"])
+def test_what_is_said_with_an_unknown_option_is_not_repeated(run: Run, word: str) -> None:
+    for command in ("list", "demo"):
+        ran = run(command, word, "X-Key: secret")
+        assert ran.code == 2
+        assert word.partition("=")[0] in ran.err
+        assert "secret" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--url", "URL", "list"], "demo\nsmall\nlarge\n"),
+        (["-d", "--url=URL", "list"], "demo\nsmall\nlarge\n"),
+        (["--url", "URL", "--json", "show", "demo"], '"id": "demo"'),
+        (["--verbose", "doctor"], "engine"),
+        (["--url", "URL", "--patient", "list", "demo"], '"patients": {}'),  # a value is no command
+        (["--url", "URL", "--counts"], '"P001"'),
+    ],
+)
+def test_options_may_stand_before_the_command(run: Run, server_url: str, words: list[str], told: str) -> None:
+    ran = run(*[word.replace("URL", server_url) for word in words])
+    assert ran.code == 0
+    assert told in ran.out
+
+
+def test_every_command_may_follow_its_options(run: Run) -> None:
+    for command in COMMANDS:
+        ran = run("--verbose", command, "--help")
+        assert ran.code == 0
+        assert ran.out.startswith(f"usage: mockexport {'[analyze]' if command == 'analyze' else command}")
 
 
 def test_a_variable_that_is_nearly_right_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +139,7 @@ def test_a_variable_that_is_nearly_right_is_told(run: Run, tmp_path: Path, monke
     ]
 
 
-@pytest.mark.parametrize("option", ["--token-file", "--header", "--proxy", "--cacert"])
+@pytest.mark.parametrize("option", ["--token-file", "--header", "--proxy", "--cacert", "--cert", "--key"])
 def test_what_is_for_one_server_is_not_taken_in_vain(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:

@@ -24,7 +24,7 @@ from mockexport import (
     VerdictKind,
     analyze,
 )
-from mockexport.streams import StartOver
+from mockexport.pipeline.streams import StartOver
 from tests.sources.raw import RESET, RawServer, raw_server
 
 HEADER = b"patient_id,event_time,event_type,value\n"
@@ -184,6 +184,52 @@ async def test_a_redirect_is_followed_and_the_origin_keeps_its_secrets() -> None
     (head,) = other.heads
     assert "secret" not in head
     assert "authorization" not in head.lower()
+
+
+@pytest.mark.parametrize(
+    ("location", "sent"),
+    [
+        ("{url}/a%2Fb%2fc/d+e%20f?sig=aB%2Bc%2b/=&x=%2f+%20", "/a%2Fb%2fc/d+e%20f?sig=aB%2Bc%2b/=&x=%2f+%20"),
+        ("{url}/(a)?y=(1)'*~!$,:@", "/(a)?y=(1)'*~!$,:@"),
+        ("{url}//twice//b?a//b", "//twice//b?a//b"),
+        ("/bucket//key%2f?%41=a;b|c^d`", "/bucket//key%2f?%41=a;b|c^d`"),
+        ("/a/../b/./c?d/../e", "/a/../b/./c?d/../e"),
+        ("there%2f?q=%c3%A9", "/api/export/x/d/there%2f?q=%c3%A9"),
+        ("?only=%2F", "/api/export/x/d/data?only=%2F"),
+        ("{url}/a b?c=\u00e9", "/a%20b?c=%C3%A9"),
+        ("{url}/there?x=1#part%2f", "/there?x=1"),
+    ],
+)  # fmt: skip
+async def test_a_redirect_is_followed_byte_for_byte(location: str, sent: str) -> None:
+    """What a signature covers is the spelling: what arrives at the socket is what the server wrote."""
+    server_url = ""
+
+    def answer(path: str, head: str, asked: int) -> bytes:
+        if path == "/api/export/x/d/data":
+            return reply("302 Found", f"Location: {location.format(url=server_url)}", "Content-Length: 0")
+        return metadata(path, ["d"]) if path.startswith("/api/export") and path.count("/") < 5 else whole()
+
+    async with raw_server(answer) as server:
+        server_url = server.url
+        async with ExportApi(server.url, retry=IMPATIENT) as api:
+            report = await analyze("x", source=api)
+    assert report.account.downloads[0].verdict.kind is VerdictKind.VERIFIED
+    assert server.heads[-1].split(" HTTP/1.1")[0] == f"GET {sent}"
+
+
+async def test_header_lines_of_32_kib_are_fine() -> None:
+    """In a reply, and in the Location of one, which then is the next request's."""
+    query = "x" * (32 * 1024 - len("/there?"))
+
+    def answer(path: str, head: str, asked: int) -> bytes:
+        if path.endswith("/data"):
+            return reply("302 Found", f"Location: /there?{query}", "Content-Length: 0")
+        return whole(BODY, "Policy: " + "p" * 32 * 1024) if path.startswith("/there") else metadata(path, ["d"])
+
+    async with raw_server(answer) as server, ExportApi(server.url, retry=IMPATIENT) as api:
+        report = await analyze("x", source=api)
+    assert report.account.downloads[0].verdict.kind is VerdictKind.VERIFIED
+    assert server.heads[-1].startswith(f"GET /there?{query} HTTP/1.1")
 
 
 async def test_a_redirect_within_the_origin_keeps_the_token() -> None:

@@ -29,6 +29,8 @@ class Host:
         self.requests: list[web.BaseRequest] = []
         self.damaged: dict[str, int] = {}  # so many replies with one byte changed
         self.redirects: dict[str, str] = {}
+        self.fields: dict[str, dict[str, str]] = {}  # further header fields
+        self.compress = False  # on the way, where that is asked for
         self.url = ""
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
@@ -41,7 +43,10 @@ class Host:
         if self.damaged.get(request.path, 0):
             self.damaged[request.path] -= 1
             body = body.replace(b",72\n", b",73\n", 1)
-        return web.Response(body=body, content_type="application/octet-stream")
+        fields = {"Content-Type": "application/octet-stream", **self.fields.get(request.path, {})}
+        if self.compress and "gzip" in request.headers["Accept-Encoding"]:
+            body, fields = gzip.compress(body), fields | {"Content-Encoding": "gzip"}
+        return web.Response(body=body, headers=fields)
 
 
 @asynccontextmanager
@@ -84,6 +89,33 @@ async def test_a_manifest_verifies_rows_and_bytes() -> None:
         report = await analyze(urls=f"{host.url}/m.json", retry=QUICK)
         assert [d.verdict.kind for d in report.account.downloads] == [VerdictKind.VERIFIED, VerdictKind.MISMATCH]
         assert report.account.export_id == "ward"
+
+
+@pytest.mark.parametrize("compress", [False, True])
+async def test_gzip_on_a_gz_file_means_its_own_bytes(compress: bool) -> None:
+    packed = gzip.compress(TABLE)
+    async with hosting(a_csv_gz=packed, b_csv_zst=zstd.compress(TABLE)) as host:
+        host.fields = {"/a.csv.gz": {"Content-Encoding": "gzip"}, "/b.csv.zst": {"Content-Encoding": "zstd"}}
+        sha256 = hashlib.sha256(packed).hexdigest()
+        host.bodies["/m.json"] = manifest(
+            {"url": "a.csv.gz", "rows": 3, "sha256": sha256, "bytes": len(packed)}, {"url": "b.csv.zst", "rows": 3}
+        )
+        report = await analyze(urls=f"{host.url}/m.json", retry=QUICK, compress=compress)
+        assert {str(d.verdict) for d in report.account.downloads} == {"verified"}
+
+
+async def test_compressed_on_the_way_the_announced_hash_is_of_the_decoded_file() -> None:
+    async with hosting(a_csv=TABLE) as host:
+        host.compress = True
+        sha256 = hashlib.sha256(TABLE).hexdigest()
+        host.bodies["/m.json"] = manifest({"url": "a.csv", "rows": 3, "sha256": sha256, "bytes": len(TABLE)})
+        report = await analyze(urls=f"{host.url}/m.json", retry=QUICK, compress=True)
+        assert str(report.account.downloads[0].verdict) == "verified"
+        assert host.requests[-1].headers["Accept-Encoding"] == "gzip"
+        # And where the bytes are others, that is seen all the same.
+        host.damaged["/a.csv"] = 9
+        report = await analyze(urls=f"{host.url}/m.json", retry=QUICK, compress=True)
+        assert "SHA-256" in str(report.account.downloads[0].verdict)
 
 
 @pytest.mark.parametrize(("times", "kind"), [(1, VerdictKind.VERIFIED), (9, VerdictKind.FAILED)])
