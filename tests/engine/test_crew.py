@@ -18,15 +18,16 @@ from typing import Any
 import pytest
 
 from mockexport import Schema, Span
-from mockexport.engine import kernel_problem
+from mockexport.engine.choosing import kernel_problem
 from mockexport.formats import CsvDecoder
 from mockexport.model import Chunk
 
 if kernel_problem() is not None:
     pytest.skip("there is no kernel here", allow_module_level=True)
 
-from mockexport import _kernel, kernel
+from mockexport import _kernel
 from mockexport._kernel import Crew, State
+from mockexport.engine import kernel
 
 HEADER = b"patient_id,event_time,event_type,value\n"
 Begin = Callable[[int], Crew]
