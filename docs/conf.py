@@ -55,7 +55,7 @@ nitpick_ignore_regex = [
 def _public_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement
 ) -> nodes.reference | None:
-    """Lead a signature's `mockexport.report.Report`, where the class lives, to `mockexport.Report`, its public name."""
+    """Lead a signature's `mockexport.report.report.Report`, where a class lives, to `mockexport.Report`, its name."""
     name = node.get("reftarget", "").rpartition(".")[2]
     if node.get("refdomain") != "py" or name not in mockexport.__all__:
         return None

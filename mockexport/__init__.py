@@ -6,34 +6,21 @@
 The rooms, each importing only those above it:
 
     errors.py      the error tree
-    zones.py       local times
-    model.py       frozen values: Export, Download, Span, Chunk, Schema, Verdict
-    arrow.py       columns for data frames, over _arrow.pyx
-    formats/       bytes → chunks → columns: CSV, the reference
-    rules.py       anomaly rules from a file
-    filters.py     which rows are asked for
-    coverage.py    rows by hour of UTC
-    tally.py       what a verdict needs to know of the rows, and the verdict
-    events.py      the typed events of a run
-    reducers/      statistics, and the Reducer protocol
-    kernel.py      the compiled twin of CSV and Summary, over _kernel.pyx and native/
-    columns.py     the compiled decoder, for reducers written in Python
-    engine.py      folds a span's chunks: decode, count, reduce
-    merging.py     states → one state, in time order
-    frame.py       a report as flat rows and as columns
-    report.py      the report, its JSON, and the account of the run
-    rendering/     faces of a report: columns, CSV, a page
-    streams.py     what the pipeline asks of a source
+    model.py       frozen values: Export, Download, Span, Chunk, Verdict
     newfile.py     files that appear whole or not at all
-    eventlog.py    events as lines of JSON
-    checkpoint.py  what a run keeps so that another can go on from it
-    pipeline/      producers, the queue, consumers
-    metadata.py    the export API's replies; folder.py: exports kept as files
-    sources/       the export API, a folder, resuming, saving
-    server/        the mock export server
-    opening.py     which source is meant
+    events.py      the typed events of a run
+    formats/       bytes → chunks → columns: the reference, and what a verdict needs to know of the rows
+    reducers/      statistics, the Reducer protocol, anomaly rules
+    engine/        folds a span's chunks, in Python or over _kernel.pyx and native/
+    report/        the report, the account of the run, and their faces
+    pipeline/      producers, the queue, consumers, the merge, the checkpoint
+    unpacking/     compressed bytes, read as they come
+    resuming/      a byte stream that goes on where it broke off
+    sources/       the export API, files, lists of URLs, and which of them is meant
+    saving/        files kept while they are read
     analysis.py    `analyze`; live.py: `Run`, the same with a look at it
     distributed/   the same on many machines, an extra
+    server/        the mock export server
     testing/       for users' tests: the laws of reducers, the mock server beside a test
     ingest/        the heart-rate service, an extra
     cli/           the command line
@@ -46,8 +33,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mockexport.analysis import RunOptions, analyze
-    from mockexport.checkpoint import Checkpoint
-    from mockexport.coverage import Coverage
     from mockexport.errors import (
         ArrowUnavailable,
         BadRowError,
@@ -68,12 +53,15 @@ if TYPE_CHECKING:
         StateError,
         TransferError,
     )
-    from mockexport.filters import Filter
     from mockexport.formats import Batch, Row
+    from mockexport.formats.coverage import Coverage
+    from mockexport.formats.filters import Filter
+    from mockexport.formats.schema import Schema
     from mockexport.live import Run, Snapshot
-    from mockexport.model import AnomalyRule, Download, Export, Schema, Span, Verdict, VerdictKind
-    from mockexport.opening import SourceOptions
-    from mockexport.pipeline import Pipeline, RunStatistics
+    from mockexport.model import AnomalyRule, Download, Export, Span, Verdict, VerdictKind
+    from mockexport.pipeline.checkpoint import Checkpoint
+    from mockexport.pipeline.run import Pipeline, RunStatistics
+    from mockexport.pipeline.streams import ByteStream, Source, StartOver
     from mockexport.reducers import (
         Counts,
         GroupReducer,
@@ -85,21 +73,22 @@ if TYPE_CHECKING:
         pack_state,
         unpack_state,
     )
-    from mockexport.rendering.csv import to_csv
-    from mockexport.rendering.html import to_html
-    from mockexport.rendering.table import to_table
-    from mockexport.report import Account, DownloadAccount, Report
-    from mockexport.rules import read_rules
+    from mockexport.reducers.rules import read_rules
+    from mockexport.report.account import Account, DownloadAccount
+    from mockexport.report.csv import to_csv
+    from mockexport.report.html import to_html
+    from mockexport.report.report import Report
+    from mockexport.report.table import to_table
+    from mockexport.resuming.retrying import RetryPolicy, TimeLimits
     from mockexport.server.faults import Faults
     from mockexport.server.run import MockServer
     from mockexport.sources.export_api import ExportApi
     from mockexport.sources.files import Files
     from mockexport.sources.folder import Folder
     from mockexport.sources.http import Access
+    from mockexport.sources.opening import SourceOptions
     from mockexport.sources.piped import Piped
-    from mockexport.sources.retrying import RetryPolicy, TimeLimits
     from mockexport.sources.url_list import UrlList
-    from mockexport.streams import ByteStream, Source, StartOver
 
 __version__ = "0.1.0"
 
@@ -174,8 +163,8 @@ __all__ = [
 
 _HOMES = {
     "analysis": ("RunOptions", "analyze"),
-    "checkpoint": ("Checkpoint",),
-    "coverage": ("Coverage",),
+    "pipeline.checkpoint": ("Checkpoint",),
+    "formats.coverage": ("Coverage",),
     "errors": (
         "ArrowUnavailable",
         "BadRowError",
@@ -196,12 +185,13 @@ _HOMES = {
         "StateError",
         "TransferError",
     ),
-    "filters": ("Filter",),
+    "formats.filters": ("Filter",),
+    "formats.schema": ("Schema",),
     "formats": ("Batch", "Row"),
     "live": ("Run", "Snapshot"),
-    "model": ("AnomalyRule", "Download", "Export", "Schema", "Span", "Verdict", "VerdictKind"),
-    "opening": ("SourceOptions",),
-    "pipeline": ("Pipeline", "RunStatistics"),
+    "model": ("AnomalyRule", "Download", "Export", "Span", "Verdict", "VerdictKind"),
+    "sources.opening": ("SourceOptions",),
+    "pipeline.run": ("Pipeline", "RunStatistics"),
     "reducers": (
         "Counts",
         "GroupReducer",
@@ -213,11 +203,12 @@ _HOMES = {
         "pack_state",
         "unpack_state",
     ),
-    "rendering.csv": ("to_csv",),
-    "rendering.html": ("to_html",),
-    "rendering.table": ("to_table",),
-    "report": ("Account", "DownloadAccount", "Report"),
-    "rules": ("read_rules",),
+    "report.csv": ("to_csv",),
+    "report.html": ("to_html",),
+    "report.table": ("to_table",),
+    "report.account": ("Account", "DownloadAccount"),
+    "report.report": ("Report",),
+    "reducers.rules": ("read_rules",),
     "server.faults": ("Faults",),
     "server.run": ("MockServer",),
     "sources.export_api": ("ExportApi",),
@@ -225,9 +216,9 @@ _HOMES = {
     "sources.folder": ("Folder",),
     "sources.http": ("Access",),
     "sources.piped": ("Piped",),
-    "sources.retrying": ("RetryPolicy", "TimeLimits"),
+    "resuming.retrying": ("RetryPolicy", "TimeLimits"),
     "sources.url_list": ("UrlList",),
-    "streams": ("ByteStream", "Source", "StartOver"),
+    "pipeline.streams": ("ByteStream", "Source", "StartOver"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -6,22 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from mockexport import __version__
-from mockexport.checkpoint import Checkpoint
-from mockexport.engine import KERNEL_REMEDY, kernel_problem
+from mockexport.engine.choosing import KERNEL_REMEDY, kernel_problem
 from mockexport.errors import OptionError
 from mockexport.events import Listener
-from mockexport.filters import Filter
-from mockexport.model import Schema
-from mockexport.opening import SourceOptions, open_source
-from mockexport.pipeline import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAULT_QUEUE_SIZE, Pipeline
+from mockexport.formats.filters import Filter
+from mockexport.formats.schema import Schema
+from mockexport.pipeline.checkpoint import Checkpoint
+from mockexport.pipeline.run import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAULT_QUEUE_SIZE, Pipeline
 from mockexport.pipeline.sharing import Crew
+from mockexport.pipeline.streams import Source
 from mockexport.reducers import Reducer, Statistics, Summary
-from mockexport.report import Account, Report
-from mockexport.streams import Source
+from mockexport.report.account import Account
+from mockexport.report.report import Report
+from mockexport.sources.opening import SourceOptions, open_source
 
 if TYPE_CHECKING:
-    from mockexport.sources.parquet import SavingParquet
-    from mockexport.sources.saving import Saving
+    from mockexport.saving.parquet import SavingParquet
+    from mockexport.saving.source import Saving
 
 __all__ = ["RunOptions", "analyze", "run_export"]
 
@@ -144,7 +145,7 @@ async def run_export(
     if save_format == "parquet":
         if save is None:
             raise OptionError("save_format", "goes with save, which names the folder")
-        from mockexport.sources.parquet import require_parquet
+        from mockexport.saving.parquet import require_parquet
 
         require_parquet()
     if checkpoint is not None and save is not None:
@@ -215,10 +216,10 @@ def _saving(
 ) -> "Saving | SavingParquet":
     """Return the source that keeps files; imported no sooner, as a run's memory is a budget."""
     if save_format == "parquet":
-        from mockexport.sources.parquet import SavingParquet
+        from mockexport.saving.parquet import SavingParquet
 
         return SavingParquet(source, folder, schema=schema, engine=engine)
-    from mockexport.sources.saving import Saving
+    from mockexport.saving.source import Saving
 
     return Saving(source, folder)
 

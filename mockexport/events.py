@@ -1,11 +1,19 @@
 """What happens in a run, as one stream of typed values: progress, logs and previews are all drawn from it.
 
-An event tells facts and holds no patient's id or value. New kinds may come; names and fields stay.
+An event states facts and holds no patient's id or value. For programs it is a line of JSON: names and fields are stable
+(docs/reference/events.md), new ones may come. A line is written when it happens, so that the file has the story of a
+run that was killed, too. Progress within a download (`Advanced`) is left out: it would be the bulk of the file.
 """
 
+import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
+from mockexport.errors import OutputError
 from mockexport.model import Download, Verdict
 
 __all__ = [
@@ -15,6 +23,7 @@ __all__ = [
     "DownloadFinished",
     "DownloadStarted",
     "Event",
+    "EventLog",
     "Kept",
     "Listener",
     "Opened",
@@ -26,6 +35,7 @@ __all__ = [
     "Skipped",
     "StartedOver",
     "WorkerLost",
+    "to_plain",
 ]
 
 
@@ -194,3 +204,104 @@ Event = (
     | RunFinished
 )
 Listener = Callable[[Event], None]
+
+
+def to_plain(event: Event) -> dict[str, Any] | None:
+    """Return an event as what JSON can hold, None for those that are left out."""
+    match event:
+        case RunStarted(export_id, downloads, engine):
+            announced = [{"id": download.id, "rows": download.rows} for download in downloads]
+            return {"event": "run_started", "export_id": export_id, "engine": engine, "downloads": announced}
+        case DownloadStarted(download_id):
+            return {"event": "started", "download": download_id}
+        case Opened(download_id, resumable, total_bytes):
+            return {"event": "opened", "download": download_id, "resumable": resumable, "total_bytes": total_bytes}
+        case Divided(download_id, spans):
+            return {"event": "divided", "download": download_id, "spans": spans}
+        case Retried(download_id, attempt, wait_s, reason, offset, asked_s):
+            return {
+                "event": "retried",
+                "download": download_id,
+                "attempt": attempt,
+                "reason": reason,
+                "wait_s": round(wait_s, 3),
+                "retry_after_s": asked_s,
+                "offset": offset,
+            }
+        case Resumed(download_id, offset):
+            return {"event": "resumed", "download": download_id, "offset": offset}
+        case StartedOver(download_id, attempt, wait_s, reason, void_bytes, asked_s):
+            return {
+                "event": "restarted",
+                "download": download_id,
+                "attempt": attempt,
+                "reason": reason,
+                "wait_s": round(wait_s, 3),
+                "retry_after_s": asked_s,
+                "bytes_fetched_twice": void_bytes,
+            }
+        case Restored(download_id, offset, rows, finished):
+            return {"event": "restored", "download": download_id, "offset": offset, "rows": rows, "finished": finished}
+        case Kept(download_id, offset, finished):
+            return {"event": "kept", "download": download_id, "offset": offset, "finished": finished}
+        case Skipped(download_id, reason):
+            return {"event": "skipped", "download": download_id, "reason": reason}
+        case WorkerLost(worker, download_ids):
+            return {"event": "worker_lost", "worker": worker, "downloads": list(download_ids)}
+        case CheckpointSaved(finished_downloads, in_flight):
+            return {"event": "checkpoint_saved", "finished": finished_downloads, "in_flight": in_flight}
+        case DownloadFinished(download_id, verdict, received_bytes, rows, bad_rows):
+            return {
+                "event": "finished",
+                "download": download_id,
+                "verdict": verdict.kind,
+                "reasons": list(verdict.reasons),
+                "rows": rows,
+                "bad_rows": bad_rows,
+                "bytes": received_bytes,
+            }
+        case RunFinished(export_id, elapsed_s):
+            return {"event": "run_finished", "export_id": export_id, "elapsed_s": round(elapsed_s, 3)}
+        case _:
+            return None
+
+
+class EventLog:
+    """A listener that writes events into a new file, its owner's alone, a line each.
+
+    Args:
+        path: the file; what it held is replaced.
+        now: seconds since 1970, for the `time` of each line.
+    """
+
+    def __init__(self, path: str | Path, *, now: Callable[[], float] = time.time) -> None:
+        self._path = Path(path)
+        self._now = now
+        try:
+            if self._path.is_file():  # a pipe or a terminal is written to as it is
+                self._path.unlink()
+            if not self._path.exists():
+                self._path.touch(mode=0o600)
+            self._file = self._path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(path, error.strerror or type(error).__name__) from error
+
+    def __call__(self, event: Event) -> None:
+        plain = to_plain(event)
+        if plain is None:
+            return
+        name = plain.pop("event")
+        line = {"event": name, "time": round(self._now(), 6), **plain}
+        try:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(self._path, error.strerror or type(error).__name__) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()

@@ -15,10 +15,11 @@ from mockexport.analysis import RunOptions, run_export
 from mockexport.errors import OptionError
 from mockexport.events import Event, RunStarted
 from mockexport.model import Download
-from mockexport.pipeline import Pipeline
 from mockexport.pipeline.peeking import Look
+from mockexport.pipeline.run import Pipeline
 from mockexport.reducers import Reducer, Statistics
-from mockexport.report import Account, Report
+from mockexport.report.account import Account
+from mockexport.report.report import Report
 
 __all__ = ["Run", "Snapshot"]
 

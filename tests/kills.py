@@ -20,9 +20,10 @@ from pathlib import Path
 
 from mockexport import Batch, Checkpoint, ExportApi, MockServer, Pipeline, RetryPolicy, Summary, analyze
 from mockexport.reducers.summary import SummaryState
-from mockexport.report import Account, Report
+from mockexport.report.account import Account
+from mockexport.report.report import Report
+from mockexport.saving.source import Saving
 from mockexport.server.folder import generate
-from mockexport.sources.saving import Saving
 
 # A checkpoint, or a note of a part of a file, this often, and rows this slowly, that a kill finds something to spoil.
 EVERY_S = 0.02

@@ -7,7 +7,7 @@ some of them quoted); `measurement` those of OMOP CDM 5.4's (twenty-three, separ
 import random
 from datetime import datetime, timedelta
 
-from mockexport.model import Schema
+from mockexport.formats.schema import Schema
 
 __all__ = ["CHARTEVENTS", "MEASUREMENT", "chartevents", "measurement"]
 

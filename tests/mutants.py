@@ -19,37 +19,37 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # The tests of each file's rules; the whole suite would notice more, and take an hour.
 TESTS = {
-    "sources/partial.py": ["tests/sources/test_partial.py"],
-    "sources/saving.py": ["tests/sources/test_partial.py", "tests/sources/test_saving.py"],
-    "sources/replies.py": ["tests/sources/test_replies.py", "tests/sources/test_tls.py"],
-    "sources/resuming.py": ["tests/sources/test_resuming.py", "tests/sources/test_backoff.py"],
-    "sources/backoff.py": ["tests/sources/test_backoff.py"],
-    "sources/export_api.py": ["tests/sources/test_backoff.py"],
-    "sources/watching.py": ["tests/sources/test_resuming.py"],
-    "sources/gunzip.py": ["tests/sources/test_gunzip.py"],
+    "saving/partial.py": ["tests/saving/test_partial.py"],
+    "saving/source.py": ["tests/saving/test_partial.py", "tests/saving/test_source.py"],
+    "resuming/replies.py": ["tests/resuming/test_replies.py", "tests/sources/test_tls.py"],
+    "resuming/stream.py": ["tests/resuming/test_stream.py", "tests/resuming/test_backoff.py"],
+    "resuming/backoff.py": ["tests/resuming/test_backoff.py"],
+    "sources/export_api.py": ["tests/resuming/test_backoff.py"],
+    "resuming/watching.py": ["tests/resuming/test_stream.py"],
+    "unpacking/gunzip.py": ["tests/unpacking/test_gunzip.py"],
     "sources/http.py": ["tests/sources/test_http.py", "tests/sources/test_tls.py"],
     "sources/http_faults.py": ["tests/sources/test_tls.py"],
     "cli/arguments.py": ["tests/cli/test_hints.py"],
     "errors.py": ["tests/cli/test_hints.py"],
     "pipeline/flights.py": [
-        "tests/test_pipeline.py",
-        "tests/sources/test_partial.py",
+        "tests/pipeline/test_run.py",
+        "tests/saving/test_partial.py",
         "tests/faults",
-        "tests/test_checkpoint.py",
+        "tests/pipeline/test_checkpoint.py",
     ],
-    "pipeline/lanes.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
-    "pipeline/keeping.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
+    "pipeline/lanes.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
+    "pipeline/keeping.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
     "pipeline/producing.py": [
-        "tests/test_pipeline.py",
-        "tests/sources/test_partial.py",
-        "tests/test_splitting.py",
-        "tests/test_checkpoint.py",
+        "tests/pipeline/test_run.py",
+        "tests/saving/test_partial.py",
+        "tests/pipeline/test_splitting.py",
+        "tests/pipeline/test_checkpoint.py",
     ],
-    "pipeline/landed.py": ["tests/test_splitting.py"],
-    "formats/cutting.py": ["tests/test_splitting.py"],
-    "pipeline/run.py": ["tests/test_pipeline.py", "tests/faults", "tests/test_checkpoint.py"],
-    "checkpoint.py": ["tests/test_checkpoint.py"],
-    "merging.py": ["tests/test_merging.py", "tests/test_checkpoint.py", "tests/faults"],
+    "pipeline/landed.py": ["tests/pipeline/test_splitting.py"],
+    "formats/cutting.py": ["tests/pipeline/test_splitting.py"],
+    "pipeline/run.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
+    "pipeline/checkpoint.py": ["tests/pipeline/test_checkpoint.py"],
+    "pipeline/ranges.py": ["tests/pipeline/test_ranges.py", "tests/pipeline/test_checkpoint.py", "tests/faults"],
 }
 
 
@@ -63,12 +63,12 @@ class Mutant:
     new: str
 
 
-REPLIES, RESUMING, GUNZIP = "sources/replies.py", "sources/resuming.py", "sources/gunzip.py"
-BACKOFF = "sources/backoff.py"
-HTTP, WATCHING, CHECKPOINT = "sources/http.py", "sources/watching.py", "checkpoint.py"
+REPLIES, RESUMING, GUNZIP = "resuming/replies.py", "resuming/stream.py", "unpacking/gunzip.py"
+BACKOFF = "resuming/backoff.py"
+HTTP, WATCHING, CHECKPOINT = "sources/http.py", "resuming/watching.py", "pipeline/checkpoint.py"
 FAULTS = "sources/http_faults.py"
 FLIGHTS, LANES, KEEPING, RUN = "pipeline/flights.py", "pipeline/lanes.py", "pipeline/keeping.py", "pipeline/run.py"
-PARTIAL, SAVING = "sources/partial.py", "sources/saving.py"
+PARTIAL, SAVING = "saving/partial.py", "saving/source.py"
 PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
 
 MUTANTS = [
@@ -222,7 +222,7 @@ MUTANTS = [
            "            if False:\n                with"),
     Mutant("a part is noted on the way", PARTIAL, "if time.monotonic() - self._noted_s >= self._every_s:", "if False:"),
     Mutant("no part is left by a run that ended well", SAVING, "        sweep(self.directory, self._names.values())\n", ""),
-    Mutant("failed positions stay free", "merging.py", "        self._apart[position] = state", "        self.add(position, state)"),
+    Mutant("failed positions stay free", "pipeline/ranges.py", "        self._apart[position] = state", "        self.add(position, state)"),
 ]  # fmt: skip
 
 

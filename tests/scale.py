@@ -29,13 +29,13 @@ from statistics import median
 from typing import Any
 
 from mockexport import Account, MockServer, Summary, analyze, distributed, pack_state, unpack_state
-from mockexport.engine import choose_engine
+from mockexport.engine.choosing import choose_engine
 from mockexport.events import DownloadFinished, DownloadStarted, Event, WorkerLost
-from mockexport.merging import Merger
-from mockexport.model import Schema
+from mockexport.formats.schema import Schema
+from mockexport.pipeline.ranges import Merger
 from mockexport.reducers.summary import Group
-from mockexport.server.embedded import embedded
 from mockexport.server.folder import generate
+from mockexport.sources.embedded import embedded
 
 
 def say(text: str) -> None:

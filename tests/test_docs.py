@@ -13,10 +13,10 @@ import mockexport
 from mockexport import events
 from mockexport.cli import exits
 from mockexport.cli.arguments import COMMANDS
-from mockexport.eventlog import to_plain
+from mockexport.events import to_plain
 from mockexport.formats import BadRowReason
 from mockexport.model import Verdict, VerdictKind
-from mockexport.report import Account, DownloadAccount
+from mockexport.report.account import Account, DownloadAccount
 from tests.test_house import ROOMS
 
 ROOT = Path(__file__).parent.parent

@@ -20,10 +20,11 @@ from mockexport.cli.statistics import chosen_reducer
 from mockexport.cli.text import put, say
 from mockexport.errors import OptionError
 from mockexport.model import VerdictKind
-from mockexport.opening import open_source
 from mockexport.reducers import Reducer
-from mockexport.rendering.plain import counted, printable, size
-from mockexport.report import Account, Report
+from mockexport.report.account import Account
+from mockexport.report.plain import counted, printable, size
+from mockexport.report.report import Report
+from mockexport.sources.opening import open_source
 
 __all__ = ["account_for", "analyze", "chosen_exports", "kept_in", "telling_what_is_left"]
 
@@ -177,8 +178,8 @@ def telling_what_is_left(directory: str | Path | None) -> Iterator[None]:
 
 
 def _tell_what_is_left(directory: Path) -> None:
-    from mockexport.folder import UNFINISHED  # no sooner: most runs end well
-    from mockexport.sources.partial import left_in
+    from mockexport.saving.partial import left_in
+    from mockexport.sources.listing import UNFINISHED  # no sooner: most runs end well
 
     left = left_in(directory)
     if left:

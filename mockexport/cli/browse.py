@@ -8,8 +8,8 @@ from mockexport.cli.fetching import reaching
 from mockexport.cli.text import announced, put
 from mockexport.formats.fields import format_time
 from mockexport.model import Download, Export
-from mockexport.opening import open_source
-from mockexport.rendering.plain import aligned
+from mockexport.report.plain import aligned
+from mockexport.sources.opening import open_source
 
 __all__ = ["list_exports", "show"]
 

@@ -11,8 +11,8 @@ from typing import Any
 from mockexport.analysis import analyze
 from mockexport.cli.text import say
 from mockexport.errors import OptionError
-from mockexport.rendering.plain import counted
-from mockexport.report import Report
+from mockexport.report.plain import counted
+from mockexport.report.report import Report
 
 __all__ = ["Analyze", "analyzed", "analyzing"]
 

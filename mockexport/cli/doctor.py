@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from mockexport import __version__
 from mockexport.cli.text import put
-from mockexport.engine import KERNEL_REMEDY, kernel_problem
-from mockexport.rendering.plain import size
+from mockexport.engine.choosing import KERNEL_REMEDY, kernel_problem
+from mockexport.report.plain import size
 from mockexport.server.generation import generator_problem
 
 __all__ = ["doctor"]
@@ -43,7 +43,7 @@ def _engine() -> str:
     problem = kernel_problem()
     if problem is not None:
         return f"python: there is no compiled kernel, as {problem}; {KERNEL_REMEDY}"
-    from mockexport.kernel import instructions
+    from mockexport.engine.kernel import instructions
 
     return f"kernel: it is built and can be loaded; instructions: {instructions()}"
 

@@ -12,7 +12,7 @@ from mockexport.errors import (
     ServerUnreachable,
 )
 from mockexport.model import VerdictKind
-from mockexport.report import Account
+from mockexport.report.account import Account
 
 __all__ = [
     "BAD_ROW",

@@ -14,7 +14,7 @@ from typing import Any
 from mockexport.cli.text import say
 from mockexport.model import AnomalyRule
 from mockexport.newfile import NewFile
-from mockexport.report import Report
+from mockexport.report.report import Report
 
 __all__ = ["text_of", "write", "write_page"]
 
@@ -26,15 +26,15 @@ def text_of(report: Report[Any], options: argparse.Namespace) -> str:
     if options.format == "json":
         return report.to_json(round_to=options.round)
     if options.format == "csv":
-        from mockexport.rendering.csv import formulas, to_csv
-        from mockexport.rendering.plain import columns_of
+        from mockexport.report.csv import formulas, to_csv
+        from mockexport.report.plain import columns_of
 
         if found := formulas(report):
             say(f"note: {found:,} ids look like formulas to a spreadsheet (= + - @): import their columns as text")
         if maps := columns_of(report.rows(totals=True))[1]:
             say(f"note: not in the CSV: {', '.join(maps)}, which the JSON has")
         return to_csv(report, round_to=options.round)
-    from mockexport.rendering.table import DEFAULT_WIDTH, to_table
+    from mockexport.report.table import DEFAULT_WIDTH, to_table
 
     on_terminal = options.output == "-" and sys.stdout is not None and sys.stdout.isatty()
     width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns if on_terminal else DEFAULT_WIDTH
@@ -44,7 +44,7 @@ def text_of(report: Report[Any], options: argparse.Namespace) -> str:
 
 def write_page(path: Path, report: Report[Any], rules: Mapping[str, AnomalyRule], options: argparse.Namespace) -> None:
     """Write the report as a page."""
-    from mockexport.rendering.html import to_html
+    from mockexport.report.html import to_html
 
     text = to_html(report, rules=rules, round_to=options.round)
     # With its own ending, or a browser would show the source.

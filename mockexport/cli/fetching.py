@@ -13,14 +13,13 @@ from typing import cast
 
 from mockexport.analysis import RunOptions
 from mockexport.errors import OptionError
-from mockexport.eventlog import EventLog
-from mockexport.events import Event, Listener
-from mockexport.filters import Filter
-from mockexport.model import Schema
+from mockexport.events import Event, EventLog, Listener
+from mockexport.formats.filters import Filter
+from mockexport.formats.schema import Schema
 from mockexport.newfile import NewFile
-from mockexport.opening import SourceOptions
-from mockexport.report import Account
-from mockexport.sources.retrying import RetryPolicy, TimeLimits
+from mockexport.report.account import Account
+from mockexport.resuming.retrying import RetryPolicy, TimeLimits
+from mockexport.sources.opening import SourceOptions
 
 __all__ = ["asking", "fetching", "listening", "reaching", "write_accounts"]
 

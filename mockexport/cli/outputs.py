@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mockexport.errors import OptionError, OutputError
-from mockexport.folder import LISTING
 from mockexport.sources.files import SUFFIXES
+from mockexport.sources.listing import LISTING
 
 __all__ = ["checked_outputs", "refuse_other_than_names"]
 

@@ -26,7 +26,7 @@ from mockexport.events import (
     WorkerLost,
 )
 from mockexport.model import VerdictKind
-from mockexport.rendering.plain import counted, printable, size, wrapped
+from mockexport.report.plain import counted, printable, size, wrapped
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -91,7 +91,7 @@ def showing_progress(*, verbose: bool, preview: bool = False) -> Iterator[Shown]
 
 def _provisional(snapshot: "Snapshot[Any]", width: int, height: int) -> list[str]:
     """Return what is known so far, after how much of all that is: patients if they fit the window, else totals."""
-    from mockexport.rendering.table import to_table  # no sooner: most runs have no preview
+    from mockexport.report.table import to_table  # no sooner: most runs have no preview
 
     told = [line for sentence in _covered(snapshot) for line in wrapped(sentence, width)]
     report = replace(snapshot.report, incomplete=(), notes=())

@@ -15,7 +15,7 @@ def chosen_reducer(options: argparse.Namespace) -> Summary | Selection:
         raise OptionError("stats", "goes without --counts, which is short for a report of counts alone")
     rules = ANOMALY_RULES
     if options.rules is not None:
-        from mockexport.rules import read_rules
+        from mockexport.reducers.rules import read_rules
 
         rules = read_rules(options.rules)
     if options.stats is None:

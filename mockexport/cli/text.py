@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from mockexport.errors import OutputError
 from mockexport.model import Download
-from mockexport.rendering.plain import counted, printable
+from mockexport.report.plain import counted, printable
 
 __all__ = ["announced", "put", "say"]
 

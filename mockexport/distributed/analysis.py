@@ -6,7 +6,7 @@ from mockexport.analysis import RunOptions, run_export
 from mockexport.distributed.crew import WORKERS_S, ClusterCrew
 from mockexport.errors import OptionError
 from mockexport.reducers import Reducer, Statistics, Summary
-from mockexport.report import Report
+from mockexport.report.report import Report
 from mockexport.sources.piped import Piped
 
 if TYPE_CHECKING:

@@ -23,13 +23,13 @@ from mockexport.errors import (
     SourceError,
     first_error_alone,
 )
+from mockexport.formats.tally import judge
 from mockexport.model import Verdict, VerdictKind
 from mockexport.pipeline.flights import Part, account_of
 from mockexport.pipeline.producing import PartVoid, Stopped
 from mockexport.pipeline.sharing import Work
 from mockexport.reducers import Reducer
-from mockexport.report import DownloadAccount
-from mockexport.tally import judge
+from mockexport.report.account import DownloadAccount
 
 __all__ = ["STAYS", "WORKERS_S", "ClusterCrew"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mockexport import events
 from mockexport.distributed.tasks import Message, Result, Task
 from mockexport.events import Event, Listener
-from mockexport.report import DownloadAccount
+from mockexport.report.account import DownloadAccount
 
 __all__ = ["Following"]
 

@@ -11,17 +11,18 @@ from itertools import count, pairwise
 from typing import Any
 
 from mockexport import events
-from mockexport.checkpoint import SavedFlight
 from mockexport.distributed.following import Following
 from mockexport.distributed.tasks import Task
 from mockexport.errors import BadRowError, MockExportError
 from mockexport.formats import MAX_ROW_BYTES, CsvDecoder, Cutter
-from mockexport.model import Download, Schema, Span
+from mockexport.formats.schema import Schema
+from mockexport.model import Download, Span
+from mockexport.pipeline.checkpoint import SavedFlight
 from mockexport.pipeline.flights import Part
 from mockexport.pipeline.landed import Landed, borders_of
 from mockexport.pipeline.sharing import Share, Work
+from mockexport.pipeline.streams import Mark, Opened, ResumableSource
 from mockexport.reducers import Reducer
-from mockexport.streams import Mark, Opened, ResumableSource
 
 __all__ = ["Divided", "Planner"]
 

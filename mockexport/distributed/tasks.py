@@ -24,11 +24,11 @@ from mockexport import __version__, events
 from mockexport.distributed.clusters import require_dask
 from mockexport.errors import ClusterError, MockExportError
 from mockexport.events import Event
-from mockexport.opening import SourceOptions, open_source
-from mockexport.pipeline import Pipeline
+from mockexport.pipeline.run import Pipeline
 from mockexport.pipeline.sharing import Brought, Share
 from mockexport.reducers import Reducer
 from mockexport.sources.export_api import ExportApi
+from mockexport.sources.opening import SourceOptions, open_source
 
 __all__ = [
     "Message",

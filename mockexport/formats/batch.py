@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from mockexport.formats.fields import BadRowReason
 
 if TYPE_CHECKING:
-    from mockexport import arrow
+    from mockexport.formats import arrow
 
 __all__ = ["NO_VALUE", "BadRow", "Batch", "Decoded", "MissingValue", "Row", "with_missing"]
 
@@ -90,7 +90,7 @@ def table(
     patients: bytes, patient_names: Sequence[str], types: bytes, type_names: Sequence[str], times: bytes, scaled: bytes
 ) -> "arrow.Table":
     """Return rows as a table: ids as 32-bit numbers, places in a list of names; times and values as 64-bit integers."""
-    from mockexport import arrow  # no sooner: most runs want no data frame
+    from mockexport.formats import arrow  # no sooner: most runs want no data frame
 
     columns = (
         arrow.named("patient_id", patients, patient_names),

@@ -11,8 +11,9 @@ from mockexport.errors import HeaderError
 from mockexport.formats.batch import BadRow, Batch, Decoded, MissingValue
 from mockexport.formats.cutting import MAX_ROW_BYTES
 from mockexport.formats.fields import BadField, BadRowReason, check_id, parse_time, parse_value
-from mockexport.model import Chunk, Schema
-from mockexport.zones import zone_named
+from mockexport.formats.schema import Schema
+from mockexport.formats.zones import zone_named
+from mockexport.model import Chunk
 
 __all__ = ["INTO_UTF8", "CsvDecoder", "Layout", "read_header"]
 

@@ -9,8 +9,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from mockexport.formats.zones import ahead_s
 from mockexport.model import VALUE_SCALE
-from mockexport.zones import ahead_s
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-/* Rows by hour of UTC: the compiled twin of mockexport/coverage.py, which says what the buckets are.
+/* Rows by hour of UTC: the compiled twin of mockexport/formats/coverage.py, which says what the buckets are.
  *
  * Rules: as there, the width is the narrowest that fits what has been counted, always. Buckets are sorted, and the one
  * counted last is at hand: nearly every row falls into it.

@@ -11,14 +11,3 @@ peeking.py   a look into a run that goes on
 
 It knows bytes and chunks, but no HTTP and no files.
 """
-
-from mockexport.pipeline.run import (
-    DEFAULT_CHUNK_BYTES,
-    DEFAULT_CONCURRENCY,
-    DEFAULT_QUEUE_SIZE,
-    Outcome,
-    Pipeline,
-    RunStatistics,
-)
-
-__all__ = ["DEFAULT_CHUNK_BYTES", "DEFAULT_CONCURRENCY", "DEFAULT_QUEUE_SIZE", "Outcome", "Pipeline", "RunStatistics"]

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from mockexport import events
-from mockexport.checkpoint import SavedFlight
-from mockexport.coverage import Coverage
 from mockexport.errors import BadRowError, OptionError
 from mockexport.events import Event
 from mockexport.formats import Cutter
+from mockexport.formats.coverage import Coverage
+from mockexport.formats.tally import Tally
 from mockexport.model import Download, Span, Verdict
+from mockexport.pipeline.checkpoint import SavedFlight
 from mockexport.pipeline.landed import Landed, Stretch, borders_of
 from mockexport.pipeline.lanes import Lane
+from mockexport.pipeline.streams import Kept, Mark, Marker, Opened, Resumed, Retry, StartOver
 from mockexport.reducers import Reducer
-from mockexport.report import DownloadAccount
-from mockexport.streams import Kept, Mark, Marker, Opened, Resumed, Retry, StartOver
-from mockexport.tally import Tally
+from mockexport.report.account import DownloadAccount
 
 __all__ = ["Flight", "Leg", "Part", "account_of"]
 

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any, Generic, TypeVar
 
-from mockexport.checkpoint import Belonging, Checkpoint, Saved, SavedFlight, SavedRun
 from mockexport.events import CheckpointSaved, Listener, Restored
-from mockexport.merging import Merger
 from mockexport.model import Verdict
+from mockexport.pipeline.checkpoint import Belonging, Checkpoint, Saved, SavedFlight, SavedRun
 from mockexport.pipeline.flights import Flight
 from mockexport.pipeline.landed import Landed
+from mockexport.pipeline.ranges import Merger
 from mockexport.reducers import Reducer, pack_state, unpack_state
-from mockexport.report import DownloadAccount
+from mockexport.report.account import DownloadAccount
 
 __all__ = ["Keeper"]
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from mockexport.checkpoint import SavedFlight
 from mockexport.errors import reducer_at_work
+from mockexport.formats.tally import Tally
 from mockexport.model import Span
+from mockexport.pipeline.checkpoint import SavedFlight
+from mockexport.pipeline.streams import Mark
 from mockexport.reducers import Reducer, pack_state, unpack_state
-from mockexport.streams import Mark
-from mockexport.tally import Tally
 
 __all__ = ["Landed", "Stretch", "borders_of"]
 

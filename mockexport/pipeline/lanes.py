@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from mockexport.checkpoint import SavedFlight
-from mockexport.engine import Fold
+from mockexport.engine.fold import Fold
 from mockexport.errors import BadRowError, HeaderError
+from mockexport.formats.tally import Tally
 from mockexport.model import Chunk, Span
+from mockexport.pipeline.checkpoint import SavedFlight
+from mockexport.pipeline.streams import Mark
 from mockexport.reducers import Reducer, pack_state, unpack_state
-from mockexport.streams import Mark
-from mockexport.tally import Tally
 
 __all__ = ["ChunkQueue", "Lane", "Stopwatch"]
 

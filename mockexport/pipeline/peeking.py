@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from mockexport.errors import reducer_at_work
-from mockexport.merging import Merger
 from mockexport.pipeline.flights import Flight
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.lanes import Lane
+from mockexport.pipeline.ranges import Merger
 from mockexport.reducers import Reducer, Result
-from mockexport.report import DownloadAccount
+from mockexport.report.account import DownloadAccount
 
 __all__ = ["Look", "Peeker"]
 

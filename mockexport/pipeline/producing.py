@@ -13,12 +13,12 @@ from typing import Generic, TypeVar
 from mockexport import events
 from mockexport.errors import BadRowError, HeaderError, SourceError, TransferError
 from mockexport.events import DownloadFinished, DownloadStarted, Listener
+from mockexport.formats.tally import judge
 from mockexport.model import Chunk, Verdict, VerdictKind
 from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.lanes import Lane, Stopwatch
-from mockexport.streams import ByteStream, Marker, Opened, ResumableSource, Source, StartOver
-from mockexport.tally import judge
+from mockexport.pipeline.streams import ByteStream, Marker, Opened, ResumableSource, Source, StartOver
 
 __all__ = ["PartVoid", "Producers", "Stopped"]
 

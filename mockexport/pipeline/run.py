@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from mockexport import events
-from mockexport.checkpoint import Belonging, Checkpoint, SavedFlight
-from mockexport.engine import Engine, choose_engine
+from mockexport.engine.choosing import Engine, choose_engine
 from mockexport.errors import (
     BadRowError,
     HeaderError,
@@ -25,19 +24,21 @@ from mockexport.errors import (
     reducer_at_work,
 )
 from mockexport.events import Advanced, Event, Listener, RunFinished, RunStarted
-from mockexport.filters import Filter
 from mockexport.formats import Cutter
-from mockexport.model import Chunk, Download, Export, Schema, Span, Verdict, VerdictKind
+from mockexport.formats.filters import Filter
+from mockexport.formats.schema import Schema
+from mockexport.formats.tally import overlapping
+from mockexport.model import Chunk, Download, Export, Span, Verdict, VerdictKind
+from mockexport.pipeline.checkpoint import Belonging, Checkpoint, SavedFlight
 from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.lanes import ChunkQueue, Lane, Stopwatch
 from mockexport.pipeline.peeking import Look, Peeker
 from mockexport.pipeline.producing import Producers, Stopped
 from mockexport.pipeline.sharing import Brought, BroughtSpan, Crew, Share, Work
+from mockexport.pipeline.streams import DatedSource, Source
 from mockexport.reducers import Reducer, Result
-from mockexport.report import DownloadAccount
-from mockexport.streams import DatedSource, Source
-from mockexport.tally import overlapping
+from mockexport.report.account import DownloadAccount
 
 __all__ = ["DEFAULT_CHUNK_BYTES", "DEFAULT_CONCURRENCY", "DEFAULT_QUEUE_SIZE", "Outcome", "Pipeline", "RunStatistics"]
 

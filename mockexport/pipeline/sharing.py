@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mockexport.checkpoint import SavedFlight, SavedRun
 from mockexport.events import Listener
 from mockexport.model import Download
+from mockexport.pipeline.checkpoint import SavedFlight, SavedRun
 from mockexport.pipeline.flights import Part
 from mockexport.pipeline.keeping import Keeper
+from mockexport.pipeline.streams import Source
 from mockexport.reducers import Reducer
-from mockexport.report import DownloadAccount
-from mockexport.streams import Source
+from mockexport.report.account import DownloadAccount
 
 __all__ = ["Brought", "BroughtSpan", "Crew", "Share", "Work"]
 

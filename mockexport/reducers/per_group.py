@@ -42,10 +42,8 @@ class GroupReducer(ABC, Generic[G, R]):
     comes back, also if it was a tuple.
     """
 
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """One line that differs whenever states do not fit each other: name, version, configuration."""
+    # One line that differs whenever states do not fit each other: name, version, configuration.
+    fingerprint: str
 
     @abstractmethod
     def start(self) -> G:

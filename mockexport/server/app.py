@@ -16,14 +16,14 @@ from pathlib import Path
 import msgspec
 from aiohttp import hdrs, web
 
-from mockexport.metadata import ExportContents, ExportList, Reply
-from mockexport.rendering.markup import policy
+from mockexport.report.markup import policy
 from mockexport.server.catalogue import Catalogue, Offer, StoredFile, folder_catalogue, generated_catalogue
 from mockexport.server.delivery import FileChanged, Sending, finish, open_file, send_file, send_rows
 from mockexport.server.faults import Faults
 from mockexport.server.misbehaving import misbehave
 from mockexport.server.page import front_page
 from mockexport.server.ranges import Conditions, Failed, Full, NotModified, Partial, Unsatisfiable, decide
+from mockexport.sources.metadata import ExportContents, ExportList, Reply
 
 __all__ = ["SENDING", "STALL_S", "create_app", "error_reply"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mockexport.errors import FolderError
-from mockexport.folder import LISTING, FolderListing, read_folder
-from mockexport.metadata import DownloadMetadata
 from mockexport.server.bodies import body_of
 from mockexport.server.exports import EXPORTS, GeneratedDownload, downloads_of
+from mockexport.sources.listing import LISTING, FolderListing, read_folder
+from mockexport.sources.metadata import DownloadMetadata
 
 __all__ = ["Catalogue", "Offer", "StoredFile", "folder_catalogue", "generated_catalogue"]
 

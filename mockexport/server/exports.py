@@ -13,7 +13,7 @@ from functools import cache
 from types import MappingProxyType
 
 from mockexport.formats.fields import parse_time
-from mockexport.metadata import DownloadMetadata, format_api_time
+from mockexport.sources.metadata import DownloadMetadata, format_api_time
 
 __all__ = ["EXPORTS", "EventType", "ExportDefinition", "GeneratedDownload", "downloads_of"]
 

@@ -9,11 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mockexport.errors import ExportNotFound, FolderError, OutputError, SourceError
-from mockexport.folder import LISTING, UNFINISHED, FolderListing, ListedFile, file_name, read_listing, write_listing
 from mockexport.newfile import NewFile
 from mockexport.server.bodies import Body, body_of
 from mockexport.server.exports import EXPORTS, GeneratedDownload, downloads_of
 from mockexport.server.generation import rows_of
+from mockexport.sources.listing import (
+    LISTING,
+    UNFINISHED,
+    FolderListing,
+    ListedFile,
+    file_name,
+    read_listing,
+    write_listing,
+)
 
 __all__ = ["Progress", "generate"]
 

@@ -1,14 +1,14 @@
 """The server's page for people, at `/`: what it offers, how to get at it, and what goes wrong on purpose.
 
 Everything from data, and from the request, is escaped; the page holds no script and loads nothing (see
-rendering.markup).
+report.markup).
 """
 
 import re
 from collections.abc import Mapping
 
-from mockexport.rendering.markup import Markup, element, named, page, shown, table
-from mockexport.rendering.plain import size
+from mockexport.report.markup import Markup, element, named, page, shown, table
+from mockexport.report.plain import size
 from mockexport.server.catalogue import Catalogue, Offer
 from mockexport.server.faults import KINDS, Faults
 

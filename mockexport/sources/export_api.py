@@ -20,13 +20,13 @@ from mockexport.errors import (
     first_error_alone,
     public_url,
 )
-from mockexport.metadata import DownloadMetadata, ExportContents, ExportList, Reply, decode_json
 from mockexport.model import Download, Export
-from mockexport.sources.backoff import Backoff
+from mockexport.pipeline.streams import Mark
+from mockexport.resuming.backoff import Backoff
+from mockexport.resuming.retrying import DEFAULT_CONCURRENCY, RetryPolicy, TimeLimits
+from mockexport.resuming.stream import ResumingStream, read_whole
 from mockexport.sources.http import Access, HttpClient, HttpReply
-from mockexport.sources.resuming import ResumingStream, read_whole
-from mockexport.sources.retrying import DEFAULT_CONCURRENCY, RetryPolicy, TimeLimits
-from mockexport.streams import Mark
+from mockexport.sources.metadata import DownloadMetadata, ExportContents, ExportList, Reply, decode_json
 
 if TYPE_CHECKING:
     import aiohttp

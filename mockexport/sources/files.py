@@ -15,11 +15,11 @@ from pathlib import Path
 import aiofiles
 
 from mockexport.errors import ExportNotFound, FolderError, TransferError
-from mockexport.folder import LISTING, ListedFile, check_file, readable
 from mockexport.model import Download, Export, Verdict
-from mockexport.sources.compression import START_BYTES, compression_of
-from mockexport.sources.unpacking import UnpackedStream
-from mockexport.streams import Piece, StartOver
+from mockexport.pipeline.streams import Piece, StartOver
+from mockexport.sources.listing import LISTING, ListedFile, check_file, readable
+from mockexport.unpacking.compression import START_BYTES, compression_of
+from mockexport.unpacking.stream import UnpackedStream
 
 __all__ = ["SUFFIXES", "FileStream", "Files", "as_of", "downloads_of", "rows_of", "tables_in"]
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from mockexport.errors import ExportNotFound, FolderError
-from mockexport.folder import LISTING, ListedFile, read_listing, readable, refuse_unfinished
 from mockexport.model import Download, Export
+from mockexport.pipeline.streams import ByteStream
 from mockexport.sources.files import FileStream, as_of, downloads_of, rows_of, tables_in
-from mockexport.streams import ByteStream
+from mockexport.sources.listing import LISTING, ListedFile, read_listing, readable, refuse_unfinished
 
 __all__ = ["Folder"]
 

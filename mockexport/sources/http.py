@@ -21,10 +21,10 @@ import aiohttp
 from yarl import URL
 
 from mockexport.errors import OptionError, SourceNotOpen, public_url
-from mockexport.sources.exchange import ExchangeFailed
+from mockexport.resuming.exchange import ExchangeFailed
+from mockexport.resuming.replies import Head
+from mockexport.resuming.retrying import TimeLimits
 from mockexport.sources.http_faults import FOREIGN_ERRORS, explain
-from mockexport.sources.replies import Head
-from mockexport.sources.retrying import TimeLimits
 
 __all__ = ["Access", "HttpClient", "HttpReply"]
 

@@ -11,7 +11,7 @@ import ssl
 import aiohttp
 from aiohttp import http_exceptions
 
-from mockexport.sources.exchange import ExchangeFailed
+from mockexport.resuming.exchange import ExchangeFailed
 
 __all__ = ["FOREIGN_ERRORS", "explain"]
 
@@ -114,6 +114,8 @@ def _tls_fault(error: BaseException) -> str | None:
 
 
 def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):  # its number is OpenSSL's, and would be taken for the system's
+        return (error.reason or type(error).__name__).replace("_", " ").lower()
     # asyncio puts the address, as a tuple, where the system's words were.
     system = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else None
     return (system or error.strerror or type(error).__name__).lower()

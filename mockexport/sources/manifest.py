@@ -17,8 +17,8 @@ from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 import msgspec
 
 from mockexport.errors import public_url
-from mockexport.metadata import DownloadMetadata, decode_json
 from mockexport.model import Download
+from mockexport.sources.metadata import DownloadMetadata, decode_json
 
 __all__ = ["ListedUrl", "Manifest", "read_manifest"]
 

@@ -10,9 +10,9 @@ import aiofiles
 
 from mockexport.errors import ExportNotFound, OptionError, TransferError
 from mockexport.model import Download, Export, Verdict
-from mockexport.sources.compression import START_BYTES, compression_of
-from mockexport.sources.unpacking import UnpackedStream
-from mockexport.streams import Piece, StartOver
+from mockexport.pipeline.streams import Piece, StartOver
+from mockexport.unpacking.compression import START_BYTES, compression_of
+from mockexport.unpacking.stream import UnpackedStream
 
 __all__ = ["Piped", "standard_input"]
 

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from mockexport.model import Verdict
-from mockexport.streams import ByteStream, Opened, Piece, StartOver
+from mockexport.pipeline.streams import ByteStream, Opened, Piece, StartOver
 
 __all__ = ["ProvenStream"]
 

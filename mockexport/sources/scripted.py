@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from mockexport.errors import ExportNotFound
 from mockexport.model import Download, Export
-from mockexport.sources.exchange import ExchangeFailed
-from mockexport.sources.replies import Head
-from mockexport.sources.resuming import ResumingStream
-from mockexport.sources.retrying import RetryPolicy, TimeLimits
+from mockexport.resuming.exchange import ExchangeFailed
+from mockexport.resuming.replies import Head
+from mockexport.resuming.retrying import RetryPolicy, TimeLimits
+from mockexport.resuming.stream import ResumingStream
 
 __all__ = ["Fail", "Scripted", "Step"]
 

@@ -12,14 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 from mockexport.errors import ExportNotFound, MetadataError, OptionError, ServerUnreachable, TransferError, public_url
 from mockexport.model import Download, Export
-from mockexport.sources.backoff import Backoff
+from mockexport.pipeline.streams import ByteStream
+from mockexport.resuming.backoff import Backoff
+from mockexport.resuming.retrying import RetryPolicy, TimeLimits
+from mockexport.resuming.stream import ResumingStream, read_whole
 from mockexport.sources.http import Access, HttpClient, HttpReply
 from mockexport.sources.manifest import ListedUrl, Manifest, read_manifest
 from mockexport.sources.proving import ProvenStream
-from mockexport.sources.resuming import ResumingStream, read_whole
-from mockexport.sources.retrying import RetryPolicy, TimeLimits
-from mockexport.sources.unpacking import UnpackedStream
-from mockexport.streams import ByteStream
+from mockexport.unpacking.stream import UnpackedStream
 
 if TYPE_CHECKING:
     import aiohttp

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from mockexport import __version__
-from mockexport.folder import read_listing
 from mockexport.server.exports import downloads_of
 from mockexport.server.folder import generate
 from mockexport.server.generation import rows_of
+from mockexport.sources.listing import read_listing
 from tests.benchmarks.measuring import Measured, in_turn, median, paired, serving
 
 ALL = ("disk", "generated", "kernel", "growth", "start", "cpu")

@@ -11,9 +11,10 @@ import sys
 import time
 
 from mockexport import _kernel
-from mockexport.engine import choose_engine
+from mockexport.engine.choosing import choose_engine
 from mockexport.formats import Cutter
-from mockexport.model import Chunk, Schema, Span
+from mockexport.formats.schema import Schema
+from mockexport.model import Chunk, Span
 from mockexport.reducers import Selection, Summary
 
 # Enough that every group comes up, and that starting costs nothing.

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mockexport.engine import choose_engine
+from mockexport.engine.choosing import choose_engine
 from mockexport.formats import Cutter
-from mockexport.model import Chunk, Schema, Span
+from mockexport.formats.schema import Schema
+from mockexport.model import Chunk, Span
 from mockexport.reducers import Counts, Reducer
 from tests.benchmarks.kernel import chunks
 

@@ -9,10 +9,11 @@ import sys
 import time
 from dataclasses import replace
 
-from mockexport.engine import choose_engine
-from mockexport.filters import Filter
+from mockexport.engine.choosing import choose_engine
 from mockexport.formats import Cutter
-from mockexport.model import Schema, Span
+from mockexport.formats.filters import Filter
+from mockexport.formats.schema import Schema
+from mockexport.model import Span
 from mockexport.reducers import Summary
 from tests import lookalikes
 from tests.benchmarks.kernel import chunks

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import mockexport
-from mockexport.engine import KERNEL_REMEDY, kernel_problem
+from mockexport.engine.choosing import KERNEL_REMEDY, kernel_problem
 
 
 def test_doctor_tells_what_is_in_use() -> None:

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mockexport.model import Download, Export
+from mockexport.pipeline.streams import Mark
+from mockexport.resuming.backoff import Backoff
+from mockexport.resuming.exchange import ExchangeFailed
+from mockexport.resuming.replies import Head
+from mockexport.resuming.retrying import RetryPolicy, TimeLimits
+from mockexport.resuming.stream import ResumingStream
 from mockexport.server.faults import Fault, Faults
 from mockexport.server.ranges import Conditions, Full, Partial, decide
-from mockexport.sources.backoff import Backoff
-from mockexport.sources.exchange import ExchangeFailed
-from mockexport.sources.replies import Head
-from mockexport.sources.resuming import ResumingStream
-from mockexport.sources.retrying import RetryPolicy, TimeLimits
-from mockexport.streams import Mark
 
 __all__ = ["MemoryReply", "MemorySource", "edited", "versioned"]
 

@@ -10,13 +10,14 @@ import itertools
 import random
 from dataclasses import dataclass
 
-from mockexport.checkpoint import Belonging, Checkpoint, Saved, from_bytes, to_bytes
 from mockexport.model import Download, VerdictKind
-from mockexport.pipeline import Pipeline
+from mockexport.pipeline.checkpoint import Belonging, Checkpoint, Saved, from_bytes, to_bytes
+from mockexport.pipeline.run import Pipeline
 from mockexport.reducers import Summary
-from mockexport.report import Account, Report
+from mockexport.report.account import Account
+from mockexport.report.report import Report
+from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.server.faults import KINDS, Faults
-from mockexport.sources.retrying import RetryPolicy, TimeLimits
 from tests.faults.clock import run
 from tests.faults.memory import MemorySource, edited
 

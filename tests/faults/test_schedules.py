@@ -8,10 +8,10 @@ import pytest
 
 from mockexport.events import Event, StartedOver
 from mockexport.model import VerdictKind
-from mockexport.pipeline import Pipeline
+from mockexport.pipeline.run import Pipeline
 from mockexport.reducers import Summary
+from mockexport.resuming.retrying import RetryPolicy
 from mockexport.server.faults import Faults
-from mockexport.sources.retrying import RetryPolicy
 from tests.faults.clock import run
 from tests.faults.memory import MemorySource
 from tests.faults.schedules import MemoryCheckpoint, Schedule, expected, export_of, play, report_of

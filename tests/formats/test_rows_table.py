@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mockexport.engine import choose_engine, kernel_problem
+from mockexport.engine.choosing import choose_engine, kernel_problem
 from mockexport.errors import HeaderError
 from mockexport.formats import Cutter
-from mockexport.model import Schema, Span
+from mockexport.formats.schema import Schema
+from mockexport.formats.tally import Tally
+from mockexport.model import Span
 from mockexport.reducers import Summary
-from mockexport.tally import Tally
 
 HEADER = b"patient_id,event_time,event_type,value\n"
 GOOD = b"P1,2025-08-26T00:00:00Z,spo2,97\n"

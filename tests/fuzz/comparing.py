@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from mockexport.engine import choose_engine
+from mockexport.engine.choosing import choose_engine
 from mockexport.errors import FormatError
-from mockexport.filters import Filter
 from mockexport.formats import Batch, Cutter
-from mockexport.model import Schema, Span
+from mockexport.formats.filters import Filter
+from mockexport.formats.schema import Schema
+from mockexport.model import Span
 from mockexport.reducers import Reducer, Result, Selection, Summary
 from mockexport.reducers.selection import STATISTICS
 

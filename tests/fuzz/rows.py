@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from mockexport.filters import Filter
-from mockexport.model import Schema
-from mockexport.zones import spans, zone_named
+from mockexport.formats.filters import Filter
+from mockexport.formats.schema import Schema
+from mockexport.formats.zones import spans, zone_named
 
 __all__ = ["ZONES", "asked", "body", "schema"]
 

@@ -20,7 +20,7 @@ from mockexport import (
     pack_state,
     unpack_state,
 )
-from mockexport.engine import choose_engine, kernel_problem
+from mockexport.engine.choosing import choose_engine, kernel_problem
 from mockexport.model import ANOMALY_RULES, AnomalyRule
 from mockexport.reducers import calendar, histogram
 from mockexport.reducers.selection import FAMILIES, STATISTICS

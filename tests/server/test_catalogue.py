@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mockexport.errors import FolderError
-from mockexport.folder import LISTING, FolderListing, ListedFile, write_listing
 from mockexport.server.catalogue import folder_catalogue, generated_catalogue
+from mockexport.sources.listing import LISTING, FolderListing, ListedFile, write_listing
 
 
 def make(directory: Path, export_id: str, *download_ids: str) -> None:

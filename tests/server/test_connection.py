@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from mockexport.folder import FolderListing, ListedFile, write_listing
 from mockexport.server.exports import downloads_of
 from mockexport.server.run import MockServer
+from mockexport.sources.listing import FolderListing, ListedFile, write_listing
 
 LARGE = f"/api/export/large/{downloads_of('large')[0].id}/data"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from mockexport.errors import ExportNotFound, FolderError, OutputError
-from mockexport.folder import LISTING, UNFINISHED, FolderListing, read_folder, write_listing
 from mockexport.server.catalogue import folder_catalogue
 from mockexport.server.exports import downloads_of
 from mockexport.server.folder import generate
+from mockexport.sources.listing import LISTING, UNFINISHED, FolderListing, read_folder, write_listing
 
 
 def test_demo_is_written_as_named_checked_files(tmp_path: Path) -> None:

@@ -23,11 +23,11 @@ from mockexport import (
     analyze,
 )
 from mockexport.model import Verdict
-from mockexport.pipeline import Pipeline
+from mockexport.pipeline.run import Pipeline
+from mockexport.pipeline.streams import Opened
 from mockexport.reducers import Summary
 from mockexport.server.exports import downloads_of
 from mockexport.server.generation import rows_of
-from mockexport.streams import Opened
 from tests.rows import HEADER
 from tests.sources.foreign import ForeignServer, foreign_server
 

@@ -24,7 +24,7 @@ from mockexport import (
     VerdictKind,
     analyze,
 )
-from mockexport.streams import StartOver
+from mockexport.pipeline.streams import StartOver
 from tests.sources.raw import RESET, RawServer, raw_server
 
 HEADER = b"patient_id,event_time,event_type,value\n"

@@ -1,0 +1,119 @@
+"""Which engine folds a run's chunks: the best there is for its reducer, or the one asked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from mockexport.engine.fold import NewFold
+from mockexport.engine.reference import ReferenceFold
+from mockexport.errors import OptionError
+from mockexport.formats.filters import Filter
+from mockexport.formats.schema import Schema
+from mockexport.reducers import Reducer
+
+__all__ = ["ENGINES", "KERNEL_REMEDY", "Engine", "choose_engine", "kernel_problem"]
+
+# What may be asked for: the best there is for the reducer, or one of the two.
+ENGINES = ("auto", "kernel", "python")
+
+# What to do where there is no kernel.
+KERNEL_REMEDY = "to get it, install a C compiler (GCC or Clang), and then mockexport once more"
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine(Generic[S]):
+    """Who folds a run's chunks.
+
+    `name` tells what does the work: "kernel", "kernel+python" (the kernel decodes, the reducer is in Python) or
+    "python". `reducer` is the reducer in the engine's form: the same as bytes and in its results, with states of its
+    own kind. `count_lines` is for the cutter, where the engine has a quick one; `releases_lock` tells whether several
+    folds make progress at once.
+    """
+
+    name: str
+    reducer: Reducer[S, Any]
+    new_fold: NewFold[S]
+    count_lines: Callable[[bytes], int] | None
+    releases_lock: bool
+
+    def useful_threads(self, cores: int) -> int:
+        """Return how many folds can make progress at once."""
+        return cores if self.releases_lock else 1
+
+
+def choose_engine(
+    reducer: Reducer[Any, Any],
+    schema: Schema,
+    *,
+    asked: Filter | None = None,
+    coverage: bool = False,
+    strict: bool = False,
+    wanted: str = "auto",
+) -> Engine[Any]:
+    """Return the engine `wanted` for this reducer and the rows `asked` for; "auto" is the fastest that there is.
+
+    With `coverage`, tallies count rows by hour.
+
+    Raises:
+        OptionError: if there is no such engine, or it cannot do what is wanted.
+    """
+    if wanted not in ENGINES:
+        raise OptionError("engine", f"{wanted!a} is none of {', '.join(ENGINES)}")
+    problem = kernel_problem()
+    if problem is None and wanted != "python":
+        return _compiled(reducer, schema, asked, coverage, strict)
+    if wanted == "kernel":
+        raise OptionError("engine", f"the kernel cannot be used: {problem}")
+    return Engine(
+        "python",
+        reducer,
+        lambda span, header=None: ReferenceFold(
+            span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header
+        ),
+        None,
+        False,
+    )
+
+
+def _compiled(
+    reducer: Reducer[Any, Any], schema: Schema, asked: Filter | None, coverage: bool, strict: bool
+) -> Engine[Any]:
+    """Return the compiled engine; importing it fails where it was not built."""
+    from mockexport.engine.columns import ColumnsFold
+    from mockexport.engine.kernel import KernelFold, count_lines, offsets_of, twin_of
+
+    if schema.timezone is not None:
+        offsets_of(schema.timezone)  # now: later, all threads would want it at once
+    twin = twin_of(reducer)
+    if twin is not None:
+        return Engine(
+            "kernel",
+            twin,
+            lambda span, header=None: KernelFold(
+                span, schema, twin, asked=asked, coverage=coverage, strict=strict, header=header
+            ),
+            count_lines,
+            True,
+        )
+    return Engine(
+        "kernel+python",
+        reducer,
+        lambda span, header=None: ColumnsFold(
+            span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header
+        ),
+        count_lines,
+        True,
+    )
+
+
+def kernel_problem() -> str | None:
+    """Return why the kernel cannot be used; None if it can."""
+    try:
+        import mockexport._kernel  # noqa: F401
+    except ImportError as error:
+        # "No module named …" is all that Python has to say of one that was not built.
+        missing = isinstance(error, ModuleNotFoundError)
+        return "it was not built when mockexport was installed" if missing else f"it cannot be loaded ({error})"
+    return None

@@ -1,0 +1,324 @@
+"""The compiled engine: the twins of `Summary` and `Selection`, and their fold, over `_kernel`, for those who have it;
+importing this fails for others.
+
+The fast path proves, the slow path decides: what the kernel does not take for a plainly well-formed row it hands back,
+once per chunk, and the reference says what it is. So the two never disagree, and reasons have one home.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Generic, TypeVar
+
+from mockexport._kernel import FAMILIES, Offsets, RowFilter, Scan, State, count_lines
+from mockexport._kernel import path as instructions
+from mockexport.errors import BadRowError
+from mockexport.formats import Batch, CsvDecoder
+from mockexport.formats.coverage import HourCounts
+from mockexport.formats.filters import Filter
+from mockexport.formats.schema import Schema
+from mockexport.formats.tally import Tally
+from mockexport.formats.zones import spans, zone_named
+from mockexport.model import Chunk, Span
+from mockexport.reducers import Result, Selection, Statistics, Summary
+from mockexport.reducers.selection import Chosen
+from mockexport.reducers.summary import statistics_of
+
+__all__ = [
+    "KernelFold",
+    "KernelSelection",
+    "KernelSummary",
+    "count_lines",
+    "instructions",
+    "new_scan",
+    "offsets_of",
+    "twin_of",
+    "unended_line",
+]
+
+AnyScan = TypeVar("AnyScan", bound=Scan)
+
+
+def twin_of(reducer: object) -> "KernelSummary | KernelSelection | None":
+    """Return the compiled twin of a reducer; None if it has none: a user's own, a family in Python."""
+    if type(reducer) is Summary:
+        return KernelSummary(reducer)
+    if type(reducer) is Selection and all(family.kept in FAMILIES for family in reducer.families):
+        return KernelSelection(reducer)
+    return None
+
+
+R = TypeVar("R", bound=Summary | Selection)
+
+
+@dataclass(frozen=True)
+class _Twin(Generic[R]):
+    """A reducer as compiled code: the same laws, the same results, and states that are the same as bytes."""
+
+    reference: R
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the reference: states travel between the two."""
+        return self.reference.fingerprint
+
+    def empty(self) -> State:
+        """Return the state of no rows."""
+        return State([(name.encode(), *rule.normal) for name, rule in self.reference.rules.items()], self._kept())
+
+    def _kept(self) -> Sequence[str]:
+        return ()
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Add a batch's rows to `state` and return it."""
+        state.add_rows(batch.patient_ids, batch.event_times, batch.event_types, batch.values)
+        return state
+
+    def merge(self, earlier: State, later: State) -> State:
+        """Add the groups of `later` to `earlier` and return it."""
+        earlier.merge(later)
+        return earlier
+
+    def dump(self, state: State) -> bytes:
+        """Return the bytes that the reference writes."""
+        return state.dump()
+
+    def load(self, data: bytes) -> State:
+        """Return the state that `dump`, of either engine, wrote."""
+        state = self.empty()
+        try:
+            for patient_id, event_type, *numbers in json.loads(data):
+                if not all(type(number) is int for number in numbers[:7]):
+                    raise ValueError("a number is no integer")
+                state.put(patient_id, event_type, *numbers)
+        except OverflowError as error:
+            raise ValueError("a number is beyond what a state holds") from error
+        return state
+
+
+class KernelSummary(_Twin[Summary]):
+    """`Summary`, as compiled code."""
+
+    def result(self, state: State) -> Result[Statistics]:
+        """Divide, as `Summary.result` does."""
+        patients: dict[str, dict[str, Statistics]] = {}
+        for number in range(len(state)):
+            patient_id, event_type, count, total, low, high, anomalies, first_us, last_us = state.row(number)
+            if not count:
+                continue
+            statistics = statistics_of(1, count, total, low, high, anomalies, last_us - first_us)
+            patients.setdefault(patient_id, {})[event_type] = statistics
+        totals = {
+            event_type: statistics_of(groups, count, total, low, high, anomalies, waited_us)
+            for event_type, groups, waited_us, count, total, low, high, anomalies, *_ in state.totals()
+        }
+        return Result(patients, totals)
+
+
+class KernelSelection(_Twin[Selection]):
+    """`Selection`, as compiled code."""
+
+    def _kept(self) -> Sequence[str]:
+        return [family.kept for family in self.reference.families]
+
+    def result(self, state: State) -> Result[Chosen]:
+        """Divide, as `Selection.result` does."""
+        cell = self.reference.cell
+        rows = (state.row(number) for number in range(len(state)))
+        return self.reference.result_of(
+            ((patient_id, event_type, cell(numbers)) for patient_id, event_type, *numbers in rows if numbers[0]),
+            (
+                (event_type, groups, waited_us, cell(numbers))
+                for event_type, groups, waited_us, *numbers in state.totals()
+            ),
+        )
+
+
+class _Part:
+    """What came of some consecutive chunks: the kernel's state and counts, and the tally of what it handed back."""
+
+    def __init__(
+        self,
+        reducer: KernelSummary | KernelSelection,
+        schema: Schema,
+        decoder: CsvDecoder,
+        asked: Filter | None,
+        coverage: bool,
+    ) -> None:
+        self.state = reducer.empty()
+        self.handed_back = Tally(coverage=coverage)
+        self._decoder = decoder
+        self._asked = asked
+        self._scan = new_scan(Scan, self.state, decoder, schema, asked, coverage)
+        self._known = (0, 0)
+
+    @property
+    def rows(self) -> int:
+        return self._scan.rows + self.handed_back.rows
+
+    def feed(self, chunk: Chunk, start: int, line: int, *, strict: bool) -> None:
+        """Take in the chunk's rows from byte `start` of its data on, the first of which is line number `line`."""
+        rows = self._scan.feed(chunk.data, start, line)
+        self.handed_back.cut_off = False
+        if rows:
+            decoded = self._decoder.decode_rows(rows, unended_line=unended_line(chunk, line, self._scan))
+            if strict and (bad := decoded.first_fault) is not None:
+                raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
+            self.handed_back.update(decoded)
+            batch = decoded.batch
+            if self._asked is not None:
+                batch = self._asked.take(batch)
+                self.handed_back.filtered += len(decoded.batch) - len(batch)
+            self.state.add_rows(batch.patient_ids, batch.event_times, batch.event_types, batch.values)
+        # What is merged into the state later on is not this part's.
+        self._known = self.state.known
+
+    def tally(self) -> Tally:
+        taken = Tally()
+        taken.rows, taken.filtered = self._scan.rows, self._scan.filtered
+        taken.missing.update(self._scan.missing())
+        taken.first_us, taken.last_us = self._scan.first_us, self._scan.last_us
+        patients, types = self._known
+        if (covered := self._scan.covered()) is not None:
+            taken.coverage = HourCounts(*covered)
+        taken.patients = set(self.state.patients(patients))
+        taken.event_types = set(self.state.types(types))
+        taken.merge(self.handed_back)
+        return taken
+
+
+class KernelFold:
+    """The fold (engine.Fold) of a compiled twin."""
+
+    def __init__(
+        self,
+        span: Span,
+        schema: Schema,
+        reducer: KernelSummary | KernelSelection,
+        *,
+        asked: Filter | None = None,
+        coverage: bool = False,
+        strict: bool,
+        header: str | None = None,
+    ) -> None:
+        self.offset: int = span.start
+        self.rows: int = 0
+        self._schema = schema
+        self._reducer = reducer
+        self._asked = asked
+        self._coverage = coverage
+        self._strict = strict
+        self._decoder = CsvDecoder(schema, header=header)
+        self._part: _Part | None = None
+        self._empty = reducer.empty()
+        self._tally: Tally | None = None  # as long as it is up to date
+
+    @property
+    def header(self) -> str | None:
+        """The header line (see engine.Fold.header)."""
+        return self._decoder.header
+
+    @property
+    def state(self) -> State:
+        """The kernel's state of the rows so far."""
+        return self._empty if self._part is None else self._part.state
+
+    @property
+    def tally(self) -> Tally:
+        """The counts of the rows so far; made when asked for, so not to be asked for after every chunk."""
+        if self._tally is None:
+            self._tally = Tally(coverage=self._coverage) if self._part is None else self._part.tally()
+        return self._tally
+
+    def feed(self, chunk: Chunk) -> None:
+        """Take in the span's next chunk (see engine.Fold.feed)."""
+        start, line = self._decoder.skip_header(chunk)
+        if self._decoder.layout is not None:
+            if self._strict:
+                self._feed_strictly(chunk, start, line)
+            else:
+                if self._part is None:
+                    self._part = self._new_part()
+                self._part.feed(chunk, start, line, strict=False)
+                self.rows = self._part.rows
+                self._tally = None
+        self.offset = chunk.end
+
+    def _feed_strictly(self, chunk: Chunk, start: int, line: int) -> None:
+        """Take in all of a chunk or nothing: a bad row that ends the run leaves the state as it was before."""
+        part = self._new_part()
+        part.feed(chunk, start, line, strict=True)
+        if self._part is None:
+            self._part, self._tally = part, part.tally()
+        else:
+            tally = self.tally
+            tally.merge(part.tally())
+            self._part.state.merge(part.state)
+        self.rows = self.tally.rows
+
+    def _new_part(self) -> _Part:
+        return _Part(self._reducer, self._schema, self._decoder, self._asked, self._coverage)
+
+
+def new_scan(
+    kind: type[AnyScan], state: State, decoder: CsvDecoder, schema: Schema, asked: Filter | None, coverage: bool = False
+) -> AnyScan:
+    """Return a scan of the rows `asked` for, as the header that `decoder` has read, and the schema, describe them."""
+    layout = decoder.layout
+    if layout is None:
+        raise RuntimeError("there is no scan before the header")
+    return kind(
+        state,
+        layout.patient_id,
+        layout.event_time,
+        layout.event_type,
+        layout.value,
+        layout.fields,
+        schema.delimiter.encode(),
+        [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
+        None if schema.timezone is None else offsets_of(schema.timezone),
+        None if asked is None else _row_filter(asked),
+        coverage,
+    )
+
+
+def unended_line(chunk: Chunk, line: int, scan: Scan) -> int | None:
+    """Return the number of the chunk's last line if it has no end; its rows were scanned from number `line` on."""
+    return None if chunk.data.endswith(b"\n") else line + scan.lines - 1
+
+
+def _can_be_plain(token: str) -> bool:
+    """Tell whether a null token can stand in a row that the kernel takes: others are left to the reference."""
+    return token != "" and '"' not in token and "\0" not in token and _encoded(token) is not None
+
+
+def _encoded(text: str) -> bytes | None:
+    """Return text as UTF-8; None for what no row can hold."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return None
+
+
+# One for all the downloads of a run.
+@lru_cache(maxsize=4)
+def _row_filter(asked: Filter) -> RowFilter:
+    return RowFilter(asked.since_us, asked.until_us, _ids(asked.patients), _ids(asked.event_types))
+
+
+def _ids(ids: Iterable[str] | None) -> list[bytes] | None:
+    return None if ids is None else [encoded for text in ids if (encoded := _encoded(text)) is not None]
+
+
+@lru_cache(maxsize=4)
+def offsets_of(timezone: str) -> Offsets:
+    """Return a zone's offsets by whole minutes, slowly; the reference judges those in which an offset changes."""
+    found: dict[int, int | None] = {}
+    for from_s, ahead in spans(zone_named(timezone)):
+        minute, second = divmod(from_s, 60)
+        if second:
+            found[minute] = None
+            minute += 1
+        found[minute] = ahead
+    return Offsets([(minute * 60_000_000, None if a is None else a * 1_000_000) for minute, a in found.items()])

@@ -1,0 +1,67 @@
+"""The reference engine, in Python: every reducer, every row, and the last word on what a row means."""
+
+from typing import Any, Generic, TypeVar
+
+from mockexport.errors import BadRowError, ReducerError, reducer_at_work
+from mockexport.formats import CsvDecoder
+from mockexport.formats.filters import Filter
+from mockexport.formats.schema import Schema
+from mockexport.formats.tally import Tally
+from mockexport.model import Chunk, Span
+from mockexport.reducers import Reducer
+
+__all__ = ["ReferenceFold"]
+
+S = TypeVar("S")
+
+
+class ReferenceFold(Generic[S]):
+    """The pure-Python engine: every reducer, every row, and the last word on what a row means."""
+
+    def __init__(
+        self,
+        span: Span,
+        schema: Schema,
+        reducer: Reducer[S, Any],
+        *,
+        asked: Filter | None = None,
+        coverage: bool = False,
+        strict: bool,
+        header: str | None = None,
+    ) -> None:
+        self.offset: int = span.start
+        self.tally: Tally = Tally(coverage=coverage)
+        with reducer_at_work(reducer, "empty"):
+            self.state: S = reducer.empty()
+        self._reducer = reducer
+        self._asked = asked
+        self._strict = strict
+        self._decoder = CsvDecoder(schema, header=header)
+
+    @property
+    def header(self) -> str | None:
+        """The header line (see Fold.header)."""
+        return self._decoder.header
+
+    @property
+    def rows(self) -> int:
+        """The number of rows so far."""
+        return self.tally.rows
+
+    def feed(self, chunk: Chunk) -> None:
+        """Take in the span's next chunk (see Fold.feed)."""
+        decoded = self._decoder.decode(chunk)
+        if self._strict and (bad := decoded.first_fault) is not None:
+            raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
+        self.tally.update(decoded)
+        batch = decoded.batch
+        if self._asked is not None:
+            batch = self._asked.take(batch)
+            self.tally.filtered += len(decoded.batch) - len(batch)
+        if batch:
+            try:
+                self.state = self._reducer.update(self.state, batch)
+            except Exception as error:
+                name = type(self._reducer).__name__
+                raise ReducerError(name, chunk.span.download_id, chunk.offset, error) from error
+        self.offset = chunk.end

@@ -1,0 +1,227 @@
+"""A run's checkpoint: what it says, to whom it belongs, and its file.
+
+A checkpoint holds the accounts and merged states of finished downloads, and of each one in flight whose body can be
+resumed what describes it up to a chunk's border: offset, line, header, tally, state, and the mark by which the server
+knows the same content again; of one that is divided, the same for each span begun. All of it together or nothing: the
+file is replaced as a whole.
+
+Rules: no clock and no tasks here. A file is used only if it is whole and belongs to this very run: the same export and
+metadata, source, columns, filter, reducer, coverage, strictness and version. It holds patients' data: its owner's
+alone (0600).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from mockexport import __version__
+from mockexport.errors import CheckpointError, OutputError
+from mockexport.formats.filters import Filter
+from mockexport.formats.schema import Schema
+from mockexport.model import Download, Span
+from mockexport.newfile import NewFile
+from mockexport.pipeline.streams import Mark
+from mockexport.report.account import DownloadAccount
+
+__all__ = ["Belonging", "Checkpoint", "Saved", "SavedFlight", "SavedRun", "from_bytes", "to_bytes"]
+
+_MAGIC = b"mockexport checkpoint 2\n"
+_DIGEST_BYTES = 32
+# A larger one is no checkpoint of ours: some ten million groups.
+MAX_CHECKPOINT_BYTES = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFlight:
+    """The rows of a span up to byte `offset`, where line `line` begins; state and tally as their own bytes.
+
+    The span is [start, end), the whole download by default. Lines are counted from the span's first row, from 1. The
+    span is done with where `offset` has reached its end, and not begun where it is before its start.
+    """
+
+    download_id: str
+    offset: int
+    line: int
+    header: str
+    mark: Mark
+    state: bytes
+    tally: bytes
+    start: int = 0
+    end: int | None = None
+
+    @property
+    def span(self) -> Span:
+        """What of the download it is."""
+        return Span(self.download_id, self.start, self.end)
+
+    @property
+    def done(self) -> bool:
+        """Whether all of the span's rows are in it."""
+        return self.end is not None and self.offset >= self.end
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRun:
+    """The merged state of the finished downloads at the positions from `start` to `end` (exclusive) in time order."""
+
+    start: int
+    end: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a checkpoint says."""
+
+    finished: tuple[DownloadAccount, ...] = ()
+    runs: tuple[SavedRun, ...] = ()
+    flights: tuple[SavedFlight, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """Whose checkpoint it is: all that makes a saved state mean something else if it differs."""
+
+    version: str
+    export_id: str
+    source: str
+    downloads: str
+    columns: str
+    asked: str
+    reducer: str
+    strict: bool
+    coverage: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        export_id: str,
+        downloads: Sequence[Download],
+        *,
+        source: str,
+        schema: Schema,
+        asked: Filter,
+        reducer: str,
+        strict: bool,
+        coverage: bool = False,
+        as_of: str = "",
+    ) -> "Belonging":
+        """Return to whom a run's checkpoint belongs; `as_of` is what a DatedSource says."""
+        announced = hashlib.sha256(msgspec.json.encode(downloads) + as_of.encode()).hexdigest()
+        columns = repr((*schema.columns, schema.delimiter, sorted(schema.null_tokens), schema.timezone))
+        ids = [None if ids is None else sorted(ids) for ids in (asked.patients, asked.event_types)]
+        # A digest: whose rows were asked for is nobody's business.
+        asked_for = hashlib.sha256(repr((asked.since_us, asked.until_us, *ids)).encode()).hexdigest()
+        return cls(__version__, export_id, source, announced, columns, asked_for, reducer, strict, coverage)
+
+    def difference(self, other: "Belonging") -> str | None:
+        """Say in what `other`, a saved one, differs from this; None if they are the same."""
+        if other.version != self.version:
+            return f"it was made by version {other.version}, and this is {self.version}"
+        if other.export_id != self.export_id:
+            return f"it belongs to the export {other.export_id!a}"
+        if other.source != self.source:
+            return f"it was made of data from {other.source}"
+        if other.downloads != self.downloads:
+            return "the export's downloads are no longer those that it was made of"
+        if other.columns != self.columns:
+            return "it was made with other column names, null tokens or time zone"
+        if other.asked != self.asked:
+            return "it was made of other rows: the filter differs"
+        if other.reducer != self.reducer:
+            return "it was made for other statistics"
+        if other.coverage != self.coverage:
+            return f"it was made {'with' if other.coverage else 'without'} coverage over time (which --html asks for)"
+        if other.strict != self.strict:
+            return f"it was made {'with' if other.strict else 'without'} strict"
+        return None
+
+
+class _Content(msgspec.Struct, frozen=True):
+    belonging: Belonging
+    saved: Saved
+
+
+def to_bytes(belonging: Belonging, saved: Saved) -> bytes:
+    """Return a checkpoint as the bytes of its file."""
+    payload = msgspec.msgpack.encode(_Content(belonging, saved))
+    return _MAGIC + hashlib.sha256(payload).digest() + payload
+
+
+def from_bytes(data: bytes, belonging: Belonging) -> Saved:
+    """Return what a file's bytes say.
+
+    Raises:
+        ValueError: they are damaged, or belong to another run; the message says which.
+    """
+    head, payload = data[: len(_MAGIC) + _DIGEST_BYTES], data[len(_MAGIC) + _DIGEST_BYTES :]
+    if not head.startswith(_MAGIC):
+        raise ValueError("it is no checkpoint of this version")
+    if head != _MAGIC + hashlib.sha256(payload).digest():
+        raise ValueError("it is damaged")
+    try:
+        content = msgspec.msgpack.decode(payload, type=_Content)
+    except msgspec.DecodeError as error:
+        raise ValueError("it is no checkpoint of this version") from error
+    difference = belonging.difference(content.belonging)
+    if difference is not None:
+        raise ValueError(difference)
+    return content.saved
+
+
+class Checkpoint:
+    """A run's checkpoint in a file.
+
+    Args:
+        path: the file; it need not be there, its folder must.
+        source: what to call the source instead of its name, where that differs from run to run.
+    """
+
+    def __init__(self, path: str | Path, *, source: str | None = None) -> None:
+        self.path: Path = Path(path)
+        self.source = source
+
+    def __repr__(self) -> str:
+        return f"<Checkpoint {self.path}>"
+
+    def load(self, belonging: Belonging) -> Saved:
+        """Return what an earlier run has saved, nothing if there is no file.
+
+        Raises:
+            CheckpointError: the file cannot be read, is damaged, or belongs to another run; it is left alone.
+        """
+        try:
+            with self.path.open("rb") as file:
+                data = file.read(MAX_CHECKPOINT_BYTES)
+        except FileNotFoundError:
+            return Saved()
+        except OSError as error:
+            raise CheckpointError(self.path, f"it cannot be read ({error.strerror})") from error
+        try:
+            return from_bytes(data, belonging)
+        except ValueError as problem:
+            raise CheckpointError(self.path, str(problem)) from problem
+
+    def save(self, belonging: Belonging, saved: Saved) -> None:
+        """Replace the file, at once and whole.
+
+        Raises:
+            OutputError: it cannot be written; the old one is untouched.
+        """
+        with NewFile(self.path) as file:
+            file.write(to_bytes(belonging, saved))
+            file.commit()
+
+    def remove(self) -> None:
+        """Remove the file: the run it was for is done.
+
+        Raises:
+            OutputError: it cannot be removed.
+        """
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(self.path, error.strerror or type(error).__name__) from error

@@ -1,0 +1,333 @@
+"""Keeps what another source brings: every download that counts becomes a file in a folder, in the same pass.
+
+What the folder holds already, verified and unchanged, is read from there instead of being fetched again, and verified
+anew like everything else. So is what a run that was broken off has left of a file (sources/partial.py), once the server
+has proved that it goes on from there, by the rules that hold within a run (sources/resuming.py).
+
+Until all downloads are in, the folder holds `unfinished.ndjson`, a line per file so far, instead of `export.json`: so
+that a part cannot pass for the whole.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+
+import msgspec
+
+from mockexport.errors import FolderError, OutputError, TransferError
+from mockexport.model import Download, Export, Verdict, VerdictKind
+from mockexport.pipeline.streams import (
+    ByteStream,
+    Kept,
+    Mark,
+    Opened,
+    Piece,
+    ResumableSource,
+    Resumed,
+    Source,
+    StartOver,
+)
+from mockexport.saving.claiming import Claim
+from mockexport.saving.partial import NOTE_EVERY_S, Note, Partial, Torn, left_in, sweep
+from mockexport.sources.files import FileStream
+from mockexport.sources.listing import (
+    LISTING,
+    MAX_LISTING_BYTES,
+    PARQUET_LISTING,
+    UNFINISHED,
+    FolderListing,
+    ListedFile,
+    file_name,
+    read_listing,
+    write_listing,
+)
+from mockexport.sources.metadata import format_api_time
+
+__all__ = ["Saving"]
+
+
+class Saving:
+    """A Source that passes on another's exports and keeps them in `directory`, one export to a folder.
+
+    Call `finish` after the run, and `release` whatever became of it. Files are readable by their owner alone.
+
+    Args:
+        source: where the bytes come from.
+        directory: the folder.
+        note_every_s: how often to note of a file in the making what another run can go on from.
+    """
+
+    def __init__(self, source: Source, directory: str | Path, *, note_every_s: float = NOTE_EVERY_S) -> None:
+        self._source = source
+        self.directory: Path = Path(directory)
+        self.note_every_s: float = note_every_s
+        self._claim: Claim | None = None
+        self._export: Export | None = None
+        self._names: dict[str, str] = {}
+        self._known: dict[str, ListedFile] = {}  # from earlier runs
+        self._kept: dict[str, ListedFile] = {}  # in this one
+
+    @property
+    def name(self) -> str:
+        """The other source's name."""
+        return self._source.name
+
+    async def export_ids(self) -> list[str]:
+        """Return the other source's exports."""
+        return await self._source.export_ids()
+
+    async def discover(self, export_id: str) -> Export:
+        """Return the export, once the folder is seen to be fit for it.
+
+        Raises:
+            FolderError: if the folder holds another export.
+            OutputError: if it cannot be made, or another run is writing to it.
+        """
+        export = await self._source.discover(export_id)
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(self.directory, error.strerror or type(error).__name__) from error
+        self._claim = Claim(self.directory)
+        if (self.directory / PARQUET_LISTING).exists():
+            raise FolderError(self.directory, "holds an export as Parquet; give CSV its own folder")
+        for listing in (self._read_finished(), self._read_unfinished()):
+            if listing is None:
+                continue
+            self._refuse_other(listing.id, export_id)
+            self._known |= {listed.id: listed for listed in listing.downloads}
+        for note in left_in(self.directory):
+            self._refuse_other(note.export_id, export_id)
+        self._export = export
+        self._names = {download.id: file_name(place, download.id) for place, download in enumerate(export.downloads)}
+        return export
+
+    def _refuse_other(self, found: str, export_id: str) -> None:
+        if found != export_id:
+            raise FolderError(self.directory, f"holds the export {found!a}; give {export_id!a} its own folder")
+
+    def stream(self, export_id: str, download: Download) -> ByteStream:
+        """Return the download's bytes, from the folder if they are there, and keep them on their way."""
+        listed = self._known.get(download.id)
+        if listed is not None and listed.verdict is None and _describes(listed, download):
+            return _KeptStream(self, export_id, download, listed)
+        return _SavedStream(self, export_id, download)
+
+    def left_of(self, partial: Partial, export_id: str, download: Download) -> Note | None:
+        """Return what an earlier run has left of a file, if it can be gone on from."""
+        note = partial.found() if isinstance(self._source, ResumableSource) else None
+        if note is None or note.export_id != export_id or not _describes(note.file, download):
+            return None
+        partial.go_on(note)
+        return note
+
+    def fetch(self, export_id: str, download: Download, left: Note | None) -> ByteStream:
+        """Return the bytes that come from the other source: all, or those after what is left of an earlier run."""
+        if left is not None and isinstance(self._source, ResumableSource):
+            return self._source.stream_from(export_id, download, left.size_bytes, left.mark)
+        return self._source.stream(export_id, download)
+
+    def path_of(self, download: Download) -> Path:
+        """Return the path of a download's file."""
+        return self.directory / self._names[download.id]
+
+    def keep(self, listed: ListedFile) -> None:
+        """Note a file that is in place."""
+        assert self._export is not None  # noqa: S101 - streams follow discovery
+        self._kept[listed.id] = listed
+        line = msgspec.json.encode(_Note(self._export.id, listed)) + b"\n"
+        path = self.directory / UNFINISHED
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            with open(descriptor, "ab") as notes:
+                notes.write(line)
+        except OSError as error:
+            raise OutputError(path, error.strerror or type(error).__name__) from error
+
+    def finish(self) -> None:
+        """Write `export.json` if every download of the export is in place; else leave the folder marked unfinished."""
+        if self._export is None or any(download.id not in self._kept for download in self._export.downloads):
+            return
+        files = tuple(self._kept[download.id] for download in self._export.downloads)
+        write_listing(self.directory, FolderListing(self._export.id, files))
+        path = self.directory / UNFINISHED
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(path, error.strerror or type(error).__name__) from error
+        sweep(self.directory, self._names.values())
+
+    def release(self) -> None:
+        """Let other runs write to the folder."""
+        if self._claim is not None:
+            self._claim.release()
+
+    def _read_finished(self) -> FolderListing | None:
+        return read_listing(self.directory) if (self.directory / LISTING).exists() else None
+
+    def _read_unfinished(self) -> FolderListing | None:
+        path = self.directory / UNFINISHED
+        try:
+            if not path.is_file():
+                return None
+            with path.open("rb") as notes_file:
+                lines = notes_file.read(MAX_LISTING_BYTES).split(b"\n")
+        except OSError as error:
+            raise FolderError(path, f"cannot be read: {error.strerror}") from error
+        try:
+            notes = [msgspec.json.decode(line, type=_Note) for line in lines[:-1]]  # the last was cut off by a crash
+        except ValueError as error:
+            raise FolderError(path, f"is not of this program ({error}); remove it to fetch everything anew") from error
+        if not notes:
+            return None
+        return FolderListing(notes[-1].export_id, tuple({note.file.id: note.file for note in notes}.values()))
+
+
+class _Note(msgspec.Struct, frozen=True):
+    export_id: str
+    file: ListedFile
+
+
+class _SavedStream:
+    """A stream whose bytes are written to a file as they pass; it goes on from what an earlier run has left of that."""
+
+    def __init__(self, saving: Saving, export_id: str, download: Download) -> None:
+        self._saving = saving
+        self._export_id = export_id
+        self._download = download
+        self._partial = Partial(saving.path_of(download), every_s=saving.note_every_s)
+        self._left = saving.left_of(self._partial, export_id, download)  # and not read again yet
+        self._broken_off = False
+        self._fetched = saving.fetch(export_id, download, self._left)
+
+    async def pieces(self) -> AsyncGenerator[Piece]:
+        while True:
+            try:
+                async with aclosing(self._fetched.pieces()) as pieces:
+                    async for piece in pieces:
+                        match piece:
+                            case bytes():
+                                await asyncio.to_thread(self._partial.write, piece)
+                            case StartOver():
+                                self._begin(None)
+                            case Opened(mark):
+                                self._begin(mark)
+                            case Resumed():
+                                async with aclosing(self._reread()) as kept:
+                                    async for left in kept:
+                                        yield left
+                        yield piece
+                async with aclosing(self._reread()) as kept:  # nothing was missing
+                    async for left in kept:
+                        yield left
+            except Torn as torn:
+                restart = self.start_over(torn.problem)
+            except TransferError:
+                self._broken_off = True
+                raise
+            else:
+                return
+            yield restart
+
+    async def _reread(self) -> AsyncGenerator[Piece]:
+        """Yield what an earlier run has left, once: not before the server has said that it goes on from there."""
+        left, self._left = self._left, None
+        if left is None:
+            return
+        yield Kept(left.size_bytes)
+        while piece := await asyncio.to_thread(self._partial.read):
+            yield piece
+
+    def _begin(self, mark: Mark | None) -> None:
+        about = None
+        if mark is not None and mark.total is not None:
+            file = _listed(self._download, self._partial.path.name, 0, "0" * 64, None)
+            about = Note(self._export_id, file, mark)
+        self._left = None
+        self._partial.begin(about)
+
+    def start_over(self, problem: str) -> StartOver:
+        self._begin(None)
+        return self._fetched.start_over(problem)
+
+    async def close(self, verdict: Verdict | None) -> None:
+        try:
+            if verdict is not None and verdict.counts:
+                size, sha256 = await asyncio.to_thread(self._partial.flush)
+                # Not awaited: if this were cancelled, the file would be there and nobody would know of it. Noted first:
+                # between the two, a file that is not there yet costs less than one that is not known.
+                self._saving.keep(_listed(self._download, self._partial.path.name, size, sha256, verdict))
+                self._partial.commit()
+        finally:
+            if verdict is not None and not verdict.counts and not self._broken_off:
+                self._partial.discard()  # it came to its end, and was not what was promised
+            else:
+                self._partial.leave()
+            await self._fetched.close(verdict)
+
+
+class _KeptStream:
+    """A stream from a file that an earlier run has kept; should that not do, from where it came from."""
+
+    def __init__(self, saving: Saving, export_id: str, download: Download, listed: ListedFile) -> None:
+        self._saving = saving
+        self._listed = listed
+        self._file = FileStream(saving.directory / listed.file, download, listed)
+        self._saved = _SavedStream(saving, export_id, download)
+        self._use_file = True
+
+    async def pieces(self) -> AsyncGenerator[Piece]:
+        if self._use_file:
+            yield Kept(self._listed.size_bytes, finished=True)
+            try:
+                async with aclosing(self._file.pieces()) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                return
+            except TransferError as error:
+                restart = self.start_over(error.problem)
+            yield restart
+        async with aclosing(self._saved.pieces()) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def start_over(self, problem: str) -> StartOver:
+        if not self._use_file:
+            return self._saved.start_over(problem)
+        self._use_file = False
+        return StartOver(1, 0.0, f"the file kept earlier will not do ({problem}); fetching it again")
+
+    async def close(self, verdict: Verdict | None) -> None:
+        if self._use_file and verdict is not None and verdict.counts:
+            self._saving.keep(self._listed)
+            verdict = None  # nothing was fetched
+        await self._saved.close(verdict)
+
+
+def _describes(listed: ListedFile, download: Download) -> bool:
+    """Whether a kept file's metadata still is what the source announces."""
+    try:
+        kept = listed.to_download()
+    except ValueError:
+        return False
+    return all(
+        getattr(kept, name) == getattr(download, name)
+        for name in ("id", "rows", "event_types", "patients", "start_us", "end_us")
+    )
+
+
+def _listed(download: Download, file: str, size: int, sha256: str, verdict: Verdict | None) -> ListedFile:
+    return ListedFile(
+        id=download.id,
+        rows=download.rows,
+        event_types=download.event_types,
+        patients=download.patients,
+        start_time=None if download.start_us is None else format_api_time(download.start_us),
+        end_time=None if download.end_us is None else format_api_time(download.end_us),
+        file=file,
+        size_bytes=size,
+        sha256=sha256,
+        verdict=None if verdict is None or verdict.kind is VerdictKind.VERIFIED else verdict.kind,
+    )

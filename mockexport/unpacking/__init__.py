@@ -1,0 +1,6 @@
+"""Compressed bytes, read as they come: neither cut nor bombs pass.
+
+compression.py  how bytes are compressed, and what a decoder promises
+gunzip.py       gzip; unzstd.py: zstd
+stream.py       a stream decompressed on its way
+"""

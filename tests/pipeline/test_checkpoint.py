@@ -1,0 +1,231 @@
+"""Checkpoints: to whom they belong, what they keep, and that a run which goes on from one gives the same report."""
+
+import asyncio
+import os
+import random
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mockexport import Checkpoint, CheckpointError, Counts, Download, OutputError, Pipeline, Schema, Summary, analyze
+from mockexport.errors import MockExportError
+from mockexport.events import Event, Restored
+from mockexport.formats import BadRow, BadRowReason
+from mockexport.model import Verdict, VerdictKind
+from mockexport.pipeline.checkpoint import Belonging, Saved, SavedFlight, SavedRun, from_bytes, to_bytes
+from mockexport.pipeline.streams import Mark
+from mockexport.report.account import DownloadAccount
+from mockexport.resuming.retrying import RetryPolicy
+from mockexport.server.faults import Faults
+from mockexport.sources.scripted import Fail, Scripted
+from tests.faults.clock import run
+from tests.faults.memory import MemorySource
+from tests.faults.schedules import MemoryCheckpoint, expected, export_of, report_of
+
+BELONGING = Belonging("1", "x", "memory", "abc", "columns", "asked", "summary 1", False)
+SAVED = Saved(
+    (
+        DownloadAccount(
+            "a", Verdict(VerdictKind.VERIFIED), 3, {"NUL byte": 1}, (BadRow(2, BadRowReason.NUL),), {"hr": 1}, 2, 9, 12
+        ),
+    ),
+    (SavedRun(0, 1, b"state\n\xff"),),
+    (SavedFlight("b", 40, 3, "h,e,a,d", Mark('"t"', None, "http://h:1"), b"s", b"t"),),
+)
+
+
+def test_a_checkpoint_survives_the_trip_to_bytes() -> None:
+    assert from_bytes(to_bytes(BELONGING, SAVED), BELONGING) == SAVED
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"version": "2"}, "made by version 2, and this is 1"),
+        ({"export_id": "y"}, "belongs to the export 'y'"),
+        ({"source": "elsewhere"}, "data from elsewhere"),
+        ({"downloads": "abd"}, "downloads are no longer those"),
+        ({"columns": "others"}, "other column names"),
+        ({"asked": "others"}, "the filter differs"),
+        ({"reducer": "counts 1"}, "other statistics"),
+        ({"strict": True}, "made with strict"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_with_the_reason(changed: dict[str, object], told: str) -> None:
+    data = to_bytes(replace(BELONGING, **changed), SAVED)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=told):
+        from_bytes(data, BELONGING)
+
+
+def test_no_damaged_byte_and_no_missing_one_goes_unnoticed() -> None:
+    data = to_bytes(BELONGING, SAVED)
+    for at in range(len(data)):
+        with pytest.raises(ValueError, match=r"damaged|no checkpoint"):
+            from_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :], BELONGING)
+        with pytest.raises(ValueError, match=r"damaged|no checkpoint"):
+            from_bytes(data[:at], BELONGING)
+
+
+def test_the_file_is_its_owners_alone_and_a_refused_one_stays(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "c")
+    assert checkpoint.load(BELONGING) == Saved()
+    checkpoint.save(BELONGING, SAVED)
+    assert stat.S_IMODE(checkpoint.path.stat().st_mode) == 0o600
+    assert checkpoint.load(BELONGING) == SAVED
+    before = checkpoint.path.read_bytes()
+    with pytest.raises(CheckpointError, match="other statistics; name another file, or remove it"):
+        checkpoint.load(replace(BELONGING, reducer="counts 1"))
+    assert checkpoint.path.read_bytes() == before
+    checkpoint.remove()
+    checkpoint.remove()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_known_at_once(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "none" / "c")
+    with pytest.raises(OutputError, match="none"):
+        asyncio.run(Pipeline(Scripted("x", {Download("d"): [[b""]]}), Summary(), checkpoint=checkpoint).run("x"))
+
+
+def cancelled_midway(source: MemorySource, checkpoint: Checkpoint, step: int = 25) -> None:
+    async def work() -> None:
+        await Pipeline(source, Summary(), chunk_bytes=60, checkpoint=checkpoint).run("x")
+
+    result, _ = run(work, cancel_at=step)
+    assert isinstance(result, asyncio.CancelledError), result
+
+
+@pytest.mark.parametrize("etags", [True, False], ids=["with a tag", "without"])
+def test_in_flight_is_kept_only_what_the_server_lets_resume(etags: bool) -> None:
+    bodies = export_of(random.Random(5), 2, 25)
+    checkpoint = MemoryCheckpoint()
+    source = MemorySource("x", bodies, etags=etags, piece_bytes=60)
+    cancelled_midway(source, checkpoint)
+    restored: list[Event] = []
+
+    async def again() -> str:
+        pipeline = Pipeline(
+            replace(source), Summary(), checkpoint=checkpoint,
+            listener=lambda event: restored.append(event) if isinstance(event, Restored) else None,
+        )  # fmt: skip
+        outcome = await pipeline.run("x")
+        for download in outcome.downloads:
+            assert download.fetched_bytes < download.received_bytes or not etags
+        return report_of(outcome.state, outcome.downloads)
+
+    assert run(again)[0] == expected(bodies)
+    assert len(restored) == (2 if etags else 0)
+
+
+def test_a_download_that_failed_is_tried_again_and_those_finished_are_not() -> None:
+    bodies = export_of(random.Random(7), 3, 10)
+    checkpoint = MemoryCheckpoint()
+    left: list[bool] = []
+
+    async def once(faults: Faults) -> tuple[str, list[int]]:
+        source = MemorySource("x", bodies, faults, policy=RetryPolicy(attempts=1))
+        outcome = await Pipeline(source, Summary(), checkpoint=checkpoint).run("x")
+        return report_of(outcome.state, outcome.downloads), [len(faults.served)]
+
+    for seed in range(20):
+        checkpoint.data = None
+        result, _ = run(lambda: once(Faults({"status": 0.5}, seed=seed)))  # noqa: B023 - run at once
+        assert isinstance(result, tuple), result
+        left.append(checkpoint.data is not None)
+        assert left[-1] == ("incomplete" in result[0])
+        if left[-1]:
+            again, _ = run(lambda: once(Faults({})))
+            assert isinstance(again, tuple), again
+            assert again[0] == expected(bodies)
+            assert 0 < again[1][0] < 3
+            assert checkpoint.data is None
+            return
+    raise AssertionError("no seed made a download fail")
+
+
+def test_what_a_failed_download_had_received_is_kept_for_the_next_run() -> None:
+    bodies = export_of(random.Random(7), 1, 25)
+    checkpoint = MemoryCheckpoint()
+    restored: list[Event] = []
+
+    async def once(faults: Faults) -> str:
+        source = MemorySource("x", bodies, faults, policy=RetryPolicy(attempts=1), piece_bytes=60)
+        outcome = await Pipeline(
+            source, Summary(), chunk_bytes=60, checkpoint=checkpoint,
+            listener=lambda event: restored.append(event) if isinstance(event, Restored) else None,
+        ).run("x")  # fmt: skip
+        return report_of(outcome.state, outcome.downloads)
+
+    broken = next(f for f in (Faults({"reset": 1.0}, seed=seed) for seed in range(99)) if middle(f))
+    assert "incomplete" in str(run(lambda: once(Faults({"reset": 1.0}, seed=broken.seed)))[0])
+    assert run(lambda: once(Faults({})))[0] == expected(bodies)
+    assert len(restored) == 1
+
+
+def middle(faults: Faults) -> bool:
+    """Whether the first fault is somewhere in the middle of the body."""
+    fault = faults.next("d0", ranged=False)
+    return fault is not None and 0.4 < fault.at < 0.9
+
+
+def test_other_options_or_data_are_refused_by_the_run() -> None:
+    bodies = export_of(random.Random(7), 2, 20)
+    checkpoint = MemoryCheckpoint()
+    source = MemorySource("x", bodies, piece_bytes=60)
+    cancelled_midway(source, checkpoint, step=20)
+    before = checkpoint.data
+    others: list[Pipeline[Any]] = [
+        Pipeline(source, Counts(), checkpoint=checkpoint),
+        Pipeline(source, Summary(), schema=Schema(value="v"), checkpoint=checkpoint),
+        Pipeline(source, Summary(), strict=True, checkpoint=checkpoint),
+        Pipeline(replace(source, name="elsewhere"), Summary(), checkpoint=checkpoint),
+        Pipeline(replace(source, bodies=dict(list(bodies.items())[:1])), Summary(), checkpoint=checkpoint),
+    ]
+    for pipeline in others:
+        result, _ = run(lambda: pipeline.run("x"))  # noqa: B023 - run at once
+        assert isinstance(result, ValueError), result
+        assert checkpoint.data == before
+
+
+async def test_a_checkpoint_does_not_go_with_save(tmp_path: Path) -> None:
+    with pytest.raises(MockExportError, match="checkpoint: does not go with save"):
+        await analyze("x", source=Scripted("x", {}), save=tmp_path / "s", checkpoint=tmp_path / "c")
+
+
+async def test_a_broken_reducer_does_not_spoil_the_checkpoint(tmp_path: Path) -> None:
+    class Broken(Summary):
+        def update(self, state: object, batch: object) -> object:  # type: ignore[override]
+            raise RuntimeError
+
+    body = b"patient_id,event_time,event_type,value\nP1,2025-08-26T00:00:00Z,spo2,97\n"
+    source = Scripted("x", {Download("d", rows=1): [[body]]})
+    with pytest.raises(MockExportError):
+        await analyze("x", source=source, reducer=Broken(), checkpoint=tmp_path / "c")
+    report = await analyze("x", source=source, checkpoint=tmp_path / "c")
+    assert report.totals["spo2"].count == 1
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("stop", [True, False], ids=["stop", "continue"])
+async def test_on_failure_the_others_are_skipped_or_finished(stop: bool) -> None:
+    body = b"patient_id,event_time,event_type,value\nP1,2025-08-26T00:00:00Z,spo2,97\n"
+    never = asyncio.Event()
+    scripts = {
+        Download("a", rows=1): [[Fail("gone", passing=False)]],
+        Download("b", rows=1): [[body, never] if stop else [body]],
+        Download("c", rows=1): [[body]],
+    }
+    source = Scripted("x", scripts)  # type: ignore[arg-type]
+    report = await analyze("x", source=source, concurrency=2, on_failure="stop" if stop else "continue")
+    kinds = [download.verdict.kind for download in report.account.downloads]
+    if stop:
+        assert kinds == [VerdictKind.FAILED, VerdictKind.SKIPPED, VerdictKind.SKIPPED]
+        assert report.incomplete == ("a", "b", "c")
+        assert report.totals == {}
+    else:
+        assert kinds == [VerdictKind.FAILED, VerdictKind.VERIFIED, VerdictKind.VERIFIED]
+        assert report.incomplete == ("a",)
+    assert source.open == 0

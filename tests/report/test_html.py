@@ -1,0 +1,181 @@
+"""The page: everything from data is text, nothing is fetched, it fits, and it says what it leaves out."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mockexport import AnomalyRule, Report, Statistics, VerdictKind, to_html
+from mockexport.formats.coverage import HOUR_US, Coverage
+from mockexport.reducers import Result
+from mockexport.report.charts import Timeline
+from mockexport.report.html import MAX_ROWS
+from mockexport.report.html_account import MAX_GAPS
+from mockexport.report.markup import shown
+from tests.browser import Browser, missing
+from tests.report.reports import (
+    HOSTILE,
+    START,
+    account,
+    coverage,
+    download,
+    hostile_report,
+    many_statistics,
+    statistics,
+)
+
+
+def test_no_markup_comes_from_data() -> None:
+    html = to_html(hostile_report())
+    tags = set(re.findall(r"<([a-zA-Z]+)", html))
+    assert not tags & {"script", "img", "iframe", "object", "a", "form"}
+    assert "\0" not in html
+    assert "\u202e" not in html
+    html.encode()  # a lone surrogate is written out, too
+    assert html == to_html(hostile_report())
+
+
+def test_a_page_of_many_patients_is_light_and_says_what_is_left_out() -> None:
+    patients = {f"P{number:06}": {"heart_rate": statistics(100, number % 7)} for number in range(20_000)}
+    report = Report.of(Result(patients, {"heart_rate": statistics(2_000_000, 7)}), account(download()))
+    html = to_html(report)
+    assert len(html) < 300_000
+    assert f"{20_000 - MAX_ROWS:,} left out" in html
+    assert "P000006" in html  # of the largest share
+    assert "P000007" not in html  # of none
+
+
+def test_a_page_of_many_event_types_is_light_and_shows_those_with_the_most_values() -> None:
+    totals = {f"{220_000 + number}": statistics(100 + number, 0) for number in range(3_000)}
+    html = to_html(Report.of(Result({"P": totals}, totals), account(download())))
+    assert len(html) < 600_000
+    assert f"{MAX_ROWS} of 3,000 event types, those with the most values; 2,800 left out." in html
+    assert ">222999<" in html
+    assert ">220000<" not in html
+
+
+def test_results_of_other_kinds_are_shown_too() -> None:
+    result = {"p95": 3.25, "last": "2025-08-26T00:00:00Z", "per_hour": {"x": 1}}
+    report: Report[object] = Report.of(Result({"P": {"t": result}}, {"t": result}), account(download()))
+    html = to_html(report)
+    assert "3.25" in html
+    assert "Not shown here: per_hour" in html
+    counts: Report[Statistics] = Report.of(Result({"P": {"t": statistics()}}, {"t": statistics()}), account(download()))
+    assert ">4<" in to_html(counts.counts())
+    nothing: Report[Statistics] = Report.of(Result({}, {}), account())
+    assert "no row with a value" in to_html(nothing)
+
+
+def test_gaps_are_listed_with_those_at_the_ends_of_what_was_announced() -> None:
+    covered = coverage(1, 2, 5, 9, announced=12)
+    timeline = Timeline.of([covered])
+    assert timeline is not None
+    assert timeline.gaps([covered]) == [(START + a, START + b) for a, b in [(0, 1), (3, 5), (6, 9), (10, 12)]]
+    html = to_html(Report.of(Result({}, {}), account(download(covered=covered))))
+    assert "4 gaps of an hour or more, 8 hours in all" in html
+    assert "2025-08-26 03:00 UTC to 2025-08-26 05:00 UTC: 2 hours" in html.replace(":00 UTC", ":00 UTC")
+
+
+def test_many_gaps_are_counted_and_the_longest_listed() -> None:
+    covered = coverage(*range(0, 200, 2), announced=200)
+    html = to_html(Report.of(Result({}, {}), account(download(covered=covered))))
+    assert f"100 gaps of an hour or more, 100 hours in all; the {MAX_GAPS} longest:" in html
+
+
+def test_a_time_of_thousands_of_years_is_drawn_in_bounds() -> None:
+    hours = {at * 2048: 1 for at in range(-8000, -4000)}
+    covered = Coverage(None, None, -8000 * 2048 * HOUR_US, -4001 * 2048 * HOUR_US, 2048, hours)
+    far = Coverage(None, None, 70_000_000 * HOUR_US, 70_000_000 * HOUR_US, 1, {70_000_000: 1})
+    html = to_html(Report.of(Result({}, {}), account(download(covered=covered), download("e", covered=far))))
+    assert len(html) < 60_000
+    many = [download(f"d{number}", covered=coverage(number, announced=500)) for number in range(500)]
+    html = to_html(Report.of(Result({}, {}), account(*many)))
+    assert "There are 500 downloads, too many for a lane each." in html
+    assert "300 complete downloads are left out" in html
+
+
+_CONTRAST = """
+const light = c => { const v = c.map(x => (x /= 255) <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4);
+                     return .2126 * v[0] + .7152 * v[1] + .0722 * v[2]; };
+const parse = t => t.match(/[\\d.]+/g).slice(0, 3).map(Number);
+const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+                      if (!c.endsWith(', 0)')) return parse(c); } return [255, 255, 255]; };
+return Math.min(...[...document.querySelectorAll('p, th, td, dt, dd, h1, h2, h3, li, span')]
+  .filter(e => e.textContent.trim())
+  .map(e => { const a = light(parse(getComputedStyle(e).color)), b = light(ground(e));
+              return (Math.max(a, b) + .05) / (Math.min(a, b) + .05); }));
+"""
+
+
+# Tables that are wider than what they stand in, and figures that are wider than their cell.
+_CUT = """
+return [...document.querySelectorAll('.scroll, .lanes, tbody td, tbody th')]
+  .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.className + ' ' + e.textContent.slice(0, 60));
+"""
+# A4 between margins of a centimetre, as Chromium prints; in pixels of CSS.
+_SHEET = 718
+_WINDOWS = [
+    *((360, dark, "") for dark in (False, True)),
+    *((width, False, "") for width in (880, 1_040)),
+    *((1_200, dark, "") for dark in (False, True)),
+    (_SHEET, True, "print"),
+]
+
+
+@pytest.mark.skipif(missing() is not None, reason=str(missing()))
+def test_a_browser_shows_it_narrow_and_wide_light_dark_and_printed(tmp_path: Path) -> None:
+    pages: dict[str, Report[Any]] = {"report": hostile_report(), "many": many_statistics()}
+    for name, report in pages.items():
+        (tmp_path / f"{name}.html").write_text(to_html(report), "utf-8")
+    with Browser(tmp_path, width=360, height=900) as browser:
+        for name in pages:
+            browser.open((tmp_path / f"{name}.html").as_uri())
+            for width, dark, media in _WINDOWS:
+                browser.emulate(width, 900, dark=dark, media=media)
+                where = f"{name}, {width} px, {'dark' if dark else 'light'} {media}"
+                assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth"), where
+                assert browser.run(_CUT) == [], where
+                assert float(browser.run(_CONTRAST)) >= 4.5, where
+                if "MOCKEXPORT_SCREENSHOTS" in os.environ:
+                    browser.screenshot(Path(os.environ["MOCKEXPORT_SCREENSHOTS"]) / f"{where}.png")
+            rows = "[...document.querySelectorAll('tr, li, .lanes')]"
+            assert browser.run(f"return {rows}.every(e => getComputedStyle(e).breakInside === 'avoid')"), "on paper"
+            assert len(re.findall(rb"/Type /Page\b", browser.print())) <= 6, name
+        browser.open((tmp_path / "report.html").as_uri())
+        assert browser.run("return document.title") == f"Report of {HOSTILE[3]}"
+        assert browser.run("return document.querySelectorAll('script, img').length") == 0
+        assert browser.run("return performance.getEntriesByType('resource').length") == 0
+        assert browser.console() == []
+        patients = browser.run("return [...document.querySelectorAll('tbody bdi')].map(e => e.textContent)")
+        assert {shown(patient) for patient in HOSTILE} <= set(patients)
+        assert browser.run(
+            "return [...document.querySelectorAll('svg[role=img]')].every(e => e.querySelector('title'))"
+        )
+        assert browser.run("return [...document.querySelectorAll('th')].every(e => e.scope)")
+        assert browser.run("return document.querySelectorAll('.gap').length") >= 2
+
+
+def test_doubts_about_a_complete_report_are_told_first() -> None:
+    html = to_html(many_statistics())
+    assert html.index("Complete: every") < html.index("1 of 1 downloads could not be verified") < html.index("Totals")
+    assert "2 bad rows left out" in html
+
+
+def test_bounds_are_told_and_what_has_none_has_no_share() -> None:
+    rules = {"heart_rate": AnomalyRule(50, "120.5")}
+    result = {"P": {"heart_rate": statistics(), "unknown": statistics(anomalies=0)}}
+    html = to_html(Report.of(Result(result, result["P"]), account(download())), rules=rules)
+    assert "bounds 50 to 120.5" in html
+    assert html.count(">no bounds<") == 2  # of the patient, and in total
+    assert html.count("25.0%") == 4  # the same, each in words and as what a drawing is called
+
+
+def test_an_incomplete_report_says_so_first() -> None:
+    report: Report[Statistics] = Report.of(
+        Result({}, {"t": statistics()}), account(download("d", VerdictKind.FAILED, "why it failed"))
+    )
+    html = to_html(report)
+    assert html.index("Incomplete: 1 of 1 downloads") < html.index("Totals")
+    assert "failed</span>: why it failed" in html
