@@ -16,6 +16,9 @@ if WANTED not in ("optional", "require", "no"):
 # One build serves every Python from 3.11 on.
 LIMITED_API = "0x030B0000"
 
+# The kernel's crew (native/crew.h).
+THREADS = ["-pthread"] if os.name == "posix" else []
+
 
 def extension(name: str, headers: list[str]) -> Extension:
     source = name.replace(".", "/") + ".pyx"
@@ -26,7 +29,8 @@ def extension(name: str, headers: list[str]) -> Extension:
         libraries=["m"] if os.name == "posix" else [],
         include_dirs=["mockexport"],
         # No -march, no -ffast-math: the same build, and the same bits, on every machine.
-        extra_compile_args=["-O3", "-std=c11", "-fno-strict-aliasing", "-ffp-contract=off"],
+        extra_compile_args=["-O3", "-std=c11", "-fno-strict-aliasing", "-ffp-contract=off", *THREADS],
+        extra_link_args=THREADS,
         define_macros=[("Py_LIMITED_API", LIMITED_API), ("CYTHON_LIMITED_API", "1")],
         py_limited_api=True,
         optional=WANTED == "optional",
@@ -37,7 +41,10 @@ extensions = []
 if WANTED != "no":
     extensions = [
         extension("mockexport._arrow", ["arrow"]),
-        extension("mockexport._kernel", ["columns", "coverage", "dump", "families", "hash", "index", "rows", "state"]),
+        extension(
+            "mockexport._kernel",
+            ["columns", "coverage", "crew", "dump", "families", "hash", "index", "rows", "state"],
+        ),
         extension("mockexport.server._generator", ["generate"]),
     ]
 

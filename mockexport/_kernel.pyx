@@ -5,8 +5,9 @@ Rules: no decisions here and none about Python: what a row means is in native/ro
 kernel.py. A State is used by one thread at a time, which is checked: the interpreter's lock is released during a scan.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
@@ -178,6 +179,33 @@ cdef extern from "native/rows.h" nogil:
     int scan_chunk(row_scan *scan, summary_state *state, const uint8_t *data, size_t size)
     void free_scan(row_scan *scan)
 
+cdef extern from "native/crew.h" nogil:
+    enum:
+        JOB_SCAN
+        JOB_READ
+        MAX_JOBS
+        MAX_CREW
+    ctypedef struct crew_job:
+        int kind
+        row_scan *scan
+        summary_state *state
+        const uint8_t *data
+        int fd
+        uint8_t *into
+        int64_t offset
+        size_t size
+        int64_t result
+        void *owner
+    ctypedef struct crew:
+        unsigned threads
+        int watched
+        uint32_t held
+    int begin_crew(crew *of, unsigned threads, int with_eventfd)
+    int queue_job(crew *of, crew_job *job)
+    size_t take_done(crew *of, crew_job **taken)
+    void join_crew(crew *of)
+    void end_crew(crew *of)
+
 cdef extern from "native/dump.h" nogil:
     uint8_t *dump_state(const summary_state *state, size_t *length)
 
@@ -256,6 +284,11 @@ cdef class State:
 
     def __len__(self):
         return self.state.count
+
+    @property
+    def is_busy(self):
+        """Whether a scan, a merge or a dump is at it in another thread: everything else is refused so long."""
+        return self.busy
 
     @property
     def known(self):
@@ -653,30 +686,39 @@ cdef class Scan:
         """
         cdef Py_buffer view
         cdef int result
-        cdef uint32_t number
         cdef const uint8_t *at
-        cdef aside_row *row
-        self.state._check()
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
             if start > <size_t>view.len:
                 raise ValueError("start is beyond the data")
             at = <const uint8_t *>view.buf + start
-            self.state.busy = True
+            self._begin()
             with nogil:
                 result = scan_chunk(self.scan, &self.state.state, at, <size_t>view.len - start)
             self.state.busy = False
             if result < 0:
                 raise MemoryError
-            aside = []
-            for number in range(self.scan.aside_count):
-                row = &self.scan.aside[number]
-                aside.append((
-                    line + row.line,
-                    PyBytes_FromStringAndSize(<const char *>at + row.start, <Py_ssize_t>(row.end - row.start)),
-                ))
+            return self._aside(at, line)
         finally:
             PyBuffer_Release(&view)
+
+    cdef int _begin(self) except -1:
+        """Take state and counts for a chunk, which is refused while another thread is at one."""
+        self.state._check()
+        self.state.busy = True
+        return 0
+
+    cdef list _aside(self, const uint8_t *at, line):
+        """Return the rows of the chunk at hand that were set aside, in order."""
+        cdef uint32_t number
+        cdef aside_row *row
+        aside = []
+        for number in range(self.scan.aside_count):
+            row = &self.scan.aside[number]
+            aside.append((
+                line + row.line,
+                PyBytes_FromStringAndSize(<const char *>at + row.start, <Py_ssize_t>(row.end - row.start)),
+            ))
         # Ids are looked at later than the rest of a row, so rows may be out of order.
         aside.sort()
         return aside
@@ -740,8 +782,9 @@ cdef class ColumnScan(Scan):
         """Take rows without a value into the columns too, with the least 64-bit integer for one."""
         self.scan.keep_missing = True
 
-    def feed(self, data, size_t start, line):
-        """Take in the next chunk in place of the last (see Scan.feed)."""
+    cdef int _begin(self) except -1:
+        """Take state and counts for the next chunk, in place of the last."""
+        Scan._begin(self)
         self.scan.columns.count = 0
         if self.scan.covered != NULL:
             memset(self.scan.covered, 0, sizeof(coverage))
@@ -751,7 +794,7 @@ cdef class ColumnScan(Scan):
         self.scan.last_us = INT64_MIN
         if self.scan.missing_capacity:
             memset(self.scan.missing, 0, self.scan.missing_capacity * sizeof(uint64_t))
-        return Scan.feed(self, data, start, line)
+        return 0
 
     def insert(self, line, lines, patients, times, types, values):
         """Put rows that `feed` returned, and the reference found good, where they belong.
@@ -793,6 +836,167 @@ cdef class ColumnScan(Scan):
             PyBytes_FromStringAndSize(<const char *>at.times, <Py_ssize_t>(at.count * sizeof(int64_t))),
             PyBytes_FromStringAndSize(<const char *>at.values, <Py_ssize_t>(at.count * sizeof(int64_t))),
         )
+
+
+cdef class _Job:
+    """What a crew does at one go, and all that must stay as it is until then."""
+
+    cdef crew_job job
+    cdef Py_buffer view
+    cdef Scan scan
+    cdef object line
+    cdef object ticket
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)  # does nothing where there is none
+
+
+cdef class Crew:
+    """Threads that scan rows and read files, and never take the interpreter's lock.
+
+    `fileno()` is readable when something is done. A scan's state and buffer are held from `scan` until `collect`
+    returns it: the state is busy so long, and the buffer must not be written to. A state whose scan nobody collects
+    stays busy for ever, as nobody knows what it describes. Not to be used after a fork, but for closing.
+
+    Args:
+        threads: how many, at the most: fewer where the system has no room for them.
+        eventfd: wake through an eventfd where there is one, else through a socket pair.
+
+    Raises:
+        OSError: there can be no crew here.
+    """
+
+    cdef crew crew
+    cdef bint begun
+    cdef bint open
+
+    def __cinit__(self, unsigned threads, *, bint eventfd=True):
+        cdef int error
+        if not 0 < threads <= MAX_CREW:
+            raise ValueError(f"a crew has 1 to {MAX_CREW} threads")
+        error = begin_crew(&self.crew, threads, eventfd)
+        if error:
+            raise OSError(error, os.strerror(error))
+        self.begun = self.open = True
+
+    def __dealloc__(self):
+        cdef crew_job *taken[MAX_JOBS]
+        cdef size_t number, count
+        if self.begun:
+            if self.open:
+                with nogil:
+                    join_crew(&self.crew)
+            count = take_done(&self.crew, taken)
+            end_crew(&self.crew)
+            for number in range(count):
+                Py_DECREF(<_Job>taken[number].owner)
+
+    @property
+    def threads(self):
+        """How many threads there are."""
+        return self.crew.threads
+
+    @property
+    def pending(self):
+        """How many jobs have been queued and not collected."""
+        return self.crew.held
+
+    def fileno(self):
+        """Return the descriptor to watch for reading; it lives as long as the crew."""
+        return self.crew.watched
+
+    def scan(self, Scan scan not None, buffer, size_t start, size_t stop, line, ticket):
+        """Queue the scan of the whole rows `buffer[start:stop]`, the first of which is line number `line`.
+
+        Its result is what Scan.feed returns, or the exception that it raises.
+
+        Raises:
+            RuntimeError: the state is busy, the crew is closed, or too many jobs have not been collected.
+        """
+        cdef _Job job = self._hold(buffer, PyBUF_SIMPLE, start, stop, ticket)
+        job.scan = scan
+        job.line = line
+        job.job.kind = JOB_SCAN
+        job.job.scan = scan.scan
+        job.job.state = &scan.state.state
+        job.job.data = <const uint8_t *>job.view.buf + start
+        scan._begin()
+        try:
+            self._queue(job)
+        except RuntimeError:
+            scan.state.busy = False
+            raise
+
+    def read(self, int fd, buffer, size_t start, size_t size, int64_t offset, ticket):
+        """Queue a read of `size` bytes at `offset` of a file into `buffer`, from its byte `start` on.
+
+        Its result is the number of bytes, fewer only where the file ends; or an error's number, negative. The
+        descriptor must stay open until it is collected.
+
+        Raises:
+            RuntimeError: the crew is closed, or too many jobs have not been collected.
+        """
+        if offset < 0:
+            raise ValueError("a file has no such place")
+        cdef _Job job = self._hold(buffer, PyBUF_WRITABLE, start, start + size, ticket)
+        job.job.kind = JOB_READ
+        job.job.fd = fd
+        job.job.into = <uint8_t *>job.view.buf + start
+        job.job.offset = offset
+        self._queue(job)
+
+    def collect(self):
+        """Return what is done and was not collected yet, as (ticket, result), in the order in which it was done."""
+        cdef crew_job *taken[MAX_JOBS]
+        cdef size_t number, count = take_done(&self.crew, taken)
+        cdef _Job job
+        # All are let go of before anything can fail: a state is busy no longer than its scan.
+        done = []
+        for number in range(count):
+            job = <_Job>taken[number].owner
+            done.append(job)
+            Py_DECREF(job)
+            if job.scan is not None:
+                job.scan.state.busy = False
+        found = []
+        for job in done:
+            if job.scan is None:
+                result = job.job.result
+            elif job.job.result < 0:
+                result = MemoryError()
+            else:
+                result = job.scan._aside(job.job.data, job.line)
+            PyBuffer_Release(&job.view)
+            found.append((job.ticket, result))
+        return found
+
+    def close(self):
+        """Have what is queued done, and end the threads. It can still be collected; nothing more is taken."""
+        if self.open:
+            self.open = False
+            with nogil:
+                join_crew(&self.crew)
+
+    cdef _Job _hold(self, buffer, int flags, size_t start, size_t stop, ticket):
+        """Return a job on a part of a buffer, which is held from now on."""
+        cdef _Job job = _Job()
+        PyObject_GetBuffer(buffer, &job.view, flags)
+        if not start <= stop <= <size_t>job.view.len:
+            raise ValueError("the part is beyond the buffer")
+        job.job.size = stop - start
+        job.job.owner = <void *>job
+        job.ticket = ticket
+        return job
+
+    cdef int _queue(self, _Job job) except -1:
+        if not self.open:
+            raise RuntimeError("the crew is closed")
+        # Held by hand: the collector of cycles must not take a job's scan or buffer apart while a thread is at it.
+        Py_INCREF(job)
+        if queue_job(&self.crew, &job.job) < 0:
+            Py_DECREF(job)
+            raise RuntimeError(f"the crew holds {MAX_JOBS} jobs that nobody has collected")
+        return 0
 
 
 def _prepare():

@@ -41,7 +41,6 @@ class RunOptions(SourceOptions, total=False):
         schema: how the columns are called and separated, and what times without an offset are local to.
         filter: the rows that are asked for, all by default. Verdicts are of all rows; a download whose metadata says
             that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
-        concurrency: downloads in flight at once; 4 by default.
         split: divide longer downloads into spans of about so many bytes, which come over connections of their own,
             where the server can resume; by default none is divided.
         chunk_bytes: size of the chunks that go through the queue, in bytes; 256 KiB by default.
@@ -60,7 +59,6 @@ class RunOptions(SourceOptions, total=False):
     save_format: str
     schema: Schema | None
     filter: Filter | None
-    concurrency: int
     split: int | None
     chunk_bytes: int
     queue_size: int
@@ -119,7 +117,6 @@ async def run_export(
     save_format: str = "csv",
     schema: Schema | None = None,
     filter: Filter | None = None,  # noqa: A002 - what everybody calls it
-    concurrency: int = DEFAULT_CONCURRENCY,
     split: int | None = None,
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
     queue_size: int = DEFAULT_QUEUE_SIZE,
@@ -168,7 +165,7 @@ async def run_export(
             Summary() if reducer is None else reducer,
             schema=schema,
             filter=filter,
-            concurrency=concurrency,
+            concurrency=where.get("concurrency", DEFAULT_CONCURRENCY),
             split=split,
             chunk_bytes=chunk_bytes,
             queue_size=queue_size,

@@ -22,7 +22,9 @@ TESTS = {
     "saving/partial.py": ["tests/saving/test_partial.py"],
     "saving/source.py": ["tests/saving/test_partial.py", "tests/saving/test_source.py"],
     "resuming/replies.py": ["tests/resuming/test_replies.py", "tests/sources/test_tls.py"],
-    "resuming/stream.py": ["tests/resuming/test_stream.py"],
+    "resuming/stream.py": ["tests/resuming/test_stream.py", "tests/resuming/test_backoff.py"],
+    "resuming/backoff.py": ["tests/resuming/test_backoff.py"],
+    "sources/export_api.py": ["tests/resuming/test_backoff.py"],
     "resuming/watching.py": ["tests/resuming/test_stream.py"],
     "unpacking/gunzip.py": ["tests/unpacking/test_gunzip.py"],
     "sources/http.py": ["tests/sources/test_http.py", "tests/sources/test_tls.py"],
@@ -62,6 +64,7 @@ class Mutant:
 
 
 REPLIES, RESUMING, GUNZIP = "resuming/replies.py", "resuming/stream.py", "unpacking/gunzip.py"
+BACKOFF = "resuming/backoff.py"
 HTTP, WATCHING, CHECKPOINT = "sources/http.py", "resuming/watching.py", "pipeline/checkpoint.py"
 FAULTS = "sources/http_faults.py"
 FLIGHTS, LANES, KEEPING, RUN = "pipeline/flights.py", "pipeline/lanes.py", "pipeline/keeping.py", "pipeline/run.py"
@@ -132,6 +135,21 @@ MUTANTS = [
     Mutant("the ratio is capped", GUNZIP, "if self.made > limits.free_bytes and", "if False and"),
     Mutant("tiny members are capped", GUNZIP, "if self.members > limits.free_members and", "if False and"),
     Mutant("output comes in steps", GUNZIP, "decompress(rest, STEP_BYTES)", "decompress(rest)"),
+    Mutant("an outage counts once", RESUMING, "        self._failures -= 1\n", ""),
+    Mutant("a download that alone is refused has its attempts", RESUMING, "return self._outages >= most or backoff.is_hopeless",
+           "return backoff.is_hopeless"),
+    Mutant("an outage has an end", RESUMING, "return self._outages >= most or backoff.is_hopeless", "return self._outages >= most"),
+    Mutant("attempts that are given are the limit", RESUMING, "or self._policy.attempts is not None or not backoff", "or not backoff"),
+    Mutant("one asks for all", BACKOFF, "                self._next_s = loop.time() + LEASE_S\n", ""),
+    Mutant("an answer lets all ask", BACKOFF, "self._changed.set()  # whoever", "# whoever"),
+    Mutant("the waits grow for all", BACKOFF, "else max(failures, self._failures)", "else failures"),
+    Mutant("a broken connection is looked into by one", BACKOFF, "        if self._next_s is None:\n            self._next_s = async",
+           "        if False:\n            self._next_s = async"),
+    Mutant("what the server asked for holds", BACKOFF, "self._open_at(self._asked_until_s if later else None)", "self._open_at(None)"),
+    Mutant("a dead server is not waited for by each in turn", BACKOFF, "is not None and not self.is_hopeless:", "is not None:"),
+    Mutant("slow down is an outage", REPLIES, "OUTAGE_STATUSES = frozenset({429, ", "OUTAGE_STATUSES = frozenset({"),
+    Mutant("discovery keeps to the concurrency", "sources/export_api.py", "asyncio.Semaphore(self._concurrency)", "asyncio.Semaphore(8)"),
+    Mutant("discovery shares the back-off", "sources/export_api.py", "rows=rows, backoff=self._backoff", "rows=rows"),
     Mutant("a refused range starts over", REPLIES, "frozenset({400, 403, 412, 501})", "frozenset({400, 412, 501})"),
     Mutant("without ranges nothing goes on", RESUMING, "replace(decision, mark=None) if self._no_parts else decision", "decision"),
     Mutant("a 200 with the range of a part is no whole", REPLIES, "if ranges and not all(map(_covers_all, ranges)):", "if False:"),

@@ -352,6 +352,16 @@ def _where(command: _Command, *, local: bool) -> None:
         "--header", action=_Several, metavar="'NAME: VALUE'",
         help="send this to --url's origin, too; may be repeated (in the environment: a line each)",
     )  # fmt: skip
+    command.option(
+        "--attempts", type=_positive, metavar="N",
+        help="how often a request may fail in a row without progress, outages included (default: 4, where an outage of"
+        " up to 90 seconds counts as one)",
+    )  # fmt: skip
+    command.option(
+        "--time-limit", type=_seconds, metavar="SECONDS",
+        help="for a download with all its attempts and waits (default: 43200)",
+    )  # fmt: skip
+    command.option("--concurrency", type=_positive, default=4, metavar="N", help="requests at once (default: 4)")
     command.option("--proxy", metavar="URL", help="http:// URL of a proxy")
     command.option("--cacert", metavar="FILE", help="certificates to trust instead of the system's")
     command.option(
@@ -435,7 +445,6 @@ def _told(command: _Command) -> None:
 
 def _effort(command: _Command) -> None:
     command.group("how the work is done")
-    command.option("--concurrency", type=_positive, default=4, metavar="N", help="downloads at once (default: 4)")
     command.option(
         "--chunk-size", type=_size, default=256 * 1024, metavar="BYTES",
         help="bytes that go through the queue at once; K and M are understood (default: 256K)",
@@ -451,14 +460,6 @@ def _trouble(command: _Command) -> None:
     command.option(
         "--on-failure", choices=("continue", "stop"), default="continue",
         help="when a download has failed: finish the others, or stop there (default: continue)",
-    )  # fmt: skip
-    command.option(
-        "--attempts", type=_positive, default=4, metavar="N",
-        help="how often a download may fail in a row without progress (default: 4)",
-    )  # fmt: skip
-    command.option(
-        "--time-limit", type=_seconds, metavar="SECONDS",
-        help="for a download with all its attempts and waits (default: 43200)",
     )  # fmt: skip
     command.option("--compress", action="store_true", help="ask for gzip; gives up resuming midway")
     command.option("--strict", action="store_true", help="end at the first bad row")

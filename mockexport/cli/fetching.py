@@ -50,18 +50,18 @@ def reaching(options: argparse.Namespace) -> SourceOptions:
         "url": options.url,
         "urls": urls,
         **_at_hand(origin),
-        "limits": TimeLimits.of(options.timeout, getattr(options, "time_limit", None)),
+        "limits": TimeLimits.of(options.timeout, options.time_limit),
+        "retry": RetryPolicy(attempts=options.attempts),
         "access": access,
+        "concurrency": options.concurrency,
     }
 
 
 def fetching(options: argparse.Namespace, listener: Listener) -> RunOptions:
     """Return where the data is and how to run, as far as analyze and download have options in common."""
     settings: RunOptions = {
-        "retry": RetryPolicy(attempts=options.attempts),
         "compress": options.compress,
         "schema": _schema(options),
-        "concurrency": options.concurrency,
         "chunk_bytes": options.chunk_size,
         "strict": options.strict,
         "engine": options.engine,

@@ -31,6 +31,8 @@ __all__ = [
 
 # Statuses that may pass (RFC 9110, section 15, and RFC 6585); all others are final.
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Those of them that speak of the server, or of what stands before it, and not of what was asked for.
+OUTAGE_STATUSES = frozenset({429, 502, 503, 504})
 # Statuses that the user can do something about; the parameters are those of sources.http.Access.
 _REMEDIES = {
     401: "the server asks for a token, or does not take the one it got (Access.token)",
@@ -126,11 +128,15 @@ class Void:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No body. `passing` tells whether another try may help, `retry_after` is the header's text."""
+    """No body. `passing` tells whether another try may help, `retry_after` is the header's text.
+
+    `outage` if it is about the server rather than about what was asked for: it is down, or is asked too much.
+    """
 
     problem: str
     passing: bool
     retry_after: str | None = None
+    outage: bool = False
 
 
 Decision = Begin | Join | Complete | Void | Refused
@@ -152,7 +158,9 @@ def decide(asked: Asked, head: Head) -> Decision:
         case status:
             waits = head.values("retry-after")
             problem = f"status {status}: {_REMEDIES[status]}" if status in _REMEDIES else f"status {status}"
-            return Refused(problem, status in RETRYABLE_STATUSES, waits[0] if waits else None)
+            return Refused(
+                problem, status in RETRYABLE_STATUSES, waits[0] if waits else None, status in OUTAGE_STATUSES
+            )
 
 
 def _begin(asked: Asked, head: Head) -> Decision:

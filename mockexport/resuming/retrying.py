@@ -7,26 +7,39 @@ from mockexport.errors import OptionError
 
 __all__ = ["RetryPolicy", "TimeLimits"]
 
+DEFAULT_ATTEMPTS = 4
+# Requests at once. Enough to keep two cores and a fast line busy, little enough for any server.
+DEFAULT_CONCURRENCY = 4
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often a download is tried, and how long is waited in between, in seconds.
 
     `attempts` is how many may fail in a row: one that brought bytes which no other had brought starts the count anew.
+    By default it is 4, but an outage of a server that has answered before counts once, if it is over within `outage_s`:
+    no connection, no answer, or the statuses 429, 502, 503 and 504.
 
     Before the next attempt a time is drawn from [0, min(max_wait_s, base_wait_s × 2ⁿ⁻¹)] after n failures ("full
     jitter"), so that clients which failed together do not come back together. A server's Retry-After is obeyed as a
     minimum, up to `max_retry_after_s`; one that asks for more fails the download, with a message that says so.
     """
 
-    attempts: int = 4
+    attempts: int | None = None
     base_wait_s: float = 0.5
-    max_wait_s: float = 30.0
+    max_wait_s: float = 15.0
     max_retry_after_s: float = 300.0
+    # A server that is started anew, or a network that is, takes a minute.
+    outage_s: float = 90.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
+        if self.attempts is not None and self.attempts < 1:
             raise OptionError("attempts", f"must be at least 1, not {self.attempts}")
+
+    @property
+    def most_failures(self) -> int:
+        """How many attempts may fail in a row."""
+        return DEFAULT_ATTEMPTS if self.attempts is None else self.attempts
 
     def wait_s(self, failures: int) -> float:
         """Return how long to wait after so many failures in a row; not long after none."""

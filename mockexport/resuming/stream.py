@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from mockexport.errors import TransferError
 from mockexport.model import Verdict
 from mockexport.pipeline.streams import Mark, Opened, Piece, Resumed, Retry, StartOver
+from mockexport.resuming.backoff import Backoff
 from mockexport.resuming.exchange import Exchange, ExchangeFailed, Reply
 from mockexport.resuming.replies import Asked, Begin, Complete, Join, Refused, Void, decide, retry_after_s
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
@@ -33,11 +34,14 @@ STEP_BYTES = 64 * 1024
 
 
 class _Failed(Exception):  # noqa: N818 - what became of an attempt
-    """An attempt failed. `final` if no other may help; `void` if what was received so far is of no use."""
+    """An attempt failed. `final` if no other may help; `void` if what was received so far is of no use.
+
+    `outage` if it is the server that is down, or asked too much.
+    """
 
     def __init__(
         self, problem: str, *, final: bool = False, void: bool = False, asked_s: float | None = None,
-        status: int | None = None, silent: bool = False,
+        status: int | None = None, silent: bool = False, outage: bool = False,
     ) -> None:  # fmt: skip
         self.problem = problem
         self.final = final
@@ -45,6 +49,7 @@ class _Failed(Exception):  # noqa: N818 - what became of an attempt
         self.asked_s = asked_s
         self.status = status
         self.silent = silent
+        self.outage = outage
         super().__init__(problem)
 
 
@@ -71,6 +76,7 @@ class ResumingStream:
         start: begin at this byte of what the mark stands for.
         until: with `start`, ask for no more than the bytes before this one, and after those for little at a time.
         rows: the body is rows: one without any sign of its end must end with a row's.
+        backoff: what is known of the origin, shared with other streams that ask it.
         now: seconds since 1970, for servers that say until when to wait.
     """
 
@@ -87,6 +93,7 @@ class ResumingStream:
         start: tuple[int, Mark] | None = None,
         until: int | None = None,
         rows: bool = True,
+        backoff: Backoff | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._download_id = download_id
@@ -98,6 +105,9 @@ class ResumingStream:
         self._gzip_limits = gzip_limits
         self._until = until
         self._rows = rows
+        self._backoff = backoff or Backoff(policy)
+        self._outages = 0  # in a row, without progress
+        self._outage = 0  # the last one that was counted, as the back-off counts them
         self._now = now
         self._watch: Watch | None = None
         self._mark: Mark | None
@@ -170,10 +180,9 @@ class ResumingStream:
                 failure = failed
             except BadCompression as bad:
                 failure = _Failed(bad.problem, final=not bad.passing)
-            except ExchangeFailed as error:
-                self._protocol_errors += error.protocol
-                final = not error.passing or self._protocol_errors >= MAX_PROTOCOL_ERRORS
-                failure = _Failed(error.problem, final=final, silent=error.silent)
+            except ExchangeFailed as error:  # of the body
+                self._backoff.doubt()
+                failure = self._failed(error)
             else:
                 continue  # the part is whole, and there is more
             yield self._next_attempt(failure, watch)
@@ -187,14 +196,28 @@ class ResumingStream:
         if left_s <= 0:
             raise _Failed(watch.out_of_time, final=True)
         try:
+            async with asyncio.timeout(left_s):
+                await self._backoff.turn()
+        except TimeoutError:
+            raise _Failed(watch.out_of_time, final=True) from None
+        left_s = watch.left_s
+        try:
             async with asyncio.timeout(min(self._limits.first_byte_s, left_s)) as limit:
                 return await self._exchange(fields)
+        except ExchangeFailed as error:
+            raise self._failed(error, outage=error.passing and not error.protocol) from error
         except TimeoutError:
             if not limit.expired():
                 raise
             if left_s < self._limits.first_byte_s:
                 raise _Failed(watch.out_of_time, final=True) from None
-            raise _Failed(f"no answer within the time limit ({self._limits.first_byte_s:g} s)", silent=True) from None
+            problem = f"no answer within the time limit ({self._limits.first_byte_s:g} s)"
+            raise _Failed(problem, silent=True, outage=True) from None
+
+    def _failed(self, error: ExchangeFailed, *, outage: bool = False) -> _Failed:
+        self._protocol_errors += error.protocol
+        final = not error.passing or self._protocol_errors >= MAX_PROTOCOL_ERRORS
+        return _Failed(error.problem, final=final, silent=error.silent, outage=outage)
 
     @property
     def _asks_for_part(self) -> bool:
@@ -209,10 +232,13 @@ class ResumingStream:
     def _decide(self, reply: Reply) -> Begin | Join | Complete:
         """Return how the reply goes on, or raise what it is instead."""
         asked = Asked(self._offset, self._mark if self._asks_for_part else None, self._compress)
-        match decide(asked, reply.head):
-            case Refused(problem, passing, retry_after):
+        decided = decide(asked, reply.head)
+        if not (isinstance(decided, Refused) and decided.outage):
+            self._backoff.answered()
+        match decided:
+            case Refused(problem, passing, retry_after, outage):
                 asked_s = retry_after_s(retry_after, self._now()) if passing else None
-                raise _Failed(problem, final=not passing, asked_s=asked_s, status=reply.head.status)
+                raise _Failed(problem, final=not passing, asked_s=asked_s, status=reply.head.status, outage=outage)
             case Void(problem, etag, no_parts):
                 self._no_parts = self._no_parts or no_parts
                 self._note(etag)
@@ -273,7 +299,7 @@ class ResumingStream:
         """
         if self._offset > self._furthest:
             self._furthest = self._offset
-            self._failures = self._protocol_errors = 0
+            self._failures = self._protocol_errors = self._outages = 0
         # That what was there before cannot be gone on from is no failure to fetch: else the last attempt would go on
         # from it again in every run.
         self._failures += not (failure.void and self._inherited)
@@ -283,9 +309,12 @@ class ResumingStream:
             limit_s = self._policy.max_retry_after_s
             asked = f"{failure.asked_s:,.0f} s" if failure.asked_s < 1e12 else "a time without end"
             raise self._error(f"{problem}; the server asks to wait {asked}, and the limit is {limit_s:g} s", failure)
-        if not passing or self._failures >= self._policy.attempts:
+        if failure.outage and passing:
+            wait_s = self._backoff.failed(self._failures, failure.asked_s, answer=failure.status is not None)
+        else:
+            wait_s = max(self._policy.wait_s(self._failures), failure.asked_s or 0.0)
+        if not passing or self._is_exhausted(failure):
             raise self._error(problem, failure)
-        wait_s = max(self._policy.wait_s(self._failures), failure.asked_s or 0.0)
         if wait_s >= watch.left_s:
             raise self._error(f"{problem}; {watch.out_of_time}", failure)
         self._wait_s = wait_s
@@ -294,6 +323,19 @@ class ResumingStream:
             self._offset, self._mark, self._until = 0, None, None
             return StartOver(attempt, wait_s, problem, failure.asked_s)
         return Retry(attempt, wait_s, problem, self._offset, failure.asked_s)
+
+    def _is_exhausted(self, failure: _Failed) -> bool:
+        """Tell whether no attempt is left."""
+        backoff, most = self._backoff, self._policy.most_failures
+        if not failure.outage or self._policy.attempts is not None or not backoff.has_answered:
+            return self._failures >= most
+        # One outage counts as one failure, however often it was met with. A server that is down for this download alone
+        # is up in between, for others: that makes several.
+        self._failures -= 1
+        if backoff.outage != self._outage:
+            self._outage = backoff.outage
+            self._outages += 1
+        return self._outages >= most or backoff.is_hopeless
 
     def _begin_anew(self, etag: str | None) -> StartOver:
         """All of the body comes though a part was asked for: it has changed, or the server cannot resume."""

@@ -22,7 +22,8 @@ from mockexport.errors import (
 )
 from mockexport.model import Download, Export
 from mockexport.pipeline.streams import Mark
-from mockexport.resuming.retrying import RetryPolicy, TimeLimits
+from mockexport.resuming.backoff import Backoff
+from mockexport.resuming.retrying import DEFAULT_CONCURRENCY, RetryPolicy, TimeLimits
 from mockexport.resuming.stream import ResumingStream, read_whole
 from mockexport.sources.http import Access, HttpClient, HttpReply
 from mockexport.sources.metadata import DownloadMetadata, ExportContents, ExportList, Reply, decode_json
@@ -34,8 +35,6 @@ __all__ = ["ExportApi"]
 
 # The largest JSON reply: some million patients of one download.
 MAX_REPLY_BYTES = 64 * 1024 * 1024
-# Metadata requests at once: discovery should neither take a round trip per download nor look like an attack.
-DISCOVERY_CONCURRENCY = 8
 
 T = TypeVar("T")
 
@@ -57,6 +56,7 @@ class ExportApi:
         limits: how long anything may take.
         access: token, headers, proxy and certificates.
         compress: ask for compressed bodies; a download that breaks off then starts over instead of resuming.
+        concurrency: requests for metadata at once.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class ExportApi:
         limits: TimeLimits | None = None,
         access: Access | None = None,
         compress: bool = False,
+        concurrency: int = DEFAULT_CONCURRENCY,
     ) -> None:
         try:
             parts = urlsplit(url)
@@ -79,10 +80,14 @@ class ExportApi:
             raise OptionError("url", f"{shown!a} is no http:// or https:// URL of a server")
         if parts.query or parts.fragment:
             raise OptionError("url", f"{public_url(url)!r} is followed by a query or fragment; leave it out")
+        if concurrency < 1:
+            raise OptionError("concurrency", f"must be at least 1, not {concurrency}")
         self._base = url.rstrip("/")
         self._retry = retry or RetryPolicy()
         self._limits = limits or TimeLimits()
         self._compress = compress
+        self._concurrency = concurrency
+        self._backoff = Backoff(self._retry)
         self._client = HttpClient(self._base, session=session, access=access or Access(), limits=self._limits)
 
     @property
@@ -114,7 +119,7 @@ class ExportApi:
             raise ExportNotFound(export_id, self._base, await self.export_ids()) from None
         if contents.id != export_id:
             raise MetadataError(self._url(export_id), f"it describes the export {contents.id!a}")
-        limit = asyncio.Semaphore(DISCOVERY_CONCURRENCY)
+        limit = asyncio.Semaphore(self._concurrency)
 
         async def describe(download_id: str) -> Download:
             async with limit:
@@ -161,8 +166,9 @@ class ExportApi:
             return self._client.get(url, fields)
 
         return ResumingStream(
-            name, url, exchange, self._retry, self._limits, compress=compress, start=start, until=until, rows=rows
-        )
+            name, url, exchange, self._retry, self._limits,
+            compress=compress, start=start, until=until, rows=rows, backoff=self._backoff,
+        )  # fmt: skip
 
     async def _get_json(self, url: str, kind: type[T]) -> T:
         """Return the payload of a reply; passing faults are retried like those of a download.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from mockexport.errors import ExportNotFound, OptionError, SourceError
 from mockexport.pipeline.streams import Source
-from mockexport.resuming.retrying import RetryPolicy, TimeLimits
+from mockexport.resuming.retrying import DEFAULT_CONCURRENCY, RetryPolicy, TimeLimits
 from mockexport.sources.embedded import EMBEDDED, embedded
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class SourceOptions(TypedDict, total=False):
         limits: how long anything may take.
         access: token, header fields, proxy and certificates; they go with `url` or `urls`.
         compress: ask for compressed bodies; a download that breaks off then starts over instead of resuming.
+        concurrency: downloads in flight at once, and requests for metadata; 4 by default.
     """
 
     url: str | None
@@ -59,6 +60,7 @@ class SourceOptions(TypedDict, total=False):
     limits: TimeLimits | None
     access: "Access | None"
     compress: bool
+    concurrency: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ async def open_source(
     limits: TimeLimits | None = None,
     access: "Access | None" = None,
     compress: bool = False,
+    concurrency: int = DEFAULT_CONCURRENCY,
 ) -> AsyncIterator[OpenedSource]:
     """Open the source that SourceOptions mean, for `export_id` or, where that is None, to look around.
 
@@ -118,13 +121,15 @@ async def open_source(
     elif url is not None:
         from mockexport.sources.export_api import ExportApi
 
-        async with ExportApi(url, session=session, retry=retry, limits=limits, access=access, compress=compress) as api:
+        async with ExportApi(
+            url, session=session, retry=retry, limits=limits, access=access, compress=compress, concurrency=concurrency
+        ) as api:
             yield OpenedSource(api)
     else:
         from mockexport.sources.export_api import ExportApi
 
         def api_at(address: str, retry: RetryPolicy | None = retry, limits: TimeLimits | None = limits) -> ExportApi:
-            return ExportApi(address, retry=retry, limits=limits, compress=compress)
+            return ExportApi(address, retry=retry, limits=limits, compress=compress, concurrency=concurrency)
 
         async with _default_source(export_id, api_at) as opened:
             yield opened

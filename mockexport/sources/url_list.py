@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from mockexport.errors import ExportNotFound, MetadataError, OptionError, ServerUnreachable, TransferError, public_url
 from mockexport.model import Download, Export
 from mockexport.pipeline.streams import ByteStream
+from mockexport.resuming.backoff import Backoff
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.resuming.stream import ResumingStream, read_whole
 from mockexport.sources.http import Access, HttpClient, HttpReply
@@ -62,6 +63,7 @@ class UrlList:
         self._came_from: str | None = None  # the manifest, after redirects
         self._manifest: Manifest | None = None
         self._by_id: dict[str, ListedUrl] = {}
+        self._backoffs: dict[tuple[str, str], Backoff] = {}  # by scheme and authority
         if isinstance(urls, str) and urls.startswith(("http://", "https://")):
             self._manifest_url = urls
             self.name: str = public_url(urls)
@@ -130,7 +132,11 @@ class UrlList:
                 self._came_from = reply.url
             return reply
 
-        return ResumingStream(name, url, exchange, self._retry, self._limits, compress=compress, rows=rows)
+        scheme, authority, *_ = urlsplit(url)
+        backoff = self._backoffs.setdefault((scheme, authority), Backoff(self._retry))
+        return ResumingStream(
+            name, url, exchange, self._retry, self._limits, compress=compress, rows=rows, backoff=backoff
+        )
 
 
 def _read(urls: str | Path | Sequence[str]) -> Manifest:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from mockexport.model import Download, Export
 from mockexport.pipeline.streams import Mark
+from mockexport.resuming.backoff import Backoff
 from mockexport.resuming.exchange import ExchangeFailed
 from mockexport.resuming.replies import Head
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
@@ -18,7 +19,7 @@ from mockexport.resuming.stream import ResumingStream
 from mockexport.server.faults import Fault, Faults
 from mockexport.server.ranges import Conditions, Full, Partial, decide
 
-__all__ = ["MemoryReply", "MemorySource", "edited"]
+__all__ = ["MemoryReply", "MemorySource", "edited", "versioned"]
 
 ORIGIN = "http://memory:80"
 LOGIN = b"<!DOCTYPE html>\n<html>\nPlease log in\n</html>\n"
@@ -50,6 +51,8 @@ class MemoryReply:
         await asyncio.sleep(0.001)
         if self._aborted.done():
             self._aborted.result()
+        if self._source.is_gone():
+            raise ExchangeFailed("the connection failed (reset)", passing=True)
         if self._at < len(self._body):
             piece = self._body[self._at : self._at + self._source.piece_bytes]
             self._at += len(piece)
@@ -93,6 +96,11 @@ class MemorySource:
     piece_bytes: int = 1000
     name: str = "memory"
     open: int = 0
+    outages: tuple[tuple[float, float], ...] = ()  # from and until when, by the loop's time, the server is gone
+    slow_downs: tuple[tuple[float, float], ...] = ()  # from and until when it answers 429 to everybody
+    changes_at: tuple[float, ...] = ()  # when its bodies are replaced by others
+    backoff: Backoff | None = None
+    requests: list[float] = field(default_factory=list)  # when they came
     sent: dict[str, list[str]] = field(default_factory=dict)  # by download, the kinds that changed what was sent
 
     async def export_ids(self) -> list[str]:
@@ -114,16 +122,34 @@ class MemorySource:
             await asyncio.sleep(0)
             return await self._answer(download, fields)
 
+        self.backoff = self.backoff or Backoff(self.policy)
         return ResumingStream(
             download.id, self.name, exchange, self.policy, self.limits, compress=self.compress and start is None,
-            start=start, until=until, now=lambda: 1_000_000_000.0,
+            start=start, until=until, backoff=self.backoff, now=lambda: 1_000_000_000.0,
         )  # fmt: skip
 
+    @property
+    def version(self) -> int:
+        """Which version of its bodies the server has now."""
+        return sum(at <= asyncio.get_running_loop().time() for at in self.changes_at)
+
+    def is_gone(self) -> bool:
+        """Whether nothing answers now."""
+        return any(start <= asyncio.get_running_loop().time() < end for start, end in self.outages)
+
     async def _answer(self, download: Download, asked: Mapping[str, str]) -> MemoryReply:
-        body = self.bodies[download]
+        now_s = asyncio.get_running_loop().time()
+        self.requests.append(now_s)
+        if self.is_gone():
+            raise ExchangeFailed("no connection (connection refused)", passing=True)
+        for start, end in self.slow_downs:
+            if start <= now_s < end:
+                return MemoryReply(self, 429, {"Retry-After": str(max(1, round(end - now_s)))})
+        body = versioned(self.bodies[download], self.version)
         fault = self.faults.next(download.id, ranged="Range" in asked)
         changes = self.faults.changes[download.id]
-        fields = {"ETag": f'"{download.id}-{changes}"'} if self.etags else {}
+        tag = f'"{download.id}-{changes}"' if not self.version else f'"{download.id}-{changes}-{self.version}"'
+        fields = {"ETag": tag} if self.etags else {}
         if "gzip" in asked["Accept-Encoding"]:
             fields = {"Content-Encoding": "gzip"}
             body = gzip.compress(body[: len(body) // 2]) + gzip.compress(body[len(body) // 2 :])
@@ -195,7 +221,16 @@ class MemorySource:
                 return MemoryReply(self, 200, {"Content-Length": str(len(LOGIN))}, LOGIN)
             case _:
                 self.sent.setdefault(download.id, []).append(kind)
-                return MemoryReply(self, 200, {"Transfer-Encoding": "chunked"}, edited(self.bodies[download], kind))
+                return MemoryReply(self, 200, {"Transfer-Encoding": "chunked"}, edited(body, kind))
+
+
+def versioned(body: bytes, version: int) -> bytes:
+    """Return the body as it is in a later version: as many rows, and other values."""
+    if not version:
+        return body
+    header, *rows, rest = body.split(b"\n")
+    cells = [row.rpartition(b",") for row in rows]
+    return b"\n".join([header, *(b"%s,%d" % (most, int(value) + version) for most, _, value in cells), rest])
 
 
 def edited(body: bytes, kind: str) -> bytes:

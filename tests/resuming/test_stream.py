@@ -335,8 +335,11 @@ def test_a_wait_beyond_the_time_that_is_left_is_not_begun() -> None:
 
 
 def test_retry_after_0_again_and_again_does_not_spin() -> None:
-    played = play([status(503, Retry_After="0")])
+    played = play([status(503, Retry_After="0")], policy=RetryPolicy(attempts=4))
     assert len(played.asked) == 4
+    played = play([status(503, Retry_After="0")])
+    assert played.took_s > 60
+    assert len(played.asked) < 40
 
 
 def test_500_for_ever_fails_by_its_attempts_with_growing_waits() -> None:
