@@ -62,7 +62,7 @@ def machine() -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
 def interrupt(dask: str, *, processes: int) -> None:
     """See that Ctrl-C ends a run on a cluster, and all its processes, and that nobody complains."""
     with on_terminal("large", "--dask", dask) as (process, terminal):
-        told = read_until(terminal, "rows announced")
+        told = read_until(terminal, "rows announced\r\n")
         running = descendants(process.pid)
         os.write(terminal, b"\x03")
         told += read_until(terminal, None)
@@ -85,7 +85,7 @@ def test_ctrl_c_leaves_a_cluster_at_rest_and_a_lost_scheduler_is_told_in_a_line(
     with machine() as (cluster, address):
         interrupt(address, processes=1)
         with on_terminal("large", "--dask", address) as (process, terminal):
-            told = read_until(terminal, "rows announced")
+            told = read_until(terminal, "rows announced\r\n")
             cluster.kill()
             told += read_until(terminal, None)
             assert process.wait(timeout=30) == 1
