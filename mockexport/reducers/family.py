@@ -37,3 +37,6 @@ class Family(Protocol):
     @classmethod
     def from_plain(cls, plain: Any) -> Self:
         """Return the state that `to_plain` gave; ValueError or TypeError if it is none."""
+
+    def check(self, count: int) -> None:
+        """Raise ValueError if no `count` values come to this state, which is fresh from a file."""
