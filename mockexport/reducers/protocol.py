@@ -15,7 +15,7 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 _MAGIC = b"mockexport state 1"
-# More values than this nobody has, in a group or over all: what a state says stays far from the ends of 64 and 128 bits.
+# More values than this nobody has, in a group or over all: so nothing comes near the ends of 64 and 128 bits.
 MAX_COUNT = 10**15
 # Values and times are nearer to zero.
 MAX_SIZE = 2**62
