@@ -65,7 +65,7 @@ class Hours:
         calendar._take(None if too_many else dict(zip(numbers[::2], numbers[1::2], strict=True)))
         return calendar
 
-    def check(self, count: int) -> None:
+    def check(self, count: int, total: int) -> None:
         """Raise ValueError if it is of other than `count` values (see Family.check)."""
         if self.counts is not None:
             check_counts(self.counts, count)

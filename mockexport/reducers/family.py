@@ -38,5 +38,5 @@ class Family(Protocol):
     def from_plain(cls, plain: Any) -> Self:
         """Return the state that `to_plain` gave; ValueError or TypeError if it is none."""
 
-    def check(self, count: int) -> None:
-        """Raise ValueError if no `count` values come to this state, which is fresh from a file."""
+    def check(self, count: int, total: int) -> None:
+        """Raise ValueError unless `count` values that add up to `total` can come to this state, fresh from a file."""

@@ -85,7 +85,7 @@ class Histogram:
         histogram._take(dict(zip(numbers[::2], numbers[1::2], strict=True)))
         return histogram
 
-    def check(self, count: int) -> None:
+    def check(self, count: int, total: int) -> None:
         """Raise ValueError if it is of other than `count` values (see Family.check)."""
         check_counts(self.counts, count)
 

@@ -180,7 +180,7 @@ class Selection:
         families = {}
         for family, plain in zip(self.families, numbers[7:], strict=True):
             families[family] = held = family.from_plain(plain)
-            held.check(group.count)
+            held.check(group.count, group.total)
             if held.to_plain() != plain:
                 raise ValueError("it was not written so: out of order, or beyond a limit")
         return Cell(group, families)

@@ -47,9 +47,9 @@ class Squares:
             raise ValueError("no sum of squares")
         return cls(plain)
 
-    def check(self, count: int) -> None:
-        """Raise ValueError if no `count` values have such a sum (see Family.check)."""
-        if self.total > count * MAX_SIZE**2:
+    def check(self, count: int, total: int) -> None:
+        """Raise ValueError if no such values have such squares (see Family.check)."""
+        if not total * total <= count * self.total <= count * count * MAX_SIZE**2:
             raise ValueError("no values have such squares")
 
 
