@@ -16,8 +16,8 @@ from mockexport.cli.text import say
 from mockexport.model import AnomalyRule
 from mockexport.newfile import NewFile
 from mockexport.report.json import json_pieces
-from mockexport.report.plain import printable
 from mockexport.report.report import Report
+from mockexport.shown import printable
 
 __all__ = ["pieces_of", "pieces_of_several", "write", "write_page"]
 

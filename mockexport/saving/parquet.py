@@ -25,6 +25,7 @@ from mockexport.newfile import NewFile
 from mockexport.pipeline.streams import ByteStream, Piece, Source, StartOver
 from mockexport.reducers import Reducer
 from mockexport.saving.claiming import Claim
+from mockexport.shown import quoted
 from mockexport.sources.listing import LISTING, MAX_LISTING_BYTES, PARQUET_LISTING, UNFINISHED, file_name
 
 __all__ = ["SavingParquet", "require_parquet"]
@@ -114,7 +115,9 @@ class SavingParquet:
         if listing is None and any(self.directory.glob("*.parquet")):
             raise FolderError(self.directory, f"holds Parquet files, but no {PARQUET_LISTING}; name another folder")
         if listing is not None and listing.id != export_id:
-            raise FolderError(self.directory, f"holds the export {listing.id!a}; give {export_id!a} its own folder")
+            raise FolderError(
+                self.directory, f"holds the export {quoted(listing.id)}; give {export_id!a} its own folder"
+            )
         self._before = frozenset(path.name for path in self.directory.glob("*.parquet"))
         self._export = export
         self._names = {

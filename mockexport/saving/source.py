@@ -31,6 +31,7 @@ from mockexport.pipeline.streams import (
 )
 from mockexport.saving.claiming import Claim
 from mockexport.saving.partial import NOTE_EVERY_S, Note, Partial, Torn, left_in, sweep
+from mockexport.shown import quoted
 from mockexport.sources.files import FileStream
 from mockexport.sources.listing import (
     LISTING,
@@ -106,7 +107,7 @@ class Saving:
 
     def _refuse_other(self, found: str, export_id: str) -> None:
         if found != export_id:
-            raise FolderError(self.directory, f"holds the export {found!a}; give {export_id!a} its own folder")
+            raise FolderError(self.directory, f"holds the export {quoted(found)}; give {export_id!a} its own folder")
 
     def stream(self, export_id: str, download: Download) -> ByteStream:
         """Return the download's bytes, from the folder if they are there, and keep them on their way."""
