@@ -27,7 +27,7 @@ _TRANSLATED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96
 _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class AddressRefused(OSError):
+class AddressRefused(OSError):  # noqa: N818 - a state of the world, named as one
     """A socket would have been connected to such an address."""
 
 

@@ -19,7 +19,10 @@ from mockexport.sources.addresses import AddressRefused
 
 __all__ = ["FOREIGN_ERRORS", "LINK_LOCAL", "explain"]
 
-LINK_LOCAL = "the address is link-local or a cloud's, where it hands out credentials, and is refused (Access.link_local allows it)"
+LINK_LOCAL = (
+    "the address is link-local or a cloud's, where credentials are handed out, and is refused"
+    " (Access.link_local allows it)"
+)
 
 # Everything that a request or a body may raise.
 FOREIGN_ERRORS = (
