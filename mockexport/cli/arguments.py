@@ -169,6 +169,9 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
         overruled = isinstance(getattr(options, name, None), _FromEnvironment)
         if overruled and said is not None and not isinstance(said, _FromEnvironment):
             setattr(options, name, None)
+    for export in (*_words(getattr(options, "export", None)), *_words(getattr(options, "export_id", None))):
+        if "://" in export:
+            commands.choices[options.command].error(f"{given_url(export)} is a URL and no EXPORT; did you mean --url?")
     if getattr(options, "url", None) is None and getattr(options, "urls", None) is None:
         for name in _FOR_A_SERVER:
             if getattr(options, name, None) is not commands.choices[options.command].get_default(name):
@@ -180,6 +183,10 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
         variable for command in commands.choices.values() for variable in command.known_variables
     )
     return options
+
+
+def _words(said: str | Sequence[str] | None) -> Sequence[str]:
+    return [said] if isinstance(said, str) else said or ()
 
 
 def _command_first(given: list[str], commands: Iterable[_Command]) -> list[str]:
