@@ -45,8 +45,8 @@ def test_what_was_given_for_a_url_shows_nothing_before_an_at() -> None:
 @pytest.mark.parametrize(
     "steering",
     [
-        "\x1b[2J", "\x1b[31m", "\x9b31m", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\", "\x9d0;t\x9c", "\x1bc", "\x1b(0",
-        "\x00", "\x07", "\x08", "\x7f", "\x85", "\u202e", "\u2066", "\u200f", "\ud800",
+        "\x1b[2J", "\x1b[31m", "\x9b31m", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\", "\x9d0;t\x9c", "\x1bc",
+        "\x1b(0", "\x00", "\x07", "\x08", "\x7f", "\x85", "\u202e", "\u2066", "\u200f", "\ud800",
     ],
 )  # fmt: skip
 def test_what_steers_a_terminal_is_left_out_of_every_error(steering: str) -> None:
