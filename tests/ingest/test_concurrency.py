@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from mockexport.ingest import journal as journal_room
-from mockexport.ingest.compaction import MAX_FILE_ROWS, to_merge
 from mockexport.ingest.errors import Overloaded
 from mockexport.ingest.insertion import collapse
 from mockexport.ingest.leases import Leases
 from mockexport.ingest.readings import DAY_US, Reading
+from mockexport.ingest.rewriting import MAX_FILE_ROWS, to_merge
 from tests.ingest.stored import DAY, NOON_US, all_rows, answer, opened, rates_of, some, write
 
 
