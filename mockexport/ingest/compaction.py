@@ -43,10 +43,6 @@ _PAUSE_S = 5.0
 _FITS = f"checksum = {row_checksum_sql('seq', 'stream', 'time_us', 'heart_rate')}"
 
 
-class _Ending(Exception):  # noqa: N818 - no error: somebody asked for it
-    """The thread is to end; what the pass has not put into effect is left to the next start."""
-
-
 @dataclass(slots=True)
 class CompactionCounts:
     """What the compactor has done since it started. Only its thread writes it."""
@@ -56,6 +52,10 @@ class CompactionCounts:
     rows: int = 0
     duplicates: int = 0
     conflicts: int = 0
+
+
+class _Stopped(Exception):  # noqa: N818 - no fault
+    """The pass was given up, for the service ends; the journal still has what it did not put into effect."""
 
 
 class Compactor:
@@ -102,10 +102,14 @@ class Compactor:
         self._deletions_wait = True
         self._wake.set()
 
-    def close(self) -> None:
-        """End; a pass that is under way stops after the period it is at, and is as if it had not begun."""
+    def stop(self) -> None:
+        """Ask for the end after the period that is being written; the rest of its pass is given up."""
         self._closing = True
         self._wake.set()
+
+    def close(self) -> None:
+        """Stop, and wait for it."""
+        self.stop()
         if self._thread.is_alive():
             self._thread.join()
         self._connection.close()
@@ -150,6 +154,8 @@ class Compactor:
         with self._one_at_a_time:
             try:
                 moved = self._pass()
+            except _Stopped:
+                return 0
             except Unavailable as error:
                 self.counts.failures += 1
                 if isinstance(error, StorageFailed):
@@ -175,12 +181,9 @@ class Compactor:
 
     def _pass(self) -> int:
         with self._leases.reading():
-            try:
-                self._drop_old()
-                self._carry_out_deletions()
-                return self._store_arrived()
-            except _Ending:
-                return 0
+            self._drop_old()
+            self._carry_out_deletions()
+            return self._store_arrived()
 
     def _rewriter(self) -> tuple[Rewriter, list[StoredFile]]:
         """Return what rewrites files by what is deleted and too old now, and the files that are listed now."""
@@ -196,7 +199,7 @@ class Compactor:
         rewriter, files = self._rewriter()
         change = Change()
         for file in files:
-            self._stop_if_asked()
+            self._stop_if_asked(change)
             if file.first_us < day * DAY_US:
                 rewriter.sift(file, change)
         old = f"time_us < {day * DAY_US}"
@@ -210,7 +213,7 @@ class Compactor:
         with read_transaction(self._connection):
             deletions = pending_deletions(self._connection)
         for file in files:
-            self._stop_if_asked()
+            self._stop_if_asked(Change())
             # A damaged file is left alone; the deletion stays pending, and hides its rows should it be put back.
             if any(touches(each, file) for each in deletions) and self._catalogue.is_sound(file):
                 change = Change()
@@ -240,7 +243,7 @@ class Compactor:
         first_day = day_number().replace_strict({day: period.first_day for day, period in periods.items()})
         by_first_day = {period.first_day: period for period in periods.values()}
         for (first,), rows in arrived.group_by(first_day.alias("first"), maintain_order=True):
-            self._stop_if_asked()
+            self._stop_if_asked(change)
             period = by_first_day[int(str(first))]
             inside = held.get(period) or [file for file in files if period.holds(file.period)]
             rewriter.arrive(period, inside, rows, change)
@@ -249,9 +252,10 @@ class Compactor:
         self.counts.conflicts += change.conflicts
         return moved
 
-    def _stop_if_asked(self) -> None:
+    def _stop_if_asked(self, change: Change) -> None:
         if self._closing:
-            raise _Ending
+            self._leases.retire([self._catalogue.path(file) for file in change.added])
+            raise _Stopped
 
     def _put_into_effect(self, change: Change, done: str | None, up_to_seq: int = 0) -> int:
         """Do the one transaction, and give up what it replaced; return how many of the journal's rows went.
