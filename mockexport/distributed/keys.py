@@ -5,12 +5,12 @@ the processes of a local cluster speak TLS with keys that are made for the run, 
 """
 
 import shutil
-import ssl
 import subprocess
 from importlib.util import find_spec
 from typing import Any
 
 from mockexport.errors import OptionError
+from mockexport.sources.http import Access
 
 __all__ = ["keys_for_one_run", "keys_in_files"]
 
@@ -18,6 +18,8 @@ _BY_OPENSSL = (
     "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "365",
     "-subj", "/CN=mockexport", "-keyout", "-", "-out", "-",
 )  # fmt: skip
+# What Access calls the files, and what they are here.
+_FILES = {"cacert": "dask-ca", "cert": "dask-cert", "key": "dask-key"}
 _ROLES = ("client", "scheduler", "worker")
 
 
@@ -58,19 +60,10 @@ def keys_in_files(library: Any, ca: str | None, cert: str | None, key: str | Non
     if ca is None and cert is None and key is None:
         return library.Security()
     if ca is None or cert is None:
-        raise OptionError(
-            "dask-cert" if cert is None else "dask-ca", "must be there, too: both sides show certificates"
-        )
-    security = library.Security(
-        require_encryption=True, tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key or cert
-    )
+        missing = "dask-ca" if ca is None else "dask-cert"
+        raise OptionError(missing, "must be given, too: both sides of a connection show certificates")
     try:
-        ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as error:
-        raise OptionError("dask-ca", f"{ca} holds no certificates that can be used") from error
-    try:
-        security.get_connection_args("client")
-    except (OSError, ssl.SSLError) as error:
-        files = cert if key is None else f"{cert} and {key}"
-        raise OptionError("dask-cert", f"{files}: no certificate with its private key") from error
-    return security
+        Access(cacert=ca, cert=cert, key=key).ssl_context()
+    except OptionError as error:
+        raise OptionError(_FILES[error.option], error.problem) from error
+    return library.Security(require_encryption=True, tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key or cert)
