@@ -119,7 +119,8 @@ async def local_cluster(processes: int) -> AsyncIterator["Client"]:
             async with (
                 library.LocalCluster(
                     n_workers=processes, threads_per_worker=2, processes=True, host="127.0.0.1",
-                    security=security, dashboard_address=None, asynchronous=True, silence_logs=logging.CRITICAL,
+                    security=security, dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
+                    asynchronous=True, silence_logs=logging.CRITICAL,
                 ) as cluster,
                 library.Client(cluster, asynchronous=True, set_as_default=False) as client,
             ):  # fmt: skip
