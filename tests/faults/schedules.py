@@ -183,7 +183,8 @@ def play(schedule: Schedule) -> str:
         pipeline = Pipeline(
             source, Summary(), concurrency=schedule.concurrency, chunk_bytes=schedule.chunk_bytes,
             split=schedule.split,
-            checkpoint=checkpoint if schedule.cancel_at else None, checkpoint_every_s=0.01,
+            checkpoint=checkpoint if schedule.cancel_at else None,
+            checkpoint_every_s=0.3 if schedule.outages or schedule.slow_downs else 0.01,  # it is a long time
         )  # fmt: skip
         try:
             outcome = await pipeline.run("x")
