@@ -1,6 +1,7 @@
 """`analyze`: joins a source and the pipeline, and makes the report."""
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
@@ -188,16 +189,18 @@ async def run_export(
         finally:
             if saving is not None:
                 saving.release()
+    divided_from = time.monotonic()
+    result = outcome.result()
     account = Account(
         export_id=export_id,
         source=opened.source.name,
         synthetic=opened.synthetic,
         engine=outcome.engine.name,
         version=__version__,
-        elapsed_s=outcome.elapsed_s,
+        elapsed_s=outcome.elapsed_s + time.monotonic() - divided_from,
         downloads=outcome.downloads,
     )
-    return Report.of(outcome.result(), account)
+    return Report.of(result, account)
 
 
 def _same(save: str | Path, folder: str | Path | None) -> bool:

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from mockexport.errors import OutputError
@@ -13,8 +13,8 @@ from mockexport.report.plain import counted, printable
 __all__ = ["announced", "put", "say"]
 
 
-def put(text: str) -> None:
-    """Write a command's result to stdout, what its encoding does not know escaped.
+def put(pieces: str | Iterable[str]) -> None:
+    """Write a command's result, whole or in pieces, to stdout, what its encoding does not know escaped.
 
     Raises:
         OutputError: stdout is closed.
@@ -22,7 +22,8 @@ def put(text: str) -> None:
     if sys.stdout is None:  # so Python has it where a process is started with it closed
         raise OutputError("the result to stdout", "it is closed; name a file with --output")
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    for text in [pieces] if isinstance(pieces, str) else pieces:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     sys.stdout.flush()
 
 

@@ -1,12 +1,12 @@
 """The result of a run: a reducer's result and the account in, the report and its JSON out."""
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from mockexport.reducers import Result, Statistics
 from mockexport.report.account import Account
+from mockexport.report.json import json_pieces
 
 __all__ = ["Report"]
 
@@ -79,25 +79,13 @@ class Report(Generic[R]):
         rounds every fraction to so many decimal places; by default they are in full precision. The text depends on the
         data alone.
         """
-        plain: dict[str, Any] = {
-            "patients": {
-                patient_id: {event_type: _plain(result, round_to) for event_type, result in types.items()}
-                for patient_id, types in self.patients.items()
-            },
-            "totals": {event_type: _plain(result, round_to) for event_type, result in self.totals.items()},
-        }
-        if self.incomplete:
-            plain["incomplete"] = list(self.incomplete)
-        if self.notes:
-            plain["notes"] = list(self.notes)
-        return json.dumps(plain, sort_keys=True, indent=2, allow_nan=False) + "\n"
+        return "".join(self.json_pieces(round_to=round_to))
 
+    def json_pieces(self, *, round_to: int | None = None) -> Iterator[str]:
+        """Yield the text of `to_json`, a patient at a time: what writes it has no more of it in memory.
 
-def _plain(result: Any, round_to: int | None) -> Any:
-    if isinstance(result, float) and round_to is not None:
-        return round(result, round_to)
-    if is_dataclass(result):
-        return {field.name: _plain(getattr(result, field.name), round_to) for field in fields(result)}
-    if isinstance(result, Mapping):
-        return {name: _plain(value, round_to) for name, value in result.items()}
-    return result
+        Raises:
+            ValueError: a result holds what JSON cannot, such as a fraction that is no number.
+        """
+        yield from json_pieces(self, round_to=round_to)
+        yield "\n"
