@@ -222,7 +222,7 @@ def test_a_finished_download_whose_tag_has_changed_is_fetched_anew(changed: tupl
     bodies, checkpoint = finished_but_for("d2")
     source = gone(bodies, {}, changed=changed)
     (report, accounts), happened = gone_on_with(source, checkpoint)
-    assert report == expected(dict(source.bodies))
+    assert report == expected(source.bodies)
     pairs = [pair for pair in (("d0", "d1"), ("d3", "d4")) if set(pair) & set(changed)]
     anew = {download_id for pair in pairs for download_id in pair}
     assert {event.download_id for event in happened if isinstance(event, StartedOver)} == anew
