@@ -59,6 +59,13 @@ TESTS = {
     "formats/cutting.py": ["tests/pipeline/test_splitting.py"],
     "pipeline/run.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
     "pipeline/checkpoint.py": ["tests/pipeline/test_checkpoint.py"],
+    "formats/filters.py": ["tests/formats/test_filters.py"],
+    "formats/fields.py": ["tests/formats/test_filters.py", "tests/formats/test_fields.py"],
+    "reducers/protocol.py": ["tests/engine/test_states.py"],
+    "reducers/rules.py": ["tests/engine/test_states.py"],
+    "reducers/selection.py": ["tests/engine/test_states.py"],
+    "reducers/spread.py": ["tests/engine/test_states.py"],
+    "reducers/summary.py": ["tests/engine/test_states.py"],
     "pipeline/ranges.py": ["tests/pipeline/test_ranges.py", "tests/pipeline/test_checkpoint.py", "tests/faults"],
 }
 
@@ -79,6 +86,7 @@ HTTP, WATCHING, CHECKPOINT = "sources/http.py", "resuming/watching.py", "pipelin
 FAULTS = "sources/http_faults.py"
 FLIGHTS, LANES, KEEPING, RUN = "pipeline/flights.py", "pipeline/lanes.py", "pipeline/keeping.py", "pipeline/run.py"
 PARTIAL, SAVING = "saving/partial.py", "saving/source.py"
+PROTOCOL = "reducers/protocol.py"
 PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
 
 MUTANTS = [
@@ -256,6 +264,27 @@ MUTANTS = [
     Mutant("a part is noted on the way", PARTIAL, "if time.monotonic() - self._noted_s >= self._every_s:", "if False:"),
     Mutant("no part is left by a run that ended well", SAVING, "        sweep(self.directory, self._names.values())\n", ""),
     Mutant("failed positions stay free", "pipeline/ranges.py", "        self._apart[position] = value", "        self.add(position, position + 1, value)"),
+    Mutant("a filter asks for ids alone", "formats/filters.py", "            check_id(text)\n", "            pass\n"),
+    Mutant("surrogates count as bytes of an id", "formats/fields.py", 'errors="surrogatepass"', 'errors="ignore"'),
+    Mutant("rules are for event types alone", "reducers/rules.py", "            check_id(event_type)\n            event_type.encode()",
+           "            event_type.encode()"),
+    Mutant("rules' event types are UTF-8", "reducers/rules.py", "            event_type.encode()\n", ""),
+    Mutant("a state's ids are ids", PROTOCOL, "            check_id(text)\n", ""),
+    Mutant("a state's groups are in order, and no two the same", PROTOCOL, "if key <= before:", "if key < before:"),
+    Mutant("a state's groups ascend", PROTOCOL, "if key <= before:", "if key == before:"),
+    Mutant("a state may be nested", PROTOCOL, ", OverflowError, RecursionError)", ")"),
+    Mutant("a count does not wrap", PROTOCOL, "0 < number <= MAX_COUNT", "0 < number"),
+    Mutant("a count is a count", PROTOCOL, "0 < number <= MAX_COUNT", "number <= MAX_COUNT"),
+    Mutant("what is counted is as much as the values", PROTOCOL, "if sum(counts.values()) != count:", "if False:"),
+    Mutant("what is counted is integers", PROTOCOL, "all(type(key) is int and abs(key) < MAX_SIZE for key in counts)", "all(True for key in counts)"),
+    Mutant("values are near zero", "reducers/summary.py", "if not -MAX_SIZE <= group.low <= group.high <= MAX_SIZE:", "if group.low > group.high:"),
+    Mutant("times are near zero", "reducers/summary.py", "if not -MAX_SIZE <= group.first_us <= group.last_us <= MAX_SIZE:",
+           "if group.first_us > group.last_us:"),
+    Mutant("a sum is one of the values", "reducers/summary.py", "if not group.count * group.low <= group.total <=", "if not group.total <="),
+    Mutant("anomalies are values", "reducers/summary.py", "if not 0 <= group.anomalies <= group.count:", "if group.anomalies < 0:"),
+    Mutant("families are as they are written", "reducers/selection.py", "if held.to_plain() != plain:", "if False:"),
+    Mutant("squares are those of the values", "reducers/spread.py", "if not total * total <= count * self.total <=", "if not count * self.total <="),
+    Mutant("squares are not beyond all values", "reducers/spread.py", " <= count * count * MAX_SIZE**2:", ":"),
 ]  # fmt: skip
 
 
