@@ -17,6 +17,7 @@ ROOMS = [
     "model",
     "newfile",
     "events",
+    "access",
     "_arrow",
     "formats",
     "reducers",
