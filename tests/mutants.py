@@ -49,6 +49,8 @@ TESTS = {
     "formats/cutting.py": ["tests/pipeline/test_splitting.py"],
     "pipeline/run.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
     "pipeline/checkpoint.py": ["tests/pipeline/test_checkpoint.py"],
+    "access.py": ["tests/test_access.py"],
+    "server/app.py": ["tests/server/test_connection.py"],
     "pipeline/ranges.py": ["tests/pipeline/test_ranges.py", "tests/pipeline/test_checkpoint.py", "tests/faults"],
 }
 
@@ -64,6 +66,7 @@ class Mutant:
 
 
 REPLIES, RESUMING, GUNZIP = "resuming/replies.py", "resuming/stream.py", "unpacking/gunzip.py"
+ACCESS, SERVER = "access.py", "server/app.py"
 BACKOFF = "resuming/backoff.py"
 HTTP, WATCHING, CHECKPOINT = "sources/http.py", "resuming/watching.py", "pipeline/checkpoint.py"
 FAULTS = "sources/http_faults.py"
@@ -223,6 +226,17 @@ MUTANTS = [
     Mutant("a part is noted on the way", PARTIAL, "if time.monotonic() - self._noted_s >= self._every_s:", "if False:"),
     Mutant("no part is left by a run that ended well", SAVING, "        sweep(self.directory, self._names.values())\n", ""),
     Mutant("failed positions stay free", "pipeline/ranges.py", "        self._apart[position] = value", "        self.add(position, position + 1, value)"),
+    Mutant("door: another name is misdirected", ACCESS, "return address is not None and address == _address(local)", "return True"),
+    Mutant("door: one Host", ACCESS, "if len(hosts) != 1:", "if not hosts:"),
+    Mutant("door: a target's host counts", ACCESS, "(host[0], asked.target or host[0])", "(host[0],)"),
+    Mutant("door: all origins are own", ACCESS, "not all(self._own(", "not any(self._own("),
+    Mutant("door: an origin has a scheme", ACCESS, "found is None or found[1].lower() != asked.scheme", "found is None"),
+    Mutant("door: an origin has a port", ACCESS, "page[1] == port and ", ""),
+    Mutant("door: chunks are a body", ACCESS, 'case b"transfer-encoding":\n                    body = True', 'case b"transfer-encoding":\n                    pass'),
+    Mutant("door: some methods always have a body", ACCESS, "(body or asked.method in self.bodies)", "body"),
+    Mutant("door: an IPv4 address as IPv6", ACCESS, "(address.ipv4_mapped or address)", "address"),
+    Mutant("door: the mock server has one", SERVER, "_refusal(request) or await handler(request)", "await handler(request)"),
+    Mutant("door: a whole URL as target", SERVER, "None if request.host == request.headers.get(hdrs.HOST) else request.host", "None"),
 ]  # fmt: skip
 
 
