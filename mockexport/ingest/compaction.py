@@ -67,6 +67,10 @@ class CompactionCounts:
     conflicts: int = 0
 
 
+class _Stopped(Exception):  # noqa: N818 - no fault
+    """The pass was given up, for the service ends; the journal still has everything."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Change:
     """What one pass puts into effect, all at once."""
@@ -110,10 +114,14 @@ class Compactor:
         if self._journal.depth >= self._rows:
             self._wake.set()
 
-    def close(self) -> None:
-        """End after the pass that is under way."""
+    def stop(self) -> None:
+        """Ask for the end after the day that is being written; the rest of its pass is given up."""
         self._closing = True
         self._wake.set()
+
+    def close(self) -> None:
+        """Stop, and wait for it."""
+        self.stop()
         if self._thread.is_alive():
             self._thread.join()
         self._connection.close()
@@ -146,6 +154,8 @@ class Compactor:
         with self._one_at_a_time:
             try:
                 moved = self._pass()
+            except _Stopped:
+                return 0
             except Unavailable as error:
                 self.counts.failures += 1
                 if isinstance(error, StorageFailed):
@@ -179,6 +189,9 @@ class Compactor:
             for (day,), rows in arrived.group_by(
                 (pl.col("timestamp").to_physical() // DAY_US).alias("day"), maintain_order=True
             ):
+                if self._closing:
+                    self._leases.retire([self._catalogue.path(file) for file in added])
+                    raise _Stopped
                 replaced, file = self._merge_day(int(str(day)), rows)
                 dropped += replaced
                 added.append(file)

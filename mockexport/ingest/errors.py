@@ -11,6 +11,8 @@
     ├── ClientGone              nobody is left to answer
     └── Unavailable             503: the same request may succeed later
         ├── Overloaded              too many wait already
+        │   └── BodySentAway            a slow body, where room was needed
+        ├── Stopping                the service is ending
         ├── DiskFull                until there is room
         ├── StorageFailed           a failed write or fsync: until restarted
         └── Damaged                 stored bytes are not what was written; names the days
@@ -24,6 +26,7 @@ from datetime import UTC, datetime
 from mockexport.errors import MockExportError
 
 __all__ = [
+    "BodySentAway",
     "BodyTooLarge",
     "BodyTooSlow",
     "ClientGone",
@@ -36,6 +39,7 @@ __all__ = [
     "NothingThere",
     "Overloaded",
     "RequestProblem",
+    "Stopping",
     "StorageFailed",
     "Unavailable",
     "day_text",
@@ -117,6 +121,20 @@ class Overloaded(Unavailable):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"overloaded: {what}; try again later")
+
+
+class BodySentAway(Overloaded):
+    """The slowest body where all of them held too much."""
+
+    def __init__(self) -> None:
+        super().__init__("too many bodies at once, and this one is the slowest")
+
+
+class Stopping(Unavailable):
+    """The service was told to end before it had answered."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is stopping; try again later")
 
 
 class DiskFull(Unavailable):

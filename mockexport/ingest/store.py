@@ -118,7 +118,8 @@ class Store:
         return self.journal.depth < MAX_JOURNAL_ROWS
 
     def close(self) -> None:
-        """Finish what waits and let the folder go."""
+        """Finish what waits for the journal, break off what can be done again, and let the folder go."""
+        self.compactor.stop()
         self.queries.close()
         self.compactor.close()
         self.journal.close()
