@@ -12,6 +12,7 @@
     ├── FormatError              the data's
     │   ├── HeaderError              the first line does not name the columns
     │   └── BadRowError              a bad row where none is allowed (strict)
+    ├── IncompleteReport         downloads failed or differ, and nobody said that the figures of the others will do
     ├── ReducerError             a reducer raised: its author's
     ├── StateError               saved bytes are no state of this reducer
     ├── CheckpointError          a checkpoint that does not belong to this run, or cannot be read
@@ -37,6 +38,7 @@ __all__ = [
     "FolderError",
     "FormatError",
     "HeaderError",
+    "IncompleteReport",
     "MetadataError",
     "MockExportError",
     "OptionError",
@@ -188,6 +190,21 @@ class BadRowError(FormatError):
         super().__init__(
             f"download {download_id}, line {line} (in the chunk at byte {offset}): bad row: {reason};"
             " without strict it would be counted and passed over"
+        )
+
+
+class IncompleteReport(MockExportError):  # noqa: N818 - a state of the world, named as one
+    """Figures are asked of a report in which `downloads` are missing, or differ from their metadata."""
+
+    def __init__(self, export_id: str, downloads: Sequence[str], why: str) -> None:
+        self.export_id = export_id
+        self.downloads: tuple[str, ...] = tuple(downloads)
+        number = len(self.downloads)
+        told = "1 download is" if number == 1 else f"{number:,} downloads are"
+        super().__init__(
+            f"the report of {export_id!a} is incomplete: {told} not in it, or not as announced; the first is"
+            f" {self.downloads[0]!a} ({why}). report.account tells of all; to use the figures as they are, say"
+            " allow_incomplete=True"
         )
 
 

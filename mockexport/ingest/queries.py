@@ -122,7 +122,8 @@ class Queries:
         wanted = Wanted(day * DAY_US, (day + 1) * DAY_US - 1)
         with self._seam(), self._leases.reading():
             snapshot = take(self._connect(), wanted)
-            return snapshot.journal.height + sum(file.rows for file in snapshot.files)
+            stored = (each.rows for file in snapshot.files for each in file.day_rows() if each.day == day)
+            return snapshot.journal.height + sum(stored)
 
     def close(self) -> None:
         """End the threads; questions that have not begun are dropped, and those under way end with their piece."""
@@ -157,7 +158,7 @@ class Queries:
 def _days(snapshot: Snapshot) -> list[int]:
     """Return the days on which the snapshot has anything, ascending."""
     journal = snapshot.journal["timestamp"].to_physical() // DAY_US
-    return sorted({file.day for file in snapshot.files} | set(journal.unique().to_list()))
+    return sorted({day for file in snapshot.files for day in file.held_days()} | set(journal.unique().to_list()))
 
 
 def in_pieces(wanted: Wanted, days: Sequence[int], at_once: int) -> list[Wanted]:

@@ -24,6 +24,7 @@ def json_pieces(report: "Report[Any]", *, round_to: int | None = None, margin: s
     Raises:
         ValueError: a result holds what JSON cannot, such as a fraction that is no number.
     """
+    report = report.allowing_incomplete()  # it says so
     told = _Telling(round_to).told
     yield "{\n"
     for name, texts in (("incomplete", report.incomplete), ("notes", report.notes)):

@@ -36,6 +36,7 @@ def to_table(
         width: cells of a line.
         colored: mark anomalies with colour, too.
     """
+    report = report.allowing_incomplete()  # it says so
     rows = list(report.rows(totals=True))
     fields, left_out = columns_of(rows)
     names = [name for name in fields if name not in _KEY]

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from mockexport.ingest import journal as journal_room
-from mockexport.ingest.compaction import MAX_FILE_ROWS, to_merge
 from mockexport.ingest.disk import RealDisk
 from mockexport.ingest.errors import Overloaded
 from mockexport.ingest.insertion import collapse
 from mockexport.ingest.leases import Leases
 from mockexport.ingest.readings import DAY_US, Reading
+from mockexport.ingest.rewriting import MAX_FILE_ROWS, to_merge
 from mockexport.ingest.store import Store
 from tests.ingest.stored import DAY, NOON_US, all_rows, answer, opened, rates_of, some, write
 
@@ -183,7 +183,7 @@ class _StopAtTheFirstFile(RealDisk):
 
 
 def test_a_pass_that_is_asked_to_end_stops_between_days_and_loses_nothing(tmp_path: Path) -> None:
-    readings = some(30, step_us=DAY_US, start_us=NOON_US)
+    readings = some(6, step_us=DAY_US, start_us=NOON_US)
     disk = _StopAtTheFirstFile()
     with opened(tmp_path, disk) as store:
         write(store, readings)
@@ -194,5 +194,5 @@ def test_a_pass_that_is_asked_to_end_stops_between_days_and_loses_nothing(tmp_pa
         assert (store.compactor.counts.passes, store.compactor.counts.failures) == (0, 0)
         assert all_rows(store) == rates_of(readings)
     with opened(tmp_path) as store:
-        assert store.compactor.compact() == 30
+        assert store.compactor.compact() == 6
         assert all_rows(store) == rates_of(readings)

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mockexport import Report, Statistics
-from mockexport.reducers import Result
 from tests.report.test_report import account
 
 
@@ -90,5 +89,5 @@ def test_a_long_report_comes_patient_by_patient() -> None:
             return {"x": 1}
 
     patients: dict[str, Any] = Patients.fromkeys(map(str, range(1000)))
-    list(islice(Report.of(Result(patients, {}), account()).json_pieces(), 5))
+    list(islice(Report(patients, {}, (), account()).json_pieces(), 5))
     assert len(asked) < 5
