@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from mockexport import ClusterError, MockServer, OptionError, Summary
+from mockexport import ClusterError, ExportApi, MockServer, OptionError, Summary
 from mockexport import distributed as cluster
 from mockexport.cli import main
 from mockexport.distributed.clusters import require_dask
@@ -21,19 +22,26 @@ from tests.certificates import Authority
 pytestmark = pytest.mark.filterwarnings("ignore")  # the scheduler's library has its own
 
 
-@pytest.fixture(params=["package", "command"])
-def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Dask's library, with keys made by the package that the extra brings, or by the machine's command."""
-    if request.param == "command":
+@pytest.mark.parametrize("with_package", [True, False])
+def test_keys_are_made_by_the_package_or_else_by_the_machines_command(
+    with_package: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_package:
         monkeypatch.setitem(sys.modules, "cryptography", None)  # the documented way to forbid it
-    return require_dask()
+    keys, others = keys_for_one_run(require_dask()), keys_for_one_run(require_dask())
+    assert keys.require_encryption
+    assert keys.tls_client_key != others.tls_client_key
+    for role in ("client", "scheduler", "worker"):
+        assert keys.get_listen_args(role)["ssl_context"].verify_mode is ssl.CERT_REQUIRED
+        assert keys.get_connection_args(role)["ssl_context"].get_ca_certs()
 
 
 def scheduler_of(client: Any) -> Any:
     return client.scheduler
 
 
-async def test_who_has_not_the_keys_of_a_local_cluster_cannot_use_it(library: Any) -> None:
+async def test_who_has_not_the_keys_of_a_local_cluster_cannot_use_it() -> None:
+    library = require_dask()
     async with cluster.local_cluster(1) as client:
         address = str(scheduler_of(client).address)
         assert address.startswith("tls://127.0.0.1:")
@@ -190,3 +198,17 @@ async def test_why_a_task_failed_is_told() -> None:
     ):
         with pytest.raises(ClusterError, match=r"a task failed on its worker \(LookupError: the shelf is empty\)"):
             await cluster.analyze("demo", client=client, url=server.url, reducer=Broken())
+
+
+async def test_a_source_that_is_open_cannot_be_sent_and_is_told() -> None:
+    library = require_dask()
+    async with (
+        MockServer() as server,
+        library.LocalCluster(n_workers=1, processes=False, dashboard_address=None, asynchronous=True) as local,
+        library.Client(local, asynchronous=True, set_as_default=False) as client,
+        ExportApi(server.url) as api,
+    ):
+        with pytest.raises(
+            OptionError, match="one of them cannot be sent to a worker .*; of a source that is open, give"
+        ):
+            await cluster.analyze("demo", client=client, source=api)
