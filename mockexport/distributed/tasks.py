@@ -74,8 +74,8 @@ class Task:
         except Exception as error:  # whatever the caller's own code, or a library's, raises
             raise OptionError(
                 "reducer and source",
-                f"one of them cannot be sent to a worker ({type(error).__name__}: {error}); of a source that is open, give"
-                " url, urls, folder or files instead",
+                f"one of them cannot be sent to a worker ({type(error).__name__}: {error}); give url, urls, folder or"
+                " files instead of a source that is open",
             ) from error
 
 

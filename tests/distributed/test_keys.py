@@ -33,7 +33,7 @@ def test_keys_are_made_by_the_package_or_else_by_the_machines_command(
     assert keys.tls_client_key != others.tls_client_key
     for role in ("client", "scheduler", "worker"):
         assert keys.get_listen_args(role)["ssl_context"].verify_mode is ssl.CERT_REQUIRED
-        assert keys.get_connection_args(role)["ssl_context"].get_ca_certs()
+        assert keys.get_connection_args(role)["ssl_context"].cert_store_stats()["x509"] == 1
 
 
 def scheduler_of(client: Any) -> Any:
@@ -175,7 +175,7 @@ async def test_waiting_for_workers_is_told_and_has_a_limit(
             pytest.raises(ClusterError, match=r"no worker came within 0\.3 s \(analyze\.workers_s\)"),
         ):
             await cluster.analyze("demo", client=client, url=server.url, workers_s=0.3)
-    assert caplog.text.count("the cluster has no worker yet: waiting for one, up to 0.3 s") == 1
+    assert "the cluster has no worker yet: waiting for one, up to 0.3 s" in caplog.messages
 
 
 def broken() -> None:
@@ -208,7 +208,5 @@ async def test_a_source_that_is_open_cannot_be_sent_and_is_told() -> None:
         library.Client(local, asynchronous=True, set_as_default=False) as client,
         ExportApi(server.url) as api,
     ):
-        with pytest.raises(
-            OptionError, match="one of them cannot be sent to a worker .*; of a source that is open, give"
-        ):
+        with pytest.raises(OptionError, match=r"one of them cannot be sent to a worker .*; give url, urls"):
             await cluster.analyze("demo", client=client, source=api)
