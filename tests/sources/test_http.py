@@ -165,6 +165,21 @@ async def test_what_is_not_http_is_told_clearly_and_tried_once_more(broken: byte
     assert server.asked["/api/export/x/d/data"] == 2
 
 
+@pytest.mark.parametrize("which", ["", "/x", "/x/b"], ids=["exports", "an export", "a download"])
+async def test_listings_and_metadata_that_are_cut_with_their_connection_are_asked_for_again(which: str) -> None:
+    def answer(path: str, head: str, asked: int) -> bytes:
+        if path.endswith("/data"):
+            return whole()
+        body = metadata(path, ["a", "b"]).partition(b"\r\n\r\n")[2]
+        cut = len(body) * asked // 3 if path == f"/api/export{which}" else len(body)
+        return reply("200 OK", body=body[:cut])
+
+    async with raw_server(answer) as server, ExportApi(server.url, retry=IMPATIENT) as api:
+        assert await api.export_ids() == ["x"]
+        assert [download.id for download in (await api.discover("x")).downloads] == ["a", "b"]
+        assert server.asked[f"/api/export{which}"] == 3
+
+
 async def test_a_redirect_is_followed_and_the_origin_keeps_its_secrets() -> None:
     def elsewhere(path: str, head: str, asked: int) -> bytes:
         return whole()
