@@ -49,6 +49,8 @@ TESTS = {
     "formats/cutting.py": ["tests/pipeline/test_splitting.py"],
     "pipeline/run.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
     "pipeline/checkpoint.py": ["tests/pipeline/test_checkpoint.py"],
+    "formats/csv.py": ["tests/test_hostile_text.py"],
+    "reducers/rules.py": ["tests/test_hostile_text.py"],
     "pipeline/ranges.py": ["tests/pipeline/test_ranges.py", "tests/pipeline/test_checkpoint.py", "tests/faults"],
 }
 
@@ -72,6 +74,8 @@ PARTIAL, SAVING = "saving/partial.py", "saving/source.py"
 PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
 
 MUTANTS = [
+    Mutant("no repetition tried from every space", "formats/csv.py", r"|\s(?=", r"|\s+(?="),
+    Mutant("keys of few parts", "reducers/rules.py", "MAX_DOTS = 100", "MAX_DOTS = 10**9"),
     Mutant("resumable only by a strong tag", REPLIES, "_STRONG_TAG.fullmatch(etag) is not None", "True"),
     Mutant("resumable only without encoding", REPLIES, 'coding == "identity" and etag is not None', "etag is not None"),
     Mutant("one tag", REPLIES, "etag = tags[0] if len(tags) == 1 else None", "etag = tags[0] if tags else None"),
