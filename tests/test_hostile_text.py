@@ -5,6 +5,7 @@ import string
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ from hypothesis import strategies as st
 
 from mockexport import AnomalyRule, Filter, MockExportError, Schema, Selection, Summary
 from mockexport.cli import arguments
-from mockexport.cli.text import printable
 from mockexport.engine.choosing import choose_engine, kernel_problem
-from mockexport.errors import nearest, public_url
+from mockexport.errors import nearest
 from mockexport.formats.csv import read_header
 from mockexport.formats.fields import check_id, parse_time, parse_value
 from mockexport.formats.zones import zone_named
@@ -26,6 +26,7 @@ from mockexport.reducers.rules import read_rules
 from mockexport.resuming import replies
 from mockexport.server.faults import Faults
 from mockexport.server.ranges import Conditions, decide
+from mockexport.shown import printable, public_url
 from mockexport.sources.listing import readable
 from mockexport.sources.manifest import read_manifest
 from mockexport.sources.metadata import ExportContents, Reply, decode_json
@@ -46,7 +47,7 @@ def header(text: str, delimiter: str = ",") -> object:
     return read_header(text, Schema(delimiter=delimiter), download_id="d", line=1)
 
 
-def rows(text: str, engine: str) -> None:
+def rows(engine: str, text: str) -> None:
     fold: Any = choose_engine(Summary(), Schema(), wanted=engine).new_fold(Span("d"), ",".join(Schema().columns))
     data = text.encode()
     fold.feed(Chunk(Span("d"), data, 0, len(data), 2))
@@ -66,7 +67,7 @@ PARSERS: dict[str, tuple[Parser, int]] = {
     "header": (header, 64 * KIB),
     "header by ;": (lambda text: header(text, ";"), 16 * KIB),
     "four names": (lambda text: header(f"a,b,c,{text}"), 16 * KIB),
-    **{f"rows, {name}": (lambda text, name=name: rows(text, name), 16 * KIB) for name in ENGINES},
+    **{f"rows, {name}": (partial(rows, name), 16 * KIB) for name in ENGINES},
     "time": (parse_time, 64 * KIB),
     "fraction": (lambda text: parse_time(f"2025-08-26T10:00:00.{text}"), 64 * KIB),
     "value": (parse_value, 64 * KIB),
