@@ -20,7 +20,11 @@ ROOT = Path(__file__).parent.parent
 # The tests of each file's rules; the whole suite would notice more, and take an hour.
 TESTS = {
     "saving/partial.py": ["tests/saving/test_partial.py"],
-    "saving/source.py": ["tests/saving/test_partial.py", "tests/saving/test_source.py"],
+    "saving/source.py": [
+        "tests/saving/test_partial.py",
+        "tests/saving/test_source.py",
+        "tests/sources/test_url_list.py",
+    ],
     "resuming/replies.py": ["tests/resuming/test_replies.py", "tests/sources/test_tls.py"],
     "resuming/stream.py": ["tests/resuming/test_stream.py", "tests/resuming/test_backoff.py"],
     "resuming/backoff.py": ["tests/resuming/test_backoff.py"],
@@ -60,6 +64,8 @@ TESTS = {
     "pipeline/run.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
     "pipeline/checkpoint.py": ["tests/pipeline/test_checkpoint.py"],
     "formats/csv.py": ["tests/test_hostile_text.py"],
+    "pipeline/rechecking.py": ["tests/pipeline/test_checkpoint.py", "tests/faults"],
+    "pipeline/streams.py": ["tests/resuming/test_replies.py", "tests/sources/test_url_list.py"],
     "formats/filters.py": ["tests/formats/test_filters.py"],
     "formats/fields.py": ["tests/formats/test_filters.py", "tests/formats/test_fields.py"],
     "reducers/protocol.py": ["tests/engine/test_states.py"],
@@ -86,6 +92,7 @@ BACKOFF = "resuming/backoff.py"
 HTTP, WATCHING, CHECKPOINT = "sources/http.py", "resuming/watching.py", "pipeline/checkpoint.py"
 FAULTS = "sources/http_faults.py"
 FLIGHTS, LANES, KEEPING, RUN = "pipeline/flights.py", "pipeline/lanes.py", "pipeline/keeping.py", "pipeline/run.py"
+RECHECKING, STREAMS = "pipeline/rechecking.py", "pipeline/streams.py"
 PARTIAL, SAVING = "saving/partial.py", "saving/source.py"
 PROTOCOL = "reducers/protocol.py"
 PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
@@ -171,6 +178,13 @@ MUTANTS = [
     Mutant("slow down is an outage", REPLIES, "OUTAGE_STATUSES = frozenset({429, ", "OUTAGE_STATUSES = frozenset({"),
     Mutant("discovery keeps to the concurrency", "sources/export_api.py", "asyncio.Semaphore(self._concurrency)", "asyncio.Semaphore(8)"),
     Mutant("discovery shares the back-off", "sources/export_api.py", "rows=rows, backoff=self._backoff", "rows=rows"),
+    Mutant("a finished download that has changed is fetched anew", RECHECKING, "if not changed:", "if True:"),
+    Mutant("what is merged with it is, too", RECHECKING, "changed.isdisjoint(range(run.start, run.end))", "run.start not in changed"),
+    Mutant("a server that is away costs no checkpoint", RECHECKING, "                    raise\n", "                    pass\n"),
+    Mutant("a kept file that has changed is fetched anew", SAVING, "if listed.version is None:", "if True:"),
+    Mutant("a kept file's version is noted", SAVING, "version=version,", "version=None,"),
+    Mutant("a date and a length are a version", STREAMS, "elif modified is not None:", "elif False:"),
+    Mutant("the length belongs to it", STREAMS, "modified if length is None else", "modified if True else"),
     Mutant("a refused range starts over", REPLIES, "frozenset({400, 403, 412, 501})", "frozenset({400, 412, 501})"),
     Mutant("without ranges nothing goes on", RESUMING, "replace(decision, mark=None) if self._no_parts else decision", "decision"),
     Mutant("a 200 with the range of a part is no whole", REPLIES, "if ranges and not all(map(_covers_all, ranges)):", "if False:"),
