@@ -70,10 +70,12 @@ async def connected(
         raise OptionError("dask", f"{address} takes keys: name them (connected.ca, connected.cert, connected.key)")
     if ca is not None and not address.startswith(_WITH_KEYS):
         raise OptionError("dask-ca", f"is for an address that begins with tls://, and {address} does not")
-    client = library.Client(address, asynchronous=True, set_as_default=False, timeout=timeout_s, security=security)
+    client = library.Client(
+        address, asynchronous=True, set_as_default=False, timeout=0.8 * timeout_s, security=security
+    )
     try:
         try:
-            async with asyncio.timeout(timeout_s):  # it keeps to its own not everywhere
+            async with asyncio.timeout(timeout_s):  # its own limit, which knows more of why, does not hold everywhere
                 await client
         except Exception as error:  # of many kinds, and not all of them documented
             problem = f"no scheduler answers at {address} within {timeout_s:g} s{_why(error)}"
