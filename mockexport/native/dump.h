@@ -39,9 +39,23 @@ static int by_name(const void *left, const void *right) {
     return order != 0 ? order : (a->length > b->length) - (a->length < b->length);
 }
 
-static int by_rank(const void *left, const void *right) {
-    uint64_t a = ((const ranked *)left)->rank, b = ((const ranked *)right)->rank;
-    return (a > b) - (a < b);
+/* Put groups into the order of 32 bits of their rank, of `ranks` different ones; those that are equal stay in theirs. */
+static int sort_by_part(const ranked *from, ranked *into, size_t count, unsigned shift, size_t ranks) {
+    size_t *places = calloc(ranks + 1, sizeof *places);
+    if (places == NULL) {
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        places[(uint32_t)(from[i].rank >> shift) + 1]++;
+    }
+    for (size_t rank = 1; rank <= ranks; rank++) {
+        places[rank] += places[rank - 1];
+    }
+    for (size_t i = 0; i < count; i++) {
+        into[places[(uint32_t)(from[i].rank >> shift)]++] = from[i];
+    }
+    free(places);
+    return 0;
 }
 
 static int begin_order(id_order *order, const id_table *table) {
@@ -188,11 +202,12 @@ static int put_families(byte_buffer *out, const summary_state *state, const rank
  * -1 when memory is out. */
 static int dump_state(const summary_state *state, byte_buffer *out) {
     id_order patients = {0}, types = {0};
-    ranked *order = malloc(((size_t)state->count + 1) * sizeof *order);
+    ranked *order = calloc((size_t)state->count + 1, sizeof *order);
+    ranked *spare = calloc((size_t)state->count + 1, sizeof *spare);
     size_t count = 0;
     uint8_t *head;
     int result = -1;
-    if (order == NULL || begin_order(&patients, &state->patients) < 0 || begin_order(&types, &state->types) < 0) {
+    if (order == NULL || spare == NULL || begin_order(&patients, &state->patients) < 0 || begin_order(&types, &state->types) < 0) {
         goto done;
     }
     for (uint32_t i = 0; i < state->count; i++) {
@@ -207,7 +222,10 @@ static int dump_state(const summary_state *state, byte_buffer *out) {
         const group *at = &state->groups[order[i].number];
         order[i].rank = (uint64_t)patients.ranks[at->patient] << 32 | types.ranks[at->type];
     }
-    qsort(order, count, sizeof *order, by_rank);
+    if (sort_by_part(order, spare, count, 0, types.count) < 0 ||
+        sort_by_part(spare, order, count, 32, patients.count) < 0) {
+        goto done;
+    }
     if ((head = put_bytes(out, 3 * sizeof(uint64_t))) == NULL) {
         goto done;
     }
@@ -220,6 +238,7 @@ static int dump_state(const summary_state *state, byte_buffer *out) {
     }
 done:
     free(order);
+    free(spare);
     free_order(&patients);
     free_order(&types);
     return result;

@@ -76,8 +76,8 @@ class Group:
         So what is read from a file cannot wrap in 64 or 128 bits, whatever is added to it.
         """
         group = cls(*numbers)
-        if not all(type(number) is int for number in group.numbers) or not is_count(group.count):
-            raise ValueError("a number is no integer, or no count")
+        if not is_count(group.count):
+            raise ValueError("there are no such counts")
         if not -MAX_SIZE <= group.low <= group.high <= MAX_SIZE:
             raise ValueError("there are no such values")
         if not group.count * group.low <= group.total <= group.count * group.high:
