@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib import import_module
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from mockexport.distributed.keys import keys_for_one_run, keys_in_files
 from mockexport.errors import ClusterError, OptionError
@@ -29,6 +30,8 @@ _WITH_KEYS = ("tls://", "wss://")
 # place where it finds no worker, though the next may just be starting there; and nobody else would start one.
 LOST_WORKER = "distributed.deploy.lost-worker-timeout"
 PATIENCE = "30 days"
+# How long a plain connection may take.
+ANSWER_S = 3.0
 # What the processes would show of themselves on web pages, to whoever asks.
 PAGES = ("distributed.scheduler.http.routes", "distributed.worker.http.routes")
 
@@ -70,35 +73,38 @@ async def connected(
         raise OptionError("dask", f"{address} takes keys: name them (connected.ca, connected.cert, connected.key)")
     if ca is not None and not address.startswith(_WITH_KEYS):
         raise OptionError("dask-ca", f"is for an address that begins with tls://, and {address} does not")
-    client = library.Client(
-        address, asynchronous=True, set_as_default=False, timeout=0.8 * timeout_s, security=security
-    )
+    client = library.Client(address, asynchronous=True, set_as_default=False, timeout=timeout_s, security=security)
     try:
         try:
-            async with asyncio.timeout(timeout_s):  # its own limit, which knows more of why, does not hold everywhere
+            async with asyncio.timeout(timeout_s):  # it keeps to its own not everywhere
                 await client
         except Exception as error:  # of many kinds, and not all of them documented
-            problem = f"no scheduler answers at {address} within {timeout_s:g} s{_why(error)}"
-            raise ClusterError(problem) from error
+            context = security.get_connection_args("client")["ssl_context"]
+            why = await _why(address, context if address.startswith(_WITH_KEYS) else None)
+            raise ClusterError(f"no scheduler answers at {address} within {timeout_s:g} s{why}") from error
         yield client
     finally:
         with suppress(Exception):  # that it was never there says more
             await client.close()
 
 
-def _why(error: BaseException | None) -> str:
-    """Say what is known of why there is no connection."""
-    while error is not None:
-        match error:
-            case ssl.SSLCertVerificationError():
-                return ": its certificate is not of the authority that was named (connected.ca)"
-            case ssl.SSLError():
-                return ": what is there speaks no TLS, or does not take this certificate"
-            case ConnectionRefusedError():
-                return ": nothing listens there"
-            case socket.gaierror():
-                return ": the host name could not be resolved"
-        error = error.__cause__ or error.__context__
+async def _why(address: str, context: ssl.SSLContext | None) -> str:
+    """Say what a plain connection shows of why there is no scheduler: Dask tries again until it has forgotten why."""
+    where = urlsplit(address)
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            _, writer = await asyncio.open_connection(where.hostname, where.port, ssl=context)
+            writer.close()
+    except ssl.SSLCertVerificationError:
+        return ": its certificate is not of the authority that was named (connected.ca)"
+    except ssl.SSLError:
+        return ": what is there speaks no TLS, or does not take this certificate"
+    except ConnectionRefusedError:
+        return ": nothing listens there"
+    except socket.gaierror:
+        return ": the host name could not be resolved"
+    except OSError:  # a time limit is one
+        return ""
     return "; is it one, and of a version that fits?"
 
 

@@ -139,8 +139,8 @@ async def test_what_is_no_scheduler_is_told_in_a_line(answer: bytes) -> None:
         with pytest.raises(ClusterError, match=f"no scheduler answers at {address} within 0.3 s; is it one"):
             async with cluster.connected(address, timeout_s=0.3):
                 pass
-    with pytest.raises(ClusterError, match=f"no scheduler answers at {address} within 2 s: nothing listens there"):
-        async with cluster.connected(address, timeout_s=2):
+    with pytest.raises(ClusterError, match=f"no scheduler answers at {address} within 0.3 s: nothing listens there"):
+        async with cluster.connected(address, timeout_s=0.3):
             pass
 
 
