@@ -5,6 +5,7 @@
 
 The rooms, each importing only those above it:
 
+    shown.py       what may be shown of URLs and of foreign texts
     errors.py      the error tree
     model.py       frozen values: Export, Download, Span, Chunk, Verdict
     newfile.py     files that appear whole or not at all

@@ -21,13 +21,14 @@
     └── ArrowUnavailable         this machine's: columns for data frames take the compiled parts
 
 A class takes facts and writes its own message: what, where, and what to do. No message holds a patient's id or value,
-nor the query or credentials of a URL.
+nor the query or credentials of a URL, nor what could steer a terminal (shown.py).
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+
+from mockexport.shown import public_url, shown, shown_list
 
 __all__ = [
     "ArrowUnavailable",
@@ -51,7 +52,6 @@ __all__ = [
     "TransferError",
     "first_error_alone",
     "nearest",
-    "public_url",
     "reducer_at_work",
 ]
 
@@ -62,6 +62,9 @@ MAX_WORD = 200
 
 class MockExportError(Exception):
     """The root: catch this to catch all that mockexport raises on purpose."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shown(message))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An error is made of facts and holds its message: it travels between processes as what it has become.
@@ -115,8 +118,8 @@ class ExportNotFound(SourceError):  # noqa: N818 - a state of the world, named a
     def __init__(self, export_id: str, where: str, available: Sequence[str]) -> None:
         self.export_id = export_id
         self.available: tuple[str, ...] = tuple(available)
-        there = ", ".join(available) if available else "none"
-        super().__init__(f"no export {export_id!r} at {public_url(where)}; there: {there}")
+        there = shown_list(self.available) or "none"
+        super().__init__(f"no export {public_url(export_id)!r} at {public_url(where)}; there: {there}")
 
 
 class MetadataError(SourceError):
@@ -263,17 +266,6 @@ class ClusterError(MockExportError):
     def __init__(self, problem: str) -> None:
         self.problem = problem
         super().__init__(f"the cluster: {problem}")
-
-
-def public_url(url: str) -> str:
-    """Return `url` without credentials, query and fragment: what a message or log may show."""
-    if "://" not in url:
-        return url  # a path
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # brackets that do not match; credentials all the same, perhaps
-        return url.rpartition("@")[2].partition("?")[0]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def nearest(text: str, known: Sequence[str], *, alike: float = 0.6) -> str | None:

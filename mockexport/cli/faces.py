@@ -16,8 +16,8 @@ from mockexport.cli.text import say
 from mockexport.model import AnomalyRule
 from mockexport.newfile import NewFile
 from mockexport.report.json import json_pieces
-from mockexport.report.plain import printable
 from mockexport.report.report import Report
+from mockexport.shown import printable
 
 __all__ = ["pieces_of", "pieces_of_several", "write", "write_page"]
 
@@ -31,6 +31,7 @@ def pieces_of(report: Report[Any], options: argparse.Namespace) -> Iterable[str]
         report = report.counts()
     if options.format == "json":
         return report.json_pieces(round_to=options.round)
+    on_terminal = options.output == "-" and sys.stdout is not None and sys.stdout.isatty()
     if options.format == "csv":
         from mockexport.report.csv import formulas, to_csv
         from mockexport.report.plain import columns_of
@@ -39,10 +40,11 @@ def pieces_of(report: Report[Any], options: argparse.Namespace) -> Iterable[str]
             say(f"note: {found:,} ids look like formulas to a spreadsheet (= + - @): import their columns as text")
         if maps := columns_of(report.rows(totals=True))[1]:
             say(f"note: not in the CSV: {', '.join(maps)}, which the JSON has")
-        return [to_csv(report, round_to=options.round)]
+        text = to_csv(report, round_to=options.round)
+        # An id may hold what steers a terminal; in a file, it is data.
+        return [f"{printable(line)}\n" for line in text.split("\r\n")[:-1]] if on_terminal else [text]
     from mockexport.report.table import DEFAULT_WIDTH, to_table
 
-    on_terminal = options.output == "-" and sys.stdout is not None and sys.stdout.isatty()
     width = shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns if on_terminal else DEFAULT_WIDTH
     colored = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return [to_table(report, round_to=options.round, width=width, colored=colored)]

@@ -45,6 +45,7 @@ def reaching(options: argparse.Namespace) -> SourceOptions:
             cacert=options.cacert,
             cert=options.cert,
             key=options.key,
+            link_local=options.link_local,
         )
     return {
         "url": options.url,

@@ -26,7 +26,8 @@ from mockexport.events import (
     WorkerLost,
 )
 from mockexport.model import VerdictKind
-from mockexport.report.plain import counted, printable, size, wrapped
+from mockexport.report.plain import counted, size, wrapped
+from mockexport.shown import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

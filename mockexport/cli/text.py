@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from mockexport.errors import OutputError
 from mockexport.model import Download
-from mockexport.report.plain import counted, printable
+from mockexport.report.plain import counted
+from mockexport.shown import shown
 
 __all__ = ["announced", "put", "say"]
 
@@ -34,16 +35,17 @@ _OPTIONS = {
     "Access.cacert": "--cacert",
     "Access.cert": "--cert",
     "Access.key": "--key",
+    "Access.link_local": "--link-local",
 }
 
 
 def say(text: str) -> None:
     """Write a line for people to stderr, parameters in it as options. Where nobody listens, the work goes on."""
-    text = re.sub(r"Access\.[a-z]+", lambda found: _OPTIONS.get(found[0], found[0]), text)
+    text = re.sub(r"Access\.[a-z_]+", lambda found: _OPTIONS.get(found[0], found[0]), text)
     if sys.stderr is None:
         return
     try:
-        print(f"mockexport: {printable(text)}", file=sys.stderr, flush=True)
+        print(f"mockexport: {shown(text)}", file=sys.stderr, flush=True)
     except OSError:
         # What is left unsaid must not be tried again at exit, which would change the exit code.
         with suppress(OSError):

@@ -59,9 +59,8 @@ class ExtraMissing(IngestError, ImportError):  # noqa: N818 - a state of the wor
     """A package of the extra is not installed."""
 
     def __init__(self, package: str) -> None:
-        super().__init__(
-            f"the heart-rate service needs {package}; install its extra: pip install 'mockexport[ingest]'", name=package
-        )
+        super().__init__(f"the heart-rate service needs {package}; install its extra: pip install 'mockexport[ingest]'")
+        self.name = package
 
 
 class FolderInUse(IngestError):  # noqa: N818 - a state of the world, named as one

@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from mockexport.report.plain import aligned, cells_of, columns_of, counted, heading, printable, shortened, wrapped
+from mockexport.report.plain import aligned, cells_of, columns_of, counted, heading, shortened, wrapped
 from mockexport.report.report import Report
+from mockexport.shown import printable
 
 __all__ = ["DEFAULT_WIDTH", "to_table"]
 

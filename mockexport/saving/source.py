@@ -18,6 +18,7 @@ import msgspec
 
 from mockexport.errors import FolderError, OutputError, TransferError
 from mockexport.model import Download, Export, Verdict, VerdictKind
+from mockexport.newfile import make_folder
 from mockexport.pipeline.streams import (
     ByteStream,
     Kept,
@@ -28,9 +29,11 @@ from mockexport.pipeline.streams import (
     Resumed,
     Source,
     StartOver,
+    is_unchanged,
 )
 from mockexport.saving.claiming import Claim
 from mockexport.saving.partial import NOTE_EVERY_S, Note, Partial, Torn, left_in, sweep
+from mockexport.shown import quoted
 from mockexport.sources.files import FileStream
 from mockexport.sources.listing import (
     LISTING,
@@ -86,10 +89,7 @@ class Saving:
             OutputError: if it cannot be made, or another run is writing to it.
         """
         export = await self._source.discover(export_id)
-        try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(self.directory, error.strerror or type(error).__name__) from error
+        make_folder(self.directory)
         self._claim = Claim(self.directory)
         if (self.directory / PARQUET_LISTING).exists():
             raise FolderError(self.directory, "holds an export as Parquet; give CSV its own folder")
@@ -106,7 +106,7 @@ class Saving:
 
     def _refuse_other(self, found: str, export_id: str) -> None:
         if found != export_id:
-            raise FolderError(self.directory, f"holds the export {found!a}; give {export_id!a} its own folder")
+            raise FolderError(self.directory, f"holds the export {quoted(found)}; give {export_id!a} its own folder")
 
     def stream(self, export_id: str, download: Download) -> ByteStream:
         """Return the download's bytes, from the folder if they are there, and keep them on their way."""
@@ -129,6 +129,15 @@ class Saving:
             return self._source.stream_from(export_id, download, left.size_bytes, left.mark)
         return self._source.stream(export_id, download)
 
+    async def is_unchanged(self, export_id: str, download: Download, listed: ListedFile) -> bool:
+        """Tell whether a kept file still is what the other source has, as far as that can be told."""
+        if listed.version is None:
+            return True
+        try:
+            return await is_unchanged(self._source.stream(export_id, download), listed.version)
+        except TransferError:
+            return False  # what is wrong shows when it is fetched; the file is left until there is another
+
     def path_of(self, download: Download) -> Path:
         """Return the path of a download's file."""
         return self.directory / self._names[download.id]
@@ -140,11 +149,13 @@ class Saving:
         line = msgspec.json.encode(_Note(self._export.id, listed)) + b"\n"
         path = self.directory / UNFINISHED
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+            descriptor = os.open(path, flags, 0o600)
             with open(descriptor, "ab") as notes:
                 notes.write(line)
         except OSError as error:
-            raise OutputError(path, error.strerror or type(error).__name__) from error
+            problem = "it is a link, which is not followed; remove it" if path.is_symlink() else error.strerror
+            raise OutputError(path, problem or type(error).__name__) from error
 
     def finish(self) -> None:
         """Write `export.json` if every download of the export is in place; else leave the folder marked unfinished."""
@@ -199,6 +210,7 @@ class _SavedStream:
         self._download = download
         self._partial = Partial(saving.path_of(download), every_s=saving.note_every_s)
         self._left = saving.left_of(self._partial, export_id, download)  # and not read again yet
+        self._version: str | None = None if self._left is None else self._left.mark.version
         self._broken_off = False
         self._fetched = saving.fetch(export_id, download, self._left)
 
@@ -212,8 +224,9 @@ class _SavedStream:
                                 await asyncio.to_thread(self._partial.write, piece)
                             case StartOver():
                                 self._begin(None)
-                            case Opened(mark):
+                            case Opened(mark, version):
                                 self._begin(mark)
+                                self._version = version
                             case Resumed():
                                 async with aclosing(self._reread()) as kept:
                                     async for left in kept:
@@ -243,9 +256,9 @@ class _SavedStream:
     def _begin(self, mark: Mark | None) -> None:
         about = None
         if mark is not None and mark.total is not None:
-            file = _listed(self._download, self._partial.path.name, 0, "0" * 64, None)
+            file = _listed(self._download, self._partial.path.name, 0, "0" * 64)
             about = Note(self._export_id, file, mark)
-        self._left = None
+        self._left = self._version = None
         self._partial.begin(about)
 
     def start_over(self, problem: str) -> StartOver:
@@ -258,7 +271,8 @@ class _SavedStream:
                 size, sha256 = await asyncio.to_thread(self._partial.flush)
                 # Not awaited: if this were cancelled, the file would be there and nobody would know of it. Noted first:
                 # between the two, a file that is not there yet costs less than one that is not known.
-                self._saving.keep(_listed(self._download, self._partial.path.name, size, sha256, verdict))
+                name = self._partial.path.name
+                self._saving.keep(_listed(self._download, name, size, sha256, verdict, self._version))
                 self._partial.commit()
         finally:
             if verdict is not None and not verdict.counts and not self._broken_off:
@@ -273,12 +287,16 @@ class _KeptStream:
 
     def __init__(self, saving: Saving, export_id: str, download: Download, listed: ListedFile) -> None:
         self._saving = saving
+        self._export_id = export_id
+        self._download = download
         self._listed = listed
         self._file = FileStream(saving.directory / listed.file, download, listed)
         self._saved = _SavedStream(saving, export_id, download)
         self._use_file = True
 
     async def pieces(self) -> AsyncGenerator[Piece]:
+        if self._use_file and not await self._saving.is_unchanged(self._export_id, self._download, self._listed):
+            yield self.start_over("its content has changed since")
         if self._use_file:
             yield Kept(self._listed.size_bytes, finished=True)
             try:
@@ -318,7 +336,14 @@ def _describes(listed: ListedFile, download: Download) -> bool:
     )
 
 
-def _listed(download: Download, file: str, size: int, sha256: str, verdict: Verdict | None) -> ListedFile:
+def _listed(
+    download: Download,
+    file: str,
+    size: int,
+    sha256: str,
+    verdict: Verdict | None = None,
+    version: str | None = None,
+) -> ListedFile:
     return ListedFile(
         id=download.id,
         rows=download.rows,
@@ -330,4 +355,5 @@ def _listed(download: Download, file: str, size: int, sha256: str, verdict: Verd
         size_bytes=size,
         sha256=sha256,
         verdict=None if verdict is None or verdict.kind is VerdictKind.VERIFIED else verdict.kind,
+        version=version,
     )
