@@ -10,6 +10,7 @@ The rooms, each importing only those above it:
     model.py       frozen values: Export, Download, Span, Chunk, Verdict
     newfile.py     files that appear whole or not at all
     events.py      the typed events of a run
+    access.py      who may ask a server: its names, origins, bodies, tokens
     formats/       bytes → chunks → columns: the reference, and what a verdict needs to know of the rows
     reducers/      statistics, the Reducer protocol, anomaly rules
     engine/        folds a span's chunks, in Python or over _kernel.pyx and native/

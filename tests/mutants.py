@@ -19,6 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # The tests of each file's rules; the whole suite would notice more, and take an hour.
 TESTS = {
+    "access.py": ["tests/test_access.py"],
+    "server/app.py": ["tests/server/test_connection.py"],
     "saving/partial.py": ["tests/saving/test_partial.py"],
     "saving/source.py": [
         "tests/saving/test_partial.py",
@@ -86,6 +88,7 @@ class Mutant:
     new: str
 
 
+ACCESS, SERVER = "access.py", "server/app.py"
 REPLIES, RESUMING, GUNZIP = "resuming/replies.py", "resuming/stream.py", "unpacking/gunzip.py"
 BACKOFF = "resuming/backoff.py"
 HTTP, WATCHING, CHECKPOINT = "sources/http.py", "resuming/watching.py", "pipeline/checkpoint.py"
@@ -97,6 +100,17 @@ PROTOCOL = "reducers/protocol.py"
 PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
 
 MUTANTS = [
+    Mutant("door: another name is misdirected", ACCESS, "return address is not None and address == _address(local)", "return True"),
+    Mutant("door: one Host", ACCESS, "if len(hosts) != 1:", "if not hosts:"),
+    Mutant("door: a target's host counts", ACCESS, "(host[0], asked.target or host[0])", "(host[0],)"),
+    Mutant("door: all origins are own", ACCESS, "not all(self._own(", "not any(self._own("),
+    Mutant("door: an origin has a scheme", ACCESS, "found is None or found[1].lower() != asked.scheme", "found is None"),
+    Mutant("door: an origin has a port", ACCESS, "page[1] == port and ", ""),
+    Mutant("door: chunks are a body", ACCESS, 'case b"transfer-encoding":\n                    body = True', 'case b"transfer-encoding":\n                    pass'),
+    Mutant("door: some methods always have a body", ACCESS, "(body or asked.method in self.bodies)", "body"),
+    Mutant("door: an IPv4 address as IPv6", ACCESS, "(address.ipv4_mapped or address)", "address"),
+    Mutant("door: the mock server has one", SERVER, "_refusal(request) or await handler(request)", "await handler(request)"),
+    Mutant("door: a whole URL as target", SERVER, "None if request.host == request.headers.get(hdrs.HOST) else request.host", "None"),
     Mutant("resumable only by a strong tag", REPLIES, "_STRONG_TAG.fullmatch(etag) is not None", "True"),
     Mutant("resumable only without encoding", REPLIES, 'coding == "identity" and etag is not None', "etag is not None"),
     Mutant("one tag", REPLIES, "etag = tags[0] if len(tags) == 1 else None", "etag = tags[0] if tags else None"),
