@@ -9,7 +9,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mockexport._kernel import ColumnScan, State
-from mockexport.engine.kernel import new_scan, unended_line
+from mockexport.engine.kernel import is_ended, line_after, new_scan
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
 from mockexport.formats import Batch, CsvDecoder
 from mockexport.formats.batch import table, with_missing
@@ -108,6 +108,7 @@ class ColumnsFold(Generic[S]):
         keep_missing: bool = False,
     ) -> None:
         self.offset: int = span.start
+        self.line: int = 1
         self.tally: Tally = Tally(coverage=coverage)
         with reducer_at_work(reducer, "empty"):
             self.state: S = reducer.empty()
@@ -143,7 +144,8 @@ class ColumnsFold(Generic[S]):
                 except Exception as error:
                     name = type(self._reducer).__name__
                     raise ReducerError(name, chunk.span.download_id, chunk.offset, error) from error
-        self.offset = chunk.end
+            line = line_after(chunk, line, self._scan)
+        self.offset, self.line = chunk.end, line
 
     def _decode(self, chunk: Chunk, start: int, line: int) -> Batch:
         """Return the chunk's rows from byte `start` of its data on, the first of which is line number `line`; count."""
@@ -155,7 +157,8 @@ class ColumnsFold(Generic[S]):
                 self._scan.keep_missing()
         scan = self._scan
         aside = scan.feed(chunk.data, start, line)
-        judged = self._decoder.decode_rows(aside, unended_line=unended_line(chunk, line, scan))
+        last = None if is_ended(chunk) else line_after(chunk, line, scan)
+        judged = self._decoder.decode_rows(aside, unended_line=last)
         if self._strict and (bad := judged.first_fault) is not None:
             raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
         good, lines, filtered = judged.batch, judged.lines, scan.filtered
