@@ -137,18 +137,20 @@ class ColumnsFold(Generic[S]):
         """Take in the span's next chunk (see engine.Fold.feed)."""
         start, line = self._decoder.skip_header(chunk)
         if self._decoder.layout is not None:
-            batch = self._decode(chunk, start, line)
+            batch, line = self._decode(chunk, start, line)
             if batch:
                 try:
                     self.state = self._reducer.update(self.state, batch)
                 except Exception as error:
                     name = type(self._reducer).__name__
                     raise ReducerError(name, chunk.span.download_id, chunk.offset, error) from error
-            line = line_after(chunk, line, self._scan)
         self.offset, self.line = chunk.end, line
 
-    def _decode(self, chunk: Chunk, start: int, line: int) -> Batch:
-        """Return the chunk's rows from byte `start` of its data on, the first of which is line number `line`; count."""
+    def _decode(self, chunk: Chunk, start: int, line: int) -> tuple[Batch, int]:
+        """Count and return the chunk's rows from byte `start` of its data on, and the number of the line after them.
+
+        The first of them is line number `line`.
+        """
         if self._scan is None:
             self._scan = new_scan(
                 ColumnScan, self._ids, self._decoder, self._schema, self._asked, self.tally.coverage is not None
@@ -157,8 +159,8 @@ class ColumnsFold(Generic[S]):
                 self._scan.keep_missing()
         scan = self._scan
         aside = scan.feed(chunk.data, start, line)
-        last = None if is_ended(chunk) else line_after(chunk, line, scan)
-        judged = self._decoder.decode_rows(aside, unended_line=last)
+        next_line = line_after(chunk, line, scan)
+        judged = self._decoder.decode_rows(aside, unended_line=None if is_ended(chunk) else next_line)
         if self._strict and (bad := judged.first_fault) is not None:
             raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
         good, lines, filtered = judged.batch, judged.lines, scan.filtered
@@ -179,7 +181,7 @@ class ColumnsFold(Generic[S]):
         taken.patients, taken.event_types = self._new_names()
         self.tally.merge(taken)
         self.tally.update(judged)
-        return NumberedBatch(*scan.columns(), self._patients, self._types)
+        return NumberedBatch(*scan.columns(), self._patients, self._types), next_line
 
     def _new_names(self) -> tuple[set[str], set[str]]:
         """Return the ids that were not there before, and remember them."""

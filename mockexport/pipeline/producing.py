@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from mockexport import events
 from mockexport.errors import BadRowError, HeaderError, SourceError, TransferError
@@ -212,7 +212,7 @@ class Producers(Generic[S]):
                     elif isinstance(piece, memoryview) and piece.obj is room.buffer:
                         await self._put(leg, leg.cutter.took(len(piece)))
                     else:
-                        leg = self._take(flight, leg, piece)
+                        leg = self._take(flight, leg, cast("Marker", piece))
                         room.turn_to(leg.cutter)
                         continue
                     if self._split_bytes is not None and flight.divisible:

@@ -65,6 +65,11 @@ class Workers:
                 _settle(finish, done, result)
         self.threads.shutdown()
 
+    @property
+    def pending(self) -> int:
+        """How much is being done natively, or is done and was not heard of yet."""
+        return 0 if self._crew is None else self._crew.pending
+
     async def feed(self, fold: Fold[Any], chunk: Chunk) -> None:
         """Have a fold take in its next chunk (see Fold.feed)."""
         if self._crew is None or not self._engine.folds_natively:
@@ -96,7 +101,7 @@ class Workers:
         assert self._crew is not None  # noqa: S101 - it is watched
         for (finish, done), result in self._crew.collect():
             if isinstance(result, list) and len(result) > FEW_ROWS:
-                self.threads.submit(_settle, finish, done, result, self._loop)
+                self._loop.run_in_executor(self.threads, _settle, finish, done, result, self._loop)
             else:
                 _settle(finish, done, result)
 
