@@ -43,7 +43,7 @@ if WANTED != "no":
         extension("mockexport._arrow", ["arrow"]),
         extension(
             "mockexport._kernel",
-            ["columns", "coverage", "crew", "dump", "families", "hash", "index", "rows", "state"],
+            ["columns", "coverage", "crew", "dump", "families", "hash", "heap", "index", "room", "rows", "state"],
         ),
         extension("mockexport.server._generator", ["generate"]),
     ]

@@ -5,6 +5,7 @@
 
 The rooms, each importing only those above it:
 
+    shown.py       what may be shown of URLs and of foreign texts
     errors.py      the error tree
     model.py       frozen values: Export, Download, Span, Chunk, Verdict
     newfile.py     files that appear whole or not at all
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         FolderError,
         FormatError,
         HeaderError,
+        IncompleteReport,
         MetadataError,
         MockExportError,
         OptionError,
@@ -118,6 +120,7 @@ __all__ = [
     "FormatError",
     "GroupReducer",
     "HeaderError",
+    "IncompleteReport",
     "MetadataError",
     "MockExportError",
     "MockServer",
@@ -174,6 +177,7 @@ _HOMES = {
         "FolderError",
         "FormatError",
         "HeaderError",
+        "IncompleteReport",
         "MetadataError",
         "MockExportError",
         "OptionError",

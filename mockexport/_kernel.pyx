@@ -50,12 +50,15 @@ cdef extern from "native/families.h" nogil:
     int add_to_units(counter *into, int64_t unit, uint64_t count)
     int add_to_families(family_group *into, unsigned families, int64_t time_us, int64_t value)
     int merge_families(family_group *into, const family_group *other)
+    void free_counters(family_group *of)
     void free_families(family_group *of, size_t count)
 
 cdef extern from "native/state.h" nogil:
     enum:
-        SHORT_ID_BYTES
+        MAX_ID_BYTES
+        NO_ID
         PADDING
+        SHORT_ID_BYTES
     ctypedef struct id_record:
         pass
     ctypedef struct id_table:
@@ -169,10 +172,10 @@ cdef extern from "native/rows.h" nogil:
         int64_t first_us
         int64_t last_us
         uint64_t *missing
-        uint32_t missing_capacity
+        size_t missing_capacity
         coverage *covered
         aside_row *aside
-        uint32_t aside_count
+        size_t aside_count
         uint64_t lines
     uint64_t load64(const void *at)
     int64_t ahead_at(const row_scan *scan, int64_t minute_us)
@@ -261,23 +264,22 @@ cdef class State:
     cdef bint busy
 
     def __cinit__(self, rules, families=()):
+        cdef int64_t lowest, highest
         cdef size_t number = 0
-        memset(&self.state, 0, sizeof(summary_state))
         for family in families:
             self.state.families |= <unsigned>FAMILIES[family]
-        self.busy = False
         if begin_state(&self.state) < 0:
             raise MemoryError
-        if rules:
-            self.state.rules = <bounds *>malloc(len(rules) * sizeof(bounds))
-            if self.state.rules == NULL:
-                raise MemoryError
-        for name, low, high in rules:
+        cdef list copied = list(rules)
+        self.state.rules = <bounds *>calloc(len(copied) + 1, sizeof(bounds))
+        if self.state.rules == NULL:
+            raise MemoryError
+        for name, low, high in copied:
             # Values are within ±10¹⁸: bounds beyond 64 bits might as well be at their ends.
-            self.state.rules[number].low = max(INT64_MIN, min(low, INT64_MAX))
-            self.state.rules[number].high = max(INT64_MIN, min(high, INT64_MAX))
-            number += 1
+            lowest, highest = max(INT64_MIN, min(low, INT64_MAX)), max(INT64_MIN, min(high, INT64_MAX))
             _intern(&self.state, &self.state.ruled, name)
+            self.state.rules[number] = bounds(lowest, highest)
+            number += 1
 
     def __dealloc__(self):
         free_state(&self.state)
@@ -297,67 +299,81 @@ cdef class State:
 
     def patients(self, uint32_t count, uint32_t start=0):
         """Return the first `count` patients that came, from number `start` on."""
-        self._check()
-        return [_text(&self.state.patients, number) for number in range(start, min(count, self.state.patients.count))]
+        return self._names(&self.state.patients, count, start)
 
     def types(self, uint32_t count, uint32_t start=0):
         """Return the first `count` event types that came, from number `start` on."""
-        self._check()
-        return [_text(&self.state.types, number) for number in range(start, min(count, self.state.types.count))]
+        return self._names(&self.state.types, count, start)
+
+    cdef list _names(self, id_table *table, uint32_t count, uint32_t start):
+        cdef uint32_t number
+        self._begin()
+        try:
+            return [_text(table, number) for number in range(start, min(count, table.count))]
+        finally:
+            self.busy = False
 
     def row(self, uint32_t number):
         """Return a group: patient, event type, and the numbers of a dumped row."""
-        self._check()
-        if number >= self.state.count:
-            raise IndexError(number)
-        cdef group *at = &self.state.groups[number]
-        further = _further(&self.state.family_groups[number], self.state.families) if self.state.families else ()
-        return (
-            _text(&self.state.patients, at.patient), _text(&self.state.types, at.type),
-            at.count, _total(at), at.low, at.high, at.anomalies, at.first_us, at.last_us, *further,
-        )
+        cdef group *at
+        self._begin()
+        try:
+            if number >= self.state.count:
+                raise IndexError(number)
+            at = &self.state.groups[number]
+            further = _further(&self.state.family_groups[number], self.state.families) if self.state.families else ()
+            return (
+                _text(&self.state.patients, at.patient), _text(&self.state.types, at.type),
+                at.count, _total(at), at.low, at.high, at.anomalies, at.first_us, at.last_us, *further,
+            )
+        finally:
+            self.busy = False
 
     def totals(self):
         """Return per event type: its name, how many groups, the sum of last − first, and the numbers of a dumped row."""
-        self._check()
-        cdef uint32_t number, types = self.state.types.count
-        cdef group *sums = <group *>calloc(types + 1, sizeof(group))
-        cdef group *waits = <group *>calloc(types + 1, sizeof(group))
-        cdef family_group *further = <family_group *>calloc(types + 1, sizeof(family_group))
-        cdef group *into
+        cdef uint32_t number, types
+        cdef group *sums = NULL
+        cdef group *waits = NULL
+        cdef family_group *further = NULL
         cdef int result = 0
+        self._begin()
+        types = self.state.types.count
         try:
+            sums = <group *>calloc(<size_t>types + 1, sizeof(group))
+            waits = <group *>calloc(<size_t>types + 1, sizeof(group))
+            further = <family_group *>calloc(<size_t>types + 1, sizeof(family_group))
             if sums == NULL or waits == NULL or further == NULL:
                 raise MemoryError
-            self.busy = True
             with nogil:
                 result = _sum_by_type(&self.state, sums, waits, further)
-            self.busy = False
             if result < 0:
                 raise MemoryError
-            found = []
-            for number in range(types):
-                if waits[number].count:
-                    into = &sums[number]
-                    found.append((
-                        _text(&self.state.types, number), waits[number].count, _total(&waits[number]),
-                        into.count, _total(into), into.low, into.high, into.anomalies, into.first_us, into.last_us,
-                        *_further(&further[number], self.state.families),
-                    ))
-            return found
+            return [
+                (
+                    _text(&self.state.types, number), waits[number].count, _total(&waits[number]),
+                    sums[number].count, _total(&sums[number]), sums[number].low, sums[number].high,
+                    sums[number].anomalies, sums[number].first_us, sums[number].last_us,
+                    *_further(&further[number], self.state.families),
+                )
+                for number in range(types)
+                if waits[number].count
+            ]
         finally:
+            self.busy = False
             free(sums)
             free(waits)
             free_families(further, 0 if further == NULL else types)
 
     def merge(self, State later not None):
-        """Add the groups of another state to this one."""
+        """Add the groups of another state, of the same families, to this one."""
         cdef int result
         if later is self:
             raise ValueError("a state cannot be merged with itself")
-        self._check()
+        if later.state.families != self.state.families:
+            raise ValueError("a state cannot be merged with one that keeps something else")
         later._check()
-        self.busy = later.busy = True
+        self._begin()
+        later.busy = True
         with nogil:
             result = merge_states(&self.state, &later.state)
         self.busy = later.busy = False
@@ -368,8 +384,7 @@ cdef class State:
         """Return the state as JSON, byte for byte as Summary.dump does."""
         cdef size_t length = 0
         cdef uint8_t *out
-        self._check()
-        self.busy = True
+        self._begin()
         with nogil:
             out = dump_state(&self.state, &length)
         self.busy = False
@@ -382,51 +397,65 @@ cdef class State:
 
     def put(self, str patient not None, str event_type not None, uint64_t count, total, int64_t low, int64_t high,
             uint64_t anomalies, int64_t first_us, int64_t last_us, *further):
-        """Set a group, as a dump tells it."""
-        cdef int64_t number = self._group(patient, event_type)
-        cdef group *into = &self.state.groups[number]
-        if self.state.families:
-            _put_further(&self.state.family_groups[number], self.state.families, further)
-        elif further:
-            raise ValueError("a row is too long")
-        whole = int(total)
-        if not -(1 << 127) <= whole < 1 << 127:
-            raise ValueError("a total is beyond 128 bits")
-        into.count = count
-        into.total_low = whole & 0xFFFFFFFFFFFFFFFF
-        into.total_high = (whole >> 64) & 0xFFFFFFFFFFFFFFFF
-        into.low = low
-        into.high = high
-        into.anomalies = anomalies
-        into.first_us = first_us
-        into.last_us = last_us
+        """Set a group that has no values so far, as a dump gives it; ValueError if it has some."""
+        cdef int64_t number
+        cdef uint64_t total_low, total_high
+        cdef group *into
+        cdef family_group kept
+        memset(&kept, 0, sizeof(family_group))
+        if type(total) is not int or not -(1 << 127) <= total < 1 << 127:
+            raise ValueError("a total is no integer of 128 bits")
+        if count == 0:
+            raise ValueError("a group has no values")
+        total_low, total_high = total & 0xFFFFFFFFFFFFFFFF, (total >> 64) & 0xFFFFFFFFFFFFFFFF
+        try:
+            # All of it is converted before a group is looked at: what runs Python could move groups.
+            _put_further(&kept, self.state.families, further)
+            number = self._group(patient, event_type)
+            into = &self.state.groups[number]
+            if into.count != 0:
+                raise ValueError("a group is there twice")
+            into.count = count
+            into.total_low = total_low
+            into.total_high = total_high
+            into.low = low
+            into.high = high
+            into.anomalies = anomalies
+            into.first_us = first_us
+            into.last_us = last_us
+            if self.state.families:
+                self.state.family_groups[number] = kept
+                memset(&kept, 0, sizeof(family_group))
+        finally:
+            free_counters(&kept)
 
     def add_rows(self, patients, times, types, values):
         """Add rows given as columns: those that the reference has decoded."""
         cdef group one
-        cdef group *into
-        cdef int64_t value, number
-        for patient, time_us, event_type, scaled in zip(patients, times, types, values):
+        cdef int64_t value, at_us, number
+        for patient, time_us, event_type, scaled in zip(patients, times, types, values, strict=True):
+            # Both are converted before a group is looked at: what runs Python could move groups.
+            value, at_us = scaled, time_us
             number = self._group(patient, event_type)
-            into = &self.state.groups[number]
-            value = scaled
             one.count = 1
             one.total_low = <uint64_t>value
             one.total_high = <uint64_t>(value >> 63)
             one.low = one.high = value
-            one.anomalies = is_anomaly(&self.state.normal[into.type], value)
-            one.first_us = one.last_us = time_us
-            add_group(into, &one)
+            one.anomalies = is_anomaly(&self.state.normal[self.state.groups[number].type], value)
+            one.first_us = one.last_us = at_us
+            add_group(&self.state.groups[number], &one)
             if self.state.families and add_to_families(
-                &self.state.family_groups[number], self.state.families, one.first_us, value
+                &self.state.family_groups[number], self.state.families, at_us, value
             ) < 0:
                 raise MemoryError
 
     cdef int64_t _group(self, str patient, str event_type) except -1:
+        """Return the number of a group, new or known. No Python runs from the check on."""
         cdef int64_t patient_number, type_number, number
+        cdef bytes patient_id = patient.encode(), type_id = event_type.encode()
         self._check()
-        patient_number = _intern(&self.state, &self.state.patients, patient.encode())
-        type_number = _intern(&self.state, &self.state.types, event_type.encode())
+        patient_number = _intern(&self.state, &self.state.patients, patient_id)
+        type_number = _intern(&self.state, &self.state.types, type_id)
         number = intern_group(&self.state, <uint32_t>patient_number, <uint32_t>type_number)
         if number < 0:
             raise MemoryError
@@ -437,28 +466,34 @@ cdef class State:
             raise RuntimeError("the state is in use by another thread")
         return 0
 
+    cdef int _begin(self) except -1:
+        """Take the state, to be let go of by `busy = False`; refused while somebody else has it."""
+        self._check()
+        self.busy = True
+        return 0
+
 
 cdef int64_t _intern(summary_state *state, id_table *table, bytes text) except -1:
-    """Return the number of an id that comes from Python."""
-    cdef uint8_t padded[SHORT_ID_BYTES + PADDING]
-    cdef const uint8_t *at = <const uint8_t *><const char *>text
+    """Return the number of an id that comes from Python; ValueError if it is none."""
+    cdef uint8_t padded[MAX_ID_BYTES + PADDING]
     cdef size_t length = len(text)
     cdef uint64_t low = 0, high = 0
     cdef int64_t number
-    cdef int plain = is_plain_text(at, length)
-    if length <= SHORT_ID_BYTES:
-        memset(padded, 0, sizeof(padded))
-        memcpy(padded, at, length)
-        at = padded
-    if length >= 1 << 31:
-        raise ValueError("an id is longer than 2 GB")
-    id_words(at, <uint32_t>length, &low, &high)
+    cdef int plain
+    if length == 0 or length > MAX_ID_BYTES:
+        raise ValueError(f"an id has 1 to {MAX_ID_BYTES} bytes, and here are {length}")
+    memset(padded, 0, sizeof(padded))
+    memcpy(padded, <const char *>text, length)
+    plain = is_plain_text(padded, length)
+    id_words(padded, <uint32_t>length, &low, &high)
     if state != NULL and table == &state.types:
-        number = intern_type(state, low, high, <uint32_t>length, at, plain)
+        number = intern_type(state, low, high, <uint32_t>length, padded, plain)
     elif state != NULL and table == &state.patients:
-        number = intern_patient(state, low, high, <uint32_t>length, at, plain)
+        number = intern_patient(state, low, high, <uint32_t>length, padded, plain)
     else:
-        number = add_id(table, low, high, <uint32_t>length, at, plain)
+        number = add_id(table, low, high, <uint32_t>length, padded, plain)
+    if number == NO_ID:
+        raise ValueError("the kernel takes no such id")
     if number < 0:
         raise MemoryError
     return number
@@ -522,9 +557,9 @@ cdef list _counts(const counter *of):
 
 
 cdef int _put_further(family_group *into, unsigned families, tuple plains) except -1:
-    """Set what is kept of a group, all zeros so far, as a dump tells it."""
+    """Set what is kept of a group, all zeros so far, as a dump gives it."""
     cdef int place = 0
-    if len(plains) != bin(families).count("1"):
+    if len(plains) != (<object>families).bit_count():
         raise ValueError("a row is too short or too long")
     if families & FAMILY_SQUARES:
         squares = plains[place]
@@ -550,7 +585,9 @@ cdef int _put_counts(counter *into, list plain, bint values) except -1:
     cdef uint64_t count
     cdef int result
     over, *numbers = plain
-    if over not in (0, 1) or len(numbers) % 2 or not all(type(number) is int for number in numbers):
+    if type(over) is not int or over not in (0, 1):
+        raise ValueError("no counts")
+    if len(numbers) % 2 or not all(type(number) is int for number in numbers):
         raise ValueError("no counts")
     if over:
         if not values:
@@ -577,10 +614,11 @@ cdef class Offsets:
     cdef uint32_t count
 
     def __cinit__(self, spans):
-        self.spans = <offset_span *>malloc((len(spans) + 1) * sizeof(offset_span))
+        cdef list copied = list(spans)
+        self.spans = <offset_span *>calloc(len(copied) + 1, sizeof(offset_span))
         if self.spans == NULL:
             raise MemoryError
-        for from_us, ahead_us in spans:
+        for from_us, ahead_us in copied:
             self.spans[self.count].from_us = from_us
             self.spans[self.count].ahead_us = INT64_MIN if ahead_us is None else ahead_us
             self.count += 1
@@ -595,7 +633,6 @@ cdef class RowFilter:
     cdef row_filter filter
 
     def __cinit__(self, since, until, patients, types):
-        memset(&self.filter, 0, sizeof(row_filter))
         # Times of rows are far from either end.
         low = INT64_MIN if since is None else max(INT64_MIN, min(since, INT64_MAX))
         high = INT64_MAX if until is None else max(low, min(until, INT64_MAX))
@@ -630,7 +667,13 @@ cdef class Scan:
                   uint32_t value, uint32_t fields, bytes delimiter not None, null_tokens,
                   Offsets offsets=None, RowFilter asked=None, bint covered=False):
         cdef uint8_t *copied
-        if len(delimiter) != 1 or max(patient_id, event_time, event_type, value) >= fields:
+        cdef list tokens = list(null_tokens)
+        cdef bytes text
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in b'"\r\n\0':
+            raise ValueError("no such delimiter")
+        if len({patient_id, event_time, event_type, value}) != 4:
+            raise ValueError("the columns are not four")
+        if max(patient_id, event_time, event_type, value) >= fields:
             raise ValueError("no such layout")
         self.state = state
         self.scan = <row_scan *>calloc(1, sizeof(row_scan))
@@ -661,12 +704,11 @@ cdef class Scan:
             self.scan.covered = <coverage *>calloc(1, sizeof(coverage))
             if self.scan.covered == NULL:
                 raise MemoryError
-        if null_tokens:
-            self.scan.null_tokens = <token *>calloc(len(null_tokens), sizeof(token))
-            if self.scan.null_tokens == NULL:
-                raise MemoryError
-        for text in null_tokens:
-            copied = <uint8_t *>malloc(len(text) + 1)
+        self.scan.null_tokens = <token *>calloc(len(tokens) + 1, sizeof(token))
+        if self.scan.null_tokens == NULL:
+            raise MemoryError
+        for text in tokens:
+            copied = <uint8_t *>malloc(<size_t>len(text) + 1)
             if copied == NULL:
                 raise MemoryError
             memcpy(copied, <const char *>text, len(text))
@@ -693,24 +735,24 @@ cdef class Scan:
                 raise ValueError("start is beyond the data")
             at = <const uint8_t *>view.buf + start
             self._begin()
-            with nogil:
-                result = scan_chunk(self.scan, &self.state.state, at, <size_t>view.len - start)
-            self.state.busy = False
-            if result < 0:
-                raise MemoryError
-            return self._aside(at, line)
+            try:
+                with nogil:
+                    result = scan_chunk(self.scan, &self.state.state, at, <size_t>view.len - start)
+                if result < 0:
+                    raise MemoryError
+                return self._aside(at, line)
+            finally:
+                self.state.busy = False
         finally:
             PyBuffer_Release(&view)
 
     cdef int _begin(self) except -1:
         """Take state and counts for a chunk, which is refused while another thread is at one."""
-        self.state._check()
-        self.state.busy = True
-        return 0
+        return self.state._begin()
 
     cdef list _aside(self, const uint8_t *at, line):
-        """Return the rows of the chunk at hand that were set aside, in order."""
-        cdef uint32_t number
+        """Return the rows of the chunk at hand that were set aside, in order. The state is still taken."""
+        cdef size_t number
         cdef aside_row *row
         aside = []
         for number in range(self.scan.aside_count):
@@ -750,23 +792,29 @@ cdef class Scan:
 
     def covered(self):
         """Return the rows by time as (hours in a bucket, {hours since 1970: rows}); None where they are not counted."""
-        self.state._check()
         cdef coverage *covered = self.scan.covered
         cdef uint32_t at
         if covered == NULL:
             return None
-        width = 1 << covered.shift
-        return width, {covered.buckets[at].number * width: covered.buckets[at].rows for at in range(covered.count)}
+        self.state._begin()
+        try:
+            width = 1 << covered.shift
+            return width, {covered.buckets[at].number * width: covered.buckets[at].rows for at in range(covered.count)}
+        finally:
+            self.state.busy = False
 
     def missing(self):
         """Return the number of rows without a value by event type, where there are any."""
-        self.state._check()
         cdef uint32_t number
-        return {
-            _text(&self.state.state.types, number): self.scan.missing[number]
-            for number in range(self.scan.missing_capacity)
-            if self.scan.missing[number]
-        }
+        self.state._begin()
+        try:
+            return {
+                _text(&self.state.state.types, number): self.scan.missing[number]
+                for number in range(<uint32_t>self.scan.missing_capacity)
+                if self.scan.missing[number]
+            }
+        finally:
+            self.state.busy = False
 
 
 cdef class ColumnScan(Scan):
@@ -801,41 +849,55 @@ cdef class ColumnScan(Scan):
 
         `line` is the number of the chunk's first line; `lines` are those of the rows, ascending.
         """
-        cdef size_t number = 0, count = len(lines)
-        cdef uint32_t aside = 0
+        cdef list given = [
+            (at - line, patient.encode(), time_us, event_type.encode(), value)
+            for at, patient, time_us, event_type, value in zip(lines, patients, times, types, values, strict=True)
+        ]
+        cdef size_t number = 0, aside = 0
         cdef uint64_t wanted
-        cdef numbered_row *rows = <numbered_row *>malloc((count + 1) * sizeof(numbered_row))
-        cdef size_t *places = <size_t *>malloc((count + 1) * sizeof(size_t))
+        cdef numbered_row *rows = NULL
+        cdef size_t *places = NULL
+        self.state._begin()
         try:
+            rows = <numbered_row *>calloc(len(given) + 1, sizeof(numbered_row))
+            places = <size_t *>calloc(len(given) + 1, sizeof(size_t))
             if rows == NULL or places == NULL:
                 raise MemoryError
-            for at, patient, time_us, event_type, value in zip(lines, patients, times, types, values):
-                wanted = at - line
+            for at, patient, time_us, event_type, value in given:
+                wanted = at
                 while aside < self.scan.aside_count and self.scan.aside[aside].line < wanted:
                     aside += 1
                 if aside == self.scan.aside_count or self.scan.aside[aside].line != wanted:
                     raise ValueError("no such row was set aside")
                 places[number] = self.scan.aside[aside].place
-                rows[number].patient = <uint32_t>_intern(&self.state.state, &self.state.state.patients, patient.encode())
-                rows[number].type = <uint32_t>_intern(&self.state.state, &self.state.state.types, event_type.encode())
+                rows[number].patient = <uint32_t>_intern(&self.state.state, &self.state.state.patients, patient)
+                rows[number].type = <uint32_t>_intern(&self.state.state, &self.state.state.types, event_type)
                 rows[number].time_us = time_us
                 rows[number].value = value
                 number += 1
+                aside += 1
             if insert_rows(&self.scan.columns, rows, places, number) < 0:
                 raise MemoryError
+            # They are in their places: their next ones would be others.
+            self.scan.aside_count = 0
         finally:
+            self.state.busy = False
             free(rows)
             free(places)
 
     def columns(self):
         """Return patients and event types (32-bit numbers), times and values (64-bit), each as bytes of its numbers."""
         cdef row_columns *at = &self.scan.columns
-        return (
-            PyBytes_FromStringAndSize(<const char *>at.patients, <Py_ssize_t>(at.count * sizeof(uint32_t))),
-            PyBytes_FromStringAndSize(<const char *>at.types, <Py_ssize_t>(at.count * sizeof(uint32_t))),
-            PyBytes_FromStringAndSize(<const char *>at.times, <Py_ssize_t>(at.count * sizeof(int64_t))),
-            PyBytes_FromStringAndSize(<const char *>at.values, <Py_ssize_t>(at.count * sizeof(int64_t))),
-        )
+        self.state._begin()
+        try:
+            return (
+                PyBytes_FromStringAndSize(<const char *>at.patients, <Py_ssize_t>(at.count * sizeof(uint32_t))),
+                PyBytes_FromStringAndSize(<const char *>at.types, <Py_ssize_t>(at.count * sizeof(uint32_t))),
+                PyBytes_FromStringAndSize(<const char *>at.times, <Py_ssize_t>(at.count * sizeof(int64_t))),
+                PyBytes_FromStringAndSize(<const char *>at.values, <Py_ssize_t>(at.count * sizeof(int64_t))),
+            )
+        finally:
+            self.state.busy = False
 
 
 cdef class _Job:
@@ -950,24 +1012,27 @@ cdef class Crew:
         cdef crew_job *taken[MAX_JOBS]
         cdef size_t number, count = take_done(&self.crew, taken)
         cdef _Job job
-        # All are let go of before anything can fail: a state is busy no longer than its scan.
         done = []
         for number in range(count):
             job = <_Job>taken[number].owner
             done.append(job)
             Py_DECREF(job)
-            if job.scan is not None:
-                job.scan.state.busy = False
         found = []
-        for job in done:
-            if job.scan is None:
-                result = job.job.result
-            elif job.job.result < 0:
-                result = MemoryError()
-            else:
-                result = job.scan._aside(job.job.data, job.line)
-            PyBuffer_Release(&job.view)
-            found.append((job.ticket, result))
+        try:
+            for job in done:
+                if job.scan is None:
+                    result = job.job.result
+                elif job.job.result < 0:
+                    result = MemoryError()
+                else:
+                    result = job.scan._aside(job.job.data, job.line)
+                PyBuffer_Release(&job.view)
+                found.append((job.ticket, result))
+        finally:
+            # Whatever fails: a state is busy no longer than its scan.
+            for job in done:
+                if job.scan is not None:
+                    job.scan.state.busy = False
         return found
 
     def close(self):

@@ -1,6 +1,7 @@
 """`analyze`: joins a source and the pipeline, and makes the report."""
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
@@ -53,6 +54,8 @@ class RunOptions(SourceOptions, total=False):
         checkpoint: a file in which to keep, every few seconds, what another run with the same arguments goes on from;
             it is removed once every download is complete.
         listener: called with every event of the run, in the event loop.
+        allow_incomplete: give the report's figures also where downloads failed or differ from their metadata; by
+            default who asks for them gets IncompleteReport.
     """
 
     save: str | Path | None
@@ -68,6 +71,7 @@ class RunOptions(SourceOptions, total=False):
     on_failure: str
     checkpoint: str | Path | None
     listener: Listener | None
+    allow_incomplete: bool
 
 
 @overload
@@ -94,7 +98,7 @@ async def analyze(
 
     Returns:
         The report. Downloads that failed contribute nothing to it; they and those that differ from their metadata are
-        listed in `incomplete`, and `account` says why.
+        listed in `incomplete`, and `account` says why. Such a report gives its figures only if `allow_incomplete`.
 
     Raises:
         ExportNotFound, ServerUnreachable, MetadataError, FolderError: if the export cannot be had at all.
@@ -126,6 +130,7 @@ async def run_export(
     on_failure: str = "continue",
     checkpoint: str | Path | None = None,
     listener: Listener | None = None,
+    allow_incomplete: bool = False,
     **where: Unpack[SourceOptions],
 ) -> Report[Any]:
     """Run as `analyze` does; call `on_ready` with the pipeline, names of export and source, and if it is synthetic.
@@ -188,16 +193,18 @@ async def run_export(
         finally:
             if saving is not None:
                 saving.release()
+    divided_from = time.monotonic()
+    result = outcome.result()
     account = Account(
         export_id=export_id,
         source=opened.source.name,
         synthetic=opened.synthetic,
         engine=outcome.engine.name,
         version=__version__,
-        elapsed_s=outcome.elapsed_s,
+        elapsed_s=outcome.elapsed_s + time.monotonic() - divided_from,
         downloads=outcome.downloads,
     )
-    return Report.of(outcome.result(), account)
+    return Report.of(result, account, allow_incomplete=allow_incomplete)
 
 
 def _same(save: str | Path, folder: str | Path | None) -> bool:

@@ -12,6 +12,7 @@
     ├── FormatError              the data's
     │   ├── HeaderError              the first line does not name the columns
     │   └── BadRowError              a bad row where none is allowed (strict)
+    ├── IncompleteReport         downloads failed or differ, and nobody said that the figures of the others will do
     ├── ReducerError             a reducer raised: its author's
     ├── StateError               saved bytes are no state of this reducer
     ├── CheckpointError          a checkpoint that does not belong to this run, or cannot be read
@@ -20,13 +21,14 @@
     └── ArrowUnavailable         this machine's: columns for data frames take the compiled parts
 
 A class takes facts and writes its own message: what, where, and what to do. No message holds a patient's id or value,
-nor the query or credentials of a URL.
+nor the query or credentials of a URL, nor what could steer a terminal (shown.py).
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+
+from mockexport.shown import public_url, shown, shown_list
 
 __all__ = [
     "ArrowUnavailable",
@@ -37,6 +39,7 @@ __all__ = [
     "FolderError",
     "FormatError",
     "HeaderError",
+    "IncompleteReport",
     "MetadataError",
     "MockExportError",
     "OptionError",
@@ -49,7 +52,6 @@ __all__ = [
     "TransferError",
     "first_error_alone",
     "nearest",
-    "public_url",
     "reducer_at_work",
 ]
 
@@ -60,6 +62,9 @@ MAX_WORD = 200
 
 class MockExportError(Exception):
     """The root: catch this to catch all that mockexport raises on purpose."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shown(message))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An error is made of facts and holds its message: it travels between processes as what it has become.
@@ -113,8 +118,8 @@ class ExportNotFound(SourceError):  # noqa: N818 - a state of the world, named a
     def __init__(self, export_id: str, where: str, available: Sequence[str]) -> None:
         self.export_id = export_id
         self.available: tuple[str, ...] = tuple(available)
-        there = ", ".join(available) if available else "none"
-        super().__init__(f"no export {export_id!r} at {public_url(where)}; there: {there}")
+        there = shown_list(self.available) or "none"
+        super().__init__(f"no export {public_url(export_id)!r} at {public_url(where)}; there: {there}")
 
 
 class MetadataError(SourceError):
@@ -191,6 +196,21 @@ class BadRowError(FormatError):
         )
 
 
+class IncompleteReport(MockExportError):  # noqa: N818 - a state of the world, named as one
+    """Figures are asked of a report in which `downloads` are missing, or differ from their metadata."""
+
+    def __init__(self, export_id: str, downloads: Sequence[str], why: str) -> None:
+        self.export_id = export_id
+        self.downloads: tuple[str, ...] = tuple(downloads)
+        number = len(self.downloads)
+        told = "1 download is" if number == 1 else f"{number:,} downloads are"
+        super().__init__(
+            f"the report of {export_id!a} is incomplete: {told} not in it, or not as announced; the first is"
+            f" {self.downloads[0]!a} ({why}). report.account tells of all; to use the figures as they are, say"
+            " allow_incomplete=True"
+        )
+
+
 class ReducerError(MockExportError):
     """A reducer raised; the cause is chained. `download_id` and `offset` are None unless it was updating a state."""
 
@@ -246,17 +266,6 @@ class ClusterError(MockExportError):
     def __init__(self, problem: str) -> None:
         self.problem = problem
         super().__init__(f"the cluster: {problem}")
-
-
-def public_url(url: str) -> str:
-    """Return `url` without credentials, query and fragment: what a message or log may show."""
-    if "://" not in url:
-        return url  # a path
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # brackets that do not match; credentials all the same, perhaps
-        return url.rpartition("@")[2].partition("?")[0]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def nearest(text: str, known: Sequence[str], *, alike: float = 0.6) -> str | None:

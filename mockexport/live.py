@@ -188,7 +188,7 @@ class Run(Generic[R]):
         announced = [d.rows for d in self._downloads if d.id not in unasked]
         result = look.result
         return Snapshot(
-            report=Report(result.patients, result.totals, incomplete, account, result.notes),
+            report=Report(result.patients, result.totals, incomplete, account, result.notes, allow_incomplete=True),
             rows=account.rows + sum(rows for rows, _ in look.in_flight.values()),
             received_bytes=sum(a.received_bytes for a in accounts) + sum(n for _, n in look.in_flight.values()),
             announced_rows=None if None in announced else sum(rows or 0 for rows in announced),

@@ -11,7 +11,20 @@ from typing import Self
 
 from mockexport.errors import OutputError
 
-__all__ = ["NewFile"]
+__all__ = ["NewFile", "make_folder"]
+
+
+def make_folder(directory: Path) -> None:
+    """Make a folder, its owner's alone, and those it is to be in, unless it is there.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        lost = directory.is_symlink() and not directory.exists()
+        raise OutputError(directory, "it is a link that leads nowhere" if lost else _reason(error)) from error
 
 
 class NewFile:
@@ -20,18 +33,23 @@ class NewFile:
     Use it as a context manager: what is not committed at the end is discarded. Where `path` is a link, it is the file
     that it leads to. Where it is a device or a pipe, that is written to as it is: there is nothing to keep, and a file
     in its place would be the end of a /dev/null.
+
+    Args:
+        path: where it is to be.
+        named: the user has named it. What else stands under the name of a file that a program makes in a folder, such
+            as a link that somebody has left there, is replaced and not followed.
     """
 
-    __slots__ = ("_file", "_partial", "path")
+    __slots__ = ("_file", "_partial", "_target", "path")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, named: bool = True) -> None:
         self.path: Path = path
         try:
-            target = path.resolve()
-            special = target.exists() and not (target.is_file() or target.is_dir())
-            self._partial = None if special else target.with_name(target.name + ".partial")
+            self._target = path.resolve() if named else path
+            special = named and self._target.exists() and not (self._target.is_file() or self._target.is_dir())
+            self._partial = None if special else self._target.with_name(self._target.name + ".partial")
             if self._partial is None:
-                descriptor = os.open(target, os.O_WRONLY)
+                descriptor = os.open(self._target, os.O_WRONLY)
             else:
                 # What an earlier, killed run left is no use, and its permissions or a link in its place less so.
                 self._partial.unlink(missing_ok=True)
@@ -56,7 +74,7 @@ class NewFile:
                 os.fsync(self._file.fileno())
             self._file.close()
             if self._partial is not None:
-                self._partial.replace(self.path.resolve())
+                self._partial.replace(self._target)
         except OSError as error:
             raise OutputError(self.path, _reason(error)) from error
 

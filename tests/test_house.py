@@ -13,6 +13,7 @@ PACKAGE = Path(mockexport.__file__).parent
 
 # In import order. A folder is one room.
 ROOMS = [
+    "shown",
     "errors",
     "model",
     "newfile",

@@ -2,16 +2,17 @@
 
 import argparse
 import asyncio
-import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mockexport.analysis import RunOptions
 from mockexport.cli import exits
 from mockexport.cli.cluster import Analyze, analyzed, analyzing
-from mockexport.cli.faces import text_of, write, write_page
+from mockexport.cli.faces import pieces_of, pieces_of_several, write, write_page
 from mockexport.cli.fetching import asking, fetching, listening, reaching, write_accounts
 from mockexport.cli.hints import about_bad_rows
 from mockexport.cli.outputs import checked_outputs, refuse_other_than_names
@@ -22,11 +23,11 @@ from mockexport.errors import OptionError
 from mockexport.model import VerdictKind
 from mockexport.reducers import Reducer
 from mockexport.report.account import Account
-from mockexport.report.plain import counted, printable, size
+from mockexport.report.plain import counted, size
 from mockexport.report.report import Report
 from mockexport.sources.opening import open_source
 
-__all__ = ["account_for", "analyze", "chosen_exports", "kept_in", "telling_what_is_left"]
+__all__ = ["account_for", "analyze", "chosen_exports", "kept_in", "tell_times", "telling_what_is_left"]
 
 
 async def analyze(options: argparse.Namespace) -> int:
@@ -62,20 +63,26 @@ async def analyze(options: argparse.Namespace) -> int:
 
         async with analyzing(options) as analyze_export:
             reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
-    text = _texts(reports, options) if several else text_of(reports[0], options)
     for report in reports:
-        account_for(report.account, timed=options.time)
+        account_for(report.account)
         for note in report.notes:
             say(f"note: {note}")
         if options.save is not None:
             kept = str(Path(options.save, report.account.export_id)) if several else options.save
             kept_in(kept, report.account, goes_on=options.save_format == "csv")
-    accounts = [report.account for report in reports]
-    write_accounts(options, accounts)
-    if output is None:
-        put(text)
-    else:
-        write(output, text.encode(), complete=not any(report.incomplete for report in reports))
+    written_from = time.monotonic()
+    try:
+        pieces = pieces_of_several(reports, options) if several else pieces_of(reports[0], options)
+        if output is None:
+            put(pieces)
+        else:
+            write(output, pieces, complete=not any(report.incomplete for report in reports))
+    finally:
+        written_s = time.monotonic() - written_from
+        accounts = [replace(report.account, elapsed_s=report.account.elapsed_s + written_s) for report in reports]
+        write_accounts(options, accounts)
+    if options.time:
+        tell_times(accounts)
     if html is not None:
         write_page(html, reports[0], reducer.rules, options)
     return exits.of_accounts(accounts)
@@ -119,7 +126,7 @@ async def chosen_exports(options: argparse.Namespace) -> list[str | None]:
     return [*named]
 
 
-def account_for(account: Account, *, timed: bool) -> None:
+def account_for(account: Account) -> None:
     """Tell on stderr what came of the run, in a line or two."""
     told = ", ".join(f"{number} {kind}" for kind, number in account.verdicts.items()) or "no downloads"
     say(f"{account.export_id}: {counted(account.rows, 'row')}; {told}")
@@ -145,18 +152,13 @@ def account_for(account: Account, *, timed: bool) -> None:
         say(f"{counted(account.filtered_rows, 'row')} not asked for")
     if account.missing_values:
         say(f"{counted(account.missing_values, 'row')} without a value, part of no statistic")
-    if timed:
+
+
+def tell_times(accounts: Sequence[Account]) -> None:
+    """Tell on stderr how long each run took, its report written, and how many rows that makes a second."""
+    for account in accounts:
         rate = account.rows / account.elapsed_s if account.elapsed_s else 0
         say(f"{account.elapsed_s:.3f} s, {rate:,.0f} rows/s")
-
-
-def _texts(reports: Sequence[Report[Any]], options: argparse.Namespace) -> str:
-    """Return several reports as one text: each is exactly what it is alone."""
-    texts = {report.account.export_id: text_of(report, options) for report in reports}
-    if options.format == "json":
-        plain = {"exports": {export_id: json.loads(text) for export_id, text in texts.items()}}
-        return json.dumps(plain, sort_keys=True, indent=2) + "\n"
-    return "\n".join(f"{printable(export_id)}\n\n{text}" for export_id, text in texts.items())
 
 
 def kept_in(directory: str, account: Account, *, goes_on: bool = True) -> None:

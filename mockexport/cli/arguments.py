@@ -7,10 +7,11 @@ import argparse
 import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import permutations
-from typing import Any
+from typing import Any, NoReturn
 
 from mockexport import __version__
-from mockexport.errors import nearest, public_url
+from mockexport.errors import nearest
+from mockexport.shown import given_url, shown
 
 __all__ = ["COMMANDS", "parse"]
 
@@ -20,7 +21,7 @@ COMMANDS = ("analyze", "list", "show", "download", "generate", "serve", "ingest"
 WHERE = tuple(permutations(("url", "origin", "urls"), 2))
 
 # Options that are for a server that is named, and may be secret. In the environment they may wait for one.
-_FOR_A_SERVER = ("token_file", "header", "proxy", "cacert", "cert", "key")
+_FOR_A_SERVER = ("token_file", "header", "proxy", "cacert", "cert", "key", "link_local")
 
 _EPILOG = """\
 exit codes:
@@ -111,6 +112,10 @@ class _Command(argparse.ArgumentParser):
                     settings["default"] = _FromEnvironment(text)  # argparse converts and checks a default that is text
         self._group.add_argument(*names, **settings)
 
+    def error(self, message: str) -> NoReturn:
+        """End with a usage error, which repeats what was said: a secret excepted."""
+        super().error(shown(message))
+
     def known_options(self) -> list[str]:
         """Return the options there are, by all their names."""
         return [*self._option_string_actions]
@@ -155,8 +160,8 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
         meant = nearest(unknown[0].partition("=")[0], command.known_options())
         remedy = f"did you mean {meant}?" if meant else f"mockexport {options.command} --help tells those there are"
         # What was said with an option is not repeated: it may be a secret.
-        shown = [word.partition("=")[0] for word in unknown if word.startswith("-")] or unknown
-        command.error(f"unrecognized arguments: {' '.join(map(public_url, shown))}; {remedy}")
+        words = [word.partition("=")[0] for word in unknown if word.startswith("-")] or unknown
+        command.error(f"unrecognized arguments: {' '.join(map(given_url, words))}; {remedy}")
     for problem in commands.choices[options.command].problems:
         parser.error(problem)
     for name, other in (*WHERE, ("export_id", "export")):
@@ -164,6 +169,9 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
         overruled = isinstance(getattr(options, name, None), _FromEnvironment)
         if overruled and said is not None and not isinstance(said, _FromEnvironment):
             setattr(options, name, None)
+    for export in (*_words(getattr(options, "export", None)), *_words(getattr(options, "export_id", None))):
+        if "://" in export:
+            commands.choices[options.command].error(f"{given_url(export)} is a URL and no EXPORT; did you mean --url?")
     if getattr(options, "url", None) is None and getattr(options, "urls", None) is None:
         for name in _FOR_A_SERVER:
             if getattr(options, name, None) is not commands.choices[options.command].get_default(name):
@@ -175,6 +183,10 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
         variable for command in commands.choices.values() for variable in command.known_variables
     )
     return options
+
+
+def _words(said: str | Sequence[str] | None) -> Sequence[str]:
+    return [said] if isinstance(said, str) else said or ()
 
 
 def _command_first(given: list[str], commands: Iterable[_Command]) -> list[str]:
@@ -368,6 +380,10 @@ def _where(command: _Command, *, local: bool) -> None:
         "--cert", metavar="FILE", help="certificate to show to --url's server, and to no other, if it asks for one"
     )
     command.option("--key", metavar="FILE", help="its private key, without a passphrase (default: that in --cert)")
+    command.option(
+        "--link-local", action="store_true",
+        help="connect to link-local addresses, too (169.254.…, fe80::…), where clouds hand out their credentials",
+    )  # fmt: skip
 
 
 def _statistics(command: _Command) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mockexport.analysis import analyze as analyze_export
 from mockexport.cli import exits
-from mockexport.cli.analyze import account_for, kept_in, telling_what_is_left
+from mockexport.cli.analyze import account_for, kept_in, tell_times, telling_what_is_left
 from mockexport.cli.fetching import fetching, listening, write_accounts
 from mockexport.cli.outputs import checked_outputs
 from mockexport.cli.progress import showing_progress
@@ -25,9 +25,11 @@ async def download(options: argparse.Namespace) -> int:
         settings["save"] = options.directory
         with telling_what_is_left(options.directory):
             report = await analyze_export(options.export, **settings)
-    account_for(report.account, timed=options.time)
+    account_for(report.account)
     write_accounts(options, [report.account])
     kept_in(options.directory, report.account)
+    if options.time:
+        tell_times([report.account])
     return exits.of_account(report.account)
 
 

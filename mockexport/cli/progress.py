@@ -26,7 +26,8 @@ from mockexport.events import (
     WorkerLost,
 )
 from mockexport.model import VerdictKind
-from mockexport.report.plain import counted, printable, size, wrapped
+from mockexport.report.plain import counted, size, wrapped
+from mockexport.shown import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -91,6 +92,7 @@ def showing_progress(*, verbose: bool, preview: bool = False) -> Iterator[Shown]
 
 def _provisional(snapshot: "Snapshot[Any]", width: int, height: int) -> list[str]:
     """Return what is known so far, after how much of all that is: patients if they fit the window, else totals."""
+    from mockexport.report.report import Report
     from mockexport.report.table import to_table  # no sooner: most runs have no preview
 
     told = [line for sentence in _covered(snapshot) for line in wrapped(sentence, width)]
@@ -100,7 +102,7 @@ def _provisional(snapshot: "Snapshot[Any]", width: int, height: int) -> list[str
     if sum(map(len, report.patients.values())) < room:
         lines = to_table(report, width=width).splitlines()
     if not lines or len(lines) > room:
-        lines = to_table(replace(report, patients={}), width=width).splitlines()
+        lines = to_table(Report({}, report.totals, (), report.account), width=width).splitlines()
     if len(lines) > room:
         lines = [*lines[: room - 1], f"… and {counted(len(lines) - room + 1, 'more line')}"]
     return [*told, *lines, ""]

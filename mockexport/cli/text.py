@@ -3,18 +3,19 @@
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from mockexport.errors import OutputError
 from mockexport.model import Download
-from mockexport.report.plain import counted, printable
+from mockexport.report.plain import counted
+from mockexport.shown import shown
 
 __all__ = ["announced", "put", "say"]
 
 
-def put(text: str) -> None:
-    """Write a command's result to stdout, what its encoding does not know escaped.
+def put(pieces: str | Iterable[str]) -> None:
+    """Write a command's result, whole or in pieces, to stdout, what its encoding does not know escaped.
 
     Raises:
         OutputError: stdout is closed.
@@ -22,7 +23,8 @@ def put(text: str) -> None:
     if sys.stdout is None:  # so Python has it where a process is started with it closed
         raise OutputError("the result to stdout", "it is closed; name a file with --output")
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    for text in [pieces] if isinstance(pieces, str) else pieces:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     sys.stdout.flush()
 
 
@@ -33,16 +35,17 @@ _OPTIONS = {
     "Access.cacert": "--cacert",
     "Access.cert": "--cert",
     "Access.key": "--key",
+    "Access.link_local": "--link-local",
 }
 
 
 def say(text: str) -> None:
     """Write a line for people to stderr, parameters in it as options. Where nobody listens, the work goes on."""
-    text = re.sub(r"Access\.[a-z]+", lambda found: _OPTIONS.get(found[0], found[0]), text)
+    text = re.sub(r"Access\.[a-z_]+", lambda found: _OPTIONS.get(found[0], found[0]), text)
     if sys.stderr is None:
         return
     try:
-        print(f"mockexport: {printable(text)}", file=sys.stderr, flush=True)
+        print(f"mockexport: {shown(text)}", file=sys.stderr, flush=True)
     except OSError:
         # What is left unsaid must not be tried again at exit, which would change the exit code.
         with suppress(OSError):

@@ -10,7 +10,8 @@ from importlib import import_module
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
-from mockexport.errors import ClusterError, OptionError, public_url
+from mockexport.errors import ClusterError, OptionError
+from mockexport.shown import given_url
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -46,7 +47,7 @@ async def connected(address: str, *, timeout_s: float) -> AsyncIterator["Client"
     """
     library = require_dask()
     if not re.fullmatch(r"(tcp|tls|ws|wss)://[^/@]+:[0-9]+/?", address):
-        raise OptionError("dask", f"{public_url(address)!a} is neither local:N nor an address such as tls://host:8786")
+        raise OptionError("dask", f"{given_url(address)!a} is neither local:N nor an address such as tls://host:8786")
     try:
         client = await library.Client(address, asynchronous=True, set_as_default=False, timeout=timeout_s)
     except (OSError, TimeoutError, ValueError) as error:

@@ -41,7 +41,9 @@ ANSWER_S = 30.0
 # And how long it is given to clear up at the end.
 END_S = 10.0
 # What of a run is the client's own, or is about this machine.
-STAYS = frozenset({"listener", "checkpoint", "session", "save", "save_format", "split", "on_failure"})
+STAYS = frozenset(
+    {"listener", "checkpoint", "session", "save", "save_format", "split", "on_failure", "allow_incomplete"}
+)
 
 
 class ClusterCrew:

@@ -170,5 +170,8 @@ def check_id(text: str) -> None:
     """Raise BadField unless `text` is an id: non-empty, up to 256 bytes of UTF-8."""
     if not text:
         raise BadField(BadRowReason.EMPTY_ID)
-    if len(text) > MAX_ID_BYTES or (4 * len(text) > MAX_ID_BYTES and len(text.encode()) > MAX_ID_BYTES):
+    if len(text) > MAX_ID_BYTES or (
+        # Text that does not come from a row can hold surrogates, which are three bytes each.
+        4 * len(text) > MAX_ID_BYTES and len(text.encode(errors="surrogatepass")) > MAX_ID_BYTES
+    ):
         raise BadField(BadRowReason.LONG_ID)

@@ -10,7 +10,7 @@ from itertools import compress
 
 from mockexport.errors import OptionError
 from mockexport.formats import Batch
-from mockexport.formats.fields import BadField, parse_time
+from mockexport.formats.fields import MAX_ID_BYTES, BadField, check_id, parse_time
 from mockexport.formats.zones import zone_named
 from mockexport.model import Download
 
@@ -26,7 +26,8 @@ class Filter:
     Times are microseconds of UTC since 1970; None asks for all. `Filter.of` takes times as texts.
 
     Raises:
-        OptionError: if no row could be asked for: `until_us` is not later than `since_us`, or a set is empty.
+        OptionError: if no row could be asked for: `until_us` is not later than `since_us`, a set is empty, or what it
+            names is no id.
     """
 
     since_us: int | None = None
@@ -38,8 +39,8 @@ class Filter:
         if self.since_us is not None and self.until_us is not None and self.since_us >= self.until_us:
             raise OptionError("until", "must be later than since")
         for option, ids in (("patient", self.patients), ("event-type", self.event_types)):
-            if ids is not None and (not ids or "" in ids):
-                raise OptionError(option, "names nothing that a row could have")
+            if ids is not None:
+                _check_ids(option, ids)
 
     @classmethod
     def of(
@@ -119,6 +120,17 @@ def _ids(option: str, ids: Iterable[str] | None) -> frozenset[str] | None:
     if isinstance(ids, str):  # its characters are hardly meant
         raise OptionError(option, "is a list of texts, not a text")
     return None if ids is None else frozenset(ids)
+
+
+def _check_ids(option: str, ids: Collection[str]) -> None:
+    if not ids or "" in ids:
+        raise OptionError(option, "names nothing that a row could have")
+    try:
+        for text in ids:
+            check_id(text)
+    except BadField as bad:
+        # Whose rows are asked for is nobody's business: no id is shown.
+        raise OptionError(option, f"{bad.reason}: an id has at most {MAX_ID_BYTES} bytes of UTF-8") from None
 
 
 def _apart(wanted: frozenset[str] | None, announced: Collection[str] | None) -> bool:

@@ -8,8 +8,10 @@
     readings              what a reading is, and what is wrong with one that is none
     store                 joins the rooms below: opened once per data folder, under a lock
     journal, insertion    one writer thread, one commit for all who wait: what a 202 stands on
-    compaction, publishing  journal rows become Parquet files, in an order of steps that survives a power cut
-    catalogue, leases     which files there are, whether they are whole, who still reads them
+    compaction, rewriting, publishing   journal rows become Parquet files, in an order that survives a power cut
+    periods               which days share a file
+    catalogue, holders, leases   which files there are, whose, whether they are whole, who still reads them
+    deletions             what was deleted and is not yet gone from every file
     queries, snapshots, columns, minutes   one read transaction, then Polars
     database, checksums, disk, lock   SQLite, the arithmetic that finds a flipped bit, the system calls, the holder
     devices               plays the devices and checks afterwards that nothing was lost, stale or doubled

@@ -4,6 +4,7 @@ The two routes for readings take the raw request: their bodies are capped while 
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -19,7 +20,15 @@ from starlette.types import Receive, Scope, Send
 from mockexport import __version__
 from mockexport.ingest import bridge, documents, metrics
 from mockexport.ingest.bodies import ALL_BATCHES_BYTES, ALL_READINGS_BYTES, MAX_BATCH_BYTES, MAX_READING_BYTES, BodyRoom
-from mockexport.ingest.errors import IngestError, NothingThere, Overloaded, RequestProblem, Unavailable, day_text
+from mockexport.ingest.errors import (
+    IngestError,
+    NothingThere,
+    Overloaded,
+    RequestProblem,
+    Stopping,
+    Unavailable,
+    day_text,
+)
 from mockexport.ingest.page import page_reply
 from mockexport.ingest.readings import ID_LENGTH, decode_batch, decode_one, id_problem, parse_time
 from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply
@@ -75,7 +84,12 @@ class Service(FastAPI):
             self.metrics.refused += 1
             await problem_reply(Overloaded("too many requests at once"))(scope, receive, send)
             return
-        await super().__call__(scope, receive, send)
+        try:
+            await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            # The server ends and has waited long enough. Where a reply has begun, it refuses this and cuts that off.
+            with contextlib.suppress(RuntimeError):
+                await problem_reply(Stopping())(scope, receive, send)
 
     def _begin(self) -> bool:
         """Tell whether one more request may begin in this turn of the event loop.

@@ -11,10 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+import msgspec
+
 from mockexport.ingest.checksums import file_sha256, text_checksum
 from mockexport.ingest.errors import Damaged
+from mockexport.ingest.periods import Period
 
-__all__ = ["READINGS_FOLDER", "Catalogue", "StoredFile", "add_files", "drop_files", "listed"]
+__all__ = ["READINGS_FOLDER", "Catalogue", "DayRows", "StoredFile", "add_files", "drop_files", "listed"]
 
 READINGS_FOLDER = "readings"
 
@@ -23,28 +26,60 @@ READINGS_FOLDER = "readings"
 _SETTLED_NS = 10**9
 
 
+class DayRows(msgspec.Struct, array_like=True, frozen=True):
+    """What a file holds of one day: how many rows, and the highest sequence number that went into it."""
+
+    day: int
+    rows: int
+    highest_seq: int
+
+
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One Parquet file as the database lists it; `name` is its path below the readings' folder."""
+    """One Parquet file as the database lists it.
+
+    `name` is its path below the readings' folder, `first_day` and `last_day` are its period (see `periods`), `days` is
+    what it holds of each day as JSON, `users` how many users, `holders` which ones (see `holders`), and `erased_seq`
+    the number up to which deletions have been carried out in it.
+    """
 
     name: str
-    day: int
+    first_day: int
+    last_day: int
     rows: int
     first_us: int
     last_us: int
     highest_seq: int
+    erased_seq: int
+    days: str
+    users: int
+    holders: bytes
     size_bytes: int
     sha256: str
 
+    @property
+    def period(self) -> Period:
+        """The period whose readings it holds some of."""
+        return Period(self.first_day, self.last_day)
 
-def listed(connection: sqlite3.Connection, first_day: int, last_day: int) -> list[StoredFile]:
-    """Return the files of some days, by day and age.
+    def day_rows(self) -> list[DayRows]:
+        """Return what it holds of each day, ascending."""
+        return msgspec.json.decode(self.days, type=list[DayRows])
+
+    def held_days(self, first_day: int = 0, last_day: int = 1 << 40) -> list[int]:
+        """Return the days within a span that it holds readings of."""
+        return [each.day for each in self.day_rows() if first_day <= each.day <= last_day]
+
+
+def listed(connection: sqlite3.Connection, first_day: int = 0, last_day: int = 1 << 40) -> list[StoredFile]:
+    """Return the files whose periods touch some days, by period and age.
 
     Raises:
         Damaged: an entry of the list is not what was written.
     """
     rows = connection.execute(
-        "SELECT * FROM files WHERE day BETWEEN ? AND ? ORDER BY day, highest_seq", (first_day, last_day)
+        "SELECT * FROM files WHERE first_day <= ? AND last_day >= ? ORDER BY first_day, highest_seq",
+        (last_day, first_day),
     ).fetchall()
     for *facts, checksum in rows:
         if checksum != text_checksum(*facts):
@@ -55,7 +90,7 @@ def listed(connection: sqlite3.Connection, first_day: int, last_day: int) -> lis
 def add_files(connection: sqlite3.Connection, files: Iterable[StoredFile]) -> None:
     """List files; part of a transaction."""
     connection.executemany(
-        "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO files VALUES ({', '.join('?' * 14)})",  # noqa: S608 - no outside text
         [(*astuple(file), text_checksum(*astuple(file))) for file in files],
     )
 
@@ -72,7 +107,7 @@ class Catalogue:
         self.folder = folder
         self._lock = threading.Lock()
         self._sound: dict[str, tuple[int, ...]] = {}
-        self._damaged: dict[str, int] = {}
+        self._damaged: dict[str, list[int]] = {}
 
     def path(self, file: StoredFile) -> Path:
         """Return where a file lies."""
@@ -98,7 +133,7 @@ class Catalogue:
                 self._damaged.pop(file.name, None)
             else:
                 self._sound.pop(file.name, None)
-                self._damaged[file.name] = file.day
+                self._damaged[file.name] = file.held_days()
         return sound
 
     def is_known(self, file: StoredFile) -> bool:
@@ -106,15 +141,16 @@ class Catalogue:
         with self._lock:
             return file.name in self._sound or file.name in self._damaged
 
-    def verified(self, files: Sequence[StoredFile]) -> list[Path]:
+    def verified(self, files: Sequence[StoredFile], first_day: int = 0, last_day: int = 1 << 40) -> list[Path]:
         """Return the files' paths.
 
         Raises:
-            Damaged: one of them is not what was written; names its day.
+            Damaged: one of them is not what was written; names the days within the span that it holds.
         """
-        damaged = [file.day for file in files if not self.is_sound(file)]
+        damaged = [file for file in files if not self.is_sound(file)]
         if damaged:
-            raise Damaged(damaged, "a Parquet file")
+            days = (day for file in damaged for day in file.held_days(first_day, last_day))
+            raise Damaged(days, "a Parquet file")
         return [self.path(file) for file in files]
 
     def forget(self, files: Iterable[StoredFile]) -> None:
@@ -127,4 +163,4 @@ class Catalogue:
     def damaged_days(self) -> frozenset[int]:
         """Return the days with a file that is known to be damaged."""
         with self._lock:
-            return frozenset(self._damaged.values())
+            return frozenset(day for days in self._damaged.values() for day in days)

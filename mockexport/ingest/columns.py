@@ -6,18 +6,32 @@ dropped when files are merged; one with another rate is kept beside the earlier 
 number stays reproducible: the snapshots of the bridge rest on that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 
 import msgspec
 import polars as pl
 
+from mockexport.ingest.catalogue import DayRows
 from mockexport.ingest.checksums import row_checksum_polars
 from mockexport.ingest.errors import Damaged
+from mockexport.ingest.holders import holders_of
+from mockexport.ingest.periods import Period
 from mockexport.ingest.publishing import ParquetBytes
 from mockexport.ingest.readings import DAY_US
 
-__all__ = ["JOURNAL_COLUMNS", "KEY", "SCHEMA", "encode_day", "journal_frame", "latest", "merged", "named"]
+__all__ = [
+    "JOURNAL_COLUMNS",
+    "KEY",
+    "SCHEMA",
+    "day_number",
+    "encode",
+    "highest_by_day",
+    "journal_frame",
+    "latest",
+    "merged",
+    "named",
+]
 
 SCHEMA: dict[str, pl.DataType] = {
     "user_id": pl.String(),
@@ -97,16 +111,38 @@ def merged(stored: Sequence[pl.DataFrame], arrived: pl.DataFrame) -> tuple[pl.Da
     return rows.filter(~pl.col("repeats")).select(*SCHEMA), duplicates, conflicts
 
 
-def encode_day(day: int, rows: pl.DataFrame, highest_seq: int) -> ParquetBytes:
-    """Encode the rows of one day, sorted as `merged` returns them."""
+def highest_by_day(rows: pl.DataFrame) -> dict[int, int]:
+    """Return the highest sequence number of each day."""
+    found = rows.group_by(day_number()).agg(pl.col("seq").max())
+    return dict(zip(found["day"].to_list(), found["seq"].to_list(), strict=True))
+
+
+def day_number() -> pl.Expr:
+    """Return the expression for the day number of a reading."""
+    return (pl.col("timestamp").to_physical() // DAY_US).alias("day")
+
+
+def encode(period: Period, rows: pl.DataFrame, highest: Mapping[int, int], erased_seq: int) -> ParquetBytes:
+    """Encode rows of one period, sorted as `merged` returns them.
+
+    `highest` has the highest sequence number that went into each of its days: also those of repeated readings, which
+    were dropped, since a snapshot of the bridge may have been named by one.
+    """
     buffer = BytesIO()
     rows.write_parquet(buffer, compression="zstd", row_group_size=_ROW_GROUP_ROWS, statistics=True)
     times = rows["timestamp"].to_physical()
+    days = rows.group_by(day_number()).len().sort("day")
+    users = rows["user_id"].unique()
+    held = [DayRows(day, count, highest[day]) for day, count in days.iter_rows()]
     return ParquetBytes(
-        day=day,
+        period=period,
         data=buffer.getvalue(),
         rows=rows.height,
         first_us=int(times.min()),  # type: ignore[arg-type]  # an integer column that is not empty
         last_us=int(times.max()),  # type: ignore[arg-type]
-        highest_seq=highest_seq,
+        highest_seq=max(each.highest_seq for each in held),
+        erased_seq=erased_seq,
+        days=msgspec.json.encode(held).decode(),
+        users=len(users),
+        holders=holders_of(users),
     )

@@ -1,15 +1,15 @@
-"""Compaction: journal rows become sorted Parquet files, a few per day. Off the event loop, in a thread of its own.
+"""Compaction: journal rows become sorted Parquet files, a few per period. Off the event loop, in a thread of its own.
 
-A pass takes the oldest rows of the journal, merges each day's with some of the day's files, publishes the new files,
-and then, in one transaction, lists them, drops what they replace and deletes the rows. A crash before that leaves files
-in no list, after it files that nobody misses; the numbers in the rows make a repeated merge harmless.
+A pass drops what is too old, takes what was deleted out of the files, then takes the oldest rows of the journal, merges
+each period's with some of the period's files, publishes the new files, and then, in one transaction, lists them, drops
+what they replace and deletes the rows. A crash before that leaves files in no list, after it files that nobody misses;
+the numbers in the rows make a repeated merge harmless. Between passes, small days are joined (see `periods`).
 """
 
 import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,43 +17,30 @@ import polars as pl
 
 from mockexport.ingest.catalogue import Catalogue, StoredFile, add_files, drop_files, listed
 from mockexport.ingest.checksums import row_checksum_sql
-from mockexport.ingest.columns import SCHEMA, encode_day, journal_frame, merged, named
+from mockexport.ingest.columns import day_number, journal_frame, named
 from mockexport.ingest.database import Connect, bad_rows
+from mockexport.ingest.deletions import note_erased, pending_deletions, touches
 from mockexport.ingest.disk import Disk
 from mockexport.ingest.errors import Damaged, StorageFailed, Unavailable
 from mockexport.ingest.journal import Journal
 from mockexport.ingest.leases import Leases
-from mockexport.ingest.publishing import publish
+from mockexport.ingest.periods import Period, sparse_periods, targets
 from mockexport.ingest.readings import DAY_US
+from mockexport.ingest.rewriting import Change, Rewriter
 from mockexport.ingest.snapshots import journal_columns, named_streams, read_transaction
 
-__all__ = ["CompactionCounts", "Compactor", "to_merge"]
+__all__ = ["CompactionCounts", "Compactor"]
 
 _log = logging.getLogger(__name__)
 
 # Rows of one pass: what is held in memory, and what the one transaction deletes while readings wait.
 MAX_PASS_ROWS = 200_000
-# A file of this size is not merged any further: the cost of a merge stays bounded, and ten million readings of one day
-# are five files and a few small ones.
-MAX_FILE_ROWS = 2_000_000
-# A file is merged with what is at least this fraction of it, so that every row is rewritten a few times at most.
-_GROWTH = 4
 # How often the thread looks at the journal's age, and idly at files that nobody has read yet.
 _LOOK_S = 0.5
 # After a pass that failed the next one waits this long.
 _PAUSE_S = 5.0
 
 _FITS = f"checksum = {row_checksum_sql('seq', 'stream', 'time_us', 'heart_rate')}"
-
-
-def to_merge(rows: Sequence[int], arrived: int) -> int:
-    """Decide how many of a day's newest files are merged with so many new rows; `rows` are the files', oldest first."""
-    total, count = arrived, 0
-    for size in reversed(rows):
-        if size > _GROWTH * total or size + total > MAX_FILE_ROWS:
-            break
-        total, count = total + size, count + 1
-    return count
 
 
 @dataclass(slots=True)
@@ -67,13 +54,8 @@ class CompactionCounts:
     conflicts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """What one pass puts into effect, all at once."""
-
-    added: list[StoredFile]
-    dropped: list[StoredFile]
-    up_to_seq: int
+class _Stopped(Exception):  # noqa: N818 - no fault
+    """The pass was given up, for the service ends; the journal still has what it did not put into effect."""
 
 
 class Compactor:
@@ -90,11 +72,16 @@ class Compactor:
         *,
         rows: int,
         age_s: float,
+        keep_days: int | None = None,
     ) -> None:
         self.counts: CompactionCounts = CompactionCounts()
         self.bad_days: frozenset[int] = frozenset()
         self._journal, self._catalogue, self._leases, self._disk = journal, catalogue, leases, disk
-        self._rows, self._age_s = rows, age_s
+        self._rows, self._age_s, self._keep_days = rows, age_s, keep_days
+        # The first day that was kept when old ones were last dropped.
+        self._kept_from_day = 0
+        # Whether deletions may wait to be carried out, and whether the files may leave something to do between passes.
+        self._deletions_wait = self._files_changed = True
         self._connection = connector(database, False)
         self._one_at_a_time = threading.Lock()
         self._wake = threading.Event()
@@ -110,10 +97,19 @@ class Compactor:
         if self._journal.depth >= self._rows:
             self._wake.set()
 
-    def close(self) -> None:
-        """End after the pass that is under way."""
+    def notice_deletion(self) -> None:
+        """Learn that something was deleted."""
+        self._deletions_wait = True
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Ask for the end after the period that is being written; the rest of its pass is given up."""
         self._closing = True
         self._wake.set()
+
+    def close(self) -> None:
+        """Stop, and wait for it."""
+        self.stop()
         if self._thread.is_alive():
             self._thread.join()
         self._connection.close()
@@ -126,16 +122,28 @@ class Compactor:
             if self._closing or time.monotonic() < pause_until:
                 continue
             try:
-                if self._journal.depth >= self._rows or self._journal.oldest_age_s() >= self._age_s:
+                if self._is_due():
                     self.compact()
                     if self._journal.depth >= self._rows:
                         self._wake.set()
-                else:
-                    self._look_at_a_file()
+                elif self._files_changed:
+                    self._look_at_files()
             except Exception as error:  # the thread must live: the next pass may succeed
                 pause_until = time.monotonic() + _PAUSE_S
                 # The type alone: a message could hold what was being stored.
                 _log.warning("compaction failed", extra={"facts": {"error": type(error).__name__}})
+
+    def _is_due(self) -> bool:
+        return (
+            self._journal.depth >= self._rows
+            or self._journal.oldest_age_s() >= self._age_s
+            or self._deletions_wait
+            or self._keep_from_day() > self._kept_from_day
+        )
+
+    def _keep_from_day(self) -> int:
+        """Return the first day that is kept."""
+        return 0 if self._keep_days is None else max(0, int(time.time()) // 86_400 - self._keep_days)
 
     def compact(self) -> int:
         """Do one pass; return how many journal rows it moved.
@@ -146,6 +154,8 @@ class Compactor:
         with self._one_at_a_time:
             try:
                 moved = self._pass()
+            except _Stopped:
+                return 0
             except Unavailable as error:
                 self.counts.failures += 1
                 if isinstance(error, StorageFailed):
@@ -171,24 +181,101 @@ class Compactor:
 
     def _pass(self) -> int:
         with self._leases.reading():
-            arrived, up_to_seq = self._arrived()
-            if arrived.height == 0:
+            self._drop_old()
+            self._carry_out_deletions()
+            return self._store_arrived()
+
+    def _rewriter(self) -> tuple[Rewriter, list[StoredFile]]:
+        """Return what rewrites files by what is deleted and too old now, and the files that are listed now."""
+        with read_transaction(self._connection):
+            files, deletions = listed(self._connection), pending_deletions(self._connection)
+        return Rewriter(self._catalogue, self._disk, deletions, self._keep_from_day() * DAY_US), files
+
+    def _drop_old(self) -> None:
+        """Drop the days that are not kept any longer, from files and journal at once: a day is there or not."""
+        day = self._keep_from_day()
+        if day <= self._kept_from_day:
+            return
+        rewriter, files = self._rewriter()
+        change = Change()
+        for file in files:
+            self._stop_if_asked(change)
+            if file.first_us < day * DAY_US:
+                rewriter.sift(file, change)
+        old = f"time_us < {day * DAY_US}"
+        self._put_into_effect(change, old)
+        self._kept_from_day = day
+
+    def _carry_out_deletions(self) -> None:
+        """Rewrite every file that may hold what was deleted, one at a time, and forget the deletions that are done."""
+        self._deletions_wait = False
+        rewriter, files = self._rewriter()
+        with read_transaction(self._connection):
+            deletions = pending_deletions(self._connection)
+        for file in files:
+            self._stop_if_asked(Change())
+            # A damaged file is left alone; the deletion stays pending, and hides its rows should it be put back.
+            if any(touches(each, file) for each in deletions) and self._catalogue.is_sound(file):
+                change = Change()
+                rewriter.sift(file, change)
+                self._put_into_effect(change, None)
+        if deletions:
+            up_to_seq = deletions[-1].seq
+            self._journal.run(lambda connection: _forget_done(connection, up_to_seq))
+
+    def _store_arrived(self) -> int:
+        """Move the journal's oldest rows into files; return how many went."""
+        arrived, up_to_seq = self._arrived()
+        if arrived.height == 0:
+            return 0
+        rewriter, files = self._rewriter()
+        arrived = arrived.filter(pl.col("timestamp").to_physical() >= self._keep_from_day() * DAY_US)
+        held: dict[Period, list[StoredFile]] = {}
+        for file in files:
+            held.setdefault(file.period, []).append(file)
+
+        def may_join(parts: list[Period]) -> bool:
+            return rewriter.may_join([file for part in parts for file in held[part]])
+
+        counts = dict(arrived.group_by(day_number()).len().iter_rows())
+        periods = targets({part: sum(file.rows for file in held[part]) for part in held}, counts, may_join)
+        change = Change()
+        first_day = day_number().replace_strict({day: period.first_day for day, period in periods.items()})
+        by_first_day = {period.first_day: period for period in periods.values()}
+        for (first,), rows in arrived.group_by(first_day.alias("first"), maintain_order=True):
+            self._stop_if_asked(change)
+            period = by_first_day[int(str(first))]
+            inside = held.get(period) or [file for file in files if period.holds(file.period)]
+            rewriter.arrive(period, inside, rows, change)
+        moved = self._put_into_effect(change, f"seq <= {up_to_seq}", up_to_seq)
+        self.counts.duplicates += change.duplicates
+        self.counts.conflicts += change.conflicts
+        return moved
+
+    def _stop_if_asked(self, change: Change) -> None:
+        if self._closing:
+            self._leases.retire([self._catalogue.path(file) for file in change.added])
+            raise _Stopped
+
+    def _put_into_effect(self, change: Change, done: str | None, up_to_seq: int = 0) -> int:
+        """Do the one transaction, and give up what it replaced; return how many of the journal's rows went.
+
+        `done` is the condition of the journal's rows that go with it, SQL of our own.
+        """
+
+        def work(connection: sqlite3.Connection) -> int:
+            add_files(connection, change.added)
+            drop_files(connection, change.dropped)
+            note_erased(connection, change.erased)
+            if done is None:
                 return 0
-            added: list[StoredFile] = []
-            dropped: list[StoredFile] = []
-            for (day,), rows in arrived.group_by(
-                (pl.col("timestamp").to_physical() // DAY_US).alias("day"), maintain_order=True
-            ):
-                replaced, file = self._merge_day(int(str(day)), rows)
-                dropped += replaced
-                added.append(file)
-            deleted = self._journal.run(
-                lambda connection: _put_into_effect(connection, _Change(added, dropped, up_to_seq)),
-                after=lambda rows: self._journal.forget(up_to_seq, rows),
-            )
-        self._catalogue.forget(dropped)
-        self._leases.retire([self._catalogue.path(file) for file in dropped])
-        return deleted
+            return connection.execute(f"DELETE FROM journal WHERE {done} AND {_FITS}").rowcount  # noqa: S608 - our own
+
+        moved = self._journal.run(work, after=lambda rows: self._journal.forget(up_to_seq, rows))
+        self._files_changed = True
+        self._catalogue.forget(change.dropped)
+        self._leases.retire([self._catalogue.path(file) for file in change.dropped])
+        return moved
 
     def _arrived(self) -> tuple[pl.DataFrame, int]:
         """Return the journal's oldest sound rows, and the number up to which they are all of them."""
@@ -209,41 +296,34 @@ class Compactor:
             raise Damaged([], "the names of devices")
         return rows, int(frame["seq"][-1]) if frame.height else 0
 
-    def _merge_day(self, day: int, arrived: pl.DataFrame) -> tuple[list[StoredFile], StoredFile]:
-        """Write one day's new file; return the files it replaces, and it."""
-        with read_transaction(self._connection):
-            files = listed(self._connection, day, day)
-        # A damaged file stays listed and is left alone: its day answers 503 until somebody looks.
-        files = [file for file in files if self._catalogue.is_sound(file)]
-        count = to_merge([file.rows for file in files], arrived.height)
-        replaced = files[len(files) - count :]
-        stored = [
-            pl.read_parquet(path, schema=SCHEMA, hive_partitioning=False, glob=False)
-            for path in self._catalogue.verified(replaced)
-        ]
-        rows, duplicates, conflicts = merged(stored, arrived)
-        highest = max([int(arrived["seq"].max()), *(file.highest_seq for file in replaced)])  # type: ignore[arg-type]
-        file = publish(encode_day(day, rows, highest), self._catalogue.folder, self._disk)
-        self.counts.duplicates += duplicates
-        self.counts.conflicts += conflicts
-        return replaced, file
+    def _look_at_files(self) -> None:
+        """Join small files, one month or year at a time; then check one file that nobody has read yet.
 
-    def _look_at_a_file(self) -> None:
-        """Check one file that nobody has read yet, so that damage shows in /health before somebody needs the day."""
-        with self._leases.reading():
-            with read_transaction(self._connection):
-                files = listed(self._connection, 0, 1 << 40)
+        So damage shows in /health before somebody needs the day.
+        """
+        with self._one_at_a_time, self._leases.reading():
+            rewriter, files = self._rewriter()
+            held: dict[Period, int] = {}
+            for file in files:
+                held[file.period] = held.get(file.period, 0) + file.rows
+            for period in sparse_periods(held):
+                inside = [file for file in files if period.holds(file.period)]
+                if rewriter.may_join(inside):
+                    change = Change()
+                    rewriter.join(period, inside, change)
+                    self._put_into_effect(change, None)
+                    self._wake.set()
+                    return
             for file in files:
                 if not self._catalogue.is_known(file):
                     self._catalogue.is_sound(file)
                     return
+            self._files_changed = False
 
 
-def _put_into_effect(connection: sqlite3.Connection, change: _Change) -> int:
-    """The one transaction: list, drop, delete. Return how many journal rows went."""
-    add_files(connection, change.added)
-    drop_files(connection, change.dropped)
-    return connection.execute(
-        f"DELETE FROM journal WHERE seq <= ? AND {_FITS}",  # noqa: S608 - no outside text
-        (change.up_to_seq,),
-    ).rowcount
+def _forget_done(connection: sqlite3.Connection, up_to_seq: int) -> None:
+    """Forget the deletions that no file is left for; part of a transaction."""
+    files = listed(connection)
+    for deletion in pending_deletions(connection):
+        if deletion.seq <= up_to_seq and not any(touches(deletion, file) for file in files):
+            connection.execute("DELETE FROM deletions WHERE seq = ?", (deletion.seq,))

@@ -1,6 +1,7 @@
 """The SQLite database: its tables, how a connection is opened, and whether what it holds is whole.
 
-It is the root of truth: the journal, and the list of Parquet files. Nothing here knows of threads or requests.
+It is the root of truth: the journal, the list of Parquet files, and what was deleted. Nothing here knows of threads or
+requests.
 
 A reading's user and device are one row of `streams`, so that a journal row is four integers and a checksum: small,
 quick to insert as a set, and verifiable without Python (see `checksums`).
@@ -15,7 +16,8 @@ from pathlib import Path
 from mockexport.ingest.checksums import row_checksum, row_checksum_sql, text_checksum
 from mockexport.ingest.disk import FILE_MODE
 from mockexport.ingest.errors import FolderUnusable
-from mockexport.ingest.readings import DAY_US
+from mockexport.ingest.holders import ANYBODY
+from mockexport.ingest.readings import DAY_US, EARLIEST_US, END_US
 
 __all__ = [
     "DATABASE_NAME",
@@ -30,7 +32,7 @@ __all__ = [
 ]
 
 DATABASE_NAME = "journal.sqlite"
-_VERSION = 1
+_VERSION = 2
 # How SQLite says that it cannot read; damaged names come out of Python's module as text that cannot be decoded.
 UNREADABLE = (sqlite3.Error, UnicodeError)
 
@@ -41,6 +43,8 @@ _BUSY_MS = 5_000
 _CACHE_KIB = 32_768
 # The log is cut back to this after a checkpoint that found it larger.
 _LOG_LIMIT_BYTES = 64 << 20
+
+_LARGEST = (1 << 63) - 1
 
 Connect = Callable[[Path, bool], sqlite3.Connection]
 
@@ -54,11 +58,19 @@ CREATE TABLE journal (
     heart_rate INTEGER NOT NULL, checksum INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX journal_by_stream ON journal (stream, time_us);
+"""
+_FILES_SCHEMA = """
 CREATE TABLE files (
-    name TEXT PRIMARY KEY, day INTEGER NOT NULL, rows INTEGER NOT NULL, first_us INTEGER NOT NULL,
-    last_us INTEGER NOT NULL, highest_seq INTEGER NOT NULL, size_bytes INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    name TEXT PRIMARY KEY, first_day INTEGER NOT NULL, last_day INTEGER NOT NULL, rows INTEGER NOT NULL,
+    first_us INTEGER NOT NULL, last_us INTEGER NOT NULL, highest_seq INTEGER NOT NULL, erased_seq INTEGER NOT NULL,
+    days TEXT NOT NULL, users INTEGER NOT NULL, holders BLOB NOT NULL, size_bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL, checksum INTEGER NOT NULL
+) STRICT;
+CREATE TABLE deletions (
+    seq INTEGER PRIMARY KEY, user_id TEXT NOT NULL, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL,
     checksum INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE erased (day INTEGER PRIMARY KEY, seq INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
 """
 
 
@@ -92,13 +104,44 @@ def open_database(folder: Path, connector: Connect = connect) -> sqlite3.Connect
         connection = connector(path, True)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {_SCHEMA} {_FILES_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
+            )
+        elif version == 1:
+            _adopt_first_format(connection)
         elif version != _VERSION:
             raise FolderUnusable(folder, f"written by another version of this service (format {version})")
         _check_structure(folder, connection)
     except UNREADABLE as error:
         raise FolderUnusable(folder, f"{DATABASE_NAME}: {error}") from error
     return connection
+
+
+def _adopt_first_format(connection: sqlite3.Connection) -> None:
+    """Take over a folder of format 1, whose files hold a day each: the list alone changes, in one transaction.
+
+    The files stay as they are until compaction joins or replaces them.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    rows = connection.execute("SELECT * FROM files").fetchall()
+    connection.execute("DROP TABLE files")
+    for statement in filter(str.strip, _FILES_SCHEMA.split(";")):
+        connection.execute(statement)
+    for *facts, checksum in rows:
+        name, day, count, first_us, last_us, highest_seq, size_bytes, sha256 = facts
+        # Of a day's file it was not told who is in it: it counts as one user's, and may hold anybody.
+        entry = (
+            *(name, day, day, count, first_us, last_us, highest_seq, 0, f"[[{day},{count},{highest_seq}]]"),
+            *(1, ANYBODY, size_bytes, sha256),
+        )
+        # An entry that was damaged must not become sound by being copied.
+        fits = checksum == text_checksum(*facts)
+        connection.execute(
+            f"INSERT INTO files VALUES ({', '.join('?' * 14)})",  # noqa: S608 - no outside text
+            (*entry, text_checksum(*entry) if fits else -1),
+        )
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
+    connection.execute("COMMIT")
 
 
 def _check_structure(folder: Path, connection: sqlite3.Connection) -> None:
@@ -133,14 +176,14 @@ def bad_rows(connection: sqlite3.Connection) -> BadRows:
         f" WHERE (checksum = {expected}) IS NOT 1 OR stream NOT IN (SELECT stream FROM streams)"
     )
     for row in connection.execute(query):
-        if all(isinstance(value, int) for value in row):
-            days |= _suspects(*row)
-        else:
-            everywhere = True
+        suspects = _suspects(*row) if all(isinstance(value, int) for value in row) else set()
+        days |= suspects
+        everywhere = everywhere or not suspects
     for stream, user_id, device_id, checksum in connection.execute("SELECT * FROM streams"):
         everywhere = everywhere or checksum != text_checksum(stream, user_id, device_id)
-    for *facts, checksum in connection.execute("SELECT * FROM files"):
-        everywhere = everywhere or checksum != text_checksum(*facts)
+    for table in ("files", "deletions", "erased"):
+        for *facts, checksum in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - our own names
+            everywhere = everywhere or checksum != text_checksum(*facts)
     return BadRows(frozenset(days), everywhere)
 
 
@@ -148,11 +191,12 @@ def _suspects(seq: int, stream: int, time_us: int, heart_rate: int, checksum: in
     """Return the days to which a damaged row may belong.
 
     That is the day it shows, and where turning one bit of its time makes the checksum fit, the day it then shows: the
-    day that a row has left must not look whole.
+    day that a row has left must not look whole. Days on which nothing can have been measured are nobody's.
     """
-    turned = (time_us ^ (1 << bit) for bit in range(52))
+    positive = time_us & _LARGEST
+    turned = (positive, *(positive ^ (1 << bit) for bit in range(63)))
     fitting = (time for time in turned if row_checksum(seq, stream, time, heart_rate) == checksum)
-    return {day_of(time_us), *map(day_of, fitting)}
+    return {day_of(time) for time in (time_us, *fitting) if EARLIEST_US <= time < END_US}
 
 
 def day_of(time_us: int) -> int:
@@ -167,6 +211,7 @@ def last_sequence(connection: sqlite3.Connection) -> int:
     """
     row = connection.execute(
         "SELECT max(seq) FROM (SELECT seq FROM sqlite_sequence WHERE name = 'journal'"
-        " UNION ALL SELECT max(seq) FROM journal UNION ALL SELECT max(highest_seq) FROM files)"
+        " UNION ALL SELECT max(seq) FROM journal UNION ALL SELECT max(highest_seq) FROM files"
+        " UNION ALL SELECT max(seq) FROM deletions UNION ALL SELECT max(seq) FROM erased)"
     ).fetchone()
     return int(row[0] or 0)

@@ -38,6 +38,9 @@ class Disk(Protocol):
     def unlink(self, path: Path) -> None:
         """Remove a file."""
 
+    def remove_folder(self, path: Path) -> None:
+        """Remove an empty folder."""
+
 
 class RealDisk:
     """The operating system's."""
@@ -74,6 +77,9 @@ class RealDisk:
 
     def unlink(self, path: Path) -> None:
         path.unlink(missing_ok=True)
+
+    def remove_folder(self, path: Path) -> None:
+        path.rmdir()
 
 
 def private_folder(path: Path, disk: Disk) -> None:

@@ -11,6 +11,8 @@
     ├── ClientGone              nobody is left to answer
     └── Unavailable             503: the same request may succeed later
         ├── Overloaded              too many wait already
+        │   └── BodySentAway            a slow body, where room was needed
+        ├── Stopping                the service is ending
         ├── DiskFull                until there is room
         ├── StorageFailed           a failed write or fsync: until restarted
         └── Damaged                 stored bytes are not what was written; names the days
@@ -24,6 +26,7 @@ from datetime import UTC, datetime
 from mockexport.errors import MockExportError
 
 __all__ = [
+    "BodySentAway",
     "BodyTooLarge",
     "BodyTooSlow",
     "ClientGone",
@@ -36,6 +39,7 @@ __all__ = [
     "NothingThere",
     "Overloaded",
     "RequestProblem",
+    "Stopping",
     "StorageFailed",
     "Unavailable",
     "day_text",
@@ -55,9 +59,8 @@ class ExtraMissing(IngestError, ImportError):  # noqa: N818 - a state of the wor
     """A package of the extra is not installed."""
 
     def __init__(self, package: str) -> None:
-        super().__init__(
-            f"the heart-rate service needs {package}; install its extra: pip install 'mockexport[ingest]'", name=package
-        )
+        super().__init__(f"the heart-rate service needs {package}; install its extra: pip install 'mockexport[ingest]'")
+        self.name = package
 
 
 class FolderInUse(IngestError):  # noqa: N818 - a state of the world, named as one
@@ -117,6 +120,20 @@ class Overloaded(Unavailable):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"overloaded: {what}; try again later")
+
+
+class BodySentAway(Overloaded):
+    """The slowest body where all of them held too much."""
+
+    def __init__(self) -> None:
+        super().__init__("too many bodies at once, and this one is the slowest")
+
+
+class Stopping(Unavailable):
+    """The service was told to end before it had answered."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is stopping; try again later")
 
 
 class DiskFull(Unavailable):

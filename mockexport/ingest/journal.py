@@ -168,7 +168,7 @@ class Journal:
     def forget(self, up_to_seq: int, rows: int) -> None:
         """Learn that compaction has removed so many rows up to a sequence number. Called as `run`'s `after`."""
         self._depth -= rows
-        while self._ages and self._ages[0][0] <= up_to_seq:
+        while self._ages and (self._ages[0][0] <= up_to_seq or not self._depth):
             self._ages.popleft()
 
     def close(self) -> None:

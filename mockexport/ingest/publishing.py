@@ -1,6 +1,6 @@
 """How a Parquet file comes to be listed, in steps that a power cut may interrupt anywhere.
 
-    make the day's folder, sync its parent      or the folder's name may be lost, and all in it
+    make the period's folder, sync its parent   or the folder's name may be lost, and all in it
     write the bytes under a temporary name
     sync the file                               or a listed file may be empty
     rename it
@@ -13,6 +13,7 @@ out one after the other and sees readings lost.
 
 import errno
 import hashlib
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,26 +22,32 @@ from typing import TypeVar
 
 from mockexport.ingest.catalogue import StoredFile
 from mockexport.ingest.disk import Disk
-from mockexport.ingest.errors import DiskFull, StorageFailed, day_text
+from mockexport.ingest.errors import DiskFull, StorageFailed
+from mockexport.ingest.periods import Period
 
 __all__ = ["TEMPORARY_SUFFIX", "ParquetBytes", "publish", "remove_orphans"]
 
 T = TypeVar("T")
 
 TEMPORARY_SUFFIX = ".tmp"
+_PERIODS = ("day=", "month=", "year=")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
 class ParquetBytes:
-    """One day's rows, encoded, and what the list says about them."""
+    """Rows of one period, encoded, and what the list says about them (see `catalogue.StoredFile`)."""
 
-    day: int
+    period: Period
     data: bytes
     rows: int
     first_us: int
     last_us: int
     highest_seq: int
+    erased_seq: int
+    days: str
+    users: int
+    holders: bytes
 
 
 def publish(content: ParquetBytes, folder: Path, disk: Disk) -> StoredFile:
@@ -70,9 +77,8 @@ def _synced(sync: Callable[[T], None], target: T) -> None:
 
 
 def _publish(content: ParquetBytes, folder: Path, disk: Disk) -> StoredFile:
-    day_folder = f"day={day_text(content.day)}"
     # The number tells a person the order; the random part keeps an earlier, interrupted attempt out of the way.
-    name = f"{day_folder}/{content.highest_seq:012d}-{secrets.token_hex(4)}.parquet"
+    name = f"{content.period.folder}/{content.highest_seq:012d}-{secrets.token_hex(4)}.parquet"
     final = folder / name
     temporary = final.with_suffix(TEMPORARY_SUFFIX)
     if not final.parent.is_dir():
@@ -92,23 +98,40 @@ def _publish(content: ParquetBytes, folder: Path, disk: Disk) -> StoredFile:
     _synced(disk.sync_folder, final.parent)
     return StoredFile(
         name=name,
-        day=content.day,
+        first_day=content.period.first_day,
+        last_day=content.period.last_day,
         rows=content.rows,
         first_us=content.first_us,
         last_us=content.last_us,
         highest_seq=content.highest_seq,
+        erased_seq=content.erased_seq,
+        days=content.days,
+        users=content.users,
+        holders=content.holders,
         size_bytes=len(content.data),
         sha256=hashlib.sha256(content.data).hexdigest(),
     )
 
 
 def remove_orphans(folder: Path, names: frozenset[str], disk: Disk) -> int:
-    """Remove files that are in no list: what interrupted compactions left. Return how many."""
+    """Remove files that are in no list: what interrupted compactions left; and empty folders. Return how many files.
+
+    Only at the start: later, a folder that is found empty may be one that a file is about to be written into.
+    """
     removed = 0
-    for path in folder.glob("day=*/*"):
-        if str(path.relative_to(folder)) not in names:
-            disk.unlink(path)
-            removed += 1
+    with os.scandir(folder) as periods:
+        for period in periods:
+            if not period.name.startswith(_PERIODS) or not period.is_dir(follow_symlinks=False):
+                continue
+            left = 0
+            for name in os.listdir(period.path):
+                if f"{period.name}/{name}" in names:
+                    left += 1
+                else:
+                    disk.unlink(Path(period.path, name))
+                    removed += 1
+            if not left:
+                disk.remove_folder(Path(period.path))
     return removed
 
 

@@ -19,7 +19,7 @@ import polars as pl
 from mockexport.ingest.catalogue import Catalogue, StoredFile, listed
 from mockexport.ingest.columns import latest
 from mockexport.ingest.database import Connect, day_of
-from mockexport.ingest.errors import Damaged, Overloaded, RequestProblem, StorageFailed
+from mockexport.ingest.errors import Damaged, Overloaded, RequestProblem, Stopping, StorageFailed
 from mockexport.ingest.leases import Leases
 from mockexport.ingest.minutes import Minutes, minute_means
 from mockexport.ingest.readings import DAY_US
@@ -54,6 +54,7 @@ class Queries:
         self._catalogue, self._leases, self._damaged = catalogue, leases, damaged
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="query")
         self._waiting = 0
+        self._closing = False
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
 
@@ -92,6 +93,8 @@ class Queries:
             result = Minutes([], [], [])
             # A minute lies within a day, so days are worked on a few at a time, and memory does not grow with the span.
             for piece in in_pieces(wanted, _days(snapshot), _DAYS_AT_ONCE):
+                if self._closing:
+                    raise Stopping
                 result += minute_means(stored_rows(snapshot, piece, self._catalogue), priority)
                 if len(result) > MAX_MINUTES:
                     raise RequestProblem("end", f"the span holds more than {MAX_MINUTES} minutes; ask for less at once")
@@ -119,11 +122,13 @@ class Queries:
         wanted = Wanted(day * DAY_US, (day + 1) * DAY_US - 1)
         with self._seam(), self._leases.reading():
             snapshot = take(self._connect(), wanted)
-            return snapshot.journal.height + sum(file.rows for file in snapshot.files)
+            stored = (each.rows for file in snapshot.files for each in file.day_rows() if each.day == day)
+            return snapshot.journal.height + sum(stored)
 
     def close(self) -> None:
-        """End the threads; questions that wait are answered first."""
-        self._threads.shutdown()
+        """End the threads; questions that have not begun are dropped, and those under way end with their piece."""
+        self._closing = True
+        self._threads.shutdown(cancel_futures=True)
         for connection in self._connections:
             connection.close()
 
@@ -153,7 +158,7 @@ class Queries:
 def _days(snapshot: Snapshot) -> list[int]:
     """Return the days on which the snapshot has anything, ascending."""
     journal = snapshot.journal["timestamp"].to_physical() // DAY_US
-    return sorted({file.day for file in snapshot.files} | set(journal.unique().to_list()))
+    return sorted({day for file in snapshot.files for day in file.held_days()} | set(journal.unique().to_list()))
 
 
 def in_pieces(wanted: Wanted, days: Sequence[int], at_once: int) -> list[Wanted]:

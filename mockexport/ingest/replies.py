@@ -8,6 +8,7 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from mockexport.ingest.errors import (
+    BodySentAway,
     BodyTooLarge,
     BodyTooSlow,
     ClientGone,
@@ -74,5 +75,8 @@ def problem_reply(error: Exception) -> Response:
         status = 400
     elif isinstance(error, Unavailable):
         status, headers = 503, {"retry-after": str(error.retry_after_s)}
+        if isinstance(error, BodySentAway):
+            # The rest of the body is not waited for.
+            headers["connection"] = "close"
     detail = str(error) if status != 500 else "internal error"
     return kind(msgspec.json.encode({"detail": detail}), status, headers)

@@ -25,8 +25,8 @@ _log = logging.getLogger("mockexport.ingest")
 _BACKLOG = 2_048
 # How long an idle connection is kept: devices report every few seconds, and a new connection costs more than a request.
 _IDLE_S = 75
-# How long requests that are under way may take at the end.
-_GRACE_S = 10
+# How long requests that are under way may take at the end: with what closing the store takes, within ten seconds.
+_GRACE_S = 4
 
 
 def run(

@@ -38,6 +38,7 @@ class Settings:
     """Everything an operator may set.
 
     `compact_rows` and `compact_age_s` are when the journal becomes Parquet: on size and on the age of its oldest row.
+    `keep_days` is how many days before today are kept; None is all.
     """
 
     data: Path = Path("data")
@@ -46,6 +47,7 @@ class Settings:
     priority: Mapping[str, int] = field(default_factory=lambda: DEFAULT_PRIORITY)
     compact_rows: int = 200_000
     compact_age_s: float = 30.0
+    keep_days: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
@@ -54,6 +56,8 @@ class Settings:
             raise OptionError("compact_rows", "must be at least 1")
         if not self.compact_age_s > 0:
             raise OptionError("compact_age_s", "must be positive")
+        if self.keep_days is not None and self.keep_days < 1:
+            raise OptionError("keep_days", "must be at least 1")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -68,6 +72,7 @@ class Settings:
             "priority": parse_priority,
             "compact_rows": int,
             "compact_age_s": float,
+            "keep_days": int,
         }
         given: dict[str, object] = {}
         for each in fields(cls):

@@ -16,7 +16,17 @@ from mockexport.ingest.catalogue import Catalogue, StoredFile, listed
 from mockexport.ingest.checksums import text_checksum
 from mockexport.ingest.columns import JOURNAL_COLUMNS, SCHEMA, journal_frame, named
 from mockexport.ingest.database import day_of
-from mockexport.ingest.errors import Damaged
+from mockexport.ingest.deletions import (
+    DELETED_BY,
+    Deletion,
+    erased_days,
+    pending_deletions,
+    with_deletions,
+    without_deleted,
+)
+from mockexport.ingest.errors import Damaged, NothingThere
+from mockexport.ingest.holders import may_hold
+from mockexport.ingest.readings import DAY_US
 
 __all__ = [
     "Snapshot",
@@ -43,10 +53,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The files that may hold wanted rows, and the journal's wanted rows."""
+    """The files that hold wanted rows or may, the journal's wanted rows, and the deletions that hide some of them."""
 
     files: list[StoredFile]
     journal: pl.DataFrame
+    deletions: list[Deletion]
 
 
 @contextmanager
@@ -71,7 +82,9 @@ def take(connection: sqlite3.Connection, wanted: Wanted) -> Snapshot:
         Damaged: a row that was read is not what was written.
     """
     with read_transaction(connection):
-        files = listed(connection, day_of(wanted.first_us), day_of(wanted.last_us))
+        first_day, last_day = day_of(wanted.first_us), day_of(wanted.last_us)
+        files = [file for file in listed(connection, first_day, last_day) if _may_hold(file, wanted)]
+        deletions = pending_deletions(connection, wanted.user_id)
         streams = _wanted_streams(connection, wanted)
         condition, values = "time_us BETWEEN ? AND ?", [wanted.first_us, wanted.last_us]
         if wanted.up_to_seq is not None:
@@ -83,7 +96,15 @@ def take(connection: sqlite3.Connection, wanted: Wanted) -> Snapshot:
             f"SELECT {journal_columns()} FROM journal WHERE {condition}",  # noqa: S608 - no outside text
             values,
         ).fetchone()
-    return Snapshot(files, named(journal_frame(columns), streams))
+    return Snapshot(files, named(journal_frame(columns), streams), deletions)
+
+
+def _may_hold(file: StoredFile, wanted: Wanted) -> bool:
+    if file.first_us > wanted.last_us or file.last_us < wanted.first_us:
+        return False
+    if wanted.user_id is not None and not may_hold(file.holders, wanted.user_id):
+        return False
+    return bool(file.held_days(day_of(wanted.first_us), day_of(wanted.last_us)))
 
 
 def _wanted_streams(connection: sqlite3.Connection, wanted: Wanted) -> pl.DataFrame:
@@ -113,13 +134,16 @@ def named_streams(connection: sqlite3.Connection, condition: str, values: tuple[
 def stored_rows(snapshot: Snapshot, wanted: Wanted, catalogue: Catalogue) -> pl.LazyFrame:
     """Return the wanted rows of files and journal together; several may have one key (see `columns.latest`).
 
+    What was deleted is left out, by the deletions up to the wanted highest sequence.
+
     Raises:
         Damaged: a file is not what was written.
+        NothingThere: a later deletion has taken rows of what is wanted, so it cannot be told any more.
     """
-    parts = [snapshot.journal.lazy()]
-    files = [file for file in snapshot.files if file.first_us <= wanted.last_us and file.last_us >= wanted.first_us]
+    parts = [snapshot.journal.lazy().filter(_moment(wanted.first_us) <= pl.col("timestamp"))]
+    files = [file for file in snapshot.files if _may_hold(file, wanted)]
     if files:
-        paths = catalogue.verified(files)
+        paths = catalogue.verified(files, day_of(wanted.first_us), day_of(wanted.last_us))
         rows = pl.scan_parquet(paths, schema=SCHEMA, hive_partitioning=False, glob=False)
         rows = rows.filter(pl.col("timestamp").is_between(_moment(wanted.first_us), _moment(wanted.last_us)))
         if wanted.user_id is not None:
@@ -129,7 +153,15 @@ def stored_rows(snapshot: Snapshot, wanted: Wanted, catalogue: Catalogue) -> pl.
         if wanted.up_to_seq is not None:
             rows = rows.filter(pl.col("seq") <= wanted.up_to_seq)
         parts.insert(0, rows)
-    return pl.concat(parts)
+    rows = pl.concat(parts)
+    if not snapshot.deletions:
+        return rows
+    if wanted.up_to_seq is None:
+        return without_deleted(rows, snapshot.deletions)
+    marked = with_deletions(rows, snapshot.deletions).collect()
+    if marked.filter(pl.col(DELETED_BY) > wanted.up_to_seq).height:
+        raise NothingThere("Download not found")
+    return marked.lazy().filter(pl.col(DELETED_BY).is_null()).select(*SCHEMA)
 
 
 def _moment(time_us: int) -> datetime:
@@ -139,8 +171,16 @@ def _moment(time_us: int) -> datetime:
 def day_sequences(connection: sqlite3.Connection) -> dict[int, int]:
     """Return the highest sequence number of every day that has readings, by day."""
     with read_transaction(connection):
-        found = connection.execute(
-            "SELECT day, max(seq) FROM (SELECT day, highest_seq AS seq FROM files"
-            " UNION ALL SELECT time_us / 86400000000, seq FROM journal) GROUP BY day ORDER BY day"
-        ).fetchall()
-    return {int(day): int(seq) for day, seq in found}
+        files = listed(connection)
+        days = dict(
+            connection.execute(f"SELECT time_us / {DAY_US}, max(seq) FROM journal GROUP BY 1")  # noqa: S608 - our own
+        )
+        erased, deletions = erased_days(connection), pending_deletions(connection)
+    for file in files:
+        for each in file.day_rows():
+            days[each.day] = max(each.highest_seq, days.get(each.day, 0))
+    for day, seq in days.items():
+        # What was deleted has changed the day like a reading: what it held before has another name.
+        seqs = [each.seq for each in deletions if day_of(each.first_us) <= day <= day_of(each.last_us)]
+        days[day] = max(seq, erased.get(day, 0), *seqs)
+    return dict(sorted(days.items()))

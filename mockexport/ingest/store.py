@@ -69,7 +69,7 @@ class Store:
                 # SQLite makes its own bytes durable; the names of its files are ours to see to.
                 disk.sync_folder(self.folder)
                 bad = bad_rows(connection)
-                files = listed(connection, 0, 1 << 40) if not bad.everywhere else None
+                files = listed(connection) if not bad.everywhere else None
                 if files is not None:
                     removed = remove_orphans(readings, frozenset(file.name for file in files), disk)
                     if removed:
@@ -95,6 +95,7 @@ class Store:
                 disk,
                 rows=settings.compact_rows,
                 age_s=settings.compact_age_s,
+                keep_days=settings.keep_days,
             )
             self.queries: Queries = Queries(database, connector, self.catalogue, self.leases, self._damage)
             opened.pop_all()
@@ -118,7 +119,8 @@ class Store:
         return self.journal.depth < MAX_JOURNAL_ROWS
 
     def close(self) -> None:
-        """Finish what waits and let the folder go."""
+        """Finish what waits for the journal, break off what can be done again, and let the folder go."""
+        self.compactor.stop()
         self.queries.close()
         self.compactor.close()
         self.journal.close()

@@ -47,6 +47,7 @@ def _last_words(status: str, detail: str) -> bytes:
 
 
 _REFUSAL = _last_words("503 Service Unavailable", "overloaded: too many connections")
+_STOPPING = _last_words("503 Service Unavailable", "the service is stopping; try again later")
 _TOO_LONG = _last_words("431 Request Header Fields Too Large", "the head of the request is too long")
 
 
@@ -143,6 +144,21 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._in_head = True
         self.deadline = _NEVER
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        if self._half_request() and not self.transport.is_closing():
+            # The rest of it is not waited for.
+            self.transport.write(_STOPPING)
+            self.transport.close()
+        else:
+            super().shutdown()
+
+    def _half_request(self) -> bool:
+        """Tell whether the next thing to say is an answer to a request that is not whole."""
+        cycle = self.cycle
+        if self._in_head:
+            return self._head_bytes > 0 and (cycle is None or cycle.response_complete)
+        return not cycle.response_started and not self.pipeline
 
     def pause_writing(self) -> None:
         self._resting, self.deadline = self.deadline, self.loop.time() + self.write_timeout_s

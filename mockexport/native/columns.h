@@ -7,8 +7,9 @@
 #define MOCKEXPORT_COLUMNS_H
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "room.h"
 
 /* Stands for the value of a row that has none; values reach nowhere near it (formats/batch.py). */
 #define NO_VALUE INT64_MIN
@@ -24,24 +25,16 @@ typedef struct {
     size_t count, capacity;
 } row_columns;
 
-/* Make room for so many rows more. */
+/* Make room for `more` rows: all columns grow alike, or stay as they are known to be. */
 static int reserve_rows(row_columns *columns, size_t more) {
-    if (columns->capacity - columns->count >= more) {
-        return 0;
-    }
-    size_t wanted = columns->count + columns->count / 2 + more;
-    uint32_t *patients = realloc(columns->patients, wanted * sizeof *patients);
-    columns->patients = patients != NULL ? patients : columns->patients;
-    uint32_t *types = realloc(columns->types, wanted * sizeof *types);
-    columns->types = types != NULL ? types : columns->types;
-    int64_t *times = realloc(columns->times, wanted * sizeof *times);
-    columns->times = times != NULL ? times : columns->times;
-    int64_t *values = realloc(columns->values, wanted * sizeof *values);
-    columns->values = values != NULL ? values : columns->values;
-    if (patients == NULL || types == NULL || times == NULL || values == NULL) {
+    size_t count = columns->count, patients = columns->capacity, types = patients, times = patients, values = patients;
+    if (reserve((void **)&columns->patients, &patients, count, more, sizeof *columns->patients) < 0 ||
+        reserve((void **)&columns->types, &types, count, more, sizeof *columns->types) < 0 ||
+        reserve((void **)&columns->times, &times, count, more, sizeof *columns->times) < 0 ||
+        reserve((void **)&columns->values, &values, count, more, sizeof *columns->values) < 0) {
         return -1;
     }
-    columns->capacity = wanted;
+    columns->capacity = values;
     return 0;
 }
 

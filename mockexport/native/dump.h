@@ -249,13 +249,8 @@ static uint8_t *dump_state(const summary_state *state, size_t *length) {
         }
         const family_group *further = state->families != 0 ? &state->family_groups[order[i].number] : NULL;
         size_t bound = row_bound(state, order[i].number) + (further != NULL ? families_bound(further) : 0) + 8;
-        if (size - used < bound) {
-            size = size + size / 2 + bound;
-            uint8_t *grown = realloc(out, size);
-            if (grown == NULL) {
-                goto failed;
-            }
-            out = grown;
+        if (reserve((void **)&out, &size, used, bound, 1) < 0) {
+            goto failed;
         }
         if (used != 1) {
             out[used++] = ',';

@@ -10,7 +10,6 @@
 
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "hash.h"
 
@@ -284,11 +283,15 @@ static int merge_families(family_group *into, const family_group *from) {
                : 0;
 }
 
+static void free_counters(family_group *of) {
+    free(of->values.slots);
+    free(of->hours.slots);
+    free(of->days.slots);
+}
+
 static void free_families(family_group *of, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        free(of[i].values.slots);
-        free(of[i].hours.slots);
-        free(of[i].days.slots);
+        free_counters(&of[i]);
     }
     free(of);
 }

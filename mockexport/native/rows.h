@@ -71,16 +71,16 @@ typedef struct {
     /* What is asked for, NULL where everything is; and by number of the group: 0 not known yet, 1 no, 2 yes. */
     const row_filter *filter;
     uint8_t *asked;
-    uint32_t asked_capacity;
+    size_t asked_capacity;
     /* The tally. */
     uint64_t rows, filtered;
     int64_t first_us, last_us; /* first > last: no row yet */
     uint64_t *missing;         /* by number of the event type */
-    uint32_t missing_capacity;
+    size_t missing_capacity;
     coverage *covered; /* NULL where it is not asked for */
     /* The rows set aside in the chunk at hand, and its line ends so far. */
     aside_row *aside;
-    uint32_t aside_count, aside_capacity;
+    size_t aside_count, aside_capacity;
     uint64_t lines;
     uint32_t positions[1 + BLOCK_BYTES + INDEX_SLACK]; /* the first is that of the line end before the block */
     uint8_t unplain[BLOCK_BYTES / 64 + 1];
@@ -325,7 +325,7 @@ static inline int64_t read_value(const uint8_t *at, uint32_t length) {
 /* ---- rows ---- */
 
 static __attribute__((noinline)) int set_aside(row_scan *scan, uint64_t start, uint64_t end, uint64_t line) {
-    if (make_room((void **)&scan->aside, &scan->aside_capacity, scan->aside_count, sizeof *scan->aside) < 0) {
+    if (reserve((void **)&scan->aside, &scan->aside_capacity, scan->aside_count, 1, sizeof *scan->aside) < 0) {
         return -1;
     }
     scan->aside[scan->aside_count++] = (aside_row){start, end, line, scan->columns.count};
@@ -427,9 +427,10 @@ static __attribute__((noinline)) int take_missing(row_scan *scan, summary_state 
     if (taken <= 0) {
         return taken;
     }
-    while (type >= scan->missing_capacity) {
-        uint32_t before = scan->missing_capacity;
-        if (make_room((void **)&scan->missing, &scan->missing_capacity, before, sizeof *scan->missing) < 0) {
+    if (type >= scan->missing_capacity) {
+        size_t before = scan->missing_capacity;
+        if (reserve((void **)&scan->missing, &scan->missing_capacity, before, type + 1 - before,
+                    sizeof *scan->missing) < 0) {
             return -1;
         }
         memset(scan->missing + before, 0, (scan->missing_capacity - before) * sizeof *scan->missing);
@@ -485,9 +486,10 @@ static inline __attribute__((always_inline)) int64_t group_of(summary_state *sta
 /* Find out whether a group is asked for: 1 or 0, or -1 when memory is out. */
 static __attribute__((noinline)) int judge_group(row_scan *scan, const summary_state *state, int64_t number) {
     const row_filter *filter = scan->filter;
-    while ((uint64_t)number >= scan->asked_capacity) {
-        uint32_t before = scan->asked_capacity;
-        if (make_room((void **)&scan->asked, &scan->asked_capacity, before, sizeof *scan->asked) < 0) {
+    if ((uint64_t)number >= scan->asked_capacity) {
+        size_t before = scan->asked_capacity;
+        if (reserve((void **)&scan->asked, &scan->asked_capacity, before, (size_t)number + 1 - before,
+                    sizeof *scan->asked) < 0) {
             return -1;
         }
         memset(scan->asked + before, 0, scan->asked_capacity - before);

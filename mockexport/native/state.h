@@ -6,21 +6,22 @@
  * remember "the first n". A lookup costs the same from four groups to four million: a slot of eight bytes, the group,
  * and the ids to prove that it is the right one; each can be fetched ahead for rows to come.
  *
- * Every function that allocates returns 0 or a valid number on success, and a negative number when memory is out.
+ * Every function that allocates returns 0 or a valid number on success, and a negative number when memory is out;
+ * NO_ID where the bytes are no id.
  */
 #ifndef MOCKEXPORT_STATE_H
 #define MOCKEXPORT_STATE_H
 
-#include <stdlib.h>
-
 #include "families.h"
 #include "index.h"
+#include "room.h"
 
 /* A longer id is no id (formats.fields.MAX_ID_BYTES). */
 #define MAX_ID_BYTES 256
 /* Ids up to this length are held in their record; longer ones in the arena. */
 #define SHORT_ID_BYTES 16
 #define NONE UINT32_MAX
+#define NO_ID (-2)
 
 /* An id as it is compared: its bytes, zeros behind them, or, for a long one, its hash; and its length. */
 typedef struct {
@@ -33,7 +34,8 @@ typedef struct {
 
 typedef struct {
     id_record *records;
-    uint32_t count, capacity;
+    uint32_t count;
+    size_t capacity;
     uint64_t *slots; /* hash << 32 | number + 1; 0 is free */
     unsigned bits;   /* log2 of the number of slots */
     uint8_t *arena;
@@ -63,16 +65,17 @@ typedef struct {
 typedef struct {
     id_table patients, types;
     normal_range *normal; /* by number of the event type */
-    uint32_t normal_capacity;
+    size_t normal_capacity;
     id_table ruled; /* the event types that have a rule, and their rules */
     bounds *rules;
     group *groups;
-    uint32_t count, capacity;
+    uint32_t count;
+    size_t capacity;
     uint64_t *slots;
     unsigned bits;
     unsigned families;           /* those that are kept */
     family_group *family_groups; /* by number of the group, if there are any */
-    uint32_t family_capacity;
+    size_t family_capacity;
 } summary_state;
 
 /* The least number of slots: 8 KiB. With few groups two hardly ever meet, and a look-up that is always right at once
@@ -204,38 +207,17 @@ static int put_slot(uint64_t **slots, unsigned *bits, uint32_t count, uint32_t h
     return 0;
 }
 
-/* Room for one more of `size` bytes each; half as much again at a time, so that little lies idle. */
-static int make_room(void **items, uint32_t *capacity, uint32_t count, size_t size) {
-    if (count < *capacity) {
-        return 0;
-    }
-    uint64_t wanted = count < 16 ? 16 : (uint64_t)count + count / 2;
-    if (wanted >= NONE) {
-        return -1;
-    }
-    void *grown = realloc(*items, wanted * size);
-    if (grown == NULL) {
-        return -1;
-    }
-    *items = grown;
-    *capacity = (uint32_t)wanted;
-    return 0;
-}
-
-/* Give an id that is not in the table its number. */
+/* Give an id that is not in the table its number; NO_ID if it is empty or too long. */
 static int64_t add_id(id_table *table, uint64_t low, uint64_t high, uint32_t length, const uint8_t *bytes, int plain) {
-    if (make_room((void **)&table->records, &table->capacity, table->count, sizeof *table->records) < 0) {
+    if (length == 0 || length > MAX_ID_BYTES) {
+        return NO_ID;
+    }
+    if (reserve((void **)&table->records, &table->capacity, table->count, 1, sizeof *table->records) < 0) {
         return -1;
     }
     if (length > SHORT_ID_BYTES) {
-        if (table->size - table->used < length) {
-            size_t wanted = table->size + table->size / 2 + 4096;
-            uint8_t *grown = realloc(table->arena, wanted);
-            if (grown == NULL) {
-                return -1;
-            }
-            table->arena = grown;
-            table->size = wanted;
+        if (reserve((void **)&table->arena, &table->size, table->used, length, 1) < 0) {
+            return -1;
         }
         memcpy(table->arena + table->used, bytes, length);
     }
@@ -326,7 +308,7 @@ static int64_t intern_type(summary_state *state, uint64_t low, uint64_t high, ui
     if (known != NONE) {
         return known;
     }
-    if (make_room((void **)&state->normal, &state->normal_capacity, state->types.count, sizeof *state->normal) < 0) {
+    if (reserve((void **)&state->normal, &state->normal_capacity, state->types.count, 1, sizeof *state->normal) < 0) {
         return -1;
     }
     int64_t number = add_id(&state->types, low, high, length, bytes, plain);
@@ -348,8 +330,8 @@ static int make_family_room(summary_state *state) {
     if (state->families == 0) {
         return 0;
     }
-    if (make_room((void **)&state->family_groups, &state->family_capacity, state->count,
-                  sizeof *state->family_groups) < 0) {
+    if (reserve((void **)&state->family_groups, &state->family_capacity, state->count, 1,
+                sizeof *state->family_groups) < 0) {
         return -1;
     }
     memset(&state->family_groups[state->count], 0, sizeof *state->family_groups);
@@ -369,7 +351,7 @@ static int64_t intern_group(summary_state *state, uint32_t patient, uint32_t typ
             }
         }
     }
-    if (make_room((void **)&state->groups, &state->capacity, state->count, sizeof *state->groups) < 0 ||
+    if (reserve((void **)&state->groups, &state->capacity, state->count, 1, sizeof *state->groups) < 0 ||
         make_family_room(state) < 0 ||
         put_slot(&state->slots, &state->bits, state->count, hash) < 0) {
         return -1;

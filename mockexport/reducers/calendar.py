@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import ClassVar, Self
 
 from mockexport.formats.fields import format_time
+from mockexport.reducers.protocol import check_counts
 
 __all__ = ["MAX_UNITS", "Days", "Hours"]
 
@@ -63,6 +64,11 @@ class Hours:
         calendar = cls()
         calendar._take(None if too_many else dict(zip(numbers[::2], numbers[1::2], strict=True)))
         return calendar
+
+    def check(self, count: int, total: int) -> None:
+        """Raise ValueError if it is of other than `count` values (see Family.check)."""
+        if self.counts is not None:
+            check_counts(self.counts, count)
 
     def by_time(self) -> dict[str, int] | None:
         """Return the counts by the time at which an hour begins, such as 2025-08-26T05:00:00Z, in order."""

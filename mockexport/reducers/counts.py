@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from mockexport.formats.batch import Batch
-from mockexport.reducers.protocol import Result
+from mockexport.reducers.protocol import Result, dumped_rows, is_count
 
 __all__ = ["Counts"]
 
@@ -31,7 +31,10 @@ class Counts:
         return json.dumps(sorted((*group, count) for group, count in state.items())).encode()
 
     def load(self, data: bytes) -> Counter[tuple[str, str]]:
-        return Counter({(patient_id, event_type): count for patient_id, event_type, count in json.loads(data)})
+        found = {key: count for key, (count,) in dumped_rows(data)}
+        if not all(map(is_count, found.values())):
+            raise ValueError("a count is none")
+        return Counter(found)
 
     def result(self, state: Counter[tuple[str, str]]) -> Result[int]:
         patients: dict[str, dict[str, int]] = {}

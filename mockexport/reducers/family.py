@@ -37,3 +37,6 @@ class Family(Protocol):
     @classmethod
     def from_plain(cls, plain: Any) -> Self:
         """Return the state that `to_plain` gave; ValueError or TypeError if it is none."""
+
+    def check(self, count: int, total: int) -> None:
+        """Raise ValueError unless `count` values that add up to `total` can come to this state, fresh from a file."""

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import ClassVar, Self
 
 from mockexport.model import VALUE_SCALE
+from mockexport.reducers.protocol import check_counts
 
 __all__ = ["MAX_EXACT_VALUES", "RELATIVE_ERROR", "Histogram", "bucket_of"]
 
@@ -83,6 +84,10 @@ class Histogram:
             histogram._coarsen()
         histogram._take(dict(zip(numbers[::2], numbers[1::2], strict=True)))
         return histogram
+
+    def check(self, count: int, total: int) -> None:
+        """Raise ValueError if it is of other than `count` values (see Family.check)."""
+        check_counts(self.counts, count)
 
     def quantile(self, share: Fraction, low: int, high: int) -> float:
         """Return the value below which a `share` of the values lies, correctly rounded.

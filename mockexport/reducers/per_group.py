@@ -10,7 +10,7 @@ from copy import deepcopy
 from typing import Generic, TypeVar
 
 from mockexport.formats.batch import Batch, Row
-from mockexport.reducers.protocol import Result
+from mockexport.reducers.protocol import Result, dumped_rows
 
 __all__ = ["GroupReducer", "GroupStates"]
 
@@ -87,7 +87,7 @@ class GroupReducer(ABC, Generic[G, R]):
 
     def load(self, data: bytes) -> GroupStates[G]:
         """Return the state that `dump` wrote."""
-        return {(patient_id, event_type): group for patient_id, event_type, group in json.loads(data)}
+        return {key: group for key, (group,) in dumped_rows(data)}
 
     def result(self, state: GroupStates[G]) -> Result[R]:
         """Finish every group, and per event type its groups taken together, in the order of the patients."""

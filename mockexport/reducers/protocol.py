@@ -1,19 +1,24 @@
 """What a reducer is: the seam through which statistics, built in or a user's own, meet the rows."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
-
-from mockexport.formats.batch import Batch
-
-__all__ = ["Reducer", "Result", "pack_state", "unpack_state"]
+from typing import Any, Generic, Protocol, TypeVar
 
 from mockexport.errors import StateError
+from mockexport.formats.batch import Batch
+from mockexport.formats.fields import check_id
+
+__all__ = ["MAX_SIZE", "Reducer", "Result", "check_counts", "dumped_rows", "is_count", "pack_state", "unpack_state"]
 
 S = TypeVar("S")
 R = TypeVar("R")
 
 _MAGIC = b"mockexport state 1"
+# More values than this nobody has, in a group or over all: so nothing comes near the ends of 64 and 128 bits.
+MAX_COUNT = 10**15
+# Values and times are nearer to zero.
+MAX_SIZE = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +90,38 @@ def unpack_state(reducer: Reducer[S, R], data: bytes) -> S:
         raise StateError(name, f"they belong to {fingerprint.decode(errors='replace')!a}, not {reducer.fingerprint!a}")
     try:
         return reducer.load(payload)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise StateError(name, f"the bytes cannot be read ({type(error).__name__})") from error
+
+
+def dumped_rows(data: bytes) -> Iterator[tuple[tuple[str, str], list[Any]]]:
+    """Return the groups of a state that is JSON rows of (patient id, event type, …), as key and the rest of the row.
+
+    Raises:
+        ValueError: if an id is none, or the keys do not ascend; TypeError or ValueError if there are no such rows.
+    """
+    before = ("", "")
+    for patient_id, event_type, *rest in json.loads(data):
+        key = (patient_id, event_type)
+        for text in key:
+            if type(text) is not str:
+                raise TypeError("an id is no text")
+            check_id(text)
+            text.encode()
+        if key <= before:
+            raise ValueError("the groups are not in the order of their ids")
+        before = key
+        yield key, rest
+
+
+def is_count(number: object) -> bool:
+    """Whether it is an integer from 1 to MAX_COUNT."""
+    return type(number) is int and 0 < number <= MAX_COUNT
+
+
+def check_counts(counts: Mapping[int, int], count: int) -> None:
+    """Raise ValueError unless integers are counted here, and `count` times in all."""
+    if not all(type(key) is int and abs(key) < MAX_SIZE for key in counts) or not all(map(is_count, counts.values())):
+        raise ValueError("no counts")
+    if sum(counts.values()) != count:
+        raise ValueError("the counts are of more or fewer values")

@@ -18,7 +18,7 @@ from mockexport.errors import OptionError
 from mockexport.formats.fields import BadField, check_id
 from mockexport.model import AnomalyRule
 
-__all__ = ["MAX_RULES_BYTES", "read_rules"]
+__all__ = ["MAX_RULES_BYTES", "check_rules", "read_rules"]
 
 # Ten thousand event types; a larger file is another one.
 MAX_RULES_BYTES = 1024 * 1024
@@ -52,6 +52,17 @@ def read_rules(path: str | Path) -> Mapping[str, AnomalyRule]:
     return {event_type: _rule(path, event_type, bounds) for event_type, bounds in tables.items()}
 
 
+def check_rules(rules: Mapping[str, AnomalyRule]) -> None:
+    """Raise OptionError unless a row could have each event type that there is a rule for."""
+    for event_type in rules:
+        try:
+            check_id(event_type)
+            event_type.encode()
+        except ValueError as bad:
+            reason = bad.reason if isinstance(bad, BadField) else "not UTF-8"
+            raise OptionError("rules", f"{_shown(event_type)}: no event type is called so: {reason}") from None
+
+
 def _rule(path: str | Path, event_type: str, bounds: Any) -> AnomalyRule:
     if not isinstance(bounds, dict):
         raise _problem(path, "an event type needs low, high or both, as in: low = 40", event_type)
@@ -71,5 +82,9 @@ def _rule(path: str | Path, event_type: str, bounds: Any) -> AnomalyRule:
 
 
 def _problem(path: str | Path, problem: str, event_type: str | None = None) -> OptionError:
-    told = "" if event_type is None else f", {event_type if len(event_type) <= 80 else event_type[:80] + '…'!a}"
-    return OptionError("rules", f"{path}{told}: {problem}")
+    shown = "" if event_type is None else f", {_shown(event_type)}"
+    return OptionError("rules", f"{path}{shown}: {problem}")
+
+
+def _shown(event_type: str) -> str:
+    return ascii(event_type if len(event_type) <= 80 else event_type[:80] + "…")

@@ -19,7 +19,8 @@ from mockexport.model import ANOMALY_RULES, AnomalyRule
 from mockexport.reducers.calendar import Days, Hours
 from mockexport.reducers.family import Family
 from mockexport.reducers.histogram import Histogram
-from mockexport.reducers.protocol import Result
+from mockexport.reducers.protocol import Result, dumped_rows
+from mockexport.reducers.rules import check_rules
 from mockexport.reducers.spread import Squares, stddev_of, variance_of
 from mockexport.reducers.summary import Group, Statistics, columns_by_group, number, statistics_of, told_rules
 
@@ -101,7 +102,7 @@ class Selection:
         rules: what an anomaly is, by event type, in place of the built-in rules.
 
     Raises:
-        OptionError: if there is no statistic of a name, or no name.
+        OptionError: if there is no statistic of a name, or no name; if a rule is for what can be no event type.
     """
 
     stats: Sequence[str]
@@ -114,6 +115,7 @@ class Selection:
             problem = f"there is no {unknown[0]!a}" if unknown else "no name is given"
             problem = f"{problem}; there are {', '.join(STATISTICS)}, and quantiles: p5, p97.5"
             raise OptionError("stats", problem, given=unknown[0] if unknown else "", known=STATISTICS)
+        check_rules(self.rules)
         object.__setattr__(self, "stats", names)
 
     @property
@@ -170,10 +172,21 @@ class Selection:
 
     def load(self, data: bytes) -> SelectionState:
         """Return the state that `dump` wrote."""
-        return {(patient_id, event_type): self.cell(numbers) for patient_id, event_type, *numbers in json.loads(data)}
+        return {key: self.checked_cell(numbers) for key, numbers in dumped_rows(data)}
+
+    def checked_cell(self, numbers: Sequence[Any]) -> Cell:
+        """Return the cell of a dumped row without its ids; ValueError or TypeError if no values come to it."""
+        group = Group.from_plain(numbers[:7])
+        families = {}
+        for family, plain in zip(self.families, numbers[7:], strict=True):
+            families[family] = held = family.from_plain(plain)
+            held.check(group.count, group.total)
+            if held.to_plain() != plain:
+                raise ValueError("it was not written so: out of order, or beyond a limit")
+        return Cell(group, families)
 
     def cell(self, numbers: Sequence[Any]) -> Cell:
-        """Return the cell of a dumped row without its ids."""
+        """Return the cell of a state's numbers, which are as `dump` writes them."""
         families = zip(self.families, numbers[7:], strict=True)
         return Cell(Group(*numbers[:7]), {family: family.from_plain(plain) for family, plain in families})
 

@@ -9,6 +9,7 @@ from math import isqrt
 from typing import ClassVar, Self
 
 from mockexport.model import VALUE_SCALE
+from mockexport.reducers.protocol import MAX_SIZE
 
 __all__ = ["Squares", "stddev_of", "variance_of"]
 
@@ -45,6 +46,11 @@ class Squares:
         if type(plain) is not int or plain < 0:
             raise ValueError("no sum of squares")
         return cls(plain)
+
+    def check(self, count: int, total: int) -> None:
+        """Raise ValueError if no such values have such squares (see Family.check)."""
+        if not total * total <= count * self.total <= count * count * MAX_SIZE**2:
+            raise ValueError("no values have such squares")
 
 
 def variance_of(count: int, total: int, squares: int) -> float | None:

@@ -7,11 +7,13 @@ their sum is last − first, so latency needs no more than those two.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
+from typing import Any
 
 from mockexport.formats.batch import Batch
 from mockexport.model import ANOMALY_RULES, VALUE_SCALE, AnomalyRule
-from mockexport.reducers.protocol import Result
+from mockexport.reducers.protocol import MAX_SIZE, Result, dumped_rows, is_count
+from mockexport.reducers.rules import check_rules
 
 __all__ = [
     "Group",
@@ -66,6 +68,25 @@ class Group:
                 anomalies = len([value for value in values if value < lowest or value > highest])
         return cls(len(values), sum(values), low, high, anomalies, min(times), max(times))
 
+    @classmethod
+    def from_plain(cls, numbers: Sequence[Any]) -> "Group":
+        """Return the group of a dumped row's numbers; ValueError or TypeError if no values come to them.
+
+        So what is read from a file cannot wrap in 64 or 128 bits, whatever is added to it.
+        """
+        group = cls(*numbers)
+        if not all(type(number) is int for number in astuple(group)) or not is_count(group.count):
+            raise ValueError("a number is no integer, or no count")
+        if not -MAX_SIZE <= group.low <= group.high <= MAX_SIZE:
+            raise ValueError("there are no such values")
+        if not group.count * group.low <= group.total <= group.count * group.high:
+            raise ValueError("no values have such a sum")
+        if not 0 <= group.anomalies <= group.count:
+            raise ValueError("there are more anomalies than values")
+        if not -MAX_SIZE <= group.first_us <= group.last_us <= MAX_SIZE:
+            raise ValueError("there are no such times")
+        return group
+
     def add(self, other: "Group") -> None:
         """Take in the values of another group of the same patient and event type."""
         self.count += other.count
@@ -86,9 +107,15 @@ class Summary:
 
     Args:
         rules: what an anomaly is, by event type; a type without a rule has none.
+
+    Raises:
+        OptionError: if a rule is for what can be no event type.
     """
 
     rules: Mapping[str, AnomalyRule] = field(default_factory=lambda: ANOMALY_RULES)
+
+    def __post_init__(self) -> None:
+        check_rules(self.rules)
 
     @property
     def fingerprint(self) -> str:
@@ -131,7 +158,7 @@ class Summary:
 
     def load(self, data: bytes) -> SummaryState:
         """Return the state that `dump` wrote."""
-        return {(patient_id, event_type): Group(*numbers) for patient_id, event_type, *numbers in json.loads(data)}
+        return {key: Group.from_plain(numbers) for key, numbers in dumped_rows(data)}
 
     def result(self, state: SummaryState) -> Result[Statistics]:
         """Divide: the statistics of every group, and per event type those of its groups taken together."""

@@ -24,6 +24,7 @@ def to_csv(report: Report[Any], *, round_to: int | None = None) -> str:
     What is no number is empty where there is none; fields that are maps, such as per_hour, are not in it. The lines of
     an incomplete report have one more field, `incomplete`: how many downloads are not in it or differ.
     """
+    report = report.allowing_incomplete()  # it says so
     rows = list(report.rows(totals=True))
     names = columns_of(rows)[0] or ["patient_id", "event_type"]
     further = {"incomplete": len(report.incomplete)} if report.incomplete else {}
@@ -41,5 +42,6 @@ def _told(value: Any, round_to: int | None) -> Any:
 
 def formulas(report: Report[Any]) -> int:
     """Return how many patients and event types have ids that a spreadsheet would take for a formula."""
+    report = report.allowing_incomplete()  # no figure is told
     ids = {*report.patients, *(event_type for types in report.patients.values() for event_type in types)}
     return sum(text.startswith(_FORMULA) for text in ids)

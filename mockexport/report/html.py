@@ -39,7 +39,7 @@ def to_html(
         round_to: decimal places of fractions; two by default.
     """
     account = report.account
-    pages = _Page(report, rules, 2 if round_to is None else round_to)
+    pages = _Page(report.allowing_incomplete(), rules, 2 if round_to is None else round_to)
     return page(
         f"Report of {account.export_id}",
         GAP_PATTERN,

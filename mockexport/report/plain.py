@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mockexport.formats.fields import format_time
+from mockexport.shown import printable
 
 __all__ = [
     "aligned",
@@ -12,22 +13,11 @@ __all__ = [
     "columns_of",
     "counted",
     "heading",
-    "printable",
     "shortened",
     "size",
     "when",
     "wrapped",
 ]
-
-
-def printable(text: str) -> str:
-    """Return `text` without what could steer a terminal or turn the writing direction; line ends become spaces."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        " " if character in "\r\n\t\u2028\u2029" else "" if unicodedata.category(character)[0] == "C" else character
-        for character in text
-    )
 
 
 def cells_of(text: str) -> int:

@@ -1,46 +1,97 @@
 """The result of a run: a reducer's result and the account in, the report and its JSON out."""
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from mockexport.errors import IncompleteReport
 from mockexport.reducers import Result, Statistics
 from mockexport.report.account import Account
+from mockexport.report.json import json_pieces
+from mockexport.report.plain import counted
 
 __all__ = ["Report"]
 
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report(Generic[R]):
-    """Statistics per patient and event type, and per event type in `totals`.
+    """Statistics per patient and event type in `patients`, and per event type in `totals`.
 
-    `incomplete` holds the ids of downloads that failed or mismatched, in time order: empty for a whole report. `notes`
-    are what a reader must know of the figures, such as that quantiles are approximate: mostly nothing.
+    `incomplete` holds the ids of downloads that failed or mismatched, in time order: empty for a whole report. Figures
+    of an incomplete one are given to those only who allow it, by `analyze(…, allow_incomplete=True)`; its JSON and its
+    other faces say that it is incomplete. `notes` are what a reader must know of the figures, such as that quantiles
+    are approximate: mostly nothing.
     """
 
-    patients: Mapping[str, Mapping[str, R]]
-    totals: Mapping[str, R]
+    _patients: Mapping[str, Mapping[str, R]]
+    _totals: Mapping[str, R]
     incomplete: tuple[str, ...]
     account: Account
     notes: tuple[str, ...] = ()
+    allow_incomplete: bool = False
 
     @classmethod
-    def of(cls, result: Result[R], account: Account) -> "Report[R]":
-        """Make the report of a run's result and account."""
+    def of(cls, result: Result[R], account: Account, *, allow_incomplete: bool = False) -> "Report[R]":
+        """Make the report of a run's result and account: patients and their event types sorted by code point."""
         incomplete = tuple(d.download_id for d in account.downloads if not d.verdict.complete)
-        return cls(result.patients, result.totals, incomplete, account, result.notes)
+        patients = {
+            patient_id: dict(sorted(result.patients[patient_id].items())) for patient_id in sorted(result.patients)
+        }
+        totals = dict(sorted(result.totals.items()))
+        return cls(patients, totals, incomplete, account, result.notes, allow_incomplete)
+
+    def __repr__(self) -> str:
+        told = f"{counted(len(self._patients), 'patient')}, {counted(len(self._totals), 'event type')}"
+        return f"<Report of {self.account.export_id}: {told}{', incomplete' if self.incomplete else ''}>"
+
+    @property
+    def patients(self) -> Mapping[str, Mapping[str, R]]:
+        """The results, by patient and event type, in the order of the ids.
+
+        Raises:
+            IncompleteReport: see raise_if_incomplete; unless it was allowed.
+        """
+        if not self.allow_incomplete:
+            self.raise_if_incomplete()
+        return self._patients
+
+    @property
+    def totals(self) -> Mapping[str, R]:
+        """The results of all patients together, by event type.
+
+        Raises:
+            IncompleteReport: see raise_if_incomplete; unless it was allowed.
+        """
+        if not self.allow_incomplete:
+            self.raise_if_incomplete()
+        return self._totals
+
+    def raise_if_incomplete(self) -> None:
+        """Return if every download is in the report and is what its metadata say.
+
+        Raises:
+            IncompleteReport: one has failed or mismatched; the error says how many, and of the first why.
+        """
+        if self.incomplete:
+            verdicts = {download.download_id: download.verdict for download in self.account.downloads}
+            first = verdicts.get(self.incomplete[0])
+            why = "it is not finished" if first is None else f"{first.kind}: {'; '.join(first.reasons)}"
+            raise IncompleteReport(self.account.export_id, self.incomplete, why)
+
+    def allowing_incomplete(self) -> "Report[R]":
+        """Return the same report, whose figures are given though it is incomplete."""
+        return replace(self, allow_incomplete=True)
 
     def counts(self: "Report[Statistics]") -> "Report[int]":
         """Return the report with every statistic reduced to its count."""
         patients = {
             patient_id: {event_type: statistics.count for event_type, statistics in types.items()}
-            for patient_id, types in self.patients.items()
+            for patient_id, types in self._patients.items()
         }
-        totals = {event_type: statistics.count for event_type, statistics in self.totals.items()}
-        return Report(patients, totals, self.incomplete, self.account)
+        totals = {event_type: statistics.count for event_type, statistics in self._totals.items()}
+        return Report(patients, totals, self.incomplete, self.account, allow_incomplete=self.allow_incomplete)
 
     def rows(self, *, totals: bool = False) -> Iterator[dict[str, Any]]:
         """Yield the report as flat rows, in order: `patient_id`, `event_type`, and the fields of the result.
@@ -50,11 +101,12 @@ class Report(Generic[R]):
 
         Raises:
             OptionError: if a field has one of the two names.
+            IncompleteReport: see raise_if_incomplete; unless it was allowed.
         """
         from mockexport.report.frame import flat_rows  # no sooner: most runs want JSON alone
 
-        for patient_id in sorted(self.patients):
-            yield from flat_rows(patient_id, self.patients[patient_id])
+        for patient_id, types in self.patients.items():
+            yield from flat_rows(patient_id, types)
         if totals:
             yield from flat_rows(None, self.totals)
 
@@ -79,25 +131,13 @@ class Report(Generic[R]):
         rounds every fraction to so many decimal places; by default they are in full precision. The text depends on the
         data alone.
         """
-        plain: dict[str, Any] = {
-            "patients": {
-                patient_id: {event_type: _plain(result, round_to) for event_type, result in types.items()}
-                for patient_id, types in self.patients.items()
-            },
-            "totals": {event_type: _plain(result, round_to) for event_type, result in self.totals.items()},
-        }
-        if self.incomplete:
-            plain["incomplete"] = list(self.incomplete)
-        if self.notes:
-            plain["notes"] = list(self.notes)
-        return json.dumps(plain, sort_keys=True, indent=2, allow_nan=False) + "\n"
+        return "".join(self.json_pieces(round_to=round_to))
 
+    def json_pieces(self, *, round_to: int | None = None) -> Iterator[str]:
+        """Yield the text of `to_json`, a patient at a time: what writes it has no more of it in memory.
 
-def _plain(result: Any, round_to: int | None) -> Any:
-    if isinstance(result, float) and round_to is not None:
-        return round(result, round_to)
-    if is_dataclass(result):
-        return {field.name: _plain(getattr(result, field.name), round_to) for field in fields(result)}
-    if isinstance(result, Mapping):
-        return {name: _plain(value, round_to) for name, value in result.items()}
-    return result
+        Raises:
+            ValueError: a result holds what JSON cannot, such as a fraction that is no number.
+        """
+        yield from json_pieces(self, round_to=round_to)
+        yield "\n"

@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from mockexport.report.plain import aligned, cells_of, columns_of, counted, heading, printable, shortened, wrapped
+from mockexport.report.plain import aligned, cells_of, columns_of, counted, heading, shortened, wrapped
 from mockexport.report.report import Report
+from mockexport.shown import printable
 
 __all__ = ["DEFAULT_WIDTH", "to_table"]
 
@@ -36,6 +37,7 @@ def to_table(
         width: cells of a line.
         colored: mark anomalies with colour, too.
     """
+    report = report.allowing_incomplete()  # it says so
     rows = list(report.rows(totals=True))
     fields, left_out = columns_of(rows)
     names = [name for name in fields if name not in _KEY]

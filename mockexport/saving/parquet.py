@@ -21,10 +21,11 @@ from mockexport.formats import Batch, CsvDecoder, Cutter
 from mockexport.formats.batch import NO_VALUE, with_missing
 from mockexport.formats.schema import Schema
 from mockexport.model import Chunk, Download, Export, Span, Verdict
-from mockexport.newfile import NewFile
+from mockexport.newfile import NewFile, make_folder
 from mockexport.pipeline.streams import ByteStream, Piece, Room, Source, StartOver, offer
 from mockexport.reducers import Reducer
 from mockexport.saving.claiming import Claim
+from mockexport.shown import quoted
 from mockexport.sources.listing import LISTING, MAX_LISTING_BYTES, PARQUET_LISTING, UNFINISHED, file_name
 
 __all__ = ["SavingParquet", "require_parquet"]
@@ -103,10 +104,7 @@ class SavingParquet:
             OutputError: if it cannot be made, or another run is writing to it.
         """
         export = await self._source.discover(export_id)
-        try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(self.directory, error.strerror or type(error).__name__) from error
+        make_folder(self.directory)
         self._claim = Claim(self.directory)
         if any((self.directory / listing).exists() for listing in (LISTING, UNFINISHED)):
             raise FolderError(self.directory, "holds an export as CSV; give Parquet its own folder")
@@ -114,7 +112,9 @@ class SavingParquet:
         if listing is None and any(self.directory.glob("*.parquet")):
             raise FolderError(self.directory, f"holds Parquet files, but no {PARQUET_LISTING}; name another folder")
         if listing is not None and listing.id != export_id:
-            raise FolderError(self.directory, f"holds the export {listing.id!a}; give {export_id!a} its own folder")
+            raise FolderError(
+                self.directory, f"holds the export {quoted(listing.id)}; give {export_id!a} its own folder"
+            )
         self._before = frozenset(path.name for path in self.directory.glob("*.parquet"))
         self._export = export
         self._names = {
@@ -395,6 +395,6 @@ def _read(directory: Path) -> _Listing | None:
 
 
 def _write(directory: Path, listing: _Listing) -> None:
-    with NewFile(directory / PARQUET_LISTING) as file:
+    with NewFile(directory / PARQUET_LISTING, named=False) as file:
         file.write(msgspec.json.format(msgspec.json.encode(listing), indent=1) + b"\n")
         file.commit()

@@ -225,7 +225,7 @@ class Partial:
             return
         os.fsync(self._file.fileno())
         file = msgspec.structs.replace(self._about.file, size_bytes=self._size, sha256=self._digest.hexdigest())
-        with NewFile(self._note) as note:
+        with NewFile(self._note, named=False) as note:
             note.write(msgspec.json.encode(msgspec.structs.replace(self._about, file=file)) + b"\n")
             note.commit()
         self._noted_s = time.monotonic()

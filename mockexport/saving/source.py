@@ -18,6 +18,7 @@ import msgspec
 
 from mockexport.errors import FolderError, OutputError, TransferError
 from mockexport.model import Download, Export, Verdict, VerdictKind
+from mockexport.newfile import make_folder
 from mockexport.pipeline.streams import (
     ByteStream,
     Kept,
@@ -33,6 +34,7 @@ from mockexport.pipeline.streams import (
 )
 from mockexport.saving.claiming import Claim
 from mockexport.saving.partial import NOTE_EVERY_S, Note, Partial, Torn, left_in, sweep
+from mockexport.shown import quoted
 from mockexport.sources.files import FileStream
 from mockexport.sources.listing import (
     LISTING,
@@ -88,10 +90,7 @@ class Saving:
             OutputError: if it cannot be made, or another run is writing to it.
         """
         export = await self._source.discover(export_id)
-        try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(self.directory, error.strerror or type(error).__name__) from error
+        make_folder(self.directory)
         self._claim = Claim(self.directory)
         if (self.directory / PARQUET_LISTING).exists():
             raise FolderError(self.directory, "holds an export as Parquet; give CSV its own folder")
@@ -108,7 +107,7 @@ class Saving:
 
     def _refuse_other(self, found: str, export_id: str) -> None:
         if found != export_id:
-            raise FolderError(self.directory, f"holds the export {found!a}; give {export_id!a} its own folder")
+            raise FolderError(self.directory, f"holds the export {quoted(found)}; give {export_id!a} its own folder")
 
     def stream(self, export_id: str, download: Download) -> ByteStream:
         """Return the download's bytes, from the folder if they are there, and keep them on their way."""
@@ -142,11 +141,13 @@ class Saving:
         line = msgspec.json.encode(_Note(self._export.id, listed)) + b"\n"
         path = self.directory / UNFINISHED
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+            descriptor = os.open(path, flags, 0o600)
             with open(descriptor, "ab") as notes:
                 notes.write(line)
         except OSError as error:
-            raise OutputError(path, error.strerror or type(error).__name__) from error
+            problem = "it is a link, which is not followed; remove it" if path.is_symlink() else error.strerror
+            raise OutputError(path, problem or type(error).__name__) from error
 
     def finish(self) -> None:
         """Write `export.json` if every download of the export is in place; else leave the folder marked unfinished."""

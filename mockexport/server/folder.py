@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mockexport.errors import ExportNotFound, FolderError, OutputError, SourceError
-from mockexport.newfile import NewFile
+from mockexport.newfile import NewFile, make_folder
 from mockexport.server.bodies import Body, body_of
 from mockexport.server.exports import EXPORTS, GeneratedDownload, downloads_of
 from mockexport.server.generation import rows_of
@@ -47,8 +47,8 @@ def generate(export_id: str, directory: Path, *, progress: Progress | None = Non
     """
     if export_id not in EXPORTS:
         raise ExportNotFound(export_id, "the mock server", tuple(EXPORTS))
+    make_folder(directory)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         written_before = (directory / LISTING).exists()
     except OSError as error:
         raise OutputError(directory, error.strerror or type(error).__name__) from error
@@ -100,7 +100,7 @@ def _is_there(path: Path, body: Body) -> bool:
 
 def _write(path: Path, download: GeneratedDownload, body: Body, report: Progress) -> None:
     done, digest = 0, hashlib.sha256()
-    with NewFile(path) as file:
+    with NewFile(path, named=False) as file:
         for piece in rows_of(download):
             file.write(piece)
             digest.update(piece)

@@ -18,13 +18,13 @@ from mockexport.errors import (
     ServerUnreachable,
     TransferError,
     first_error_alone,
-    public_url,
 )
 from mockexport.model import Download, Export
 from mockexport.pipeline.streams import Mark
 from mockexport.resuming.backoff import Backoff
 from mockexport.resuming.retrying import DEFAULT_CONCURRENCY, RetryPolicy, TimeLimits
 from mockexport.resuming.stream import ResumingStream, read_whole
+from mockexport.shown import given_url, public_url, quoted
 from mockexport.sources.http import Access, HttpClient, HttpReply
 from mockexport.sources.metadata import DownloadMetadata, ExportContents, ExportList, Reply, decode_json
 
@@ -76,8 +76,7 @@ class ExportApi:
         except ValueError:  # brackets that do not match, a port that is none
             usable = False
         if not usable:
-            shown = public_url(url) if "://" in url else public_url(f"http://{url}").removeprefix("http://")
-            raise OptionError("url", f"{shown!a} is no http:// or https:// URL of a server")
+            raise OptionError("url", f"{given_url(url)!a} is no http:// or https:// URL of a server")
         if parts.query or parts.fragment:
             raise OptionError("url", f"{public_url(url)!r} is followed by a query or fragment; leave it out")
         if concurrency < 1:
@@ -118,7 +117,7 @@ class ExportApi:
         except _NotFound:
             raise ExportNotFound(export_id, self._base, await self.export_ids()) from None
         if contents.id != export_id:
-            raise MetadataError(self._url(export_id), f"it describes the export {contents.id!a}")
+            raise MetadataError(self._url(export_id), f"it describes the export {quoted(contents.id)}")
         limit = asyncio.Semaphore(self._concurrency)
 
         async def describe(download_id: str) -> Download:
@@ -135,7 +134,7 @@ class ExportApi:
         try:
             metadata = await self._get_json(url, DownloadMetadata)
             if metadata.id != download_id:
-                raise MetadataError(url, f"it describes the download {metadata.id!a}")
+                raise MetadataError(url, f"it describes the download {quoted(metadata.id)}")
             return metadata.to_download()
         except _NotFound:
             raise MetadataError(url, "status 404 for a download that the export lists") from None

@@ -7,7 +7,6 @@ redirects, waiting) aiohttp is told not to do.
 
 import asyncio
 import base64
-import ipaddress
 import re
 import ssl
 from collections.abc import Mapping
@@ -20,11 +19,13 @@ from urllib.parse import quote, urljoin, urlsplit
 import aiohttp
 from yarl import URL
 
-from mockexport.errors import OptionError, SourceNotOpen, public_url
+from mockexport.errors import OptionError, SourceNotOpen
 from mockexport.resuming.exchange import ExchangeFailed
 from mockexport.resuming.replies import Head
 from mockexport.resuming.retrying import TimeLimits
-from mockexport.sources.http_faults import FOREIGN_ERRORS, explain
+from mockexport.shown import given_url
+from mockexport.sources.addresses import is_refused, open_socket
+from mockexport.sources.http_faults import FOREIGN_ERRORS, LINK_LOCAL, explain
 
 __all__ = ["Access", "HttpClient", "HttpReply"]
 
@@ -58,7 +59,7 @@ class Access:
         cacert: a file of CA certificates to trust instead of the system's.
         cert: a file with a certificate to show to the server, if it asks who is there; to no other server.
         key: the file with its private key, without a passphrase; by default that of `cert`.
-        link_local: follow redirects to link-local addresses, where machines in a cloud keep their credentials.
+        link_local: connect to link-local addresses, too, where clouds hand out credentials to their machines.
     """
 
     token: str | None = field(default=None, repr=False)
@@ -74,13 +75,14 @@ class Access:
             raise OptionError("token", "must be one line of visible ASCII characters")
         for name, value in self.headers:
             if not name or not name.isascii() or not all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name):
-                raise OptionError("header", f"{name[:40]!a} is no name of a header field")
+                # What was said is not repeated: where the colon is missing, the secret is all there is.
+                raise OptionError("header", "what stands before the colon is no name of a header field")
             if any(c in value for c in "\r\n\0"):
                 raise OptionError("header", f"the value of {name} must be one line")
             if name.lower() in _RESERVED_FIELDS:
                 raise OptionError("header", f"{name} is the download's own business")
         if self.proxy is not None and (urlsplit(self.proxy).scheme != "http" or not urlsplit(self.proxy).hostname):
-            raise OptionError("proxy", f"{public_url(self.proxy)!r} is no http:// URL of a proxy")
+            raise OptionError("proxy", f"{given_url(self.proxy)!a} is no http:// URL of a proxy")
         if self.key is not None and self.cert is None:
             raise OptionError("key", "goes with a certificate (Access.cert)")
 
@@ -198,7 +200,8 @@ class HttpClient:
     async def __aenter__(self) -> Self:
         if self._session is None:
             # Downloads in flight are bounded by the pipeline; the pool must not bound them a second time.
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+            opener = None if self._access.link_local else open_socket
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, socket_factory=opener))
         return self
 
     async def __aexit__(
@@ -240,6 +243,8 @@ class HttpClient:
 
     async def _get(self, at: URL, fields: Mapping[str, str]) -> aiohttp.ClientResponse:
         assert self._session is not None  # noqa: S101 - `get` has seen to it
+        if not self._access.link_local and is_refused(at.raw_host or ""):
+            raise ExchangeFailed(LINK_LOCAL, passing=False)  # a proxy would connect to it
         own = _origin(at) == self._origin
         secrets = self._secrets if own else {}
         return await self._session.get(
@@ -279,25 +284,12 @@ class HttpClient:
             raise ExchangeFailed(f"{what} to a {target.scheme[:20]!a} address, which is refused", passing=False)
         if at.scheme == "https" and target.scheme == "http":
             raise ExchangeFailed(f"{what} from https to http, which is refused", passing=False)
-        if _origin(target) != _origin(at) and not self._access.link_local:
-            await self._refuse_link_local(target, what)
-
-    async def _refuse_link_local(self, target: URL, what: str) -> None:
-        """Raise if the host has a link-local address: the next request would ask the name again, but a cloud's
-        credentials are worth a check that is not perfect."""
-        host = target.host or ""
-        addresses = [host]
-        if self._access.proxy is None:
-            found = await asyncio.get_running_loop().getaddrinfo(host, target.port)
-            addresses += [str(address[4][0]) for address in found]
-        for address in addresses:
-            try:
-                ip = ipaddress.ip_address(address.partition("%")[0])
-            except ValueError:
-                continue  # a name
-            mapped = getattr(ip, "ipv4_mapped", None)
-            if ip.is_link_local or (mapped is not None and mapped.is_link_local):
-                raise ExchangeFailed(f"{what} to a link-local address, which is refused", passing=False)
+        if self._given_session is not None and self._access.proxy is None and not self._access.link_local:
+            # The caller's own way to connect. The name may be looked up again, with another answer, but a cloud's
+            # credentials are worth a check that is not perfect.
+            found = await asyncio.get_running_loop().getaddrinfo(target.host, target.port)
+            if any(is_refused(str(address[4][0])) for address in found):
+                raise ExchangeFailed(LINK_LOCAL, passing=False)
 
 
 def _origin(url: URL) -> str:

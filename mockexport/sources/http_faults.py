@@ -1,6 +1,7 @@
 """Turns what aiohttp raises into words of our own, once, at the seam: what happened, and whether another try may help.
 
-The texts of foreign exceptions are not passed on: they may hold the query or credentials of a URL.
+The texts of foreign exceptions are not passed on: they may hold the query or credentials of a URL. And as they stay
+chained to what is raised, those that hold a request or the way to a proxy lose it here: a traceback would show it.
 """
 
 import errno
@@ -10,10 +11,18 @@ import ssl
 
 import aiohttp
 from aiohttp import http_exceptions
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from mockexport.resuming.exchange import ExchangeFailed
+from mockexport.sources.addresses import AddressRefused
 
-__all__ = ["FOREIGN_ERRORS", "explain"]
+__all__ = ["FOREIGN_ERRORS", "LINK_LOCAL", "explain"]
+
+LINK_LOCAL = (
+    "the address is link-local or a cloud's, where credentials are handed out, and is refused"
+    " (Access.link_local allows it)"
+)
 
 # Everything that a request or a body may raise.
 FOREIGN_ERRORS = (
@@ -36,9 +45,13 @@ _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 
 def explain(error: BaseException, *, tls: bool | None = None) -> ExchangeFailed:
     """Return what one of FOREIGN_ERRORS means; `tls` tells what an answer was asked for by, where it was."""
+    if isinstance(error, aiohttp.ClientError | ValueError) and not isinstance(error, OSError):
+        _forget_secrets(error)
     if (fault := _tls_fault(error)) is not None:
         return ExchangeFailed(fault, passing=False)
     found = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(found, AddressRefused):
+        return ExchangeFailed(LINK_LOCAL, passing=False)
     if isinstance(found, OSError) and found.errno in _NO_DESCRIPTORS:
         return ExchangeFailed(
             "this machine lets the process open no more files and connections: raise the limit (ulimit -n), or fetch"
@@ -77,6 +90,18 @@ def explain(error: BaseException, *, tls: bool | None = None) -> ExchangeFailed:
         case OSError():
             return ExchangeFailed(f"the connection failed ({_reason(error)})", passing=True)
     return ExchangeFailed(f"the request failed ({type(error).__name__})", passing=False)
+
+
+def _forget_secrets(error: BaseException) -> None:
+    """Take URLs, header fields and the way to a proxy out of an error: its kind, and what the system said, stay."""
+    error.args = tuple(fact for fact in error.args if isinstance(fact, OSError))
+    if isinstance(error, aiohttp.ClientResponseError):
+        nowhere = URL("https://***", encoded=True)
+        error.request_info = aiohttp.RequestInfo(nowhere, "GET", CIMultiDictProxy(CIMultiDict()), nowhere)
+        error.history, error.headers = (), None
+    elif isinstance(error, aiohttp.InvalidURL):
+        aiohttp.InvalidURL.__init__(error, "***")
+        error.__cause__ = None
 
 
 def _tls_fault(error: BaseException) -> str | None:

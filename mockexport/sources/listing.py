@@ -88,7 +88,7 @@ def write_listing(directory: Path, listing: FolderListing) -> None:
     Raises:
         OutputError: it cannot be written; an older listing is still there then.
     """
-    with NewFile(directory / LISTING) as file:
+    with NewFile(directory / LISTING, named=False) as file:
         file.write(msgspec.json.format(msgspec.json.encode(listing), indent=1) + b"\n")
         file.commit()
 

@@ -10,14 +10,14 @@ start_time, end_time), may be, and so may the SHA-256 and length of its bytes as
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
-from mockexport.errors import public_url
 from mockexport.model import Download
+from mockexport.shown import given_url, public_url, quoted
 from mockexport.sources.metadata import DownloadMetadata, decode_json
 
 __all__ = ["ListedUrl", "Manifest", "read_manifest"]
@@ -31,7 +31,7 @@ class ListedUrl:
     """A download and where its bytes are; `sha256` and `sent_bytes` are of the bytes as they are sent."""
 
     download: Download
-    url: str
+    url: str = field(repr=False)
     sha256: str | None = None
     sent_bytes: int | None = None
 
@@ -79,7 +79,7 @@ def read_manifest(body: bytes, *, base: str | None = None) -> Manifest:
     ids = _ids(entries)
     for download_id, times in Counter(ids).items():
         if times > 1:
-            raise ValueError(f"it gives the id {download_id!a} to {times} downloads")
+            raise ValueError(f"it gives the id {quoted(download_id)} to {times} downloads")
     return Manifest(listing.id, tuple(_listed(*entry, name) for entry, name in zip(entries, ids, strict=True)))
 
 
@@ -101,8 +101,7 @@ def _absolute(url: str, base: str | None) -> str:
     except ValueError:  # brackets that do not match, a port that is none
         usable = False
     if not usable or not whole.isprintable() or " " in whole:
-        shown = public_url(whole) if "://" in whole else whole.partition("?")[0]
-        raise ValueError(f"{shown[:200]!a} is no http:// or https:// URL")
+        raise ValueError(f"{quoted(given_url(whole))} is no http:// or https:// URL")
     if parts.username is not None or parts.password is not None:
         raise ValueError(f"{public_url(whole)} holds credentials; give a token or a header instead")
     return whole
@@ -137,5 +136,5 @@ def _listed(entry: _Entry, url: str, name: str) -> ListedUrl:
     try:
         download = metadata.to_download()
     except ValueError as error:
-        raise ValueError(f"download {name!a}: {error}") from None
+        raise ValueError(f"download {quoted(name)}: {error}") from None
     return ListedUrl(download, url, entry.sha256, entry.bytes)

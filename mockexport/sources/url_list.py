@@ -10,12 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
 
-from mockexport.errors import ExportNotFound, MetadataError, OptionError, ServerUnreachable, TransferError, public_url
+from mockexport.errors import ExportNotFound, MetadataError, OptionError, ServerUnreachable, TransferError
 from mockexport.model import Download, Export
 from mockexport.pipeline.streams import ByteStream
 from mockexport.resuming.backoff import Backoff
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.resuming.stream import ResumingStream, read_whole
+from mockexport.shown import public_url
 from mockexport.sources.http import Access, HttpClient, HttpReply
 from mockexport.sources.manifest import ListedUrl, Manifest, read_manifest
 from mockexport.sources.proving import ProvenStream

@@ -5,8 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from mockexport.ingest.catalogue import READINGS_FOLDER, add_files
-from mockexport.ingest.columns import KEY, SCHEMA, encode_day
+from mockexport.ingest.columns import KEY, SCHEMA, encode
 from mockexport.ingest.disk import RealDisk
+from mockexport.ingest.periods import Period
 from mockexport.ingest.publishing import publish
 from mockexport.ingest.readings import DAY_US
 from mockexport.ingest.settings import Settings
@@ -37,7 +38,7 @@ def fill(data: Path, days: int, users: int, readings_per_user: int = 86_400) -> 
             }
         ).sort(*KEY, "seq")
         total += rows.height
-        file = publish(encode_day(day, rows, total), data / READINGS_FOLDER, RealDisk())
+        file = publish(encode(Period(day, day), rows, {day: total}, 0), data / READINGS_FOLDER, RealDisk())
         store.journal.run(lambda connection, file=file: add_files(connection, [file]))  # type: ignore[misc]
     store.close()
     return total

@@ -1,5 +1,6 @@
 """`--format csv`, `--html` and `--preview`: on stdout, in files, on a terminal."""
 
+import contextlib
 import csv
 import io
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mockexport.cli import main
 from tests.cli.conftest import Run
 from tests.cli.test_analyze import GOOD, export
 
@@ -23,6 +25,21 @@ def test_csv_is_on_stdout_with_what_the_json_has(run: Run, server_url: str) -> N
     assert {row["event_type"]: float(row["mean"]) for row in totals} == {t: law[t]["mean"] for t in law}
     counts = run("demo", "--url", server_url, "--format", "csv", "--counts").out
     assert counts.startswith("patient_id,event_type,count\r\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_csv_on_a_terminal_does_not_steer_it(run: Run, tmp_path: Path) -> None:
+    folder = export(tmp_path / "x", GOOD.replace("P001", "\x1b[31mP\u202e1"))
+    assert "\x1b[31mP\u202e1," in run("--from", str(folder), "--format", "csv").out
+    with contextlib.redirect_stdout(Terminal()) as terminal:
+        assert main(["--from", str(folder), "--format", "csv"]) == 0
+    lines = terminal.getvalue().split("\n")
+    assert [line.partition(",")[0] for line in lines] == ["patient_id", "P1", "", ""]
+    assert terminal.getvalue().replace("\n", "").isprintable()
 
 
 def test_ids_like_formulas_are_told_without_naming_them(run: Run, tmp_path: Path) -> None:

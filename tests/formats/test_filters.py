@@ -291,3 +291,13 @@ def test_a_state_does_not_tell_of_groups_that_nobody_asked_for() -> None:
     assert b"P002" not in engine.reducer.dump(merged)
     assert set(engine.reducer.result(merged).patients) == {"P001"}
     assert fold.tally.patients == {"P001", "P002"}
+
+
+@pytest.mark.parametrize("name", ["x" * 5_000, "x" * 257, "é" * 129, "\ud800" * 86, "🙂" * 65])
+def test_what_is_too_long_for_an_id_is_not_asked_for_and_not_shown(name: str) -> None:
+    for asked in ({"patients": ["P001", name]}, {"event_types": [name]}):
+        with pytest.raises(OptionError, match="at most 256 bytes of UTF-8") as raised:
+            Filter.of(**asked)  # type: ignore[arg-type]
+        assert name not in str(raised.value)
+    for fitting in ("x" * 256, "é" * 128, "\ud800" * 85):
+        assert Filter.of(patients=[fitting]).patients == frozenset({fitting})

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from mockexport.ingest import journal as journal_room
-from mockexport.ingest.compaction import MAX_FILE_ROWS, to_merge
+from mockexport.ingest.disk import RealDisk
 from mockexport.ingest.errors import Overloaded
 from mockexport.ingest.insertion import collapse
 from mockexport.ingest.leases import Leases
 from mockexport.ingest.readings import DAY_US, Reading
+from mockexport.ingest.rewriting import MAX_FILE_ROWS, to_merge
+from mockexport.ingest.store import Store
 from tests.ingest.stored import DAY, NOON_US, all_rows, answer, opened, rates_of, some, write
 
 
@@ -164,3 +166,33 @@ def test_files_in_no_list_are_removed_at_the_start(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         assert list(tmp_path.glob("readings/*/*")) == [listed]
         assert all_rows(store) == rates_of(some(5))
+
+
+class _StopAtTheFirstFile(RealDisk):
+    """Asks compaction to end while it writes its first file."""
+
+    def __init__(self) -> None:
+        self.renamed = 0
+        self.store: Store | None = None
+
+    def rename(self, old: Path, new: Path) -> None:
+        super().rename(old, new)
+        self.renamed += 1
+        if self.store is not None:
+            self.store.compactor.stop()
+
+
+def test_a_pass_that_is_asked_to_end_stops_between_days_and_loses_nothing(tmp_path: Path) -> None:
+    readings = some(6, step_us=DAY_US, start_us=NOON_US)
+    disk = _StopAtTheFirstFile()
+    with opened(tmp_path, disk) as store:
+        write(store, readings)
+        disk.store = store
+        assert store.compactor.compact() == 0
+        assert disk.renamed == 1
+        assert not list(tmp_path.glob("readings/*/*")), "in no list, so of no use"
+        assert (store.compactor.counts.passes, store.compactor.counts.failures) == (0, 0)
+        assert all_rows(store) == rates_of(readings)
+    with opened(tmp_path) as store:
+        assert store.compactor.compact() == 6
+        assert all_rows(store) == rates_of(readings)

@@ -127,7 +127,7 @@ def test_a_damaged_name_or_list_answers_nobody_wrongly(tmp_path: Path, table: st
         store.compactor.compact()
         write(store, TOMORROW)
     with sqlite3.connect(tmp_path / DATABASE_NAME) as outside:
-        change = {"streams": "user_id = 'usfr'", "files": f"day = {DAY + 1}"}[table]
+        change = {"streams": "user_id = 'usfr'", "files": f"last_day = {DAY + 1}"}[table]
         outside.execute(f"UPDATE {table} SET {change}")
     outside.close()
     with opened(tmp_path) as store:

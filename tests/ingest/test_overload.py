@@ -14,7 +14,6 @@ from mockexport.ingest import application as app_room
 from mockexport.ingest import queries as queries_room
 from mockexport.ingest import store as store_room
 from mockexport.ingest.application import create_app
-from mockexport.ingest.bodies import BodyRoom
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.wire import ACCEPTED_IN_A_TURN, DeadlineProtocol, PromptServer
 from tests.ingest.serving import reading, serving
@@ -41,26 +40,6 @@ async def test_more_than_a_turns_worth_is_refused_with_retry_after_and_the_rest_
         # Refused was refused: what is stored is what was accepted, and sending again is all there is to do.
         monkeypatch.undo()
         assert {await post(second) for second in range(50)} == {(202, None)}
-
-
-async def test_bodies_together_have_a_bound(tmp_path: Path) -> None:
-    async with serving(tmp_path) as client:
-        client.app.batch_bodies = BodyRoom(1 << 20, 1 << 20)
-        body = b'{"readings": []}'
-        head = f"POST /metrics/heart-rate/batch HTTP/1.1\r\nhost: t\r\ncontent-length: {(1 << 20) - 5}\r\n\r\n".encode()
-        _, writer = await asyncio.open_connection("127.0.0.1", client.port)
-        writer.write(head + b"{")
-        async with asyncio.timeout(10):
-            while not client.app.batch_bodies.held_bytes:  # noqa: ASYNC110 - the server's doing
-                await asyncio.sleep(0.001)
-        status, answer = await client.post_raw(body, "/metrics/heart-rate/batch")
-        assert (status, answer["detail"].partition(":")[0]) == (503, "overloaded")
-        assert (await client.post(reading()))[0] == 202, "single readings have room of their own"
-        writer.transport.abort()
-        async with asyncio.timeout(10):
-            while client.app.batch_bodies.held_bytes:  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
-        assert (await client.post_raw(body, "/metrics/heart-rate/batch"))[0] == 202
 
 
 async def test_a_full_journal_refuses_and_too_many_queries_do_not_wait(

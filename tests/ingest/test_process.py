@@ -1,6 +1,7 @@
 """The service as a process: its lock, its modes, its signals, its log, its simulator."""
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -75,6 +76,30 @@ def test_devices_play_against_it_and_nothing_is_lost(tmp_path: Path) -> None:
         ]
         text = service.log.read_text()
         assert not any(word in text for word in ("user_0", "device_a", 'heart_rate"'))
+
+
+HALVES = {
+    "half a head": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-le",
+    "half a body": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n{",
+    "a batch announced": b"POST /metrics/heart-rate/batch HTTP/1.1\r\nhost: t\r\ncontent-length: 4194304\r\n\r\n",
+}
+
+
+def test_half_a_request_is_told_503_when_the_service_ends(tmp_path: Path) -> None:
+    with RunningService(tmp_path) as service:
+        halves = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in HALVES]
+        for half, sent in zip(halves, HALVES.values(), strict=True):
+            half.sendall(sent)
+        # Whoever came before has been heard when the last one is answered.
+        with urllib.request.urlopen(f"{service.url}/health") as reply:
+            assert reply.status == 200
+        assert service.stop() in (0, -15)
+        for half in halves:
+            answer = half.makefile("rb").read()
+            half.close()
+            assert answer.startswith(b"HTTP/1.1 503 "), answer
+            assert b"\r\nretry-after: 1\r\n" in answer
+        assert "Traceback" not in service.log.read_text()
 
 
 def test_a_taken_port_and_a_bad_option_end_it_with_a_reason(tmp_path: Path) -> None:

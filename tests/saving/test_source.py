@@ -179,3 +179,33 @@ async def test_what_is_read_is_not_written_to(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="is the folder that is read"):
         await analyze(folder=tmp_path, save=tmp_path / ".")
     assert files(tmp_path) == {"a.csv"}
+
+
+@pytest.mark.parametrize("dangling", [True, False])
+@pytest.mark.parametrize("name", ["00-a.csv", "00-a.csv.partial", "export.json", "export.json.partial"])
+async def test_links_in_the_folder_are_replaced_and_not_followed(tmp_path: Path, name: str, dangling: bool) -> None:
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "kept"
+    folder.mkdir()
+    (folder / name).symlink_to(elsewhere)
+    if not dangling and name != "export.json":  # which would be read
+        elsewhere.write_bytes(b"mine")
+    await analyze("x", source=source(), save=folder)
+    assert files(folder) == WHOLE
+    assert not any(path.is_symlink() for path in folder.iterdir())
+    assert not elsewhere.exists() or elsewhere.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("save_format", ["csv", "parquet"])
+async def test_a_folder_that_is_a_link_to_nowhere_is_not_made_there(tmp_path: Path, save_format: str) -> None:
+    (tmp_path / "kept").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="a link that leads nowhere"):
+        await analyze("x", source=source(), save=tmp_path / "kept", save_format=save_format)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+async def test_the_notes_of_a_broken_off_run_are_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "unfinished.ndjson").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=r"unfinished\.ndjson: it is a link, which is not followed"):
+        await analyze("x", source=source(), save=tmp_path / "kept")
+    assert not (tmp_path / "elsewhere").exists()

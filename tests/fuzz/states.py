@@ -1,0 +1,110 @@
+"""A command: give both engines hostile dumps of states: refused by both, or taken by both and written the same again.
+
+    python -m tests.fuzz.states [--states 20000] [--seed 0]
+
+Each is the dump of a good state of which some bytes or numbers are others. It prints the seed of the dump about which
+the engines disagree, if there is one, and exits 1.
+"""
+
+import argparse
+import json
+import random
+import sys
+from typing import Any
+
+from mockexport import Reducer, Schema, Selection, StateError, Summary, pack_state, unpack_state
+from mockexport.engine.choosing import choose_engine
+from mockexport.formats import Batch
+from tests.fuzz.comparing import EVERYTHING
+
+REDUCERS: list[Summary | Selection] = [Summary(), EVERYTHING, Selection(["stddev"]), Selection(["median", "per_day"])]
+_IDS = ["P", "Q", "", "é" * 128, "é" * 129, "x" * 256, "x" * 5_000, "\ud800", "seventeen_bytes__", "a\0b", '"']
+_NUMBERS = [0, 1, -1, 2, 10**15, 10**15 + 1, 2**31, 2**32, 2**62, 2**63 - 1, 2**63, -(2**63), 2**64, 2**127, 2**192]
+
+
+def good(draw: random.Random, reducer: Reducer[Any, Any]) -> bytes:
+    """The dump of a state of some rows."""
+    count = draw.choice([1, 2, 5, 40])
+    wide = draw.choice([3, 10**6, 10**18])
+    rows = Batch(
+        [draw.choice(["P", "Q", "é" * 128, "seventeen_bytes__"]) for _ in range(count)],
+        [draw.randrange(10**15) for _ in range(count)],
+        [draw.choice(["t", "u", "x" * 256]) for _ in range(count)],
+        [draw.randrange(-wide, wide) for _ in range(count)],
+    )
+    return reducer.dump(reducer.update(reducer.empty(), rows))
+
+
+def spoil(draw: random.Random, dump: bytes) -> bytes:
+    """The dump with something in it changed."""
+    match draw.randrange(3):
+        case 0:
+            data = bytearray(dump)
+            for _ in range(draw.choice([1, 1, 2, 9])):
+                data[draw.randrange(len(data))] = draw.randrange(256)
+            return bytes(data)
+        case 1:
+            start, end = sorted(draw.randrange(len(dump) + 1) for _ in range(2))
+            return dump[:start] + draw.choice([b"", dump[start:end] * 2]) + dump[end:]
+        case _:
+            rows = json.loads(dump)
+            for _ in range(draw.choice([1, 1, 2])):
+                row = draw.choice(rows)
+                place = draw.randrange(len(row))
+                if place < 2:
+                    row[place] = draw.choice(_IDS)
+                elif isinstance(row[place], list) and row[place]:
+                    row[place][draw.randrange(len(row[place]))] = draw.choice(_NUMBERS)
+                else:
+                    row[place] = draw.choice([*_NUMBERS, 1.5, None, "7", []])
+            if draw.random() < 0.2:
+                draw.shuffle(rows)
+            if draw.random() < 0.2:
+                rows.append(rows[0])
+            return json.dumps(rows).encode()
+
+
+def taken(reducer: Reducer[Any, Any], packed: bytes) -> bytes | None:
+    """The state as it is written again, once it has been merged with itself and used; None if it is refused."""
+    try:
+        state, other = unpack_state(reducer, packed), unpack_state(reducer, packed)
+    except StateError:
+        return None
+    again = reducer.dump(state)
+    merged = reducer.update(reducer.merge(state, other), Batch(["P"], [5], ["t"], [7]))
+    reducer.result(merged)
+    return again + reducer.dump(merged)
+
+
+def differs(seed: int) -> tuple[bool, bool]:
+    """Whether the engines disagree about a spoilt dump, and whether it was taken."""
+    draw = random.Random(seed)
+    law: Reducer[Any, Any] = draw.choice(REDUCERS)
+    twin = choose_engine(law, Schema(), wanted="kernel").reducer
+    dump = good(draw, law)
+    packed = pack_state(law, law.empty()).removesuffix(law.dump(law.empty())) + spoil(draw, dump)
+    by_law, by_twin = taken(law, packed), taken(twin, packed)
+    return by_law != by_twin, by_law is not None
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--states", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    failures = accepted = 0
+    for seed in range(options.seed, options.seed + options.states):
+        different, was_taken = differs(seed)
+        accepted += was_taken
+        if different:
+            failures += 1
+            sys.stderr.write(f"the engines disagree: seed {seed}\n")
+            if failures == 5:
+                break
+    sys.stdout.write(f"{options.states:,} hostile states, {accepted:,} of them taken: {failures} differences\n")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
