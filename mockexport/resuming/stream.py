@@ -148,7 +148,7 @@ class ResumingStream:
                         if decision.gzipped:
                             decoder = Gunzip(self._gzip_limits)
                         self._mark = decision.mark
-                        yield Opened(self._mark)
+                        yield Opened(self._mark, decision.version)
                     watch.start(reply.abort)
                     while True:
                         watch.waiting = True
