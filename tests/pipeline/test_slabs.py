@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -116,7 +116,7 @@ async def test_no_slab_is_there_before_one_is_given_back() -> None:
 
 @pytest.mark.parametrize("engine", ["python", pytest.param("kernel", marks=needs_kernel)])
 @pytest.mark.parametrize("chunk_bytes", [1000, MAX_ROW_BYTES, 300_000])
-async def test_rows_may_be_longer_than_a_slab(engine: str, chunk_bytes: int) -> None:
+async def test_rows_may_be_longer_than_a_slab(engine: Literal["python", "kernel"], chunk_bytes: int) -> None:
     """One producer, one place in the queue, one consumer; rows of up to 64 KiB, and one that is a byte too long."""
     names = HEADER[:-1] + b",note\n"
     filling = MAX_ROW_BYTES - len(ROW)  # the line end goes, a comma comes
