@@ -32,12 +32,12 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reque
 
 
 _BODY = json.dumps(reading()).encode()
-_POST = f"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: {len(_BODY)}\r\n\r\n".encode() + _BODY
+_POST = f"POST /metrics/heart-rate HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(_BODY)}\r\n\r\n".encode() + _BODY
 _UNUSUAL = (
-    b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
+    b"POST /metrics/heart-rate HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
     % (len(_BODY), _BODY)
 )
-_HEALTH = b"GET /health HTTP/1.1\r\nhost: t\r\n\r\n"
+_HEALTH = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 def _full(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,9 +79,9 @@ def test_devices_play_against_it_and_nothing_is_lost(tmp_path: Path) -> None:
 
 
 HALVES = {
-    "half a head": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-le",
-    "half a body": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n{",
-    "a batch announced": b"POST /metrics/heart-rate/batch HTTP/1.1\r\nhost: t\r\ncontent-length: 4194304\r\n\r\n",
+    "half a head": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: localhost\r\ncontent-le",
+    "half a body": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{",
+    "a batch announced": b"POST /metrics/heart-rate/batch HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4194304\r\n\r\n",
 }
 
 
