@@ -7,7 +7,8 @@ elsewhere cannot send JSON unless the server agrees first, and this one never do
 
 Tokens are stored as SHA-256 of what was drawn at random: who reads the file cannot use them, and no salt is needed.
 
-Rules: pure, but for the file of tokens, read once. `Door.refusal` takes a request's facts and returns what it is refused with; the servers answer.
+Rules: pure, but for the file of tokens, which is read once. `Door.refusal` takes a request's facts and returns what it
+is refused with; the servers answer.
 """
 
 import hashlib

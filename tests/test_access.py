@@ -19,7 +19,7 @@ def status(
 ) -> int:
     """Return the status with which a request is refused, 200 for one that is not."""
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-    refusal = (door or Door(own_names("127.0.0.1", ()))).refusal(Asked(method, scheme, local, raw, target))
+    refusal = (door or Door(own_names("127.0.0.1", ()))).refusal(Asked(method, scheme, local, raw, target=target))
     return 200 if refusal is None else refusal.status
 
 

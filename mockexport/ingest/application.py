@@ -60,7 +60,7 @@ class Service(FastAPI):
             lifespan=_lifespan,
             # A path is spelled one way; a redirect would send a reading's body twice.
             redirect_slashes=False,
-            responses=dict.fromkeys((401, 403, 415, 421), {"model": documents.Detail}),
+            responses={status: {"model": documents.Detail} for status in (401, 403, 415, 421)},
         )
         self.settings = settings
         self.metrics: metrics.Metrics = metrics.Metrics()

@@ -37,8 +37,8 @@ BODY_TIMEOUT_S = 20.0
 WRITE_TIMEOUT_S = 30.0
 # Method, URL and headers together; the longest sensible URL here has two ids and two times.
 HEAD_BYTES = 64 << 10
-# After last words so much longer is read, so that the client gets to read them: closing with unread bytes would reset the
-# connection, and what was said would be lost.
+# After last words so much longer is read: closing with unread bytes would reset the connection, and the client would lose
+# what was said.
 LINGER_S = 2.0
 # More connections than this get 503 at once. A connection costs some 10 KiB and a file descriptor.
 MAX_CONNECTIONS = 4_000
@@ -151,13 +151,12 @@ class DeadlineProtocol(HttpToolsProtocol):
             return
         if self._refusal_due:
             self.say_refusal()
-        if self._in_head:
-            if self._head_bytes == 0:
-                if self._entrance.admission.full and self._at_rest() and is_whole_post(data):
-                    self._refuse()
-                    return
-                self.quiet_since = self.loop.time()
-                self.deadline = self.quiet_since + self.head_timeout_s
+        if self._in_head and self._head_bytes == 0:
+            if self._entrance.admission.full and self._at_rest() and is_whole_post(data):
+                self._refuse()
+                return
+            self.quiet_since = self.loop.time()
+            self.deadline = self.quiet_since + self.head_timeout_s
         self._feed(data)
 
     def _feed(self, data: bytes) -> None:

@@ -45,7 +45,8 @@ def cost(service: RunningService, before_s: float, own_s: float, units: int) -> 
 
 
 def post_request(path: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    fields = f"host: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    head = f"POST {path} HTTP/1.1\r\n{fields}\r\n\r\n"
     return head.encode() + body
 
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mockexport.ingest.bodies import MAX_BATCH_BYTES, MAX_READING_BYTES
 from mockexport.ingest.errors import StorageFailed
-from tests.ingest.serving import Client, reading, serving
+from tests.ingest.serving import POST, Client, reading, serving
 
 
 @pytest.fixture
@@ -321,9 +321,7 @@ async def test_a_body_beyond_the_cap_gets_413_before_it_is_read_whole(client: Cl
 
 async def test_an_announced_giant_is_refused_before_a_byte_of_it_is_sent(client: Client) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    writer.write(
-        b"POST /metrics/heart-rate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10000000000\r\nexpect: 100-continue\r\n\r\n"
-    )
+    writer.write(POST + b"content-length: 10000000000\r\nexpect: 100-continue\r\n\r\n")
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
     writer.close()
     await writer.wait_closed()
