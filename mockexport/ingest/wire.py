@@ -37,8 +37,8 @@ BODY_TIMEOUT_S = 20.0
 WRITE_TIMEOUT_S = 30.0
 # Method, URL and headers together; the longest sensible URL here has two ids and two times.
 HEAD_BYTES = 64 << 10
-# After last words so much longer is read: closing with unread bytes would reset the connection, and the client would lose
-# what was said.
+# After last words so much longer is read: closing with unread bytes would reset the connection, and what was said would
+# be lost.
 LINGER_S = 2.0
 # More connections than this get 503 at once. A connection costs some 10 KiB and a file descriptor.
 MAX_CONNECTIONS = 4_000
@@ -192,8 +192,8 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def on_headers_complete(self) -> None:
-        # Where a head came right behind another request, its bytes were not counted.
-        told = sum(len(name) + len(value) + 3 for name, value in self.headers)
+        # Where a head came right behind another request, its bytes were not counted; so it usually is written.
+        told = sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
         if len(self.url) + told + len("GET  HTTP/1.1\r\n\r\n") > HEAD_BYTES:
             self._stop_reading()
             raise ValueError("the head is too long")  # ends the parser, whatever follows

@@ -313,7 +313,8 @@ async def test_a_body_beyond_the_cap_gets_413_before_it_is_read_whole(client: Cl
             sent += 1 << 16
             yield b" " * (1 << 16)
 
-    async with client.session.post(f"{client.url}/metrics/heart-rate/batch", data=endless()) as reply:
+    url, kind = f"{client.url}/metrics/heart-rate/batch", {"content-type": "application/json"}
+    async with client.session.post(url, data=endless(), headers=kind) as reply:
         assert reply.status == 413
     assert MAX_BATCH_BYTES <= sent < 1_000 << 16
     assert client.app.reading_bodies.held_bytes == client.app.batch_bodies.held_bytes == 0
