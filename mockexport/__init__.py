@@ -34,7 +34,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mockexport.analysis import RunOptions, analyze
+    from mockexport.analysis import RunOptions, analyze, run
     from mockexport.errors import (
         ArrowUnavailable,
         BadRowError,
@@ -159,6 +159,7 @@ __all__ = [
     "analyze",
     "pack_state",
     "read_rules",
+    "run",
     "to_csv",
     "to_html",
     "to_table",
@@ -166,7 +167,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "analysis": ("RunOptions", "analyze"),
+    "analysis": ("RunOptions", "analyze", "run"),
     "pipeline.checkpoint": ("Checkpoint",),
     "formats.coverage": ("Coverage",),
     "errors": (

@@ -1,10 +1,14 @@
 """`analyze`: joins a source and the pipeline, and makes the report."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from mockexport import __version__
 from mockexport.engine.choosing import KERNEL_REMEDY, kernel_problem
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from mockexport.saving.parquet import SavingParquet
     from mockexport.saving.source import Saving
 
-__all__ = ["RunOptions", "analyze", "run_export"]
+__all__ = ["RunOptions", "analyze", "run", "run_export"]
 
 R = TypeVar("R")
 
@@ -59,7 +63,7 @@ class RunOptions(SourceOptions, total=False):
     """
 
     save: str | Path | None
-    save_format: str
+    save_format: Literal["csv", "parquet"]
     schema: Schema | None
     filter: Filter | None
     split: int | None
@@ -67,8 +71,8 @@ class RunOptions(SourceOptions, total=False):
     queue_size: int
     coverage: bool
     strict: bool
-    engine: str
-    on_failure: str
+    engine: Literal["auto", "kernel", "python"]
+    on_failure: Literal["continue", "stop"]
     checkpoint: str | Path | None
     listener: Listener | None
     allow_incomplete: bool
@@ -111,6 +115,57 @@ async def analyze(
     return await run_export(export_id, reducer, **options)
 
 
+@overload
+def run(export_id: str | None = None, *, reducer: None = None, **options: Unpack[RunOptions]) -> Report[Statistics]: ...
+
+
+@overload
+def run(export_id: str | None = None, *, reducer: Reducer[Any, R], **options: Unpack[RunOptions]) -> Report[R]: ...
+
+
+def run(
+    export_id: str | None = None, *, reducer: Reducer[Any, Any] | None = None, **options: Unpack[RunOptions]
+) -> Report[Any]:
+    """Do as `analyze` does, without asyncio: wait for the report and return it.
+
+    The event loop is one of its own, in a thread of its own, so that it goes wherever Python does: in a script, and in
+    a notebook, whose own loop is running and waits meanwhile. A listener is called in that thread. Ctrl-C ends the run.
+
+    Args:
+        export_id: as of `analyze`, and so are `reducer` and all options, but for `session`, which has a loop already.
+        reducer: see there.
+        **options: see there.
+
+    Raises:
+        MockExportError: what `analyze` raises.
+    """
+    if options.get("session") is not None:
+        raise OptionError("session", "belongs to an event loop that is running: `await mockexport.analyze(…)` there")
+    begun: Future[Callable[[], object]] = Future()
+    ended: Future[Report[Any]] = Future()
+
+    async def in_a_loop() -> Report[Any]:
+        task = asyncio.create_task(run_export(export_id, reducer, **options))
+        begun.set_result(partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel))
+        return await task
+
+    def work() -> None:
+        try:
+            ended.set_result(asyncio.run(in_a_loop()))
+        except BaseException as error:
+            ended.set_exception(error)
+
+    thread = Thread(target=work, name="mockexport")
+    thread.start()
+    try:
+        return ended.result()
+    except KeyboardInterrupt:
+        begun.result()()
+        raise
+    finally:
+        thread.join()
+
+
 async def run_export(
     export_id: str | None,
     reducer: Reducer[Any, Any] | None,
@@ -143,6 +198,9 @@ async def run_export(
         )
     if export_id is None and all(where.get(given) is None for given in ("folder", "files", "urls", "source")):
         export_id = "demo"
+    for name in where.keys() - SourceOptions.__annotations__.keys():
+        known = [*SourceOptions.__annotations__, *RunOptions.__annotations__]
+        raise OptionError(name, "is no option of a run", given=name, known=known)
     if on_failure not in ("continue", "stop"):
         raise OptionError("on_failure", f"{on_failure!a} is neither continue nor stop")
     if save_format not in ("csv", "parquet"):

@@ -215,14 +215,15 @@ DIGEST = "0" * 64
 
 @pytest.mark.parametrize(
     "text",
-    ["", "# none\n", f"x read {DIGEST[1:]}\n", f"x read {DIGEST}0\n", f"x delete {DIGEST}\n", f"read {DIGEST}\n", f"x {DIGEST}\n",
-     f"x read {DIGEST}\nx write {'1' * 64}\n", f"x read {DIGEST}\ny read {DIGEST}\n", "".join(f"n{i} read {i:064x}\n" for i in range(1_001))],
+    ["", "# none\n", f"x read {DIGEST[1:]}\n", f"x read {DIGEST}0\n", f"x delete {DIGEST}\n", f"read {DIGEST}\n",
+     f"x {DIGEST}\n", f"x read {DIGEST}\nx write {'1' * 64}\n", f"x read {DIGEST}\ny read {DIGEST}\n",
+     "".join(f"n{index} read {index:064x}\n" for index in range(1_001))],
     ids=lambda text: text[:20],
 )  # fmt: skip
 def test_a_file_of_tokens_that_is_not_right_is_told_with_its_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "tokens"
     path.write_text(text)
-    with pytest.raises(OptionError, match="token_file: .*tokens"):
+    with pytest.raises(OptionError, match=r"token_file: .*tokens"):
         Tokens.read(path)
     with pytest.raises(OptionError, match="cannot be read"):
         Tokens.read(tmp_path / "other")

@@ -26,7 +26,7 @@ from mockexport.resuming.retrying import DEFAULT_CONCURRENCY, RetryPolicy, TimeL
 from mockexport.resuming.stream import ResumingStream, read_whole
 from mockexport.shown import given_url, public_url, quoted
 from mockexport.sources.http import Access, HttpClient, HttpReply
-from mockexport.sources.metadata import DownloadMetadata, ExportContents, ExportList, Reply, decode_json
+from mockexport.sources.metadata import DownloadMetadata, ExportContents, ExportList, Reply, decode_json, is_json
 
 if TYPE_CHECKING:
     import aiohttp
@@ -177,7 +177,7 @@ class ExportApi:
             ServerUnreachable, MetadataError: if there is no usable reply.
         """
         try:
-            body = await read_whole(self._stream(url, "metadata", rows=False), MAX_REPLY_BYTES)
+            body = await read_whole(self._stream(url, "metadata", rows=False), MAX_REPLY_BYTES, shows_end=is_json)
             return decode_json(body, Reply[kind]).data  # type: ignore[valid-type]
         except TransferError as error:
             if error.status == 404:
