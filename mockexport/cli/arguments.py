@@ -47,7 +47,9 @@ mockexport demo --since 2025-08-26 --until 2025-08-27 --patient P001""",
     "download": "mockexport download demo files/",
     "generate": "mockexport generate small files/",
     "serve": "mockexport serve --port 0 --faults reset=0.2,status=0.1 --seed 7",
-    "ingest": "mockexport ingest --data readings --priority watch=1,strap=2",
+    "ingest": """\
+mockexport ingest --data readings --priority watch=1,strap=2
+mockexport ingest token dashboard --right read >> tokens""",
 }
 
 
