@@ -20,7 +20,6 @@ ROOT = Path(__file__).parent.parent
 # The tests of each file's rules; the whole suite would notice more, and take an hour.
 TESTS = {
     "access.py": ["tests/test_access.py"],
-    "ingest/wire.py": ["tests/ingest/test_access.py"],
     "ingest/application.py": ["tests/ingest/test_access.py"],
     "ingest/settings.py": ["tests/ingest/test_access.py"],
     "server/app.py": ["tests/server/test_connection.py"],
@@ -88,7 +87,12 @@ TESTS = {
     "ingest/admission.py": ["tests/ingest/test_admission.py"],
     "ingest/refusals.py": ["tests/ingest/test_refusals.py"],
     "ingest/accepting.py": ["tests/ingest/test_overload.py"],
-    "ingest/wire.py": ["tests/ingest/test_overload.py", "tests/ingest/test_wire.py", "tests/ingest/test_process.py"],
+    "ingest/wire.py": [
+        "tests/ingest/test_access.py",
+        "tests/ingest/test_overload.py",
+        "tests/ingest/test_wire.py",
+        "tests/ingest/test_process.py",
+    ],
     "ingest/compaction.py": ["tests/ingest/test_concurrency.py"],
     "pipeline/ranges.py": ["tests/pipeline/test_ranges.py", "tests/pipeline/test_checkpoint.py", "tests/faults"],
 }
