@@ -8,7 +8,7 @@ The rooms, each importing only those above it:
     shown.py       what may be shown of URLs and of foreign texts
     errors.py      the error tree
     model.py       frozen values: Export, Download, Span, Chunk, Verdict
-    newfile.py     files that appear whole or not at all
+    newfile.py     files written whole or not at all, or read at once
     events.py      the typed events of a run
     access.py      who may ask a server: its names, origins, bodies, tokens
     formats/       bytes → chunks → columns: the reference, and what a verdict needs to know of the rows
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         FormatError,
         HeaderError,
         IncompleteReport,
+        LimitError,
         MetadataError,
         MockExportError,
         OptionError,
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from mockexport.formats.filters import Filter
     from mockexport.formats.schema import Schema
     from mockexport.live import Run, Snapshot
-    from mockexport.model import AnomalyRule, Download, Export, Span, Verdict, VerdictKind
+    from mockexport.model import AnomalyRule, Download, Export, SizeLimits, Span, Verdict, VerdictKind
     from mockexport.pipeline.checkpoint import Checkpoint
     from mockexport.pipeline.run import Pipeline, RunStatistics
     from mockexport.pipeline.streams import ByteStream, Source, StartOver
@@ -122,6 +123,7 @@ __all__ = [
     "GroupReducer",
     "HeaderError",
     "IncompleteReport",
+    "LimitError",
     "MetadataError",
     "MockExportError",
     "MockServer",
@@ -141,6 +143,7 @@ __all__ = [
     "Schema",
     "Selection",
     "ServerUnreachable",
+    "SizeLimits",
     "Snapshot",
     "Source",
     "SourceError",
@@ -180,6 +183,7 @@ _HOMES = {
         "FormatError",
         "HeaderError",
         "IncompleteReport",
+        "LimitError",
         "MetadataError",
         "MockExportError",
         "OptionError",
@@ -195,7 +199,7 @@ _HOMES = {
     "formats.schema": ("Schema",),
     "formats": ("Batch", "Row"),
     "live": ("Run", "Snapshot"),
-    "model": ("AnomalyRule", "Download", "Export", "Span", "Verdict", "VerdictKind"),
+    "model": ("AnomalyRule", "Download", "Export", "SizeLimits", "Span", "Verdict", "VerdictKind"),
     "sources.opening": ("SourceOptions",),
     "pipeline.run": ("Pipeline", "RunStatistics"),
     "reducers": (

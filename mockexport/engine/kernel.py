@@ -160,6 +160,12 @@ class _Part:
     def rows(self) -> int:
         return self._scan.rows + self.handed_back.rows
 
+    @property
+    def known(self) -> tuple[int, int]:
+        """How many patients and event types there are: those of the rows handed back may be others, or the same."""
+        patients, types = self.state.known
+        return max(patients, len(self.handed_back.patients)), max(types, len(self.handed_back.event_types))
+
     def feed(self, chunk: Chunk, start: int, line: int, *, strict: bool) -> None:
         """Take in the chunk's rows from byte `start` of its data on, the first of which is line number `line`."""
         rows = self._scan.feed(chunk.data, start, line)
@@ -206,6 +212,7 @@ class KernelFold:
         header: str | None = None,
     ) -> None:
         self.offset: int = span.start
+        self.download_id: str = span.download_id
         self.rows: int = 0
         self._schema = schema
         self._reducer = reducer
@@ -221,6 +228,11 @@ class KernelFold:
     def header(self) -> str | None:
         """The header line (see engine.Fold.header)."""
         return self._decoder.header
+
+    @property
+    def known(self) -> tuple[int, int]:
+        """How many patients and event types there are (see engine.Fold.known)."""
+        return (0, 0) if self._part is None else self._part.known
 
     @property
     def state(self) -> State:

@@ -17,7 +17,8 @@ from mockexport.formats.tally import Tally
 from mockexport.model import Chunk, Span
 from mockexport.pipeline.checkpoint import SavedFlight
 from mockexport.pipeline.streams import Mark
-from mockexport.reducers import Reducer, pack_state, unpack_state
+from mockexport.pipeline.variety import Limited
+from mockexport.reducers import pack_state, unpack_state
 
 __all__ = ["ChunkQueue", "Lane", "Stopwatch"]
 
@@ -30,7 +31,7 @@ class Lane(Generic[S]):
     `base` is what a checkpoint knows of the rows before the lane's first chunk; merged with the fold's, it is all.
     """
 
-    def __init__(self, fold: Fold[S], reducer: Reducer[S, Any], span: Span, base: SavedFlight | None) -> None:
+    def __init__(self, fold: Fold[S], reducer: Limited[S, Any], span: Span, base: SavedFlight | None) -> None:
         self.fold = fold
         self.span = span
         self.error: HeaderError | BadRowError | None = None
@@ -90,6 +91,7 @@ class Lane(Generic[S]):
             if not self.abandoned:
                 self.fold.feed(chunk)
         self._pass_borders()
+        self._reducer.check(self.fold)
 
     def _pass_borders(self) -> None:
         """Forget the borders before the last one that is folded."""

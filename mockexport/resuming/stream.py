@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from mockexport.errors import TransferError
-from mockexport.model import Verdict
+from mockexport.model import SizeLimits, Verdict
 from mockexport.pipeline.streams import Mark, Opened, Piece, Resumed, Retry, StartOver
 from mockexport.resuming.backoff import Backoff
 from mockexport.resuming.exchange import Exchange, ExchangeFailed, Reply
@@ -361,12 +361,12 @@ class ResumingStream:
         """Nothing is left to do: the body closes with the iteration."""
 
 
-async def read_whole(stream: ResumingStream, max_bytes: int) -> bytes:
+async def read_whole(stream: ResumingStream, limits: SizeLimits, name: str) -> bytes:
     """Return all of a body that is small.
 
     Raises:
         TransferError: it cannot be had.
-        ValueError: it is longer than `max_bytes`.
+        ValueError: it is longer than the limit of that name.
     """
     body = bytearray()
     async with aclosing(stream.pieces()) as pieces:
@@ -375,6 +375,6 @@ async def read_whole(stream: ResumingStream, max_bytes: int) -> bytes:
                 body += piece
             elif isinstance(piece, StartOver):
                 body.clear()
-            if len(body) > max_bytes:
-                raise ValueError(f"it is longer than {max_bytes:,} bytes")
+            if len(body) > getattr(limits, name):
+                raise ValueError(f"it is longer than {limits.told(name)}")
     return bytes(body)

@@ -15,7 +15,7 @@ from pathlib import Path
 import aiofiles
 
 from mockexport.errors import ExportNotFound, FolderError, TransferError
-from mockexport.model import Download, Export, Verdict
+from mockexport.model import Download, Export, SizeLimits, Verdict
 from mockexport.pipeline.streams import Piece, StartOver
 from mockexport.sources.listing import LISTING, ListedFile, check_file, readable
 from mockexport.unpacking.compression import START_BYTES, compression_of
@@ -39,16 +39,19 @@ class Files:
 
     Args:
         files: a path, a glob pattern (`**` for any depth of folders), or several paths.
+        size_limits: how many files there may be, and how much memory zstd may ask for.
 
     Raises:
         FolderError: if there is no such file, or the same data seems to be named twice.
     """
 
-    def __init__(self, files: str | Path | Iterable[str | Path]) -> None:
+    def __init__(self, files: str | Path | Iterable[str | Path], *, size_limits: SizeLimits | None = None) -> None:
+        self._limits = size_limits or SizeLimits()
         self._name = readable(files) if isinstance(files, str | Path) else "files"
         paths = _found(files) if isinstance(files, str | Path) else [Path(path) for path in files]
         if not paths:
             raise FolderError(self._name, "matches no file")
+        self._limits.check("downloads", len(paths), f"files like {self._name}")
         for path in paths:
             _refuse_no_file(path)
             if path.suffix == ".parquet":
@@ -89,7 +92,7 @@ class Files:
 
     def stream(self, export_id: str, download: Download) -> UnpackedStream:
         """Return the file's rows (see streams.Source.stream)."""
-        return rows_of(self._by_id[download.id], download)
+        return rows_of(self._by_id[download.id], download, self._limits)
 
 
 def tables_in(directory: Path) -> dict[str, Path]:
@@ -136,9 +139,9 @@ def as_of(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def rows_of(path: Path, download: Download) -> UnpackedStream:
+def rows_of(path: Path, download: Download, limits: SizeLimits | None = None) -> UnpackedStream:
     """Return the rows of a file, decompressed if need be."""
-    return UnpackedStream(FileStream(path, download), download.id, str(path))
+    return UnpackedStream(FileStream(path, download), download.id, str(path), limits)
 
 
 def _found(pattern: str | Path) -> list[Path]:
