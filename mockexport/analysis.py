@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from mockexport import __version__
 from mockexport.engine.choosing import KERNEL_REMEDY, kernel_problem
@@ -63,7 +63,7 @@ class RunOptions(SourceOptions, total=False):
     """
 
     save: str | Path | None
-    save_format: str
+    save_format: Literal["csv", "parquet"]
     schema: Schema | None
     filter: Filter | None
     split: int | None
@@ -71,8 +71,8 @@ class RunOptions(SourceOptions, total=False):
     queue_size: int
     coverage: bool
     strict: bool
-    engine: str
-    on_failure: str
+    engine: Literal["auto", "kernel", "python"]
+    on_failure: Literal["continue", "stop"]
     checkpoint: str | Path | None
     listener: Listener | None
     allow_incomplete: bool
@@ -199,6 +199,9 @@ async def run_export(
         )
     if export_id is None and all(where.get(given) is None for given in ("folder", "files", "urls", "source")):
         export_id = "demo"
+    for name in where.keys() - SourceOptions.__annotations__.keys():
+        known = [*SourceOptions.__annotations__, *RunOptions.__annotations__]
+        raise OptionError(name, "is no option of a run", given=name, known=known)
     if on_failure not in ("continue", "stop"):
         raise OptionError("on_failure", f"{on_failure!a} is neither continue nor stop")
     if save_format not in ("csv", "parquet"):

@@ -30,6 +30,13 @@ def test_errors_are_those_of_analyze(tmp_path: Path) -> None:
         mockexport.run(folder=tmp_path / "missing")
 
 
+def test_a_mistaken_option_is_told_the_nearest_there_is() -> None:
+    with pytest.raises(
+        mockexport.OptionError, match=r"^concurency: is no option of a run; did you mean concurrency\?$"
+    ):
+        mockexport.run("demo", concurency=2)  # type: ignore[call-overload]
+
+
 async def test_a_session_of_another_loop_is_refused() -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(mockexport.OptionError, match=r"await mockexport.analyze"):

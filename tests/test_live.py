@@ -6,7 +6,7 @@ import random
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -66,7 +66,7 @@ class Ordered:
 @pytest.mark.parametrize("engine", ["auto", "python"])
 @pytest.mark.parametrize("concurrency", [1, 2])
 async def test_snapshots_grow_up_to_the_report_which_is_the_same_without(
-    folder: Path, engine: str, concurrency: int
+    folder: Path, engine: Any, concurrency: int
 ) -> None:
     law = await analyze(folder=folder)
     seen = []

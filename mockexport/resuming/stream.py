@@ -120,6 +120,7 @@ class ResumingStream:
         self._protocol_errors = 0  # in a row
         self._tags: set[str] = set() if self._etag is None else {self._etag}
         self._no_parts = False
+        self.framed: bool = True  # whether the end of the last body showed
         self._wait_s = 0.0
 
     def __repr__(self) -> str:
@@ -143,6 +144,7 @@ class ResumingStream:
                         yield Resumed(self._offset)
                     else:
                         body = _Body(framed=decision.framed)
+                        self.framed = decision.framed
                         if self._offset:
                             yield self._begin_anew(decision.etag)
                         if decision.gzipped:
@@ -361,13 +363,23 @@ class ResumingStream:
         """Nothing is left to do: the body closes with the iteration."""
 
 
-async def read_whole(stream: ResumingStream, limits: SizeLimits, name: str) -> bytes:
-    """Return all of a body that is small.
+async def read_whole(
+    stream: ResumingStream, limits: SizeLimits, name: str, *, shows_end: Callable[[bytes], bool]
+) -> bytes:
+    """Return all of a body that is small. One that ends with its connection, anywhere, must show its end by itself.
 
     Raises:
-        TransferError: it cannot be had.
+        TransferError: it cannot be had, or not so that it is known to be whole.
         ValueError: it is longer than the limit of that name.
     """
+    while True:
+        body = await _read(stream, limits, name)
+        if stream.framed or shows_end(body):
+            return body
+        stream.start_over("the connection ended, and nothing says whether that was all (no Content-Length)")
+
+
+async def _read(stream: ResumingStream, limits: SizeLimits, name: str) -> bytes:
     body = bytearray()
     async with aclosing(stream.pieces()) as pieces:
         async for piece in pieces:

@@ -27,7 +27,7 @@ from mockexport.resuming.retrying import DEFAULT_CONCURRENCY, RetryPolicy, TimeL
 from mockexport.resuming.stream import ResumingStream, read_whole
 from mockexport.shown import given_url, public_url, quoted
 from mockexport.sources.http import Access, HttpClient, HttpReply
-from mockexport.sources.metadata import DownloadMetadata, ExportContents, ExportList, Reply, decode_json
+from mockexport.sources.metadata import DownloadMetadata, ExportContents, ExportList, Reply, decode_json, is_json
 
 if TYPE_CHECKING:
     import aiohttp
@@ -197,7 +197,8 @@ class ExportApi:
             ServerUnreachable, MetadataError: if there is no usable reply.
         """
         try:
-            body = await read_whole(self._stream(url, "metadata", rows=False), self._size_limits, "reply_bytes")
+            stream = self._stream(url, "metadata", rows=False)
+            body = await read_whole(stream, self._size_limits, "reply_bytes", shows_end=is_json)
             return decode_json(body, Reply[kind]).data  # type: ignore[valid-type]
         except TransferError as error:
             if error.status == 404:

@@ -18,6 +18,7 @@ __all__ = [
     "Reply",
     "decode_json",
     "format_api_time",
+    "is_json",
 ]
 
 T = TypeVar("T")
@@ -93,6 +94,17 @@ def decode_json(body: bytes, kind: type[T]) -> T:
         # The decoder's other errors are ValueErrors too, but a deep nest of brackets is not.
         problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ValueError(problem) from error
+
+
+def is_json(body: bytes) -> bool:
+    """Tell whether `body` is an object in JSON, which no beginning of one is."""
+    if body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"{":
+        return False
+    try:
+        decode_json(body.removeprefix(b"\xef\xbb\xbf"), msgspec.Raw)
+    except ValueError:
+        return False
+    return True
 
 
 def format_api_time(time_us: int) -> str:

@@ -20,6 +20,7 @@ from mockexport.resuming.stream import ResumingStream, read_whole
 from mockexport.shown import public_url
 from mockexport.sources.http import Access, HttpClient, HttpReply
 from mockexport.sources.manifest import ListedUrl, Manifest, read_manifest
+from mockexport.sources.metadata import is_json
 from mockexport.sources.proving import ProvenStream
 from mockexport.unpacking.stream import UnpackedStream
 
@@ -116,7 +117,7 @@ class UrlList:
             assert self._manifest_url is not None  # noqa: S101 - one of the two is there
             stream = self._stream(self._manifest_url, "manifest", rows=False)
             try:
-                body = await read_whole(stream, self._size_limits, "list_bytes")
+                body = await read_whole(stream, self._size_limits, "list_bytes", shows_end=is_json)
                 # What it names is relative to where it came from in the end (RFC 3986, section 5.1.3).
                 self._manifest = read_manifest(body, base=self._came_from, size_limits=self._size_limits)
             except TransferError as error:

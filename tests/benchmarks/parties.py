@@ -20,7 +20,7 @@ CONCURRENCY = 4
 RULES = {"heart_rate": (40, 180), "spo2": (85, 100), "bp_sys": (90, 200), "bp_dia": (60, 120)}
 
 
-def ours(url: str, export_id: str, engine: str = "auto") -> dict[str, float]:
+def ours(url: str, export_id: str, engine: Any = "auto") -> dict[str, float]:
     """`analyze`, over HTTP."""
     from mockexport import analyze
 

@@ -172,7 +172,7 @@ WANTED_ROWS = HEADER + rows(TEN) + rows(TEN - 1, patient="P002")
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("concurrency", [1, 4])
-async def test_a_download_that_its_metadata_rules_out_is_not_fetched(engine: str, concurrency: int) -> None:
+async def test_a_download_that_its_metadata_rules_out_is_not_fetched(engine: Any, concurrency: int) -> None:
     scripts = {download: [[Fail("fetched", passing=False)]] for download in RULED_OUT.values()}
     source = Scripted("x", {**scripts, WANTED: [[WANTED_ROWS]]})
     seen: list[Event] = []

@@ -478,7 +478,7 @@ async def test_nothing_is_told_of_an_attempt_that_was_given_up() -> None:
 
 
 @pytest.mark.parametrize("engine", ["auto", "python"])
-async def test_a_stump_at_a_bodys_end_is_fetched_again_even_if_strict(engine: str) -> None:
+async def test_a_stump_at_a_bodys_end_is_fetched_again_even_if_strict(engine: Any) -> None:
     whole = body(3)
     source = Scripted("x", {Download("d", rows=3): [[whole[:-20]], [whole]]})
     report = await analyze("x", source=source, strict=True, engine=engine)
@@ -486,7 +486,7 @@ async def test_a_stump_at_a_bodys_end_is_fetched_again_even_if_strict(engine: st
 
 
 @pytest.mark.parametrize("engine", ["auto", "python"])
-async def test_a_stump_that_nothing_announces_as_one_ends_a_strict_run(engine: str) -> None:
+async def test_a_stump_that_nothing_announces_as_one_ends_a_strict_run(engine: Any) -> None:
     with pytest.raises(BadRowError, match="line 3"):
         await analyze("x", source=Scripted("x", {Download("d"): [[body(1) + b"junk"]]}), strict=True, engine=engine)
 

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -196,7 +197,7 @@ async def test_links_in_the_folder_are_replaced_and_not_followed(tmp_path: Path,
 
 
 @pytest.mark.parametrize("save_format", ["csv", "parquet"])
-async def test_a_folder_that_is_a_link_to_nowhere_is_not_made_there(tmp_path: Path, save_format: str) -> None:
+async def test_a_folder_that_is_a_link_to_nowhere_is_not_made_there(tmp_path: Path, save_format: Any) -> None:
     (tmp_path / "kept").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OutputError, match="a link that leads nowhere"):
         await analyze("x", source=source(), save=tmp_path / "kept", save_format=save_format)

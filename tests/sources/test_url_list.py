@@ -15,6 +15,7 @@ from backports import zstd
 from mockexport import Access, MetadataError, OptionError, RetryPolicy, ServerUnreachable, VerdictKind, analyze
 from mockexport.cli import main
 from tests.rows import HEADER
+from tests.sources.raw import raw_server
 
 ROW = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
 TABLE = HEADER + ROW * 3
@@ -225,6 +226,30 @@ async def test_a_list_that_cannot_be_had_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("here and there")
     with pytest.raises(OptionError, match=r"list\.txt: 'here and there' is no http"):
         await analyze(urls=tmp_path / "list.txt")
+
+
+async def test_a_list_that_ends_with_its_connection_is_not_taken_for_whole() -> None:
+    def listing(path: str, head: str, asked: int) -> bytes:
+        urls = "".join(f"{server.url}/{name}.csv\n" for name in "ab").encode()
+        match path:
+            case "/never.txt":
+                return b"HTTP/1.1 200 OK\r\n\r\n" + urls[: len(urls) // 2]  # at a line's end
+            case "/once.txt" if asked == 1:
+                return b"HTTP/1.1 200 OK\r\n\r\n" + urls[: len(urls) // 2]
+            case "/once.txt":
+                return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(urls) + urls
+            case "/m.json":  # shows its end by itself
+                body = manifest({"url": "a.csv"}, {"url": "b.csv"})
+                return b"HTTP/1.1 200 OK\r\n\r\n" + body[: asked * len(body) // 3]
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(TABLE) + TABLE
+
+    async with raw_server(listing) as server:
+        with pytest.raises(ServerUnreachable, match=r"never\.txt.*nothing says whether that was all"):
+            await analyze(urls=f"{server.url}/never.txt", retry=QUICK)
+        for path in ("once.txt", "m.json"):
+            report = await analyze(urls=f"{server.url}/{path}", retry=QUICK)
+            assert report.totals["heart_rate"].count == 6
+        assert server.asked["/m.json"] == 3
 
 
 def test_the_command_line_takes_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

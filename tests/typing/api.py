@@ -84,6 +84,24 @@ async def analysing() -> None:
 
     await mockexport.analyze("demo", colour="red")  # type: ignore[call-overload]
     await mockexport.analyze("demo", reducer=len)  # type: ignore[call-overload]
+    await mockexport.analyze("demo", engine="pyhton")  # type: ignore[call-overload]
+    await mockexport.analyze("demo", save="kept", save_format="cvs")  # type: ignore[call-overload]
+    await mockexport.analyze("demo", on_failure="abort")  # type: ignore[call-overload]
+    await mockexport.analyze("demo", concurrency="4")  # type: ignore[call-overload]
+    await mockexport.analyze("demo", since="2025-08-26")  # type: ignore[call-overload]
+    mockexport.analyze("demo").totals  # type: ignore[attr-defined]  # noqa: B018 - the mistake
+    report.total  # type: ignore[attr-defined]  # noqa: B018 - the mistake
+    report.totals["spo2"].average  # type: ignore[attr-defined]  # noqa: B018 - the mistake
+    report.patients["S001", "spo2"]  # type: ignore[index]
+    mockexport.Schema(columns={"value": "valuenum"})  # type: ignore[call-arg]
+    mockexport.Filter.of(patient="P001")  # type: ignore[call-arg]
+    mockexport.RetryPolicy(retries=3)  # type: ignore[call-arg]
+    mockexport.Access(bearer="x")  # type: ignore[call-arg]
+
+
+def without_asyncio() -> None:
+    assert_type(mockexport.run("demo"), mockexport.Report[mockexport.Statistics])
+    assert_type(mockexport.run("demo", reducer=mockexport.Counts()), mockexport.Report[int])
 
 
 async def the_parts(source: mockexport.Source, reducer: mockexport.Reducer[int, str]) -> None:
