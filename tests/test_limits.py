@@ -79,7 +79,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "tables"
 
 
-async def found(folder: Path, reducer: Any, engine: str = "auto", **limits: int) -> int:
+async def found(folder: Path, reducer: Any, engine: Any = "auto", **limits: int) -> int:
     report = await analyze(folder=folder, reducer=reducer, engine=engine, size_limits=SizeLimits(**limits))
     return len(report.patients)
 

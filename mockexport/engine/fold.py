@@ -19,6 +19,7 @@ class Fold(Protocol[S_co]):
 
     offset: int
     download_id: str
+    line: int  # that begins at `offset`
 
     @property
     def header(self) -> str | None:

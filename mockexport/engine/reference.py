@@ -31,6 +31,7 @@ class ReferenceFold(Generic[S]):
     ) -> None:
         self.offset: int = span.start
         self.download_id: str = span.download_id
+        self.line: int = 1
         self.tally: Tally = Tally(coverage=coverage)
         with reducer_at_work(reducer, "empty"):
             self.state: S = reducer.empty()
@@ -70,4 +71,4 @@ class ReferenceFold(Generic[S]):
             except Exception as error:
                 name = type(self._reducer).__name__
                 raise ReducerError(name, chunk.span.download_id, chunk.offset, error) from error
-        self.offset = chunk.end
+        self.offset, self.line = chunk.end, chunk.line + bytes(chunk.data).count(b"\n")
