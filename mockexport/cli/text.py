@@ -45,12 +45,17 @@ _OPTIONS = {
     "SizeLimits.list_bytes": "--max-list",
     "SizeLimits.checkpoint_bytes": "--max-checkpoint",
     "(most_bytes)": "(--max-rules)",
+    "analyze.workers_s": "--dask-wait",
+    "connected.ca": "--dask-ca",
+    "connected.cert": "--dask-cert",
+    "connected.key": "--dask-key",
 }
 
 
 def say(text: str) -> None:
     """Write a line for people to stderr, parameters in it as options. Where nobody listens, the work goes on."""
-    text = re.sub(r"(Access|SizeLimits)\.[a-z_]+|\(most_bytes\)", lambda found: _OPTIONS.get(found[0], found[0]), text)
+    called = r"\b(Access|SizeLimits|analyze|connected)\.[a-z_]+|\(most_bytes\)"
+    text = re.sub(called, lambda found: _OPTIONS.get(found[0], found[0]), text)
     if sys.stderr is None:
         return
     try:
