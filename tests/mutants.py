@@ -20,6 +20,8 @@ ROOT = Path(__file__).parent.parent
 # The tests of each file's rules; the whole suite would notice more, and take an hour.
 TESTS = {
     "access.py": ["tests/test_access.py"],
+    "ingest/application.py": ["tests/ingest/test_access.py"],
+    "ingest/settings.py": ["tests/ingest/test_access.py"],
     "server/app.py": ["tests/server/test_connection.py"],
     "saving/partial.py": ["tests/saving/test_partial.py"],
     "saving/source.py": [
@@ -85,7 +87,12 @@ TESTS = {
     "ingest/admission.py": ["tests/ingest/test_admission.py"],
     "ingest/refusals.py": ["tests/ingest/test_refusals.py"],
     "ingest/accepting.py": ["tests/ingest/test_overload.py"],
-    "ingest/wire.py": ["tests/ingest/test_overload.py", "tests/ingest/test_wire.py", "tests/ingest/test_process.py"],
+    "ingest/wire.py": [
+        "tests/ingest/test_access.py",
+        "tests/ingest/test_overload.py",
+        "tests/ingest/test_wire.py",
+        "tests/ingest/test_process.py",
+    ],
     "ingest/compaction.py": ["tests/ingest/test_concurrency.py"],
     "pipeline/ranges.py": ["tests/pipeline/test_ranges.py", "tests/pipeline/test_checkpoint.py", "tests/faults"],
 }
@@ -124,6 +131,18 @@ MUTANTS = [
     Mutant("door: chunks are a body", ACCESS, 'case b"transfer-encoding":\n                    body = True', 'case b"transfer-encoding":\n                    pass'),
     Mutant("door: some methods always have a body", ACCESS, "(body or asked.method in self.bodies)", "body"),
     Mutant("door: an IPv4 address as IPv6", ACCESS, "(address.ipv4_mapped or address)", "address"),
+    Mutant("door: a token is one of the file's", ACCESS, "if hmac.compare_digest(digest, its_digest):", "if True:"),
+    Mutant("door: a token is for something", ACCESS, 'right not in (needed, "admin")', "False"),
+    Mutant("door: deleting is an admin's", ACCESS, ', "DELETE": "admin"', ""),
+    Mutant("door: one credential", ACCESS, "if len(credentials) == 1 else", "if credentials else"),
+    Mutant("door: a line of tokens is there once", ACCESS, "if name in names or digest in known:", "if name in names:"),
+    Mutant("door: the service has one", "ingest/application.py", "            if refusal is not None:\n", "            if False:\n"),
+    Mutant("door: uvicorn's command listens by the rules", "ingest/application.py", "if host is not None and self.settings.is_open(host):", "if False:"),
+    Mutant("door: settings listen by the rules", "ingest/settings.py", "if self.is_open(self.host):", "if False:"),
+    Mutant("door: a head at once is counted", "ingest/wire.py", "piece, data = data[: HEAD_BYTES - self._head_bytes], data[HEAD_BYTES - self._head_bytes :]",
+           'piece, data = data, b""'),
+    Mutant("door: a head behind another is counted", "ingest/wire.py", "> HEAD_BYTES:\n            self._stop", "> 1 << 40:\n            self._stop"),
+    Mutant("door: a reply under way goes out before 431", "ingest/wire.py", "        if self._at_rest():\n            self._say_too_long()\n\n", "        self._say_too_long()\n\n"),
     Mutant("door: the mock server has one", SERVER, "_refusal(request) or await handler(request)", "await handler(request)"),
     Mutant("door: a whole URL as target", SERVER, "None if request.host == request.headers.get(hdrs.HOST) else request.host", "None"),
     Mutant("resumable only by a strong tag", REPLIES, "_STRONG_TAG.fullmatch(etag) is not None", "True"),
