@@ -257,6 +257,13 @@ def _analyze(add: _Add, name: str) -> None:
         help="run on the workers of the Dask scheduler at ADDRESS, or in N processes of this machine with local:N"
         " (needs the extra: mockexport[dask])",
     )  # fmt: skip
+    command.option("--dask-ca", metavar="FILE", help="certificates of the authority of a cluster with tls://")
+    command.option("--dask-cert", metavar="FILE", help="certificate to show to its scheduler")
+    command.option("--dask-key", metavar="FILE", help="its private key (default: that in --dask-cert)")
+    command.option(
+        "--dask-wait", type=_seconds, default=60.0, metavar="SECONDS",
+        help="how long to wait for a worker, at the start and when all are lost (default: 60)",
+    )  # fmt: skip
 
 
 def _list(add: _Add, name: str) -> None:
