@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -40,6 +40,8 @@ __all__ = ["Service", "create_app"]
 
 _log = logging.getLogger("mockexport.ingest")
 
+# A span that holds every reading there can be.
+_FIRST, _LAST = "1970-01-01T00:00:00Z", "2099-12-31T23:59:59.999999Z"
 _ACCEPTED = msgspec.json.encode({"status": "accepted"})
 _Responses = dict[int | str, dict[str, Any]]
 _REFUSALS: _Responses = {status: {"model": documents.Detail} for status in (400, 503)}
@@ -196,6 +198,35 @@ def _readings_routes(app: Service) -> None:
             },
             202,
         )
+
+    @app.delete(
+        "/metrics/heart-rate",
+        status_code=202,
+        tags=tags,
+        response_model=documents.Deleted,
+        responses=_REFUSALS,
+    )
+    async def delete_readings(
+        request: Request,
+        user_id: Annotated[str, averages.ID_QUERY],
+        start: Annotated[str | None, averages.TIME_QUERY] = None,
+        end: Annotated[str | None, averages.TIME_QUERY] = None,
+    ) -> Response:
+        """Delete a user's readings, all of them or from start to end, both inclusive.
+
+        202: they are gone from every answer; they leave the files at the next compaction.
+        """
+        averages.refuse_repeated(request)
+        for name in request.query_params:
+            # A parameter that is not heeded could have been meant to spare something.
+            if name not in ("user_id", "start", "end"):
+                raise RequestProblem(name, "is no parameter of a deletion")
+        if (start is None) != (end is None):
+            raise RequestProblem("start" if start is None else "end", "is missing; a span needs both")
+        wanted = averages.wanted_of(user_id, start or _FIRST, end or _LAST)
+        deleted = await app.store.delete(wanted)
+        _log.info("readings deleted", extra={"facts": {"readings": deleted}})
+        return json_reply({"status": "accepted", "deleted": deleted}, 202)
 
 
 def _service_routes(app: Service) -> None:

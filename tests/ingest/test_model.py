@@ -98,7 +98,7 @@ class Service(RuleBasedStateMachine):
 
     @rule()
     def take_snapshots(self) -> None:
-        for day, seq in self.store.queries.days().items():
+        for day, seq in self.store.queries.days().highest.items():
             snapshot = SnapshotId(day, seq)
             self.snapshots.setdefault(snapshot, self._rows(snapshot))
 
