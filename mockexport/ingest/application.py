@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mockexport import __version__
 from mockexport.ingest import averages, bridge, documents, metrics
@@ -32,6 +32,7 @@ from mockexport.ingest.errors import (
 from mockexport.ingest.page import page_reply
 from mockexport.ingest.readings import decode_batch, decode_one
 from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply
+from mockexport.ingest.requests import Requests
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.store import Store
 from mockexport.ingest.wire import install
@@ -65,6 +66,7 @@ class Service(FastAPI):
         self.reading_bodies: BodyRoom = BodyRoom(MAX_READING_BYTES, ALL_READINGS_BYTES)
         self.batch_bodies: BodyRoom = BodyRoom(MAX_BATCH_BYTES, ALL_BATCHES_BYTES)
         self.entrance: Entrance = Entrance()
+        self._requests = Requests(super().__call__, self.metrics)
         self.open_store: Store | None = None
 
     @property
@@ -78,8 +80,9 @@ class Service(FastAPI):
         """Serve; where the server is uvicorn, put the connections' deadlines in place first."""
         if scope["type"] == "lifespan" and not install(receive):
             _log.warning("no connection deadlines: they need uvicorn with httptools")
+        serve: ASGIApp = self._requests if scope["type"] == "http" else super().__call__
         try:
-            await super().__call__(scope, receive, send)
+            await serve(scope, receive, send)
         except asyncio.CancelledError:
             # The server ends and has waited long enough. Where a reply has begun, it refuses this and cuts that off.
             with contextlib.suppress(RuntimeError):
