@@ -10,12 +10,12 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mockexport import __version__
 from mockexport.ingest import averages, bridge, documents, metrics
@@ -32,6 +32,7 @@ from mockexport.ingest.errors import (
 from mockexport.ingest.page import page_reply
 from mockexport.ingest.readings import decode_batch, decode_one
 from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply
+from mockexport.ingest.requests import Requests
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.store import Store
 from mockexport.ingest.wire import install
@@ -40,6 +41,8 @@ __all__ = ["Service", "create_app"]
 
 _log = logging.getLogger("mockexport.ingest")
 
+# A span that holds every reading there can be.
+_FIRST, _LAST = "1970-01-01T00:00:00Z", "2099-12-31T23:59:59.999999Z"
 _ACCEPTED = msgspec.json.encode({"status": "accepted"})
 _Responses = dict[int | str, dict[str, Any]]
 _REFUSALS: _Responses = {status: {"model": documents.Detail} for status in (400, 503)}
@@ -63,6 +66,7 @@ class Service(FastAPI):
         self.reading_bodies: BodyRoom = BodyRoom(MAX_READING_BYTES, ALL_READINGS_BYTES)
         self.batch_bodies: BodyRoom = BodyRoom(MAX_BATCH_BYTES, ALL_BATCHES_BYTES)
         self.entrance: Entrance = Entrance()
+        self._requests = Requests(super().__call__, self.metrics)
         self.open_store: Store | None = None
 
     @property
@@ -76,8 +80,9 @@ class Service(FastAPI):
         """Serve; where the server is uvicorn, put the connections' deadlines in place first."""
         if scope["type"] == "lifespan" and not install(receive):
             _log.warning("no connection deadlines: they need uvicorn with httptools")
+        serve: ASGIApp = self._requests if scope["type"] == "http" else super().__call__
         try:
-            await super().__call__(scope, receive, send)
+            await serve(scope, receive, send)
         except asyncio.CancelledError:
             # The server ends and has waited long enough. Where a reply has begun, it refuses this and cuts that off.
             with contextlib.suppress(RuntimeError):
@@ -196,6 +201,35 @@ def _readings_routes(app: Service) -> None:
             },
             202,
         )
+
+    @app.delete(
+        "/metrics/heart-rate",
+        status_code=202,
+        tags=tags,
+        response_model=documents.Deleted,
+        responses=_REFUSALS,
+    )
+    async def delete_readings(
+        request: Request,
+        user_id: Annotated[str, averages.ID_QUERY],
+        start: Annotated[str | None, averages.TIME_QUERY] = None,
+        end: Annotated[str | None, averages.TIME_QUERY] = None,
+    ) -> Response:
+        """Delete a user's readings, all of them or from start to end, both inclusive.
+
+        202: they are gone from every answer; they leave the files at the next compaction.
+        """
+        averages.refuse_repeated(request)
+        for name in request.query_params:
+            # A parameter that is not heeded could have been meant to spare something.
+            if name not in ("user_id", "start", "end"):
+                raise RequestProblem(name, "is no parameter of a deletion")
+        if (start is None) != (end is None):
+            raise RequestProblem("start" if start is None else "end", "is missing; a span needs both")
+        wanted = averages.wanted_of(user_id, start or _FIRST, end or _LAST)
+        deleted = await app.store.delete(wanted)
+        _log.info("readings deleted", extra={"facts": {"readings": deleted}})
+        return json_reply({"status": "accepted", "deleted": deleted}, 202)
 
 
 def _service_routes(app: Service) -> None:
