@@ -6,6 +6,7 @@
 --priority TEXT         device_a=1,device_b=2: lower is preferred        device_a=1,device_b=2
 --compact-rows NUMBER   journal rows at which compaction begins          200000
 --compact-age-s SECONDS age of the oldest journal row at which it does   30
+--keep-days NUMBER      days before today that are kept                  all
 """
 
 import gc
@@ -40,6 +41,7 @@ def run(
     priority: str | None = None,
     compact_rows: int | None = None,
     compact_age_s: float | None = None,
+    keep_days: int | None = None,
 ) -> int:
     """Run the service until it is told to stop (SIGINT, SIGTERM); return the exit code. What is None is the default.
 
@@ -56,6 +58,8 @@ def run(
         options["compact_rows"] = compact_rows
     if compact_age_s is not None:
         options["compact_age_s"] = compact_age_s
+    if keep_days is not None:
+        options["keep_days"] = keep_days
     return serve(Settings(**options))  # type: ignore[arg-type]  # each checked by Settings itself
 
 

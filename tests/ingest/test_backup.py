@@ -3,6 +3,8 @@
 import itertools
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -181,3 +183,32 @@ def test_leaving_out_any_one_sync_loses_some_of_a_backup(
     data: Path, tmp_path: Path, left_out: Callable[[Operation], bool]
 ) -> None:
     assert _losses(data, tmp_path, left_out) != []
+
+
+def _command(*arguments: object) -> tuple[int, str]:
+    command = [sys.executable, "-m", "mockexport", "ingest", *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    return ended.returncode, ended.stderr
+
+
+def test_the_commands_say_what_they_did_and_what_is_wrong(data: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backup"
+    assert _command("backup", target, "--data", data) == (
+        0,
+        f"mockexport: {target}: 25 readings in 2 files (links), and the journal\n",
+    )
+    assert _command("check", target) == (
+        0,
+        f"mockexport: {target}: 25 readings in 2 files and 7 in the journal: all as written\n",
+    )
+    (path, *_) = target.glob("readings/*/*")
+    path.unlink()
+    code, said = _command("check", target)
+    assert code == 1
+    assert "is missing\n" in said
+    assert said.endswith("7 in the journal: 1 problem\n")
+    code, said = _command("--data", data, "backup", target)
+    assert code == 1
+    assert "there already" in said
