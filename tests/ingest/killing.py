@@ -124,7 +124,7 @@ class WarmService:
 
 @dataclass(slots=True)
 class Killed:
-    """What came of it. `snapshots` were looked at again and again: `changed` ones gave other bytes."""
+    """What came of it. `snapshots` were looked at again and again; `changes` are those that gave other bytes."""
 
     account: Account = field(default_factory=Account)
     kills: int = 0
@@ -134,12 +134,13 @@ class Killed:
     keys: int = 0
     snapshots: int = 0
     gone: int = 0
-    changed: int = 0
+    asked: int = 0
+    changes: list[str] = field(default_factory=list)
 
     @property
     def right(self) -> bool:
         """Whether every promise was kept."""
-        return self.account.right and self.changed == 0
+        return self.account.right and not self.changes
 
     def __str__(self) -> str:
         account = self.account
@@ -149,7 +150,7 @@ class Killed:
             f" {self.keys} keys and {account.checked_minutes} minutes checked, {self.files} files;"
             f" {self.snapshots} snapshots, {self.gone} of them gone by a deletion:"
             f" lost {account.lost}, stale {account.stale}, doubled {account.doubled},"
-            f" undeleted {account.undeleted}, changed {self.changed}"
+            f" undeleted {account.undeleted}, changed {len(self.changes)} {self.changes[:3] or ''}"
         )
 
 
@@ -161,16 +162,18 @@ class _Patient:
 
     async def ask(self, method: str, path: str, **query: str) -> tuple[int, bytes]:
         give_up = time.monotonic() + 2 * _PATIENCE_S
+        said: object = None
         while True:
             try:
                 async with self._session.request(method, self._url + path, params=query) as reply:
                     body = await reply.read()
                     if reply.status != 503:
                         return reply.status, body
-            except (aiohttp.ClientError, TimeoutError, ConnectionError):
-                pass
+                    said = body
+            except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+                said = error
             if time.monotonic() > give_up:
-                raise TimeoutError(f"no answer to {method} {path}")
+                raise TimeoutError(f"no answer to {method} {path}, at last {said!r}")
             await asyncio.sleep(0.02)
 
 
@@ -214,6 +217,7 @@ async def kill_often(folder: Path, kills: int, seed: int, *, life_s: float = 0.3
             span = {"user_id": user, "start": time_text(first), "end": time_text(last)}
             if not first:
                 del span["start"], span["end"]
+            found.asked += 1
             status, _ = await patient.ask("DELETE", "/metrics/heart-rate", **span)
             assert status == 202, status
             gone = {each[:3]: each for each in readings if each.user_id == user and first <= each.time_us <= last}
@@ -235,7 +239,6 @@ async def kill_often(folder: Path, kills: int, seed: int, *, life_s: float = 0.3
         while not done:
             listed = json.loads((await patient.ask("GET", path))[1])["data"]["download_ids"]
             for name in draw.sample(listed, min(3, len(listed))) + draw.sample(sorted(kept), min(6, len(kept))):
-                before = found.deletions
                 status, metadata = await patient.ask("GET", f"{path}/{name}")
                 data = b""
                 if status == 200:
@@ -244,11 +247,14 @@ async def kill_often(folder: Path, kills: int, seed: int, *, life_s: float = 0.3
                     # Gone, as it may be once something was deleted, and then for good.
                     assert status == 404, status
                     found.gone += kept.get(name) is not None
-                    found.changed += not found.deletions and before == 0
+                    if not found.asked:
+                        found.changes.append(f"{name} is gone without a deletion")
                     kept[name] = None
                     continue
-                found.changed += name in kept and kept[name] != metadata + data
-                found.changed += json.loads(metadata)["data"]["rows"] != data.count(b"\n") - 1
+                if name in kept and kept[name] != metadata + data:
+                    found.changes.append(f"{name}: {'came back' if kept[name] is None else 'other bytes'}")
+                if json.loads(metadata)["data"]["rows"] != data.count(b"\n") - 1:
+                    found.changes.append(f"{name}: its metadata are of other bytes")
                 kept[name] = metadata + data
             found.snapshots = len(kept)
             await asyncio.sleep(0.05)
