@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from mockexport.access import new_token
 from mockexport.cli import exits
 from mockexport.cli.text import put, say
 from mockexport.ingest.extra import explained
@@ -41,6 +42,11 @@ def ingest(options: argparse.Namespace) -> int:
         return _backup(Path(options.data), Path(options.folder))
     if options.action == "check":
         return _check(Path(options.folder))
+    if options.action == "token":
+        token, line = new_token(options.name, options.right)
+        put(line + "\n")
+        say(f"the token of {options.name}, which is told this once: {token}")
+        return 0
     from mockexport.ingest.service import run
 
     return run(
@@ -51,6 +57,9 @@ def ingest(options: argparse.Namespace) -> int:
         compact_rows=options.compact_rows,
         compact_age_s=options.compact_age_s,
         keep_days=options.keep_days,
+        host_names=options.host_name,
+        token_file=options.token_file,
+        without_token=options.without_token,
     )
 
 

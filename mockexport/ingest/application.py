@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mockexport import __version__
+from mockexport.access import Asked, Door, Tokens, own_names
 from mockexport.ingest import averages, bridge, documents, metrics
 from mockexport.ingest.bodies import ALL_BATCHES_BYTES, ALL_READINGS_BYTES, MAX_BATCH_BYTES, MAX_READING_BYTES, BodyRoom
 from mockexport.ingest.entrance import ENTRANCE, Entrance
@@ -31,11 +32,11 @@ from mockexport.ingest.errors import (
 )
 from mockexport.ingest.page import page_reply
 from mockexport.ingest.readings import decode_batch, decode_one
-from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply
+from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply, refusal_reply
 from mockexport.ingest.requests import Requests
-from mockexport.ingest.settings import Settings
+from mockexport.ingest.settings import Settings, open_to_all
 from mockexport.ingest.store import Store
-from mockexport.ingest.wire import install
+from mockexport.ingest.wire import bound_host, install
 
 __all__ = ["Service", "create_app"]
 
@@ -60,13 +61,20 @@ class Service(FastAPI):
             lifespan=_lifespan,
             # A path is spelled one way; a redirect would send a reading's body twice.
             redirect_slashes=False,
+            responses={status: {"model": documents.Detail} for status in (401, 403, 415, 421)},
         )
         self.settings = settings
         self.metrics: metrics.Metrics = metrics.Metrics()
         self.reading_bodies: BodyRoom = BodyRoom(MAX_READING_BYTES, ALL_READINGS_BYTES)
         self.batch_bodies: BodyRoom = BodyRoom(MAX_BATCH_BYTES, ALL_BATCHES_BYTES)
+        self.door: Door = Door(
+            own_names(settings.host, settings.host_name),
+            bodies=frozenset({"POST"}),
+            tokens=None if settings.token_file is None else Tokens.read(settings.token_file),
+            open_paths=frozenset({"/health"}),
+        )
         self.entrance: Entrance = Entrance()
-        self._requests = Requests(super().__call__, self.metrics)
+        self._requests = Requests(self._behind_the_door, self.metrics)
         self.open_store: Store | None = None
 
     @property
@@ -78,8 +86,14 @@ class Service(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve; where the server is uvicorn, put the connections' deadlines in place first."""
-        if scope["type"] == "lifespan" and not install(receive):
-            _log.warning("no connection deadlines: they need uvicorn with httptools")
+        if scope["type"] == "lifespan":
+            if not install(receive):
+                _log.warning("no connection deadlines: they need uvicorn with httptools")
+            host = bound_host(receive)
+            if host is not None and self.settings.is_open(host):
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": f"host: {open_to_all(host)}"})
+                return
         serve: ASGIApp = self._requests if scope["type"] == "http" else super().__call__
         try:
             await serve(scope, receive, send)
@@ -87,6 +101,16 @@ class Service(FastAPI):
             # The server ends and has waited long enough. Where a reply has begun, it refuses this and cuts that off.
             with contextlib.suppress(RuntimeError):
                 await problem_reply(Stopping())(scope, receive, send)
+
+    async def _behind_the_door(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; whoever may not ask is refused before anything else is done."""
+        local = (scope["server"] or ("", None))[0]
+        asked = Asked(scope["method"], scope["scheme"], local, scope["headers"], scope["path"])
+        refusal = self.door.refusal(asked)
+        if refusal is not None:
+            await refusal_reply(refusal)(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
 
 
 @asynccontextmanager

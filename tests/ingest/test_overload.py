@@ -19,7 +19,7 @@ from mockexport.ingest.admission import Admission
 from mockexport.ingest.application import create_app
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.wire import DeadlineProtocol
-from tests.ingest.serving import reading, serving
+from tests.ingest.serving import POST, reading, serving
 from tests.ingest.stored import NOON_US, all_rows, opened, some
 
 
@@ -32,12 +32,9 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reque
 
 
 _BODY = json.dumps(reading()).encode()
-_POST = f"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: {len(_BODY)}\r\n\r\n".encode() + _BODY
-_UNUSUAL = (
-    b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
-    % (len(_BODY), _BODY)
-)
-_HEALTH = b"GET /health HTTP/1.1\r\nhost: t\r\n\r\n"
+_POST = POST + f"content-length: {len(_BODY)}\r\n\r\n".encode() + _BODY
+_UNUSUAL = POST + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(_BODY), _BODY)
+_HEALTH = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 def _full(monkeypatch: pytest.MonkeyPatch) -> None:
