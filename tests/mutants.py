@@ -390,6 +390,7 @@ MUTANTS = [
     Mutant("only what is whole is refused unread", REFUSALS, "end >= 0 and len(data) == end", "end >= 0 and len(data) >= end"),
     Mutant("a turn takes up all that wait", ACCEPTING, "                self._take_up(accepted)\n            elif",
            "                self._take_up(accepted)\n                return\n            elif"),
+    Mutant("what is admitted at the door counts there", ACCEPTING, "self._entrance.begin(len(data))", "None"),
     Mutant("a new connection is refused by its bytes", ACCEPTING, "            if not is_whole_post(data):", "            if False:"),
     Mutant("half a request is not under way", WIRE, "            self._admitted = self._entrance.begin(self._body_bytes)\n        super().on_message_complete()",
            "            pass\n        super().on_message_complete()"),

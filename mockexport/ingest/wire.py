@@ -131,6 +131,10 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._refusal_due = False
         self._body_bytes = 0
 
+    def expect(self, admitted: Admitted) -> None:
+        """Learn that the first request, which is there and whole, has been admitted."""
+        self._admitted = admitted
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         if len(self._sweep) >= MAX_CONNECTIONS:
@@ -200,7 +204,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = self._body_bytes = 0
         self.deadline = self.loop.time() + self.body_timeout_s
-        refused = self.parser.get_method() == b"POST" and self._entrance.admission.full
+        refused = self._admitted is None and self.parser.get_method() == b"POST" and self._entrance.admission.full
         if refused:
             self._entrance.refuse()
         self.app = _busy if refused else self.config.loaded_app
@@ -233,7 +237,8 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _at_rest(self) -> bool:
         """Tell whether no request is under way."""
-        return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
+        idle = self.cycle is None or self.cycle.response_complete
+        return idle and self._admitted is None and not self.transport.is_closing()
 
     def _refuse(self) -> None:
         """Refuse a whole request that nobody has looked at."""

@@ -14,7 +14,8 @@ from tests.ingest.serving import POST_BATCH, Client, reading, serving
 
 async def _half(client: Client, path: str, announced: int, body: bytes) -> asyncio.StreamWriter:
     _, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    writer.write(f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {announced}\r\n\r\n".encode() + body)
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {announced}"
+    writer.write(f"{head}\r\n\r\n".encode() + body)
     return writer
 
 

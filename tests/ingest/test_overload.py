@@ -82,6 +82,26 @@ async def test_while_it_is_full_new_connections_are_refused_by_their_first_bytes
         fresh[1].close()
 
 
+async def test_of_connections_that_come_together_no_more_are_taken_up_than_may_be_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as client:
+        # Never calm, so every connection's request is looked at before it is taken up.
+        monkeypatch.setattr(Admission, "calm", False)
+        client.app.entrance.admission.limit = 5
+        with ExitStack() as stack:
+            opened = [stack.enter_context(socket.create_connection(("127.0.0.1", client.port))) for _ in range(20)]
+            for each in opened:
+                each.sendall(_POST)
+                each.setblocking(False)
+            loop = asyncio.get_running_loop()
+            answers = [await asyncio.wait_for(loop.sock_recv(each, 1 << 16), 20) for each in opened]
+        # All of them had come before the loop turned.
+        assert sorted(answer[9:12] for answer in answers) == [b"202"] * 5 + [b"503"] * 15
+        assert client.app.entrance.admission.refused == 15
+        assert client.app.entrance.admission.under_way == 0
+
+
 async def test_refusals_that_wait_for_their_turn_are_said_once_each_and_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
