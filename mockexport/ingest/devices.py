@@ -164,10 +164,11 @@ class _Device:
                         return {entry["timestamp"]: entry["heart_rate"] for entry in found["data"]}
                     if reply.status != 503:
                         raise AssertionError(f"status {reply.status} for a valid query")
-            except (aiohttp.ClientError, TimeoutError, ConnectionError):
-                pass
+                    said = str(await reply.read())
+            except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+                said = repr(error)
             if time.monotonic() > give_up:
-                raise TimeoutError(f"no answer to a query within {_PATIENCE_S:g} s")
+                raise TimeoutError(f"no answer to a query within {_PATIENCE_S:g} s, but at last {said}")
             await asyncio.sleep(0.05)
 
 
