@@ -48,7 +48,10 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(?!mockexport\b).*"),  # nothing is fetched, so names of other packages lead nowhere
     (r"py:class", r"mockexport\..*\.[A-Z]"),  # type variables
     (r"py:class", r"mockexport\..*\.(Resuming|File)Stream"),  # the ByteStreams that sources return: no public names
-    (r"py:class", r"mockexport\.(engine\.Engine|pipeline\.sharing\.Crew)"),  # parts of the pipeline: no public names
+    (
+        r"py:class",
+        r"mockexport\.(engine\.choosing\.Engine|pipeline\.sharing\.Crew)",
+    ),  # parts of the pipeline: no public names
 ]
 
 

@@ -10,6 +10,7 @@ The rooms, each importing only those above it:
     model.py       frozen values: Export, Download, Span, Chunk, Verdict
     newfile.py     files that appear whole or not at all
     events.py      the typed events of a run
+    access.py      who may ask a server: its names, origins, bodies, tokens
     formats/       bytes → chunks → columns: the reference, and what a verdict needs to know of the rows
     reducers/      statistics, the Reducer protocol, anomaly rules
     engine/        folds a span's chunks, in Python or over _kernel.pyx and native/
@@ -33,7 +34,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mockexport.analysis import RunOptions, analyze
+    from mockexport.analysis import RunOptions, analyze, run
     from mockexport.errors import (
         ArrowUnavailable,
         BadRowError,
@@ -158,6 +159,7 @@ __all__ = [
     "analyze",
     "pack_state",
     "read_rules",
+    "run",
     "to_csv",
     "to_html",
     "to_table",
@@ -165,7 +167,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "analysis": ("RunOptions", "analyze"),
+    "analysis": ("RunOptions", "analyze", "run"),
     "pipeline.checkpoint": ("Checkpoint",),
     "formats.coverage": ("Coverage",),
     "errors": (

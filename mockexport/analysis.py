@@ -1,9 +1,13 @@
 """`analyze`: joins a source and the pipeline, and makes the report."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from mockexport import __version__
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from mockexport.saving.parquet import SavingParquet
     from mockexport.saving.source import Saving
 
-__all__ = ["RunOptions", "analyze", "run_export"]
+__all__ = ["RunOptions", "analyze", "run", "run_export"]
 
 R = TypeVar("R")
 
@@ -109,6 +113,57 @@ async def analyze(
         OptionError: for an argument that cannot be meant.
     """
     return await run_export(export_id, reducer, **options)
+
+
+@overload
+def run(export_id: str | None = None, *, reducer: None = None, **options: Unpack[RunOptions]) -> Report[Statistics]: ...
+
+
+@overload
+def run(export_id: str | None = None, *, reducer: Reducer[Any, R], **options: Unpack[RunOptions]) -> Report[R]: ...
+
+
+def run(
+    export_id: str | None = None, *, reducer: Reducer[Any, Any] | None = None, **options: Unpack[RunOptions]
+) -> Report[Any]:
+    """Do as `analyze` does, without asyncio: wait for the report and return it.
+
+    The event loop is one of its own, in a thread of its own, so that it goes wherever Python does: in a script, and in
+    a notebook, whose own loop is running and waits meanwhile. A listener is called in that thread. Ctrl-C ends the run.
+
+    Args:
+        export_id: as of `analyze`, and so are `reducer` and all options, but for `session`, which has a loop already.
+        reducer: see there.
+        **options: see there.
+
+    Raises:
+        MockExportError: what `analyze` raises.
+    """
+    if options.get("session") is not None:
+        raise OptionError("session", "belongs to an event loop that is running: `await mockexport.analyze(…)` there")
+    begun: Future[Callable[[], object]] = Future()
+    ended: Future[Report[Any]] = Future()
+
+    async def in_a_loop() -> Report[Any]:
+        task = asyncio.create_task(run_export(export_id, reducer, **options))
+        begun.set_result(partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel))
+        return await task
+
+    def work() -> None:
+        try:
+            ended.set_result(asyncio.run(in_a_loop()))
+        except BaseException as error:
+            ended.set_exception(error)
+
+    thread = Thread(target=work, name="mockexport")
+    thread.start()
+    try:
+        return ended.result()
+    except KeyboardInterrupt:
+        begun.result()()
+        raise
+    finally:
+        thread.join()
 
 
 async def run_export(

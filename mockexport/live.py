@@ -54,6 +54,13 @@ class Snapshot(Generic[R]):
             return None
         return min(self.rows / self.announced_rows, 1.0)
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows under the cell: the totals so far, and of how much of the data they are."""
+        from mockexport.report.cell import report_cell  # no sooner: most runs are in no notebook
+
+        covered = "" if self.share is None else f", {self.share:.0%} of all"
+        return report_cell(self.report, f"provisional, of {self.rows:,} rows{covered}, after {self.elapsed_s:.1f} s")
+
 
 class Run(Generic[R]):
     """An analysis that goes on, from `async with` to its end::

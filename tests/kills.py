@@ -18,12 +18,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from mockexport import Batch, Checkpoint, ExportApi, MockServer, Pipeline, RetryPolicy, Summary, analyze
 from mockexport.reducers.summary import SummaryState
 from mockexport.report.account import Account
 from mockexport.report.report import Report
 from mockexport.saving.source import Saving
 from mockexport.server.folder import generate
+from mockexport.sources.listing import LISTING, read_listing
 
 # A checkpoint, or a note of a part of a file, this often, and rows this slowly, that a kill finds something to spoil.
 EVERY_S = 0.02
@@ -125,9 +128,13 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def contents_of(folder: Path) -> dict[str, bytes]:
-    """Return the files of a folder by their names."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def contents_of(folder: Path) -> dict[str, object]:
+    """Return the files of a folder by their names; of the listing what it says, but for the server's tags."""
+    contents: dict[str, object] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    if (folder / LISTING).exists():
+        listing = read_listing(folder)
+        contents[LISTING] = [replace(listed, version=None) for listed in listing.downloads]
+    return contents
 
 
 def text_of(path: Path) -> str:

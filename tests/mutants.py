@@ -19,8 +19,14 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # The tests of each file's rules; the whole suite would notice more, and take an hour.
 TESTS = {
+    "access.py": ["tests/test_access.py"],
+    "server/app.py": ["tests/server/test_connection.py"],
     "saving/partial.py": ["tests/saving/test_partial.py"],
-    "saving/source.py": ["tests/saving/test_partial.py", "tests/saving/test_source.py"],
+    "saving/source.py": [
+        "tests/saving/test_partial.py",
+        "tests/saving/test_source.py",
+        "tests/sources/test_url_list.py",
+    ],
     "resuming/replies.py": ["tests/resuming/test_replies.py", "tests/sources/test_tls.py"],
     "resuming/stream.py": ["tests/resuming/test_stream.py", "tests/resuming/test_backoff.py"],
     "resuming/backoff.py": ["tests/resuming/test_backoff.py"],
@@ -59,10 +65,13 @@ TESTS = {
     "formats/cutting.py": ["tests/pipeline/test_splitting.py"],
     "pipeline/run.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
     "pipeline/checkpoint.py": ["tests/pipeline/test_checkpoint.py"],
+    "formats/csv.py": ["tests/test_hostile_text.py"],
+    "pipeline/rechecking.py": ["tests/pipeline/test_checkpoint.py", "tests/faults"],
+    "pipeline/streams.py": ["tests/resuming/test_replies.py", "tests/sources/test_url_list.py"],
     "formats/filters.py": ["tests/formats/test_filters.py"],
     "formats/fields.py": ["tests/formats/test_filters.py", "tests/formats/test_fields.py"],
     "reducers/protocol.py": ["tests/engine/test_states.py"],
-    "reducers/rules.py": ["tests/engine/test_states.py"],
+    "reducers/rules.py": ["tests/engine/test_states.py", "tests/test_hostile_text.py"],
     "reducers/selection.py": ["tests/engine/test_states.py"],
     "reducers/spread.py": ["tests/engine/test_states.py"],
     "reducers/summary.py": ["tests/engine/test_states.py"],
@@ -80,18 +89,33 @@ class Mutant:
     new: str
 
 
+ACCESS, SERVER = "access.py", "server/app.py"
 REPLIES, RESUMING, GUNZIP = "resuming/replies.py", "resuming/stream.py", "unpacking/gunzip.py"
 BACKOFF = "resuming/backoff.py"
 HTTP, WATCHING, CHECKPOINT = "sources/http.py", "resuming/watching.py", "pipeline/checkpoint.py"
 FAULTS = "sources/http_faults.py"
 FLIGHTS, LANES, KEEPING, RUN = "pipeline/flights.py", "pipeline/lanes.py", "pipeline/keeping.py", "pipeline/run.py"
+RECHECKING, STREAMS = "pipeline/rechecking.py", "pipeline/streams.py"
 PARTIAL, SAVING = "saving/partial.py", "saving/source.py"
 PROTOCOL = "reducers/protocol.py"
 PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
 
 MUTANTS = [
+    Mutant("door: another name is misdirected", ACCESS, "return address is not None and address == _address(local)", "return True"),
+    Mutant("door: one Host", ACCESS, "if len(hosts) != 1:", "if not hosts:"),
+    Mutant("door: a target's host counts", ACCESS, "(host[0], asked.target or host[0])", "(host[0],)"),
+    Mutant("door: all origins are own", ACCESS, "not all(self._own(", "not any(self._own("),
+    Mutant("door: an origin has a scheme", ACCESS, "found is None or found[1].lower() != asked.scheme", "found is None"),
+    Mutant("door: an origin has a port", ACCESS, "page[1] == port and ", ""),
+    Mutant("door: chunks are a body", ACCESS, 'case b"transfer-encoding":\n                    body = True', 'case b"transfer-encoding":\n                    pass'),
+    Mutant("door: some methods always have a body", ACCESS, "(body or asked.method in self.bodies)", "body"),
+    Mutant("door: an IPv4 address as IPv6", ACCESS, "(address.ipv4_mapped or address)", "address"),
+    Mutant("door: the mock server has one", SERVER, "_refusal(request) or await handler(request)", "await handler(request)"),
+    Mutant("door: a whole URL as target", SERVER, "None if request.host == request.headers.get(hdrs.HOST) else request.host", "None"),
     Mutant("resumable only by a strong tag", REPLIES, "_STRONG_TAG.fullmatch(etag) is not None", "True"),
     Mutant("resumable only without encoding", REPLIES, 'coding == "identity" and etag is not None', "etag is not None"),
+    Mutant("no repetition tried from every space", "formats/csv.py", r"|\s(?=", r"|\s+(?="),
+    Mutant("keys of few parts", "reducers/rules.py", "MAX_DOTS = 100", "MAX_DOTS = 10**9"),
     Mutant("one tag", REPLIES, "etag = tags[0] if len(tags) == 1 else None", "etag = tags[0] if tags else None"),
     Mutant("unasked encoding is refused", REPLIES, 'coding == "gzip" and asked.gzip', 'coding == "gzip"'),
     Mutant("exactly one Content-Range", REPLIES, "ranges[0]) if len(ranges) == 1 else None\n    if match is None:\n"
@@ -168,6 +192,13 @@ MUTANTS = [
     Mutant("slow down is an outage", REPLIES, "OUTAGE_STATUSES = frozenset({429, ", "OUTAGE_STATUSES = frozenset({"),
     Mutant("discovery keeps to the concurrency", "sources/export_api.py", "asyncio.Semaphore(self._concurrency)", "asyncio.Semaphore(8)"),
     Mutant("discovery shares the back-off", "sources/export_api.py", "rows=rows, backoff=self._backoff", "rows=rows"),
+    Mutant("a finished download that has changed is fetched anew", RECHECKING, "if not changed:", "if True:"),
+    Mutant("what is merged with it is, too", RECHECKING, "changed.isdisjoint(range(run.start, run.end))", "run.start not in changed"),
+    Mutant("a server that is away costs no checkpoint", RECHECKING, "                    raise\n", "                    pass\n"),
+    Mutant("a kept file that has changed is fetched anew", SAVING, "if listed.version is None:", "if True:"),
+    Mutant("a kept file's version is noted", SAVING, "version=version,", "version=None,"),
+    Mutant("a date and a length are a version", STREAMS, "elif modified is not None:", "elif False:"),
+    Mutant("the length belongs to it", STREAMS, "modified if length is None else", "modified if True else"),
     Mutant("a refused range starts over", REPLIES, "frozenset({400, 403, 412, 501})", "frozenset({400, 412, 501})"),
     Mutant("without ranges nothing goes on", RESUMING, "replace(decision, mark=None) if self._no_parts else decision", "decision"),
     Mutant("a 200 with the range of a part is no whole", REPLIES, "if ranges and not all(map(_covers_all, ranges)):", "if False:"),

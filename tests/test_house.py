@@ -18,6 +18,7 @@ ROOMS = [
     "model",
     "newfile",
     "events",
+    "access",
     "_arrow",
     "formats",
     "reducers",

@@ -295,6 +295,7 @@ def _serve(add: _Add, name: str) -> None:
     command = _command(add, name, "run the mock export server; its URL is printed on stdout")
     command.option("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1, this machine alone)")
     command.option("--port", type=_port, default=8000, help="port to bind, 0 for any free one (default: 8000)")
+    _host_name(command)
     command.option("--data", metavar="DIR", help="serve what generate or download left in DIR, straight from disk")
     command.option(
         "--faults",
@@ -303,6 +304,14 @@ def _serve(add: _Add, name: str) -> None:
     )
     command.option("--seed", type=_natural, default=0, metavar="N", help="the same faults for the same N (default: 0)")
     command.option("--exit-with-stdin", action="store_true", help="end when standard input is closed")
+
+
+def _host_name(command: _Command) -> None:
+    command.option(
+        "--host-name", action=_Several, default=[], metavar="NAME",
+        help="a further name by which clients may call it in Host; may be repeated (localhost, loopback addresses and"
+        " the address to bind are its names anyway; all others are refused)",
+    )  # fmt: skip
 
 
 def _ingest(add: _Add, name: str) -> None:

@@ -21,7 +21,15 @@ async def serve(options: argparse.Namespace) -> int:
     data = None if options.data is None else Path(options.data)
     faults = None if options.faults is None else Faults.parse(options.faults, seed=options.seed)
     until = stdin_closed() if options.exit_with_stdin else None
-    await serve_exports(options.host, options.port, data=data, faults=faults, on_ready=ready, until=until)
+    await serve_exports(
+        options.host,
+        options.port,
+        data=data,
+        faults=faults,
+        host_names=options.host_name,
+        on_ready=ready,
+        until=until,
+    )
     return 0
 
 

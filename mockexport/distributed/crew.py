@@ -297,6 +297,7 @@ class ClusterCrew:
             attempts=divided.attempts,
             received_bytes=divided.landed.size_bytes,
             fetched_bytes=divided.fetched_bytes,
+            version=divided.mark.version,
         )
         await self._work.keeper.take_over(divided.position, account, divided.landed)
         self._following.finished(account)

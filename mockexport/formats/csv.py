@@ -25,13 +25,16 @@ _BOM = b"\xef\xbb\xbf"
 # begins, whatever its format.
 _DELIMITERS = {",": "comma", ";": "semicolon", "|": "pipe", "\t": "tab"}
 _ANY_DELIMITER = re.compile(r"[,;|\t]")
-_RARE_DELIMITER = re.compile(r"[:^~]|\s+(?=\d{4}-\d)")
+# One space, not several: tried from each of a line's spaces, a repetition takes quadratic time.
+_RARE_DELIMITER = re.compile(r"[:^~]|\s(?=\d{4}-\d)")
 _BEGINS_WITH_A_DIGIT = re.compile(r"[\s\"'.+-]*\d")
 # Names that can be shown as part of an option, without quotes.
 _PLAIN_NAME = re.compile(r"\w+")
 # Of a line that should have been the header, so much is shown: enough to know a login page, or one's own columns.
 _SHOWN_OF_HEADER = 80
 _SHOWN_OF_COLUMNS = 400
+# And in so much of it, fields like those of a row of data are looked for.
+_LOOKED_INTO = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +151,10 @@ def _instead(text: str, schema: Schema) -> str:
         return "the line looks like JSON"
     # Columns are not called by numbers or times: one such field, by any delimiter that is in use, will do. A login page
     # has such things after colons.
-    fields = {*text.split(schema.delimiter), *_ANY_DELIMITER.split(text)}
-    if not text.startswith("<"):
-        fields.update(_RARE_DELIMITER.split(text))
+    start = text[:_LOOKED_INTO]
+    fields = {*start.split(schema.delimiter), *_ANY_DELIMITER.split(start)}
+    if not start.startswith("<"):
+        fields.update(_RARE_DELIMITER.split(start))
     if any(_BEGINS_WITH_A_DIGIT.match(field) for field in fields):
         return "the line looks like a row of data, so the header is missing; put a line above it that names the columns"
     delimiter = _delimiter_of(text, schema.delimiter)

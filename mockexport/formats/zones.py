@@ -22,6 +22,8 @@ _DAY_S = 86_400
 # The years for which a compiled engine knows local times beforehand: those of records, and the shifted dates, between
 # 2100 and 2220, of records that were made anonymous.
 _FIRST_YEAR, _END_YEAR = 1900, 2300
+# The longest name that a file system could hold, and zoneinfo look for: beyond it, the search itself fails.
+_MAX_NAME = 255
 
 
 @lru_cache(maxsize=16)
@@ -33,6 +35,8 @@ def zone_named(name: str) -> "ZoneInfo":
     """
     from zoneinfo import ZoneInfo, available_timezones
 
+    if len(name) > _MAX_NAME:
+        raise OptionError("timezone", f"no time zone has a name of {len(name):,} characters")
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError) as error:  # no name, a folder of names, unknown

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from mockexport import __version__
 from mockexport.ingest import bridge, documents, metrics
 from mockexport.ingest.bodies import ALL_BATCHES_BYTES, ALL_READINGS_BYTES, MAX_BATCH_BYTES, MAX_READING_BYTES, BodyRoom
+from mockexport.ingest.entrance import ENTRANCE, Entrance
 from mockexport.ingest.errors import (
     IngestError,
     NothingThere,
@@ -40,9 +41,6 @@ from mockexport.ingest.wire import install
 __all__ = ["Service", "create_app"]
 
 _log = logging.getLogger("mockexport.ingest")
-
-# Requests that may begin in one turn of the event loop: at some 150 µs each, forty milliseconds.
-_BEGUN_IN_A_TURN = 256
 
 _ACCEPTED = msgspec.json.encode({"status": "accepted"})
 _Responses = dict[int | str, dict[str, Any]]
@@ -66,7 +64,7 @@ class Service(FastAPI):
         self.metrics: metrics.Metrics = metrics.Metrics()
         self.reading_bodies: BodyRoom = BodyRoom(MAX_READING_BYTES, ALL_READINGS_BYTES)
         self.batch_bodies: BodyRoom = BodyRoom(MAX_BATCH_BYTES, ALL_BATCHES_BYTES)
-        self._begun = 0
+        self.entrance: Entrance = Entrance()
         self.open_store: Store | None = None
 
     @property
@@ -80,10 +78,6 @@ class Service(FastAPI):
         """Serve; where the server is uvicorn, put the connections' deadlines in place first."""
         if scope["type"] == "lifespan" and not install(receive):
             _log.warning("no connection deadlines: they need uvicorn with httptools")
-        if scope["type"] == "http" and scope["method"] == "POST" and not self._begin():
-            self.metrics.refused += 1
-            await problem_reply(Overloaded("too many requests at once"))(scope, receive, send)
-            return
         try:
             await super().__call__(scope, receive, send)
         except asyncio.CancelledError:
@@ -91,23 +85,9 @@ class Service(FastAPI):
             with contextlib.suppress(RuntimeError):
                 await problem_reply(Stopping())(scope, receive, send)
 
-    def _begin(self) -> bool:
-        """Tell whether one more request may begin in this turn of the event loop.
-
-        What has arrived when a turn begins is worked off in it, so a turn is what each of them waits. Beyond the bound
-        they are refused before anything is done for them, which costs a fraction of serving them.
-        """
-        if self._begun == 0:
-            asyncio.get_running_loop().call_soon(self._turn)
-        self._begun += 1
-        return self._begun <= _BEGUN_IN_A_TURN
-
-    def _turn(self) -> None:
-        self._begun = 0
-
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, object]]:
     if not isinstance(app, Service):
         raise TypeError("not this lifespan's application")
     started = time.perf_counter()
@@ -127,7 +107,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     }
     _log.info("store opened", extra={"facts": facts})
     try:
-        yield
+        yield {ENTRANCE: app.entrance}
     finally:
         app.open_store = None
         store.close()
@@ -301,7 +281,10 @@ def _service_routes(app: Service) -> None:
     @app.get("/metrics", tags=["service"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def prometheus() -> Response:
         """Return the service's numbers as Prometheus text."""
-        return Response(metrics.render(app.metrics, app.store), headers={"content-type": metrics.CONTENT_TYPE})
+        return Response(
+            metrics.render(app.metrics, app.store, app.entrance.admission),
+            headers={"content-type": metrics.CONTENT_TYPE},
+        )
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:

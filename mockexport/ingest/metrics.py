@@ -5,6 +5,7 @@ process-wide setting, and counting must cost nothing where readings come in. A t
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
+from mockexport.ingest.admission import Admission
 from mockexport.ingest.store import Store
 
 __all__ = ["CONTENT_TYPE", "Histogram", "Metrics", "render"]
@@ -48,7 +49,7 @@ class Metrics:
         self.query_seconds: Histogram = Histogram()
 
 
-def render(metrics: Metrics, store: Store) -> str:
+def render(metrics: Metrics, store: Store, admission: Admission) -> str:
     """Return everything as Prometheus text."""
     journal, compaction = store.journal.counts, store.compactor.counts
     lines: list[str] = []
@@ -61,7 +62,9 @@ def render(metrics: Metrics, store: Store) -> str:
 
     metric("accepted_total", "counter", "Readings acknowledged, repeated ones included.", journal.accepted)
     metric("rejected_total", "counter", "Readings refused as invalid.", metrics.rejected)
-    metric("refused_requests_total", "counter", "Requests answered 503.", metrics.refused)
+    metric("refused_requests_total", "counter", "Requests answered 503.", metrics.refused + admission.refused)
+    metric("under_way", "gauge", "Posts being worked on; a batch counts by its size.", admission.under_way)
+    metric("under_way_limit", "gauge", "How much of that may be, for now.", int(admission.limit))
     metric(
         "duplicate_total",
         "counter",

@@ -25,6 +25,9 @@ _log = logging.getLogger("mockexport.ingest")
 _BACKLOG = 2_048
 # How long an idle connection is kept: devices report every few seconds, and a new connection costs more than a request.
 _IDLE_S = 75
+# Objects made before the collector looks for circles. A request makes some hundred and leaves no circle; a thousand
+# connections are what it would walk through again and again, a tenth of all time.
+_GARBAGE = 50_000
 # How long requests that are under way may take at the end: with what closing the store takes, within ten seconds.
 _GRACE_S = 4
 
@@ -61,8 +64,9 @@ def serve(settings: Settings) -> int:
     with explained():
         import uvicorn
 
+        from mockexport.ingest.accepting import PromptServer
         from mockexport.ingest.application import create_app
-        from mockexport.ingest.wire import DeadlineProtocol, PromptServer
+        from mockexport.ingest.wire import DeadlineProtocol
     from mockexport.ingest.logs import set_up_logging
 
     set_up_logging()
@@ -91,6 +95,7 @@ def serve(settings: Settings) -> int:
     # milliseconds, in the middle of somebody's request.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_GARBAGE, 20, 50)
     try:
         server.run()
     except SystemExit:

@@ -9,19 +9,24 @@ pays an addition.
     request whole                             no deadline: the application is at work
     the client does not take the reply        it must take something within WRITE_TIMEOUT_S
     reply sent                                uvicorn's own timeout for idle connections
+
+Where connections are scarce, one on which no request has become whole for CROWDED_S seconds gives way to others.
 """
 
 import asyncio
-import os
-import socket
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import Server, ServerState
+from uvicorn.server import ServerState
 
-__all__ = ["DeadlineProtocol", "PromptServer", "install"]
+from mockexport.ingest.admission import Admitted
+from mockexport.ingest.entrance import ENTRANCE, Entrance
+from mockexport.ingest.refusals import BUSY_BODY, REFUSAL, is_whole_post, last_words
+
+__all__ = ["HEAD_BYTES", "DeadlineProtocol", "install"]
 
 HEAD_TIMEOUT_S = 10.0
 # Longer than the application's own limit (see `bodies`), which answers 408; this one only ends what is left.
@@ -31,24 +36,23 @@ WRITE_TIMEOUT_S = 30.0
 HEAD_BYTES = 64 << 10
 # More connections than this get 503 at once. A connection costs some 10 KiB and a file descriptor.
 MAX_CONNECTIONS = 4_000
+# From this share of them on, those that only hold a place have so much time.
+_CROWDED_SHARE = 0.75
+CROWDED_S = 2.0
 _SWEEP_S = 1.0
-# Connections that one turn of the event loop takes up. libuv, under uvloop, takes one per listening handle and turn:
-# with turns of forty milliseconds the last of some hundred clients would wait for seconds without having been heard.
-ACCEPTED_IN_A_TURN = 32
+_CROWDED = last_words("503 Service Unavailable", "overloaded: too many connections")
+_STOPPING = last_words("503 Service Unavailable", "the service is stopping; try again later")
+_TOO_LONG = last_words("431 Request Header Fields Too Large", "the head of the request is too long")
 
 
-def _last_words(status: str, detail: str) -> bytes:
-    """Return a whole reply after which the connection is closed: said where no application is involved."""
-    body = f'{{"detail":"{detail}"}}'
-    return (
-        f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        f"retry-after: 1\r\nconnection: close\r\n\r\n{body}"
-    ).encode("ascii")
+async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a request that is not plainly whole."""
+    headers = [(b"content-type", b"application/json"), (b"retry-after", b"1"), (b"content-length", _BUSY_LENGTH)]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": BUSY_BODY})
 
 
-_REFUSAL = _last_words("503 Service Unavailable", "overloaded: too many connections")
-_STOPPING = _last_words("503 Service Unavailable", "the service is stopping; try again later")
-_TOO_LONG = _last_words("431 Request Header Fields Too Large", "the head of the request is too long")
+_BUSY_LENGTH = str(len(BUSY_BODY)).encode()
 
 
 class _Sweep:
@@ -75,6 +79,9 @@ class _Sweep:
         now = self._loop.time()
         for connection in [each for each in self._watched if each.deadline < now]:
             connection.transport.abort()
+        if len(self._watched) >= MAX_CONNECTIONS * _CROWDED_SHARE:
+            for connection in [each for each in self._watched if each.quiet_since < now - CROWDED_S]:
+                connection.give_way()
         self._running = bool(self._watched)
         if self._running:
             self._loop.call_later(_SWEEP_S, self._sweep)
@@ -100,6 +107,8 @@ class DeadlineProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.deadline: float = _NEVER
+        # Since when no request has become whole and none is at work.
+        self.quiet_since: float = _NEVER
         self.access_log = False
         self.ws_protocol_class: None = None
         self._head_bytes = 0
@@ -109,24 +118,36 @@ class DeadlineProtocol(HttpToolsProtocol):
         if sweep is None:
             sweep = _sweeps[self.loop] = _Sweep(self.loop)
         self._sweep = sweep
+        self._entrance: Entrance = app_state[ENTRANCE]
+        self._admitted: Admitted | None = None
+        self._refusal_due = False
+        self._body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         if len(self._sweep) >= MAX_CONNECTIONS:
-            transport.write(_REFUSAL)
+            transport.write(_CROWDED)
             transport.close()
             return
-        self.deadline = self.loop.time() + self.head_timeout_s
+        self.quiet_since = self.loop.time()
+        self.deadline = self.quiet_since + self.head_timeout_s
         self._sweep.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._sweep.discard(self)
+        self._end()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refusal_due:
+            self.say_refusal()
         if self._in_head:
             if self._head_bytes == 0:
-                self.deadline = self.loop.time() + self.head_timeout_s
+                if self._entrance.admission.full and self._at_rest() and is_whole_post(data):
+                    self._refuse()
+                    return
+                self.quiet_since = self.loop.time()
+                self.deadline = self.quiet_since + self.head_timeout_s
             self._head_bytes += len(data)
         super().data_received(data)
         # Judged after parsing: a body that came along with its head is no part of it.
@@ -136,14 +157,58 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._head_bytes = 0
+        self._head_bytes = self._body_bytes = 0
         self.deadline = self.loop.time() + self.body_timeout_s
+        refused = self.parser.get_method() == b"POST" and self._entrance.admission.full
+        if refused:
+            self._entrance.refuse()
+        self.app = _busy if refused else self.config.loaded_app
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_head = True
-        self.deadline = _NEVER
+        self.deadline = self.quiet_since = _NEVER
+        # Only whole requests count as under way: half of one is the client's business.
+        wanted = self.app is not _busy and not self.cycle.response_complete and self.scope["method"] == "POST"
+        if wanted and self._admitted is None:
+            self._admitted = self._entrance.begin(self._body_bytes)
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._end()
+        self.quiet_since = self.loop.time()
+        super().on_response_complete()
+
+    def _end(self) -> None:
+        if self._admitted is not None:
+            self._entrance.admission.end(self._admitted)
+            self._admitted = None
+
+    def _at_rest(self) -> bool:
+        """Tell whether no request is under way."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
+
+    def _refuse(self) -> None:
+        """Refuse a whole request that nobody has looked at."""
+        self._unset_keepalive_if_required()
+        self.quiet_since = self.loop.time()
+        self.deadline = self.quiet_since + self.timeout_keep_alive
+        if self._entrance.refuse(self):
+            self.transport.write(REFUSAL)
+        else:
+            self._refusal_due = True
+
+    def say_refusal(self) -> bool:
+        """Say the refusal that waits, if it still does; return whether."""
+        if not self._refusal_due or self.transport.is_closing():
+            return False
+        self._refusal_due = False
+        self.transport.write(REFUSAL)
+        return True
 
     def shutdown(self) -> None:
         if self._half_request() and not self.transport.is_closing():
@@ -151,13 +216,21 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.transport.write(_STOPPING)
             self.transport.close()
         else:
+            self.say_refusal()
             super().shutdown()
+
+    def give_way(self) -> None:
+        """Leave the place to another connection; half a request is told why."""
+        if not self.transport.is_closing():
+            if self._half_request():
+                self.transport.write(_CROWDED)
+            self.transport.close()
 
     def _half_request(self) -> bool:
         """Tell whether the next thing to say is an answer to a request that is not whole."""
         cycle = self.cycle
         if self._in_head:
-            return self._head_bytes > 0 and (cycle is None or cycle.response_complete)
+            return self._head_bytes > 0 and self._at_rest()
         return not cycle.response_started and not self.pipeline
 
     def pause_writing(self) -> None:
@@ -167,25 +240,6 @@ class DeadlineProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self.deadline = self._resting
         super().resume_writing()
-
-
-class PromptServer(Server):
-    """uvicorn's server, with many handles on each listening socket: a busy loop keeps no client waiting outside."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and then listen with more handles."""
-        await super().startup(sockets)
-        loop = asyncio.get_running_loop()
-
-        def connection(_loop: asyncio.AbstractEventLoop | None = None) -> asyncio.Protocol:
-            return self.config.http_protocol_class(  # type: ignore[call-arg]
-                config=self.config, server_state=self.server_state, app_state=self.lifespan.state, _loop=_loop
-            )
-
-        for listener in [listener for server in self.servers for listener in server.sockets]:
-            for _ in range(ACCEPTED_IN_A_TURN - 1):
-                handle = socket.socket(fileno=os.dup(listener.fileno()))
-                self.servers.append(await loop.create_server(connection, sock=handle, backlog=self.config.backlog))
 
 
 def install(receive: object) -> bool:

@@ -81,6 +81,7 @@ class Flight(Generic[S]):
         self.position = position
         self.download = download
         self.mark: Mark | None = None
+        self.version: str | None = None  # which one of the content its rows are, if that is told
         self.header: str | None = None
         self.legs: list[Leg[S]] = []  # that have not landed, in order
         self.landed: Landed[S] = Landed(reducer)
@@ -101,7 +102,7 @@ class Flight(Generic[S]):
         if not saved:
             self._add_leg(Span(self.download.id))
             return
-        self.mark, self.header = saved[0].mark, saved[0].header
+        self.mark, self.header, self.version = saved[0].mark, saved[0].header, saved[0].mark.version
         at: int | None = 0
         for flight in sorted(saved, key=lambda flight: flight.start):
             if at is not None and at < flight.start:
@@ -119,11 +120,12 @@ class Flight(Generic[S]):
         """Make a leg of one span of the download; the others are somebody else's."""
         self._clear()
         self.mark, self.header, self.divisible, self.part = part.mark, part.header, False, part
+        self.version = part.mark.version
         self._add_leg(part.span)
 
     def _clear(self) -> None:
         self.legs, self.landed, self._bad_row = [], Landed(self._reducer), None
-        self.mark = self.header = None
+        self.mark = self.header = self.version = None
         self.attempt += 1
 
     def _add_leg(self, span: Span, base: SavedFlight | None = None) -> None:
@@ -207,8 +209,8 @@ class Flight(Generic[S]):
             case Retry(attempt, wait_s, reason, offset, asked_s):
                 leg.attempts = max(leg.attempts, attempt + 1)
                 return events.Retried(download_id, attempt, wait_s, reason, offset, asked_s)
-            case Opened(mark):
-                self.mark = mark
+            case Opened(mark, version):
+                self.mark, self.version = mark, version
                 return events.Opened(download_id, mark is not None, None if mark is None else mark.total)
             case Resumed(offset):
                 return events.Resumed(download_id, offset)
@@ -275,11 +277,19 @@ class Flight(Generic[S]):
             attempts=self.attempts,
             received_bytes=self.received_bytes,
             fetched_bytes=self.fetched_bytes,
+            version=self.version,
         )
 
 
 def account_of(
-    download: Download, verdict: Verdict, tally: Tally, *, attempts: int, received_bytes: int, fetched_bytes: int
+    download: Download,
+    verdict: Verdict,
+    tally: Tally,
+    *,
+    attempts: int,
+    received_bytes: int,
+    fetched_bytes: int,
+    version: str | None,
 ) -> DownloadAccount:
     """Return how a download went."""
     coverage = None
@@ -304,4 +314,5 @@ def account_of(
         fetched_bytes=fetched_bytes,
         filtered_rows=tally.filtered,
         coverage=coverage,
+        version=version,
     )

@@ -49,17 +49,21 @@ class Keeper(Generic[S]):
         self._belonging: Belonging | None = None
         self._known: dict[str, list[SavedFlight]] = {}  # what may be gone on from, of downloads that are not in flight
 
-    def restore(self, belonging: Belonging) -> None:
-        """Take over what an earlier run has saved.
+    def load(self, belonging: Belonging) -> Saved:
+        """Return what an earlier run has saved; what follows is saved as that `belonging`.
 
         Raises:
             CheckpointError: it cannot be used.
-            OutputError: a new one cannot be written.
         """
-        if self._checkpoint is None:
-            return
-        saved = self._checkpoint.load(belonging)
         self._belonging = belonging
+        return Saved() if self._checkpoint is None else self._checkpoint.load(belonging)
+
+    def restore(self, saved: Saved) -> None:
+        """Take over what an earlier run has saved.
+
+        Raises:
+            OutputError: a new checkpoint cannot be written.
+        """
         for run in saved.runs:
             self._merger.add(run.start, run.end, unpack_state(self._reducer, run.state))
         for account in saved.finished:

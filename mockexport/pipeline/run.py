@@ -36,6 +36,7 @@ from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.lanes import Lane, Stopwatch
 from mockexport.pipeline.peeking import Look, Peeker
 from mockexport.pipeline.producing import Producers, Stopped
+from mockexport.pipeline.rechecking import still_valid
 from mockexport.pipeline.sharing import Brought, BroughtSpan, Crew, Share, Work
 from mockexport.pipeline.slabs import SlabPool, SlabQueue
 from mockexport.pipeline.streams import DatedSource, Source
@@ -217,7 +218,10 @@ class Pipeline(Generic[S]):
         started = time.monotonic()
         export = await self._source.discover(export_id)
         self._emit(RunStarted(export.id, export.downloads, self._engine.name))
-        self._keeper.restore(self._belonging(export))
+        saved = self._keeper.load(self._belonging(export))
+        self._keeper.restore(
+            await still_valid(saved, self._source, export, concurrency=self._concurrency, emit=self._emit)
+        )
         self._skip_the_unasked(export)
         # Downloads start in time order, so that their states can be merged early.
         waiting = [at for at in enumerate(export.downloads) if at[1].id not in self._keeper.accounts]

@@ -7,7 +7,9 @@ A stream may receive bytes straight into the reader's memory, if the reader has 
 a view of it, and good until the next piece is asked for. Whatever else is yielded as bytes is copied there.
 """
 
+import hashlib
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from io import FileIO
 from typing import Protocol, runtime_checkable
@@ -29,8 +31,13 @@ __all__ = [
     "Room",
     "Source",
     "StartOver",
+    "is_unchanged",
     "offer",
+    "version_of",
 ]
+
+# Some servers put whole policies into a tag; what is remembered of each download is bounded.
+MAX_VERSION = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,11 @@ class Mark:
     etag: str
     total: int | None
     origin: str
+
+    @property
+    def version(self) -> str | None:
+        """Which version of the content it is (see Opened)."""
+        return version_of(self.etag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +81,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A body begins at its first byte. `mark` is None if it cannot be resumed."""
+    """A body begins at its first byte. `mark` is None if it cannot be resumed.
+
+    `version` is a text that differs once the content does, by the entity tag or the date and length that came with it;
+    None if there was none of these.
+    """
 
     mark: Mark | None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +182,35 @@ class Source(Protocol):
 
     def stream(self, export_id: str, download: Download) -> ByteStream:
         """Return the bytes of a download of an export; nothing is asked for before the first piece."""
+
+
+def version_of(etag: str | None, modified: str | None = None, length: int | None = None) -> str | None:
+    """Return which version a body is, by what came with it: its tag, weak or strong, or else its date and length."""
+    if etag is not None:
+        text = etag.removeprefix("W/")  # the same content, packed for the transfer, may have a weak one
+    elif modified is not None:
+        text = modified if length is None else f"{modified}, {length} bytes"
+    else:
+        return None
+    if len(text) > MAX_VERSION or not text.isprintable():
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return text
+
+
+async def is_unchanged(stream: ByteStream, version: str) -> bool:
+    """Tell whether a download is the version that was fetched before. Its body is not read.
+
+    Raises:
+        TransferError: it cannot be had.
+    """
+    try:
+        async with aclosing(stream.pieces()) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Opened):
+                    return piece.version == version
+        return False
+    finally:
+        await stream.close(None)
 
 
 @runtime_checkable

@@ -22,6 +22,8 @@ __all__ = ["MAX_RULES_BYTES", "check_rules", "read_rules"]
 
 # Ten thousand event types; a larger file is another one.
 MAX_RULES_BYTES = 1024 * 1024
+# A key of many parts, such as a.b.c.d, takes time quadratic in them to read; a rule is called by one or two.
+MAX_DOTS = 100
 
 
 def read_rules(path: str | Path) -> Mapping[str, AnomalyRule]:
@@ -40,6 +42,8 @@ def read_rules(path: str | Path) -> Mapping[str, AnomalyRule]:
         raise _problem(path, f"cannot be read: {error.strerror}") from error
     if len(data) > MAX_RULES_BYTES:
         raise _problem(path, f"is larger than {MAX_RULES_BYTES:,} bytes")
+    if any(line.count(b".") > MAX_DOTS for line in data.splitlines() if not line.lstrip().startswith(b"#")):
+        raise _problem(path, f"has a line of more than {MAX_DOTS} dots, which is no rule")
     try:
         tables = tomllib.loads(data.decode(), parse_float=Decimal)
     except UnicodeDecodeError as error:

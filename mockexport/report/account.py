@@ -20,7 +20,7 @@ class DownloadAccount:
     `rows` counts all but blank lines, `bad_rows` by reason, `first_bad_rows` are the first few; `missing_values` counts
     by event type, `filtered_rows` are rows with a value that were not asked for (see Filter). `attempts` begins at 1;
     `received_bytes` are those of the last attempt, `fetched_bytes` of all. `coverage` is None where it was not
-    asked for.
+    asked for. `version` is the content's entity tag, or else its date and length, None if it came with neither.
     """
 
     download_id: str
@@ -34,6 +34,7 @@ class DownloadAccount:
     fetched_bytes: int
     filtered_rows: int = 0
     coverage: Coverage | None = None
+    version: str | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return the account as what JSON can hold."""
@@ -50,6 +51,8 @@ class DownloadAccount:
             "received_bytes": self.received_bytes,
             "fetched_bytes": self.fetched_bytes,
         }
+        if self.version is not None:
+            plain["version"] = self.version
         if self.coverage is not None:
             plain["coverage"] = self.coverage.to_plain()
         return plain

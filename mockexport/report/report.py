@@ -46,6 +46,12 @@ class Report(Generic[R]):
         told = f"{counted(len(self._patients), 'patient')}, {counted(len(self._totals), 'event type')}"
         return f"<Report of {self.account.export_id}: {told}{', incomplete' if self.incomplete else ''}>"
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows under the cell: the totals, and whether the report is whole."""
+        from mockexport.report.cell import report_cell  # no sooner: most runs are in no notebook
+
+        return report_cell(self)
+
     @property
     def patients(self) -> Mapping[str, Mapping[str, R]]:
         """The results, by patient and event type, in the order of the ids.

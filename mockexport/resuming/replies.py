@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from mockexport.pipeline.streams import Mark
+from mockexport.pipeline.streams import Mark, version_of
 
 __all__ = [
     "RETRYABLE_STATUSES",
@@ -91,14 +91,16 @@ class Asked:
 class Begin:
     """The body begins at byte 0.
 
-    `mark` is None if it cannot be resumed; `etag` is the tag as it came, weak or strong. `framed` tells whether the end
-    of the body shows: one that ends with the connection may be cut off anywhere. `gzipped` bodies are to be decoded.
+    `mark` is None if it cannot be resumed; `etag` is the tag as it came, weak or strong; `version` as in Opened.
+    `framed` tells whether the end of the body shows: one that ends with the connection may be cut off anywhere.
+    `gzipped` bodies are to be decoded.
     """
 
     mark: Mark | None
     etag: str | None
     framed: bool
     gzipped: bool
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,7 @@ def _begin(asked: Asked, head: Head) -> Decision:
     return Begin(
         mark=Mark(etag, length, head.origin) if resumable and etag is not None else None,
         etag=etag,
+        version=version_of(etag, next(iter(head.values("last-modified")), None), length),
         framed=chunked or length is not None,
         gzipped=coding == "gzip",
     )

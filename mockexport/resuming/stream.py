@@ -154,7 +154,7 @@ class ResumingStream:
                         if decision.gzipped:
                             decoder = Gunzip(self._gzip_limits)
                         self._mark = decision.mark
-                        yield Opened(self._mark)
+                        yield Opened(self._mark, decision.version)
                     room = self._room if decoder is None and isinstance(reply, ReceivingReply) else None
                     watch.start(reply.abort, None if room is None else cast("ReceivingReply", reply).flush)
                     while True:

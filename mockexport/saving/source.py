@@ -30,6 +30,7 @@ from mockexport.pipeline.streams import (
     Room,
     Source,
     StartOver,
+    is_unchanged,
     offer,
 )
 from mockexport.saving.claiming import Claim
@@ -130,6 +131,15 @@ class Saving:
             return self._source.stream_from(export_id, download, left.size_bytes, left.mark)
         return self._source.stream(export_id, download)
 
+    async def is_unchanged(self, export_id: str, download: Download, listed: ListedFile) -> bool:
+        """Tell whether a kept file still is what the other source has, as far as that can be told."""
+        if listed.version is None:
+            return True
+        try:
+            return await is_unchanged(self._source.stream(export_id, download), listed.version)
+        except TransferError:
+            return False  # what is wrong shows when it is fetched; the file is left until there is another
+
     def path_of(self, download: Download) -> Path:
         """Return the path of a download's file."""
         return self.directory / self._names[download.id]
@@ -202,6 +212,7 @@ class _SavedStream:
         self._download = download
         self._partial = Partial(saving.path_of(download), every_s=saving.note_every_s)
         self._left = saving.left_of(self._partial, export_id, download)  # and not read again yet
+        self._version: str | None = None if self._left is None else self._left.mark.version
         self._broken_off = False
         self._fetched = saving.fetch(export_id, download, self._left)
 
@@ -219,8 +230,9 @@ class _SavedStream:
                                 await asyncio.to_thread(self._partial.write, bytes(piece))
                             case StartOver():
                                 self._begin(None)
-                            case Opened(mark):
+                            case Opened(mark, version):
                                 self._begin(mark)
+                                self._version = version
                             case Resumed():
                                 async with aclosing(self._reread()) as kept:
                                     async for left in kept:
@@ -250,9 +262,9 @@ class _SavedStream:
     def _begin(self, mark: Mark | None) -> None:
         about = None
         if mark is not None and mark.total is not None:
-            file = _listed(self._download, self._partial.path.name, 0, "0" * 64, None)
+            file = _listed(self._download, self._partial.path.name, 0, "0" * 64)
             about = Note(self._export_id, file, mark)
-        self._left = None
+        self._left = self._version = None
         self._partial.begin(about)
 
     def start_over(self, problem: str) -> StartOver:
@@ -265,7 +277,8 @@ class _SavedStream:
                 size, sha256 = await asyncio.to_thread(self._partial.flush)
                 # Not awaited: if this were cancelled, the file would be there and nobody would know of it. Noted first:
                 # between the two, a file that is not there yet costs less than one that is not known.
-                self._saving.keep(_listed(self._download, self._partial.path.name, size, sha256, verdict))
+                name = self._partial.path.name
+                self._saving.keep(_listed(self._download, name, size, sha256, verdict, self._version))
                 self._partial.commit()
         finally:
             if verdict is not None and not verdict.counts and not self._broken_off:
@@ -280,6 +293,8 @@ class _KeptStream:
 
     def __init__(self, saving: Saving, export_id: str, download: Download, listed: ListedFile) -> None:
         self._saving = saving
+        self._export_id = export_id
+        self._download = download
         self._listed = listed
         self._file = FileStream(saving.directory / listed.file, download, listed)
         self._saved = _SavedStream(saving, export_id, download)
@@ -290,6 +305,8 @@ class _KeptStream:
             offer(stream, room)
 
     async def pieces(self) -> AsyncGenerator[Piece]:
+        if self._use_file and not await self._saving.is_unchanged(self._export_id, self._download, self._listed):
+            yield self.start_over("its content has changed since")
         if self._use_file:
             yield Kept(self._listed.size_bytes, finished=True)
             try:
@@ -329,7 +346,14 @@ def _describes(listed: ListedFile, download: Download) -> bool:
     )
 
 
-def _listed(download: Download, file: str, size: int, sha256: str, verdict: Verdict | None) -> ListedFile:
+def _listed(
+    download: Download,
+    file: str,
+    size: int,
+    sha256: str,
+    verdict: Verdict | None = None,
+    version: str | None = None,
+) -> ListedFile:
     return ListedFile(
         id=download.id,
         rows=download.rows,
@@ -341,4 +365,5 @@ def _listed(download: Download, file: str, size: int, sha256: str, verdict: Verd
         size_bytes=size,
         sha256=sha256,
         verdict=None if verdict is None or verdict.kind is VerdictKind.VERIFIED else verdict.kind,
+        version=version,
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 from aiohttp import hdrs, web
 
+from mockexport.access import Asked, Door
 from mockexport.report.markup import policy
 from mockexport.server.catalogue import Catalogue, Offer, StoredFile, folder_catalogue, generated_catalogue
 from mockexport.server.delivery import FileChanged, Sending, finish, open_file, send_file, send_rows
@@ -38,6 +39,7 @@ WORKERS = 4
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+DOOR: web.AppKey[Door] = web.AppKey("door")
 CATALOGUE: web.AppKey[Catalogue] = web.AppKey("catalogue")
 FAULTS: web.AppKey[Faults | None] = web.AppKey("faults")
 SENDING: web.AppKey[Sending] = web.AppKey("sending")
@@ -46,7 +48,13 @@ SYNTHETIC: web.AppKey[bool] = web.AppKey("synthetic")
 STALL_LIMIT_S: web.AppKey[float] = web.AppKey("stall_limit_s")
 
 
-def create_app(*, data: Path | None = None, stall_s: float = STALL_S, faults: Faults | None = None) -> web.Application:
+def create_app(
+    *,
+    data: Path | None = None,
+    stall_s: float = STALL_S,
+    faults: Faults | None = None,
+    names: frozenset[str] = frozenset(),
+) -> web.Application:
     """Return the export server as an application, for `serve`, `MockServer` or a runner of your own.
 
     Args:
@@ -54,11 +62,14 @@ def create_app(*, data: Path | None = None, stall_s: float = STALL_S, faults: Fa
             generated.
         stall_s: seconds after which a client that takes no more bytes is dropped.
         faults: what goes wrong with data requests; by default nothing does.
+        names: what clients may call the server in `Host`, in lower case, beside `localhost`, loopback addresses and the
+            address that they have connected to.
 
     Raises:
         FolderError: `data` is no such folder.
     """
     app = web.Application(middlewares=[_reply])
+    app[DOOR] = Door(names)
     app[CATALOGUE] = generated_catalogue() if data is None else folder_catalogue(data)
     app[FAULTS] = faults
     app[SENDING] = Sending()
@@ -96,7 +107,7 @@ async def _reply(request: web.Request, handler: Handler) -> web.StreamResponse:
         request.transport.set_write_buffer_limits(high=0)
     try:
         try:
-            response = await handler(request)
+            response = _refusal(request) or await handler(request)
         except web.HTTPException as error:
             allow: dict[str, str] | None = (
                 {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None
@@ -109,6 +120,21 @@ async def _reply(request: web.Request, handler: Handler) -> web.StreamResponse:
             request.transport.abort()
         raise ConnectionResetError("the client stalled") from None
     return response
+
+
+def _refusal(request: web.Request) -> web.Response | None:
+    """Return what a request is refused with that may not be made."""
+    address = None if request.transport is None else request.transport.get_extra_info("sockname")
+    asked = Asked(
+        request.method,
+        request.scheme,
+        address[0] if isinstance(address, tuple) else "",
+        request.raw_headers,
+        # aiohttp takes the host from the target where that is a whole URL.
+        target=None if request.host == request.headers.get(hdrs.HOST) else request.host,
+    )
+    refusal = request.app[DOOR].refusal(asked)
+    return None if refusal is None else error_reply(refusal.status, refusal.detail)
 
 
 async def _front(request: web.Request) -> web.Response:

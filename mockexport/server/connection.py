@@ -8,7 +8,7 @@ import logging
 from http import HTTPStatus
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from mockexport.server.app import error_reply
 
@@ -45,6 +45,8 @@ class Connection(web.RequestHandler):
         if isinstance(exc, HttpProcessingError):
             # Anyone can send junk: no reason to fill the log with tracebacks, and none to repeat the junk in it.
             logger.info("refused a request that is not HTTP as we know it: %s", type(exc).__name__)
+            if isinstance(exc, LineTooLong):
+                status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         elif isinstance(exc, ConnectionError):
             logger.info("a client left before its reply was out")
         else:

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from typing import Self
 
 from aiohttp import web
 
+from mockexport.access import own_names
 from mockexport.errors import OptionError
 from mockexport.server.app import SENDING, STALL_S, create_app
 from mockexport.server.connection import HEAD_LIMIT_BYTES, IDLE_S, LINGER_S, Connection
@@ -47,6 +48,8 @@ class MockServer:
         faults: what goes wrong with data requests: a kind and its probability each (see docs/reference/mock-server.md),
             as a mapping or as text like `reset=0.2,cut=0.1`. What happened to which request is in `faults.served`.
         seed: of the faults; the same seed brings the same ones.
+        host_names: what clients may call the server in `Host`, beside `localhost`, `host`, loopback addresses and the
+            address that they have connected to; all else is refused, as pages from other origins are.
 
     Raises (at the start):
         FolderError: `data` is no folder of exports.
@@ -63,10 +66,12 @@ class MockServer:
         stall_s: float = STALL_S,
         faults: Faults | Mapping[str, float] | str | None = None,
         seed: int = 0,
+        host_names: Iterable[str] = (),
     ) -> None:
         self.host = host
         self.port = port
         self._data = data
+        self._names: frozenset[str] = own_names(host, host_names)
         self._idle_s = idle_s
         self._stall_s = stall_s
         if isinstance(faults, str):
@@ -100,7 +105,10 @@ class MockServer:
 
     async def __aenter__(self) -> Self:
         app = create_app(
-            data=self._data, stall_s=self._stall_s, faults=self.faults if self.faults.probabilities else None
+            data=self._data,
+            stall_s=self._stall_s,
+            faults=self.faults if self.faults.probabilities else None,
+            names=self._names,
         )
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
@@ -164,6 +172,7 @@ async def serve(
     *,
     data: Path | None = None,
     faults: Faults | None = None,
+    host_names: Iterable[str] = (),
     on_ready: Callable[[str], object] | None = None,
     until: Awaitable[object] | None = None,
 ) -> None:
@@ -174,6 +183,7 @@ async def serve(
         port: 0 takes a free one.
         data: a folder of files to serve (see `create_app`) instead of the generated exports.
         faults: what goes wrong with data requests.
+        host_names: further names of the server (see `MockServer`).
         on_ready: called with the server's address once it listens.
         until: awaited while the server runs; its end is the server's.
 
@@ -181,7 +191,7 @@ async def serve(
         FolderError: `data` is no folder of exports.
         OptionError: the host or port cannot be listened at.
     """
-    async with MockServer(host, port, data=data, faults=faults) as server:
+    async with MockServer(host, port, data=data, faults=faults, host_names=host_names) as server:
         if on_ready is not None:
             on_ready(server.url)
         await (until if until is not None else asyncio.Event().wait())

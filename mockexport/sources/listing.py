@@ -47,13 +47,15 @@ MAX_LISTING_BYTES = 64 * 2**20
 class ListedFile(DownloadMetadata, frozen=True, kw_only=True, omit_defaults=True):
     """A download's metadata as the API gives it, and the file that holds its bytes.
 
-    `verdict` is there only if the rows were not verified when the file was made: then it says what they were.
+    `verdict` is there only if the rows were not verified when the file was made: then it says what they were. `version`
+    is the entity tag that the file came with, or else its date and length (see streams.Opened).
     """
 
     file: str
     size_bytes: Annotated[int, msgspec.Meta(ge=0)] = msgspec.field(name="bytes")
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     verdict: str | None = None
+    version: str | None = None
 
     def to_listed_download(self) -> Download:
         """Return the model's value for this download, its length included; raises like `to_download`."""

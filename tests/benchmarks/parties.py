@@ -72,7 +72,7 @@ def raw(url: str, export_id: str) -> dict[str, float]:
                 return
             with socket.create_connection((parts.hostname or "", parts.port or 80)) as connection:
                 path = f"/api/export/{export_id}/{download_id}/data"
-                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
                 while connection.recv_into(buffer):
                     pass
 

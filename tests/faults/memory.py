@@ -93,6 +93,8 @@ class MemorySource:
     limits: TimeLimits = field(default_factory=TimeLimits)
     compress: bool = False
     etags: bool = True
+    dates: bool = False  # a Last-Modified
+    first_version: int = 0  # of its bodies
     piece_bytes: int = 1000
     name: str = "memory"
     open: int = 0
@@ -131,7 +133,7 @@ class MemorySource:
     @property
     def version(self) -> int:
         """Which version of its bodies the server has now."""
-        return sum(at <= asyncio.get_running_loop().time() for at in self.changes_at)
+        return self.first_version + sum(at <= asyncio.get_running_loop().time() for at in self.changes_at)
 
     def is_gone(self) -> bool:
         """Whether nothing answers now."""
@@ -145,13 +147,16 @@ class MemorySource:
         for start, end in self.slow_downs:
             if start <= now_s < end:
                 return MemoryReply(self, 429, {"Retry-After": str(max(1, round(end - now_s)))})
-        body = versioned(self.bodies[download], self.version)
+        body = plain = versioned(self.bodies[download], self.version)
         fault = self.faults.next(download.id, ranged="Range" in asked)
         changes = self.faults.changes[download.id]
         tag = f'"{download.id}-{changes}"' if not self.version else f'"{download.id}-{changes}-{self.version}"'
         fields = {"ETag": tag} if self.etags else {}
+        if self.dates:
+            fields["Last-Modified"] = f"Tue, 26 Aug 2025 00:00:{self.version:02} GMT"
         if "gzip" in asked["Accept-Encoding"]:
-            fields = {"Content-Encoding": "gzip"}
+            fields.pop("ETag", None)
+            fields["Content-Encoding"] = "gzip"
             body = gzip.compress(body[: len(body) // 2]) + gzip.compress(body[len(body) // 2 :])
         # A server without tags has no ranges to offer.
         answer = decide(
@@ -168,11 +173,11 @@ class MemorySource:
         framed = {**fields, "Content-Length": str(count)}
         if fault is None or (fault.kind in ("no-range", "wrong-206") and not fault.prepares and status != 206):
             return MemoryReply(self, status, framed, part)
-        return await self._misbehave(download, fault, status, fields, framed, part, body)
+        return await self._misbehave(download, fault, status, fields, framed, part, body, plain)
 
     async def _misbehave(
         self, download: Download, fault: Fault, status: int, fields: dict[str, str], framed: dict[str, str],
-        part: bytes, body: bytes,
+        part: bytes, body: bytes, plain: bytes,
     ) -> MemoryReply:  # fmt: skip
         cut, rest = part[: fault.byte(len(part))], part[fault.byte(len(part)) :]
         kind = "reset" if fault.prepares else fault.kind
@@ -221,7 +226,7 @@ class MemorySource:
                 return MemoryReply(self, 200, {"Content-Length": str(len(LOGIN))}, LOGIN)
             case _:
                 self.sent.setdefault(download.id, []).append(kind)
-                return MemoryReply(self, 200, {"Transfer-Encoding": "chunked"}, edited(body, kind))
+                return MemoryReply(self, 200, {"Transfer-Encoding": "chunked"}, edited(plain, kind))
 
 
 def versioned(body: bytes, version: int) -> bytes:

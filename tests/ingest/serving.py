@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import uvicorn
 
+from mockexport.ingest.accepting import PromptServer
 from mockexport.ingest.application import Service, create_app
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.wire import DeadlineProtocol
@@ -78,7 +79,7 @@ async def serving(
         access_log=False,
         timeout_graceful_shutdown=5,
     )
-    server = uvicorn.Server(config)
+    server = PromptServer(config)
     # The test's own signal handling stays.
     server.capture_signals = _nothing  # type: ignore[method-assign]
     task = asyncio.create_task(server.serve())

@@ -1,6 +1,7 @@
 """Overload: refused early and cheaply, with Retry-After; single readings do not queue behind batches."""
 
 import asyncio
+import json
 import socket
 import threading
 from contextlib import ExitStack
@@ -10,36 +11,123 @@ import pytest
 import uvloop
 from uvicorn import Config
 
-from mockexport.ingest import application as app_room
 from mockexport.ingest import queries as queries_room
+from mockexport.ingest import refusals as refusals_room
 from mockexport.ingest import store as store_room
+from mockexport.ingest.accepting import PromptServer
+from mockexport.ingest.admission import Admission
 from mockexport.ingest.application import create_app
 from mockexport.ingest.settings import Settings
-from mockexport.ingest.wire import ACCEPTED_IN_A_TURN, DeadlineProtocol, PromptServer
+from mockexport.ingest.wire import DeadlineProtocol
 from tests.ingest.serving import reading, serving
 from tests.ingest.stored import NOON_US, all_rows, opened, some
 
 
-async def test_more_than_a_turns_worth_is_refused_with_retry_after_and_the_rest_served(
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> tuple[int, bytes]:
+    """Send raw bytes and return one reply's status and head."""
+    writer.write(request)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]))
+    return int(head[9:12]), head
+
+
+_BODY = json.dumps(reading()).encode()
+_POST = f"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: {len(_BODY)}\r\n\r\n".encode() + _BODY
+_UNUSUAL = (
+    b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
+    % (len(_BODY), _BODY)
+)
+_HEALTH = b"GET /health HTTP/1.1\r\nhost: t\r\n\r\n"
+
+
+def _full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Admission, "full", property(lambda admission: True))
+
+
+async def test_while_it_is_full_posts_are_refused_and_all_else_is_served_on_kept_connections(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(tmp_path) as client:
-        monkeypatch.setattr(app_room, "_BEGUN_IN_A_TURN", 3)
-
-        async def post(second: int) -> tuple[int, str | None]:
-            document = reading(timestamp=f"2024-01-15T10:00:{second:02d}Z")
-            async with client.session.post(f"{client.url}/metrics/heart-rate", json=document) as reply:
-                await reply.read()
-                return reply.status, reply.headers.get("retry-after")
-
-        answers: list[tuple[int, str | None]] = []
-        async with asyncio.timeout(20):
-            while {status for status, _ in answers} != {202, 503}:
-                answers = await asyncio.gather(*(post(second) for second in range(50)))
-        assert set(answers) == {(202, None), (503, "1")}
-        # Refused was refused: what is stored is what was accepted, and sending again is all there is to do.
+        connection = await asyncio.open_connection("127.0.0.1", client.port)
+        assert (await _ask(*connection, _POST))[0] == 202
+        _full(monkeypatch)
+        for request in (_POST, _UNUSUAL, _POST):
+            status, head = await _ask(*connection, request)
+            assert status == 503
+            assert b"\r\nretry-after: 1\r\n" in head
+            assert (await _ask(*connection, _HEALTH))[0] == 200
+        assert client.app.entrance.admission.refused == 3
+        # The head and the body by turns, as some clients send them.
+        connection[1].write(_POST[: -len(_BODY)])
+        assert (await _ask(*connection, _BODY))[0] == 503
         monkeypatch.undo()
-        assert {await post(second) for second in range(50)} == {(202, None)}
+        for request in (_POST, _UNUSUAL):
+            assert (await _ask(*connection, request))[0] == 202
+        connection[1].close()
+
+
+async def test_while_it_is_full_new_connections_are_refused_by_their_first_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as client:
+        _full(monkeypatch)
+        for pieces in ([_POST], [_POST[:20], _POST[20:]], [b"", _POST]):
+            reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+            for piece in pieces[:-1]:
+                writer.write(piece)
+                assert (await client.ask("GET", "/health"))[0] == 200, "time goes by"
+            status, head = await _ask(reader, writer, pieces[-1])
+            assert status == 503
+            assert b"\r\nretry-after: 1\r\n" in head
+            writer.close()
+        fresh = await asyncio.open_connection("127.0.0.1", client.port)
+        assert (await _ask(*fresh, _HEALTH))[0] == 200
+        fresh[1].close()
+
+
+async def test_refusals_that_wait_for_their_turn_are_said_once_each_and_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as client:
+        monkeypatch.setattr(refusals_room, "REFUSALS_PER_S", 100)
+        monkeypatch.setattr(refusals_room, "_BURST", 1)
+        connections = [await asyncio.open_connection("127.0.0.1", client.port) for _ in range(10)]
+        for connection in connections:
+            assert (await _ask(*connection, _HEALTH))[0] == 200
+        _full(monkeypatch)
+        for _ in range(3):
+            for _, writer in connections:
+                writer.write(_POST)
+            for reader, _ in connections:
+                assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 503 ")
+                await reader.readuntil(b"}")
+        assert client.app.entrance.refusals.waiting == 0
+        # The next request overtakes no refusal, and takes none away.
+        reader, writer = connections[0]
+        writer.write(_POST + _POST)
+        writer.write(_HEALTH)
+        replies = [await _ask(reader, writer, b"") for _ in range(3)]
+        assert [status for status, _ in replies] == [503, 503, 200]
+        for _, writer in connections:
+            writer.close()
+
+
+async def test_what_is_under_way_is_counted_once_and_given_back(tmp_path: Path) -> None:
+    async with serving(tmp_path) as client:
+        admission = client.app.entrance.admission
+        fresh = await asyncio.open_connection("127.0.0.1", client.port)
+        assert (await _ask(*fresh, _POST + _UNUSUAL + _POST))[0] == 202
+        for _ in range(2):
+            assert (await _ask(*fresh, b""))[0] == 202
+        assert (await client.post(reading(heart_rate=1)))[0] == 400
+        assert (await client.batch([reading()]))[0] == 202
+        fresh[1].write(_POST)
+        fresh[1].transport.abort()
+        half = await asyncio.open_connection("127.0.0.1", client.port)
+        half[1].write(_POST[:-1])
+        assert (await client.day())[0] == 200
+        assert admission.under_way == 0, "half a request is not under way"
+        half[1].close()
 
 
 async def test_a_full_journal_refuses_and_too_many_queries_do_not_wait(
@@ -66,10 +154,10 @@ def test_connections_that_wait_outside_are_taken_up_in_a_few_turns_of_the_loop(t
         address = server.servers[0].sockets[0].getsockname()
         with ExitStack() as stack:
             # All at once, as far as the loop can see: it does not turn meanwhile.
-            for _ in range(2 * ACCEPTED_IN_A_TURN):
+            for _ in range(100):
                 stack.enter_context(socket.create_connection(address))
             turns = 0
-            while len(server.server_state.connections) < 2 * ACCEPTED_IN_A_TURN and turns < 1000:
+            while len(server.server_state.connections) < 100 and turns < 1000:
                 await asyncio.sleep(0)
                 turns += 1
         server.should_exit = True

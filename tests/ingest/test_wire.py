@@ -162,6 +162,24 @@ async def test_more_connections_than_allowed_get_503(tmp_path: Path, monkeypatch
             each.close()
 
 
+async def test_where_connections_are_scarce_those_that_only_hold_a_place_give_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "MAX_CONNECTIONS", 6)
+    monkeypatch.setattr(wire, "CROWDED_S", 0.1)
+    monkeypatch.setattr(wire, "_SWEEP_S", 0.05)
+    async with serving(tmp_path) as client:
+        assert (await client.post(reading()))[0] == 202
+        opened = [await _open(client) for _ in range(4)]
+        opened[0][1].write(HALVES["half a head"])
+        opened[1][1].write(HALVES["half a body"])
+        answers = [await _ends(reader) for reader, _ in opened]
+        assert [answer[:13] for answer in answers] == [b"HTTP/1.1 503 ", b"HTTP/1.1 503 ", b"", b""]
+        assert (await client.post(reading()))[0] == 202
+        for _, writer in opened:
+            writer.close()
+
+
 async def test_hundreds_of_silent_connections_do_not_hold_up_the_others(tmp_path: Path) -> None:
     async with serving(tmp_path) as client:
         idle = [await _open(client) for _ in range(300)]

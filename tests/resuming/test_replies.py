@@ -32,18 +32,20 @@ PART = {"Content_Range": "bytes 40-99/100", "Content_Length": "60", "ETag": '"a"
 @pytest.mark.parametrize(
     ("fields", "meant"),
     [
-        ({"ETag": '"a"', "Content_Length": "9"}, Begin(Mark('"a"', 9, ORIGIN), '"a"', True, False)),
-        ({"ETag": '"a"', "Transfer_Encoding": "chunked"}, Begin(Mark('"a"', None, ORIGIN), '"a"', True, False)),
+        ({"ETag": '"a"', "Content_Length": "9"}, Begin(Mark('"a"', 9, ORIGIN), '"a"', True, False, '"a"')),
+        ({"ETag": '"a"', "Transfer_Encoding": "chunked"}, Begin(Mark('"a"', None, ORIGIN), '"a"', True, False, '"a"')),
         (
             {"ETag": '"a"', "Transfer_Encoding": "chunked", "Content_Length": "9"},
-            Begin(Mark('"a"', None, ORIGIN), '"a"', True, False),
+            Begin(Mark('"a"', None, ORIGIN), '"a"', True, False, '"a"'),
         ),
-        ({"ETag": '"a"'}, Begin(Mark('"a"', None, ORIGIN), '"a"', False, False)),
-        ({"ETag": 'W/"a"', "Content_Length": "9"}, Begin(None, 'W/"a"', True, False)),
-        ({"ETag": "a", "Content_Length": "9"}, Begin(None, "a", True, False)),
+        ({"ETag": '"a"'}, Begin(Mark('"a"', None, ORIGIN), '"a"', False, False, '"a"')),
+        ({"ETag": 'W/"a"', "Content_Length": "9"}, Begin(None, 'W/"a"', True, False, '"a"')),
+        ({"ETag": "a", "Content_Length": "9"}, Begin(None, "a", True, False, "a")),
         ({"Content_Length": "9"}, Begin(None, None, True, False)),
         ({"Content_Length": "\uff19"}, Begin(None, None, False, False)),
         ({"Content_Length": "9", "Content_Encoding": "identity"}, Begin(None, None, True, False)),
+        ({"Last_Modified": "Sun", "Content_Length": "9"}, Begin(None, None, True, False, "Sun, 9 bytes")),
+        ({"Last_Modified": "Sun"}, Begin(None, None, False, False, "Sun")),
         ({}, Begin(None, None, False, False)),
     ],
 )
@@ -61,7 +63,7 @@ def test_two_tags_are_as_good_as_none() -> None:
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP", "identity, gzip"])
 def test_gzip_is_taken_where_it_was_asked_for_and_not_resumed(coding: str) -> None:
     answer = head(200, ETag='"a"', Content_Length="9", Content_Encoding=coding)
-    assert decide(Asked(gzip=True), answer) == Begin(None, '"a"', True, True)
+    assert decide(Asked(gzip=True), answer) == Begin(None, '"a"', True, True, '"a"')
     refused = decide(Asked(), answer)
     assert isinstance(refused, Refused)
     assert not refused.passing
@@ -72,10 +74,10 @@ def test_gzip_is_taken_where_it_was_asked_for_and_not_resumed(coding: str) -> No
 )
 def test_what_is_no_coding_is_ignored(coding: str) -> None:
     answer = decide(Asked(), head(200, ETag='"a"', Content_Length="9", Content_Encoding=coding))
-    assert answer == Begin(Mark('"a"', 9, ORIGIN), '"a"', True, False)
+    assert answer == Begin(Mark('"a"', 9, ORIGIN), '"a"', True, False, '"a"')
     assert decide(ASKED, head(206, **PART | {"Content_Encoding": coding})) == Join(100, 100)
     with_gzip = decide(Asked(gzip=True), head(200, ETag='"a"', Content_Length="9", Content_Encoding=f"gzip, {coding}"))
-    assert with_gzip == Begin(None, '"a"', True, True)
+    assert with_gzip == Begin(None, '"a"', True, True, '"a"')
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_the_coding_of_a_file_that_is_compressed_itself_is_its_own(path: str, co
     for paths in ((path,), ("/get", path), (path, "/blob/7")):
         for asked in (Asked(), Asked(gzip=True)):
             answer = Head(200, (("ETag", '"a"'), ("Content-Length", "9"), ("Content-Encoding", coding)), ORIGIN, paths)
-            assert decide(asked, answer) == Begin(Mark('"a"', 9, ORIGIN), '"a"', True, False)
+            assert decide(asked, answer) == Begin(Mark('"a"', 9, ORIGIN), '"a"', True, False, '"a"')
     twice = Head(200, (("Content-Encoding", f"{coding}, {coding}"),), ORIGIN, (path,))
     assert isinstance(decide(Asked(), twice), Refused)
     other = Head(200, (("Content-Encoding", "br"),), ORIGIN, (path,))

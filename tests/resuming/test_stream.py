@@ -117,7 +117,7 @@ def test_the_first_request_asks_for_all_and_for_no_encoding() -> None:
     played = play([Answer()])
     assert played.asked == [{"Accept-Encoding": "identity"}]
     assert played.data == BODY
-    assert played.markers == [Opened(Mark(TAG, len(BODY), ORIGIN))]
+    assert played.markers == [Opened(Mark(TAG, len(BODY), ORIGIN), TAG)]
 
 
 @pytest.mark.parametrize("end", range(1, len(BODY)))
@@ -250,7 +250,7 @@ def test_a_range_that_is_refused_starts_over_and_asks_for_none_again(code: int) 
     assert played.kinds() == ["Opened", "Retry", "StartOver", "Opened", "StartOver", "Opened"]
     assert ["Range" in asked for asked in played.asked] == [False, True, False, False]
     # Nobody may rely on going on with such a body in another run, either.
-    assert played.markers[-1] == Opened(None)
+    assert played.markers[-1] == Opened(None, TAG)
     # Where the whole is refused, too, that is final.
     played = play([cut(30), status(code)])
     assert f"attempt 3, byte 0: status {code}" in str(played.error)
@@ -424,7 +424,7 @@ def test_compressed_bodies_are_decoded_and_start_over() -> None:
     )
     assert played.data == BODY
     assert played.kinds() == ["Opened", "StartOver", "Opened"]
-    assert played.markers[0] == Opened(None)
+    assert played.markers[0] == Opened(None, TAG)
     assert all(asked == {"Accept-Encoding": "gzip"} for asked in played.asked)
 
 

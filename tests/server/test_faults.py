@@ -137,7 +137,9 @@ async def test_nothing_is_left_of_a_server_whose_clients_hang() -> None:
     async with MockServer(faults="stall=1") as server:
         host, port = server.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"GET /api/export/demo/f725622a-22ea-4acc-aab8-810ec8b5e2c6/data HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(
+            b"GET /api/export/demo/f725622a-22ea-4acc-aab8-810ec8b5e2c6/data HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        )
         assert await reader.readuntil(b"\r\n\r\n")
     assert server.connections == 0
     writer.close()

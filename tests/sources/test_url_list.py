@@ -177,6 +177,43 @@ async def test_a_manifest_leads_to_no_link_local_address(url: str) -> None:
         assert "link-local or a cloud's" in str(report.account.downloads[0].verdict)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"ETag": '"1"'}, {"ETag": '"2"'}),
+        ({"ETag": 'W/"1"'}, {"ETag": 'W/"2"'}),
+        ({"Last-Modified": "Tue, 26 Aug 2025 00:00:00 GMT"}, {"Last-Modified": "Tue, 26 Aug 2025 00:00:01 GMT"}),
+        ({"Last-Modified": "Tue, 26 Aug 2025 00:00:00 GMT"}, {"Last-Modified": "Tue, 26 Aug 2025 00:00:00 GMT"}),
+        ({"ETag": '"1"'}, {}),
+    ],
+    ids=["a tag", "a weak tag", "a date", "a length", "no tag any more"],
+)
+async def test_a_kept_file_whose_version_has_changed_is_fetched_anew_and_replaced_whole(
+    tmp_path: Path, before: dict[str, str], after: dict[str, str]
+) -> None:
+    async with hosting(a_csv=TABLE, b_csv=TABLE) as host:
+        host.fields = {"/a.csv": before, "/b.csv": before}
+        host.bodies["/m.json"] = manifest({"url": "a.csv", "rows": 3}, {"url": "b.csv", "rows": 3})
+        urls, names = f"{host.url}/m.json", ("00-a.csv", "01-b.csv")
+        first = await analyze(urls=urls, save=tmp_path)
+        kept = [(tmp_path / name).stat().st_mtime_ns for name in names]
+        again = await analyze(urls=urls, save=tmp_path)
+        assert again.to_json() == first.to_json()
+        assert [d.fetched_bytes for d in again.account.downloads] == [0, 0]
+        assert [(tmp_path / name).stat().st_mtime_ns for name in names] == kept
+        with (tmp_path / "00-a.csv").open("rb") as old:
+            host.bodies["/a.csv"], host.fields["/a.csv"] = HEADER + ROW * 2 + ROW.replace(b",72", b",199"), after
+            changed = await analyze(urls=urls, save=tmp_path)
+            assert [d.fetched_bytes for d in changed.account.downloads] == [len(TABLE) + 1, 0]
+            assert changed.totals["heart_rate"].max == 199
+            assert (tmp_path / "00-a.csv").read_bytes() == host.bodies["/a.csv"]
+            assert old.read() == TABLE  # whoever reads it reads on
+        # A server that has it no longer takes nothing away.
+        del host.bodies["/a.csv"]
+        await analyze(urls=urls, save=tmp_path, retry=QUICK)
+        assert (tmp_path / "00-a.csv").read_bytes().endswith(b",199\n")
+
+
 async def test_a_list_that_cannot_be_had_is_an_error(tmp_path: Path) -> None:
     async with hosting(m_json=b"{}") as host:
         with pytest.raises(MetadataError, match=r"m\.json"):
