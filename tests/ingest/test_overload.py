@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from uvicorn import Config
 
-from mockexport.ingest import queries as queries_room
+from mockexport.ingest import lanes as lanes_room
 from mockexport.ingest import refusals as refusals_room
 from mockexport.ingest import store as store_room
 from mockexport.ingest.accepting import PromptServer
@@ -140,7 +140,7 @@ async def test_a_full_journal_refuses_and_too_many_queries_do_not_wait(
         assert (await client.batch([reading()]))[0] == 503
         assert (await client.ask("GET", "/health"))[0] == 503
         assert (await client.day())[0] == 200
-        monkeypatch.setattr(queries_room, "MAX_WAITING", 0)
+        monkeypatch.setattr(lanes_room, "MAX_WAITING", 0)
         assert (await client.day())[0] == 503
 
 
