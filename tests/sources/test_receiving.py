@@ -154,7 +154,7 @@ async def test_a_body_that_stalls_is_noticed_and_one_that_trickles_is_handed_on(
 
     async with (
         serving(send) as server,
-        ExportApi(server.url, retry=RetryPolicy(attempts=1), limits=TimeLimits(stall_s=0.2, min_rate=10)) as api,
+        ExportApi(server.url, retry=RetryPolicy(attempts=1), limits=TimeLimits(stall_s=0.5, min_rate=1)) as api,
     ):
         stream, found = api.stream("x", Download("a")), []
         offer(stream, OwnRoom())
@@ -164,7 +164,7 @@ async def test_a_body_that_stalls_is_noticed_and_one_that_trickles_is_handed_on(
                 if isinstance(piece, bytes | memoryview):
                     found.append(bytes(piece))  # noqa: PERF401 - those before it breaks off count
 
-        with pytest.raises(TransferError, match="the body stalled: 0 bytes"):
+        with pytest.raises(TransferError, match="the body stalled"):
             await read()
         stalled.set()
     assert b"".join(found) == BODY[: 2 * LEAST_BYTES + 50]
