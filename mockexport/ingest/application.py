@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.types import Receive, Scope, Send
 
 from mockexport import __version__
+from mockexport.access import Asked, Door, Tokens, own_names
 from mockexport.ingest import averages, bridge, documents, metrics
 from mockexport.ingest.bodies import ALL_BATCHES_BYTES, ALL_READINGS_BYTES, MAX_BATCH_BYTES, MAX_READING_BYTES, BodyRoom
 from mockexport.ingest.entrance import ENTRANCE, Entrance
@@ -31,10 +32,10 @@ from mockexport.ingest.errors import (
 )
 from mockexport.ingest.page import page_reply
 from mockexport.ingest.readings import decode_batch, decode_one
-from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply
-from mockexport.ingest.settings import Settings
+from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply, refusal_reply
+from mockexport.ingest.settings import Settings, open_to_all
 from mockexport.ingest.store import Store
-from mockexport.ingest.wire import install
+from mockexport.ingest.wire import bound_host, install
 
 __all__ = ["Service", "create_app"]
 
@@ -57,11 +58,18 @@ class Service(FastAPI):
             lifespan=_lifespan,
             # A path is spelled one way; a redirect would send a reading's body twice.
             redirect_slashes=False,
+            responses={status: {"model": documents.Detail} for status in (401, 403, 415, 421)},
         )
         self.settings = settings
         self.metrics: metrics.Metrics = metrics.Metrics()
         self.reading_bodies: BodyRoom = BodyRoom(MAX_READING_BYTES, ALL_READINGS_BYTES)
         self.batch_bodies: BodyRoom = BodyRoom(MAX_BATCH_BYTES, ALL_BATCHES_BYTES)
+        self.door: Door = Door(
+            own_names(settings.host, settings.host_name),
+            bodies=frozenset({"POST"}),
+            tokens=None if settings.token_file is None else Tokens.read(settings.token_file),
+            open_paths=frozenset({"/health"}),
+        )
         self.entrance: Entrance = Entrance()
         self.open_store: Store | None = None
 
@@ -73,9 +81,25 @@ class Service(FastAPI):
         return self.open_store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve; where the server is uvicorn, put the connections' deadlines in place first."""
-        if scope["type"] == "lifespan" and not install(receive):
-            _log.warning("no connection deadlines: they need uvicorn with httptools")
+        """Serve; where the server is uvicorn, put the connections' deadlines in place first.
+
+        Whoever may not ask is refused before anything else is done.
+        """
+        if scope["type"] == "lifespan":
+            if not install(receive):
+                _log.warning("no connection deadlines: they need uvicorn with httptools")
+            host = bound_host(receive)
+            if host is not None and self.settings.is_open(host):
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": f"host: {open_to_all(host)}"})
+                return
+        if scope["type"] == "http":
+            local = (scope["server"] or ("", None))[0]
+            asked = Asked(scope["method"], scope["scheme"], local, scope["headers"], scope["path"])
+            refusal = self.door.refusal(asked)
+            if refusal is not None:
+                await refusal_reply(refusal)(scope, receive, send)
+                return
         try:
             await super().__call__(scope, receive, send)
         except asyncio.CancelledError:

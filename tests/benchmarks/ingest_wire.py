@@ -45,12 +45,13 @@ def cost(service: RunningService, before_s: float, own_s: float, units: int) -> 
 
 
 def post_request(path: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nhost: b\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    fields = f"host: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    head = f"POST {path} HTTP/1.1\r\n{fields}\r\n\r\n"
     return head.encode() + body
 
 
 def get_request(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nhost: b\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
 
 
 class _Connection(asyncio.Protocol):
