@@ -300,10 +300,12 @@ typedef struct {
     uint64_t line;
 } row_place;
 
-/* What a block's rows come to, kept in registers until its end. */
+/* What a block's rows come to, kept in registers until its end; and what they are held to, which stays as it is. */
 typedef struct {
     uint64_t rows;
     int64_t first_us, last_us;
+    coverage *covered;
+    int has_filter;
 } block_count;
 
 /* Take in a row with a value: 1, or 0 if it must be set aside, or -1. `to_columns` and `further` are constants. */
@@ -314,7 +316,7 @@ static inline __attribute__((always_inline)) int take_row(row_scan *scan, summar
     if (__builtin_expect(number < 0, 0)) {
         return number == -1 ? -1 : 0;
     }
-    int asked = scan->filter == NULL ? 1 : is_asked(scan, state, number, time_us);
+    int asked = taken->has_filter ? is_asked(scan, state, number, time_us) : 1;
     if (__builtin_expect(asked <= 0, 0)) {
         if (asked < 0) {
             return -1;
@@ -329,8 +331,8 @@ static inline __attribute__((always_inline)) int take_row(row_scan *scan, summar
         }
     }
     taken->rows++;
-    if (__builtin_expect(scan->covered != NULL, 0)) {
-        count_time(scan->covered, time_us);
+    if (__builtin_expect(taken->covered != NULL, 0)) {
+        count_time(taken->covered, time_us);
     }
     if (__builtin_expect(time_us < taken->first_us, 0)) {
         taken->first_us = time_us;

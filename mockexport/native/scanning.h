@@ -95,7 +95,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     const int has_nulls = scan->null_count != 0;
     uint32_t start = 0, pending = 0;
     uint64_t line = scan->lines;
-    block_count taken = {0, INT64_MAX, INT64_MIN};
+    block_count taken = {0, INT64_MAX, INT64_MIN, scan->covered, scan->filter != NULL};
     if (to_columns && reserve_rows(&scan->columns, size / LEAST_ROW_BYTES + 1) < 0) {
         return -1;
     }
