@@ -2,6 +2,7 @@
 
     MockExportError
     ├── OptionError              the caller's: an argument that cannot be meant
+    ├── RunNotOpen               the caller's: a Run is used outside its `async with`, or twice
     ├── SourceError              the export's side
     │   ├── SourceNotOpen            used before or after its `async with`
     │   ├── ServerUnreachable        no usable answer from the server
@@ -16,6 +17,7 @@
     ├── ReducerError             a reducer raised: its author's
     ├── StateError               saved bytes are no state of this reducer
     ├── CheckpointError          a checkpoint that does not belong to this run, or cannot be read
+    ├── LimitError               more came than a limit allows, which the caller may raise
     ├── OutputError              this machine's: a file cannot be written
     ├── ClusterError             many machines': scheduler or workers cannot do their part
     └── ArrowUnavailable         this machine's: columns for data frames take the compiled parts
@@ -40,11 +42,13 @@ __all__ = [
     "FormatError",
     "HeaderError",
     "IncompleteReport",
+    "LimitError",
     "MetadataError",
     "MockExportError",
     "OptionError",
     "OutputError",
     "ReducerError",
+    "RunNotOpen",
     "ServerUnreachable",
     "SourceError",
     "SourceNotOpen",
@@ -88,6 +92,10 @@ class OptionError(MockExportError, ValueError):
         self.option = option
         self.problem = problem
         super().__init__(f"{option}: {problem}")
+
+
+class RunNotOpen(MockExportError, RuntimeError):  # noqa: N818 - a state of the world, named as one
+    """A Run is used before or after its `async with`, or a second time."""
 
 
 class SourceError(MockExportError):
@@ -250,6 +258,17 @@ class OutputError(MockExportError):
         super().__init__(f"cannot write {path}: {problem}")
 
 
+class LimitError(MockExportError):
+    """More of something came than a limit allows; `name` is the limit's in model.SizeLimits."""
+
+    def __init__(self, what: str, limit: int, name: str) -> None:
+        self.limit = limit
+        self.name = name
+        super().__init__(
+            f"more than {limit:,} {what}, which is the limit (SizeLimits.{name}); raise it if so many are meant"
+        )
+
+
 class ArrowUnavailable(MockExportError):  # noqa: N818 - a state of the world, named as one
     """Columns cannot be handed to a data frame: the compiled parts are not there."""
 
@@ -282,6 +301,8 @@ def reducer_at_work(reducer: object, doing: str) -> Iterator[None]:
     """Turn what a reducer raises in its method `doing`, where no chunk is to blame, into a ReducerError."""
     try:
         yield
+    except (LimitError, ReducerError):
+        raise
     except Exception as error:
         raise ReducerError(type(reducer).__name__, None, None, error, doing=doing) from error
 

@@ -47,7 +47,9 @@ mockexport demo --since 2025-08-26 --until 2025-08-27 --patient P001""",
     "download": "mockexport download demo files/",
     "generate": "mockexport generate small files/",
     "serve": "mockexport serve --port 0 --faults reset=0.2,status=0.1 --seed 7",
-    "ingest": "mockexport ingest --data readings --priority watch=1,strap=2",
+    "ingest": """\
+mockexport ingest --data readings --priority watch=1,strap=2
+mockexport ingest token dashboard --right read >> tokens""",
 }
 
 
@@ -172,7 +174,7 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
     for export in (*_words(getattr(options, "export", None)), *_words(getattr(options, "export_id", None))):
         if "://" in export:
             commands.choices[options.command].error(f"{given_url(export)} is a URL and no EXPORT; did you mean --url?")
-    if getattr(options, "url", None) is None and getattr(options, "urls", None) is None:
+    if hasattr(options, "url") and options.url is None and getattr(options, "urls", None) is None:
         for name in _FOR_A_SERVER:
             if getattr(options, name, None) is not commands.choices[options.command].get_default(name):
                 option = f"--{name.replace('_', '-')}"
@@ -255,11 +257,23 @@ def _analyze(add: _Add, name: str) -> None:
         help="run on the workers of the Dask scheduler at ADDRESS, or in N processes of this machine with local:N"
         " (needs the extra: mockexport[dask])",
     )  # fmt: skip
+    command.option("--dask-ca", metavar="FILE", help="certificates of the authority of a cluster with tls://")
+    command.option("--dask-cert", metavar="FILE", help="certificate to show to its scheduler")
+    command.option("--dask-key", metavar="FILE", help="its private key (default: that in --dask-cert)")
+    command.option(
+        "--dask-wait", type=_seconds, default=60.0, metavar="SECONDS",
+        help="how long to wait for a worker, at the start and when all are lost (default: 60)",
+    )  # fmt: skip
+    _most_listed(command)
+    _most_varied(command)
+    command.option("--max-rules", type=_bytes, metavar="BYTES", help="length of --rules (default: 1M)")
+    command.option("--max-checkpoint", type=_bytes, metavar="BYTES", help="length of --checkpoint (default: 2G)")
 
 
 def _list(add: _Add, name: str) -> None:
     command = _command(add, name, "list the exports there are")
     _where(command, local=True)
+    _most_listed(command)
     command.group("what is told")
     command.option("--json", action="store_true", help="for programs")
 
@@ -268,6 +282,7 @@ def _show(add: _Add, name: str) -> None:
     command = _command(add, name, "show the downloads of an export and what is announced of them")
     command.add_argument("export", metavar="EXPORT", help="id of the export")
     _where(command, local=True)
+    _most_listed(command)
     command.group("what is told")
     command.option("--json", action="store_true", help="for programs")
 
@@ -283,6 +298,8 @@ def _download(add: _Add, name: str) -> None:
     _told(command)
     _trouble(command)
     _effort(command)
+    _most_listed(command)
+    _most_varied(command)
 
 
 def _generate(add: _Add, name: str) -> None:
@@ -330,6 +347,23 @@ def _ingest(add: _Add, name: str) -> None:
     command.option(
         "--compact-age-s", type=_seconds, metavar="S", help="age of the oldest row that starts one (default: 30)"
     )
+    _host_name(command)
+    command.option(
+        "--token-file", metavar="FILE",
+        help="tokens of which each request must bring one: a line each, as `mockexport ingest token NAME` prints them",
+    )  # fmt: skip
+    command.option("--without-token", action="store_true", help="listen beyond this machine, and let all in")
+    actions = command.add_subparsers(dest="action", metavar="ACTION", title="in place of running it")
+    token = actions.add_parser(
+        "token",
+        help="make a token: its line for the file goes to stdout, the token itself to stderr",
+        allow_abbrev=False,
+    )
+    token.add_argument("name", metavar="NAME", help="whose it is")
+    token.add_argument(
+        "--right", choices=("write", "read", "admin"), default="write",
+        help="what it is for: write (the default), read, or admin, which may do both and delete",
+    )  # fmt: skip
 
 
 def _doctor(add: _Add, name: str) -> None:
@@ -466,6 +500,26 @@ def _told(command: _Command) -> None:
     command.option("--account", metavar="FILE", help="write how it went to FILE, as JSON")
     command.option("--events", metavar="FILE", help="write what happens to FILE, a line of JSON each")
     command.option("-t", "--time", action="store_true", help="seconds and rows per second on stderr")
+
+
+def _most_listed(command: _Command) -> None:
+    command.group("how much there may be, so that memory stays bounded")
+    command.option("--max-downloads", type=_positive, metavar="N", help="exports, downloads, URLs (default: 100000)")
+    command.option(
+        "--max-announced", type=_positive, metavar="N",
+        help="patients and event types that the metadata of an export names (default: 5000000)",
+    )  # fmt: skip
+    command.option("--max-reply", type=_bytes, metavar="BYTES", help="a reply with metadata (default: 16M)")
+    command.option("--max-list", type=_bytes, metavar="BYTES", help="a list of URLs, an export.json (default: 64M)")
+
+
+def _most_varied(command: _Command) -> None:
+    command.option(
+        "--max-groups", type=_positive, metavar="N",
+        help="pairs of a patient and an event type, and patients (default: 1000000)",
+    )  # fmt: skip
+    command.option("--max-types", type=_positive, metavar="N", help="event types (default: 10000)")
+    command.option("--max-window", type=_bytes, metavar="BYTES", help="memory that zstd may ask for (default: 128M)")
 
 
 def _effort(command: _Command) -> None:

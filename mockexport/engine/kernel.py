@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-from mockexport._kernel import FAMILIES, Offsets, RowFilter, Scan, State, count_lines
+from mockexport._kernel import FAMILIES, Offsets, RowFilter, Scan, State
 from mockexport._kernel import path as instructions
 from mockexport.errors import BadRowError
 from mockexport.formats import Batch, CsvDecoder
@@ -28,12 +28,12 @@ __all__ = [
     "KernelFold",
     "KernelSelection",
     "KernelSummary",
-    "count_lines",
     "instructions",
+    "is_ended",
+    "line_after",
     "new_scan",
     "offsets_of",
     "twin_of",
-    "unended_line",
 ]
 
 AnyScan = TypeVar("AnyScan", bound=Scan)
@@ -143,19 +143,24 @@ class _Part:
         self.handed_back = Tally(coverage=coverage)
         self._decoder = decoder
         self._asked = asked
-        self._scan = new_scan(Scan, self.state, decoder, schema, asked, coverage)
+        self.scan = new_scan(Scan, self.state, decoder, schema, asked, coverage)
         self._known = (0, 0)
 
     @property
     def rows(self) -> int:
-        return self._scan.rows + self.handed_back.rows
+        return self.scan.rows + self.handed_back.rows
 
-    def feed(self, chunk: Chunk, start: int, line: int, *, strict: bool) -> None:
-        """Take in the chunk's rows from byte `start` of its data on, the first of which is line number `line`."""
-        rows = self._scan.feed(chunk.data, start, line)
+    @property
+    def known(self) -> tuple[int, int]:
+        """How many patients and event types there are: those of the rows handed back may be others, or the same."""
+        patients, types = self.state.known
+        return max(patients, len(self.handed_back.patients)), max(types, len(self.handed_back.event_types))
+
+    def judge(self, chunk: Chunk, rows: list[tuple[int, bytes]], next_line: int, *, strict: bool) -> None:
+        """Take in what the scan of a chunk has handed back: line numbers, and bytes without their line ends."""
         self.handed_back.cut_off = False
         if rows:
-            decoded = self._decoder.decode_rows(rows, unended_line=unended_line(chunk, line, self._scan))
+            decoded = self._decoder.decode_rows(rows, unended_line=None if is_ended(chunk) else next_line)
             if strict and (bad := decoded.first_fault) is not None:
                 raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
             self.handed_back.update(decoded)
@@ -169,11 +174,11 @@ class _Part:
 
     def tally(self) -> Tally:
         taken = Tally()
-        taken.rows, taken.filtered = self._scan.rows, self._scan.filtered
-        taken.missing.update(self._scan.missing())
-        taken.first_us, taken.last_us = self._scan.first_us, self._scan.last_us
+        taken.rows, taken.filtered = self.scan.rows, self.scan.filtered
+        taken.missing.update(self.scan.missing())
+        taken.first_us, taken.last_us = self.scan.first_us, self.scan.last_us
         patients, types = self._known
-        if (covered := self._scan.covered()) is not None:
+        if (covered := self.scan.covered()) is not None:
             taken.coverage = HourCounts(*covered)
         taken.patients = set(self.state.patients(patients))
         taken.event_types = set(self.state.types(types))
@@ -181,8 +186,19 @@ class _Part:
         return taken
 
 
+@dataclass(frozen=True, slots=True)
+class Scanning:
+    """A scan to be done: of the chunk's data from byte `start` on, the first row of which is line number `line`."""
+
+    chunk: Chunk
+    start: int
+    line: int
+    scan: Scan
+    part: _Part
+
+
 class KernelFold:
-    """The fold (engine.Fold) of a compiled twin."""
+    """The fold (engine.Fold) of a compiled twin. Its scans can be done by whoever can: a crew, without Python."""
 
     def __init__(
         self,
@@ -196,6 +212,8 @@ class KernelFold:
         header: str | None = None,
     ) -> None:
         self.offset: int = span.start
+        self.download_id: str = span.download_id
+        self.line: int = 1
         self.rows: int = 0
         self._schema = schema
         self._reducer = reducer
@@ -213,6 +231,11 @@ class KernelFold:
         return self._decoder.header
 
     @property
+    def known(self) -> tuple[int, int]:
+        """How many patients and event types there are (see engine.Fold.known)."""
+        return (0, 0) if self._part is None else self._part.known
+
+    @property
     def state(self) -> State:
         """The kernel's state of the rows so far."""
         return self._empty if self._part is None else self._part.state
@@ -226,29 +249,41 @@ class KernelFold:
 
     def feed(self, chunk: Chunk) -> None:
         """Take in the span's next chunk (see engine.Fold.feed)."""
-        start, line = self._decoder.skip_header(chunk)
-        if self._decoder.layout is not None:
-            if self._strict:
-                self._feed_strictly(chunk, start, line)
-            else:
-                if self._part is None:
-                    self._part = self._new_part()
-                self._part.feed(chunk, start, line, strict=False)
-                self.rows = self._part.rows
-                self._tally = None
-        self.offset = chunk.end
+        scanning = self.begin(chunk)
+        if scanning is not None:
+            self.end(scanning, scanning.scan.feed(chunk.data, scanning.start, scanning.line))
 
-    def _feed_strictly(self, chunk: Chunk, start: int, line: int) -> None:
-        """Take in all of a chunk or nothing: a bad row that ends the run leaves the state as it was before."""
-        part = self._new_part()
-        part.feed(chunk, start, line, strict=True)
-        if self._part is None:
-            self._part, self._tally = part, part.tally()
+    def begin(self, chunk: Chunk) -> Scanning | None:
+        """Return the scan that takes in the span's next chunk, to be told to `end`; None if it has no rows.
+
+        Raises:
+            HeaderError: if the first row does not name the columns.
+        """
+        start, line = self._decoder.skip_header(chunk)
+        if self._decoder.layout is None:
+            self.offset, self.line = chunk.end, line
+            return None
+        # All of a chunk or nothing, if strict: a bad row that ends the run leaves the state as it was before.
+        part = self._new_part() if self._part is None or self._strict else self._part
+        return Scanning(chunk, start, line, part.scan, part)
+
+    def end(self, scanning: Scanning, rows: list[tuple[int, bytes]]) -> None:
+        """Take in a chunk whose scan has handed these rows back.
+
+        Raises:
+            BadRowError: for the first bad row, where none is allowed.
+        """
+        chunk, part = scanning.chunk, scanning.part
+        line = line_after(chunk, scanning.line, part.scan)
+        part.judge(chunk, rows, line, strict=self._strict)
+        if self._part is None or self._part is part:
+            self._part, self._tally, self.rows = part, None, part.rows
         else:
             tally = self.tally
             tally.merge(part.tally())
             self._part.state.merge(part.state)
-        self.rows = self.tally.rows
+            self.rows = tally.rows
+        self.offset, self.line = chunk.end, line
 
     def _new_part(self) -> _Part:
         return _Part(self._reducer, self._schema, self._decoder, self._asked, self._coverage)
@@ -276,9 +311,14 @@ def new_scan(
     )
 
 
-def unended_line(chunk: Chunk, line: int, scan: Scan) -> int | None:
-    """Return the number of the chunk's last line if it has no end; its rows were scanned from number `line` on."""
-    return None if chunk.data.endswith(b"\n") else line + scan.lines - 1
+def is_ended(chunk: Chunk) -> bool:
+    """Tell whether the chunk's last line has an end."""
+    return chunk.data[-1:] == b"\n"
+
+
+def line_after(chunk: Chunk, line: int, scan: Scan) -> int:
+    """Return the number of the line that follows the chunk's last line end; it was scanned from number `line` on."""
+    return line + scan.lines - (not is_ended(chunk))
 
 
 def _can_be_plain(token: str) -> bool:

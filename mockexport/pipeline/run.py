@@ -19,6 +19,7 @@ from mockexport.engine.choosing import Engine, choose_engine
 from mockexport.errors import (
     BadRowError,
     HeaderError,
+    LimitError,
     OptionError,
     OutputError,
     ReducerError,
@@ -29,17 +30,20 @@ from mockexport.events import Advanced, Event, Listener, RunFinished, RunStarted
 from mockexport.formats import Cutter
 from mockexport.formats.filters import Filter
 from mockexport.formats.schema import Schema
-from mockexport.model import Chunk, Download, Export, Span, Verdict, VerdictKind
+from mockexport.model import Chunk, Download, Export, SizeLimits, Span, Verdict, VerdictKind
 from mockexport.pipeline.checkpoint import Belonging, Checkpoint, SavedFlight
 from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
-from mockexport.pipeline.lanes import ChunkQueue, Lane, Stopwatch
+from mockexport.pipeline.lanes import Lane, Stopwatch
 from mockexport.pipeline.peeking import Look, Peeker
 from mockexport.pipeline.producing import Producers, Stopped
 from mockexport.pipeline.rechecking import still_valid
 from mockexport.pipeline.sharing import Brought, BroughtSpan, Crew, Share, Work
+from mockexport.pipeline.slabs import SlabPool, SlabQueue
 from mockexport.pipeline.streams import DatedSource, Source
+from mockexport.pipeline.variety import Limited, check_listed
 from mockexport.pipeline.verdicts import Rules, overlapping
+from mockexport.pipeline.workers import Workers
 from mockexport.reducers import Reducer, Result
 from mockexport.report.account import DownloadAccount
 
@@ -84,6 +88,7 @@ class Outcome(Generic[S]):
     downloads: tuple[DownloadAccount, ...]
     elapsed_s: float
     _reducer: Reducer[S, Any]
+    _limited: Limited[Any, Any]
 
     @property
     def state(self) -> S:
@@ -95,7 +100,7 @@ class Outcome(Generic[S]):
     def result(self) -> Result[Any]:
         """Return what the reducer makes of the merged state."""
         with reducer_at_work(self._reducer, "result"):
-            return self.engine.reducer.result(self.merged)
+            return self._limited.result(self.merged)
 
 
 class Pipeline(Generic[S]):
@@ -120,6 +125,7 @@ class Pipeline(Generic[S]):
         checkpoint: where to keep what another run can go on from; removed once every download is complete.
         checkpoint_every_s: how often it is kept; also at the end of a run that is broken off.
         listener: called with every event, in the event loop's thread; it should return quickly.
+        size_limits: how many downloads, groups and event types there may be.
     """
 
     def __init__(
@@ -141,13 +147,16 @@ class Pipeline(Generic[S]):
         checkpoint: Checkpoint | None = None,
         checkpoint_every_s: float = CHECKPOINT_EVERY_S,
         listener: Listener | None = None,
+        size_limits: SizeLimits | None = None,
     ) -> None:
+        self._limits = size_limits or SizeLimits()
         self._schema = schema or Schema()
         self._asked = filter or Filter()
         asked = None if self._asked.is_open else self._asked
         self._engine = choose_engine(
             reducer, self._schema, asked=asked, coverage=coverage, strict=strict, wanted=engine
         )
+        self._limited: Limited[Any, Any] = Limited(self._engine.reducer, self._limits)
         if consumers is None:
             consumers = self._engine.useful_threads(os.cpu_count() or 1)
         for option, number in (
@@ -163,16 +172,17 @@ class Pipeline(Generic[S]):
         self._reducer = reducer
         self._concurrency = concurrency
         self._split = split
-        self._chunk_bytes = chunk_bytes
         self._consumers = consumers
         self._coverage = coverage
         self._strict = strict
         self._stop_on_failure = stop_on_failure
         self._checkpoint = checkpoint
         self._listener = listener
-        self._queue = ChunkQueue(queue_size)
-        self._keeper = Keeper(self._engine.reducer, checkpoint, checkpoint_every_s, self._emit)
-        self._peeker = Peeker(self._engine.reducer, self._keeper)
+        self._queue = SlabQueue(queue_size)
+        # One that is being filled for each producer, those that wait, and those that are worked on.
+        self._pool = SlabPool(chunk_bytes, concurrency + queue_size + consumers)
+        self._keeper = Keeper(self._limited, checkpoint, checkpoint_every_s, self._emit)
+        self._peeker = Peeker(self._limited, self._keeper)
         self._network, self._full, self._idle = Stopwatch(), Stopwatch(), Stopwatch()
 
     def __repr__(self) -> str:
@@ -211,9 +221,11 @@ class Pipeline(Generic[S]):
             ExportNotFound, SourceError: if the export cannot be discovered.
             BadRowError: for a bad row, if strict.
             ReducerError: if the reducer raises.
+            LimitError: if there is more of something than there may be.
         """
         started = time.monotonic()
         export = await self._source.discover(export_id)
+        check_listed(export, self._limits)
         self._emit(RunStarted(export.id, export.downloads, self._engine.name))
         saved = self._keeper.load(self._belonging(export))
         self._keeper.restore(
@@ -229,7 +241,7 @@ class Pipeline(Generic[S]):
                 await self._bring_in(export.id, starmap(self._flight, waiting), positions, rules)
             else:
                 work = Work(
-                    export.id, waiting, rules, self._source, self._engine.reducer, self._keeper,
+                    export.id, waiting, rules, self._source, self._limited, self._keeper,
                     self._split, self._stop_on_failure, self._emit,
                 )  # fmt: skip
                 with first_error_alone(), ThreadPoolExecutor(1, thread_name_prefix="mockexport") as threads:
@@ -239,8 +251,8 @@ class Pipeline(Generic[S]):
                         saving.cancel()
         except Stopped:
             self._skip_the_rest(export)
-        except (BadRowError, ReducerError, OutputError):
-            # A reducer that has raised may have left its state half changed; a disk that is full is full.
+        except (BadRowError, ReducerError, LimitError, OutputError):
+            # A merge that has raised may have left its states half changed; a disk that is full is full.
             raise
         except BaseException:
             self._keeper.save_now()
@@ -249,7 +261,7 @@ class Pipeline(Generic[S]):
         elapsed_s = time.monotonic() - started
         self._emit(RunFinished(export.id, elapsed_s))
         accounts = tuple(self._keeper.accounts[download.id] for download in export.downloads)
-        return Outcome(self._engine, self._keeper.merged(), accounts, elapsed_s, self._reducer)
+        return Outcome(self._engine, self._keeper.merged(), accounts, elapsed_s, self._reducer, self._limited)
 
     async def run_share(self, share: Share) -> Brought:
         """Bring in what another process has chosen of an export: what a worker of a cluster does.
@@ -281,64 +293,66 @@ class Pipeline(Generic[S]):
         self, export_id: str, flights: Iterable[Flight[S]], positions: Mapping[str, int], rules: Rules
     ) -> None:
         """Produce and consume until all flights have their verdicts."""
+        workers = Workers(self._engine, self._consumers)
         producers = Producers(
             self._source,
             export_id,
             self._keeper,
-            put=self._put,
+            pool=self._pool,
+            queue=self._queue,
+            workers=workers,
             emit=self._emit,
             network=self._network,
+            full=self._full,
             concurrency=self._concurrency,
             split_bytes=self._split,
             rules=rules,
             stop_on_failure=self._stop_on_failure,
         )
-        with first_error_alone(), ThreadPoolExecutor(self._consumers, thread_name_prefix="mockexport") as threads:
+        with first_error_alone(), workers:
             async with asyncio.TaskGroup() as outer:
-                others = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
-                others.append(outer.create_task(self._keeper.keep_saving(threads)))
-                others.append(outer.create_task(self._peeker.answer(threads, positions)))
+                others = [outer.create_task(self._consume(workers)) for _ in range(self._consumers)]
+                others.append(outer.create_task(self._keeper.keep_saving(workers.threads)))
+                others.append(outer.create_task(self._peeker.answer(workers.threads, positions)))
                 await producers.bring_in(flights)
                 for other in others:
                     other.cancel()
 
     def _new_leg(self, span: Span, base: SavedFlight | None = None, header: str | None = None) -> Leg[S]:
-        offset, line = (span.read_from, 1) if base is None else (base.offset, base.line)
+        offset = span.read_from if base is None else base.offset
         fold = self._engine.new_fold(span, header if base is None else base.header)
-        count_lines = self._engine.count_lines
-        cutter = Cutter(span, self._chunk_bytes, offset=offset, line=line, count_lines=count_lines)
-        return Leg(span, Lane(fold, self._engine.reducer, span, base), cutter)
+        return Leg(span, Lane(fold, self._limited, span, base), Cutter(span, offset=offset))
 
     def _flight(self, position: int, download: Download) -> Flight[S]:
-        return Flight(position, download, self._engine.reducer, self._new_leg)
+        return Flight(position, download, self._limited, self._new_leg)
 
-    async def _put(self, lane: Lane[S], chunk: Chunk, next_line: int) -> None:
-        if lane.error is not None:
-            raise lane.error
-        lane.chunk_put(chunk.end, next_line)
-        with self._full.running():
-            await self._queue.put((lane, [chunk]))
-
-    async def _consume(self, threads: ThreadPoolExecutor) -> None:
-        loop = asyncio.get_running_loop()
+    async def _consume(self, workers: Workers) -> None:
         while True:
             with self._idle.running():
-                lane, chunks = await self._queue.get()
+                slab = await self._queue.get()
+            lane = slab.lane
             if not lane.abandoned and lane.error is None:
-                try:
-                    async with lane.turn:
-                        await loop.run_in_executor(threads, lane.feed, chunks)
-                except HeaderError as error:
-                    lane.fail(error)
-                except BadRowError as error:
-                    if lane.span.end is None:
-                        raise
-                    lane.fail(error)  # its line, and whether it is the first, depend on other spans
-                flight = self._keeper.in_flight.get(lane.span.download_id)
-                if flight is not None and not lane.abandoned and lane.error is None:  # it may have been, meanwhile
-                    self._emit(Advanced(flight.download.id, flight.folded_bytes, flight.rows))
+                await self._fold(lane, slab.chunk, workers)
+            if (buffer := slab.buffer) is not None:
+                self._pool.give_back(buffer)
             self._queue.release(lane)
-            lane.chunks_done(len(chunks))
+            lane.chunk_done()
+
+    async def _fold(self, lane: Lane[S], chunk: Chunk, workers: Workers) -> None:
+        try:
+            async with lane.turn:
+                await workers.feed(lane.fold, lane.numbered(chunk))
+                lane.check()
+        except HeaderError as error:
+            lane.fail(error)
+        except BadRowError as error:
+            if lane.span.end is None:
+                raise
+            lane.fail(error)  # its line, and whether it is the first, depend on other spans
+        flight = self._keeper.in_flight.get(lane.span.download_id)
+        # It may have been abandoned meanwhile.
+        if flight is not None and not lane.abandoned and lane.error is None and self._listener is not None:
+            self._listener(Advanced(flight.download.id, flight.folded_bytes, flight.rows))
 
     def _skip_the_unasked(self, export: Export) -> None:
         """Give the downloads in which nothing is asked for, by their metadata, their verdict."""

@@ -20,6 +20,7 @@ import aiohttp
 from yarl import URL
 
 from mockexport.errors import OptionError, SourceNotOpen
+from mockexport.newfile import check_regular
 from mockexport.resuming.exchange import ExchangeFailed
 from mockexport.resuming.replies import Head
 from mockexport.resuming.retrying import TimeLimits
@@ -99,6 +100,13 @@ class Access:
         """
         if self.cacert is None and self.cert is None:
             return True
+        for name in ("cacert", "cert", "key"):
+            path = getattr(self, name)
+            try:
+                if path is not None:
+                    check_regular(path)
+            except OSError as error:
+                raise OptionError(name, f"{path} cannot be read: {error.strerror}") from error
         try:
             context = ssl.create_default_context(cafile=None if self.cacert is None else str(self.cacert))
         except (OSError, ssl.SSLError) as error:
@@ -211,6 +219,16 @@ class HttpClient:
             await self._session.close()
             self._session = None
 
+    def require_open(self, name: str) -> aiohttp.ClientSession:
+        """Return the session.
+
+        Raises:
+            SourceNotOpen: outside the `async with`.
+        """
+        if self._session is None:
+            raise SourceNotOpen(name)
+        return self._session
+
     async def get(self, url: str, fields: Mapping[str, str], *, named_by: str | None = None) -> HttpReply:
         """Return the reply to a GET, redirects followed; under their rules is a URL, too, that is `named_by` another.
 
@@ -218,8 +236,7 @@ class HttpClient:
             ExchangeFailed: there is none, or it lies where it must not be fetched from.
             SourceNotOpen: outside the `async with`.
         """
-        if self._session is None:
-            raise SourceNotOpen(url)
+        self.require_open(url)
         at = URL(url, encoded=True)
         paths: tuple[str, ...] = ()
         for turn in range(MAX_REDIRECTS + 1):
@@ -242,12 +259,11 @@ class HttpClient:
         raise ExchangeFailed(f"more than {MAX_REDIRECTS} redirects", passing=False)
 
     async def _get(self, at: URL, fields: Mapping[str, str]) -> aiohttp.ClientResponse:
-        assert self._session is not None  # noqa: S101 - `get` has seen to it
         if not self._access.link_local and is_refused(at.raw_host or ""):
             raise ExchangeFailed(LINK_LOCAL, passing=False)  # a proxy would connect to it
         own = _origin(at) == self._origin
         secrets = self._secrets if own else {}
-        return await self._session.get(
+        return await self.require_open(str(at)).get(
             at.with_user(None),  # the user's are among the secrets, and a redirect's are nobody's
             headers={**secrets, **fields},
             allow_redirects=False,

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
+from io import FileIO
 
 from mockexport.errors import TransferError
-from mockexport.model import Verdict
-from mockexport.pipeline.streams import ByteStream, Opened, Piece, StartOver
+from mockexport.model import SizeLimits, Verdict
+from mockexport.pipeline.streams import ByteStream, Opened, Piece, Room, StartOver, offer
 from mockexport.unpacking.compression import (
     START_BYTES,
     BadCompression,
@@ -17,10 +18,49 @@ from mockexport.unpacking.compression import (
     refuse_others,
 )
 
-__all__ = ["IN_LINE_BYTES", "UnpackedStream", "next_step"]
+__all__ = ["IN_LINE_BYTES", "OwnRoom", "UnpackedStream", "next_step"]
 
 # A compressed piece this short is decoded in less time than a thread takes to be told of it.
 IN_LINE_BYTES = 2 * 1024
+# Received at once of a compressed body, or by whoever has no memory of a reader to put bytes into.
+ROOM_BYTES = 256 * 1024
+
+
+class OwnRoom:
+    """Memory (streams.Room) that is used again for every piece."""
+
+    def __init__(self) -> None:
+        self._memory = memoryview(bytearray(ROOM_BYTES))
+
+    async def free(self) -> memoryview:
+        """Return all of it."""
+        return self._memory
+
+    async def read(self, file: FileIO, offset: int) -> memoryview:
+        """Read a file into it (see Room.read)."""
+        file.seek(offset)
+        return self._memory[: await asyncio.to_thread(file.readinto, self._memory)]
+
+
+class _Rooms:
+    """A reader's room for as long as the bytes are rows as they come, and an own one once they are to be unpacked."""
+
+    def __init__(self, readers: Room) -> None:
+        self._readers = readers
+        self._own: OwnRoom | None = None
+
+    @property
+    def _in_use(self) -> Room:
+        return self._own or self._readers
+
+    def use_own(self, *, own: bool) -> None:
+        self._own = (self._own or OwnRoom()) if own else None
+
+    async def free(self) -> memoryview:
+        return await self._in_use.free()
+
+    async def read(self, file: FileIO, offset: int) -> memoryview:
+        return await self._in_use.read(file, offset)
 
 
 class UnpackedStream:
@@ -31,12 +71,20 @@ class UnpackedStream:
     Args:
         stream: the bytes as they are kept.
         download_id, where: for messages.
+        size_limits: how much memory zstd may ask for.
     """
 
-    def __init__(self, stream: ByteStream, download_id: str, where: str) -> None:
+    def __init__(self, stream: ByteStream, download_id: str, where: str, size_limits: SizeLimits | None = None) -> None:
+        self._limits = size_limits or SizeLimits()
         self._stream = stream
         self._download_id = download_id
         self._where = where
+        self._rooms: _Rooms | None = None
+
+    def receive_into(self, room: Room) -> None:
+        """Let bytes that are not compressed be received there (see streams.ReceivingStream)."""
+        self._rooms = _Rooms(room)
+        offer(self._stream, self._rooms)
 
     async def pieces(self) -> AsyncGenerator[Piece]:
         """Yield the rows' bytes, and the stream's markers (see ByteStream.pieces)."""
@@ -57,27 +105,35 @@ class UnpackedStream:
         start, decoder, decided = b"", None, False
         async with aclosing(self._stream.pieces()) as pieces:
             async for piece in pieces:
-                if not isinstance(piece, bytes):
+                if not isinstance(piece, bytes | memoryview):
                     if isinstance(piece, StartOver):
                         start, decoder, decided = b"", None, False
+                        self._use_own_room(own=False)
                     # Whether the body can be resumed midway is seen when its first bytes are: nobody may rely on it.
                     yield replace(piece, mark=None) if isinstance(piece, Opened) else piece
                     continue
                 if not decided:
-                    start += piece
-                    if len(start) < START_BYTES:
+                    # What is not yielded is not received, and what comes next is put in its place.
+                    if start or len(piece) < START_BYTES:
+                        piece = start = start + bytes(piece)
+                    if len(piece) < START_BYTES:
                         continue
-                    piece, decided = start, True
-                    decoder = _decoder(start)
+                    decided = True
+                    decoder = _decoder(bytes(piece[:START_BYTES]), self._limits)
+                    self._use_own_room(own=decoder is not None)
                 if decoder is None:
                     yield piece
                 else:
-                    async for step in _steps(decoder, piece):
+                    async for step in _steps(decoder, bytes(piece)):
                         yield step
         if not decided and start:
             yield start
         if decoder is not None:
             decoder.finish()
+
+    def _use_own_room(self, *, own: bool) -> None:
+        if self._rooms is not None:
+            self._rooms.use_own(own=own)
 
     def start_over(self, problem: str) -> StartOver:
         """Void the stream (see ByteStream.start_over)."""
@@ -88,15 +144,15 @@ class UnpackedStream:
         await self._stream.close(verdict)
 
 
-def _decoder(start: bytes) -> Decoder | None:
+def _decoder(start: bytes, limits: SizeLimits) -> Decoder | None:
     compression = compression_of(start)
     if compression is None:
         refuse_others(start)
         return None
-    return _decoder_for(compression)
+    return _decoder_for(compression, limits)
 
 
-def _decoder_for(compression: Compression) -> Decoder:
+def _decoder_for(compression: Compression, limits: SizeLimits) -> Decoder:
     """Return a decoder.
 
     Raises:
@@ -106,9 +162,9 @@ def _decoder_for(compression: Compression) -> Decoder:
         from mockexport.unpacking.gunzip import Gunzip
 
         return Gunzip()
-    from mockexport.unpacking.unzstd import Unzstd
+    from mockexport.unpacking.unzstd import Unzstd, ZstdLimits
 
-    return Unzstd()
+    return Unzstd(ZstdLimits.of(limits))
 
 
 async def _steps(decoder: Decoder, piece: bytes) -> AsyncGenerator[bytes]:
