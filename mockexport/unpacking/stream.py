@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mockexport.errors import TransferError
 from mockexport.model import Verdict
-from mockexport.pipeline.streams import ByteStream, Opened, Piece, StartOver
+from mockexport.pipeline.streams import ByteStream, Opened, Piece, Resumed, StartOver
 from mockexport.unpacking.compression import (
     START_BYTES,
     BadCompression,
@@ -55,13 +55,21 @@ class UnpackedStream:
 
     async def _unpacked(self) -> AsyncGenerator[Piece]:
         start, decoder, decided = b"", None, False
+        opened: Opened | None = None  # held back until its first bytes tell whether it can be gone on with
         async with aclosing(self._stream.pieces()) as pieces:
             async for piece in pieces:
+                if isinstance(piece, Opened):
+                    opened, start, decoder, decided = piece, b"", None, False
+                    continue
                 if not isinstance(piece, bytes):
+                    if opened is not None:
+                        yield replace(opened, mark=None)
+                        opened = None
                     if isinstance(piece, StartOver):
                         start, decoder, decided = b"", None, False
-                    # Whether the body can be resumed midway is seen when its first bytes are: nobody may rely on it.
-                    yield replace(piece, mark=None) if isinstance(piece, Opened) else piece
+                    elif isinstance(piece, Resumed) and not start:
+                        decided = True  # it begins in the middle, which a compressed one never does
+                    yield piece
                     continue
                 if not decided:
                     start += piece
@@ -69,11 +77,16 @@ class UnpackedStream:
                         continue
                     piece, decided = start, True
                     decoder = _decoder(start)
+                if opened is not None:
+                    yield opened if decoder is None else replace(opened, mark=None)
+                    opened = None
                 if decoder is None:
                     yield piece
                 else:
                     async for step in _steps(decoder, piece):
                         yield step
+        if opened is not None:
+            yield opened
         if not decided and start:
             yield start
         if decoder is not None:
