@@ -43,7 +43,20 @@ if WANTED != "no":
         extension("mockexport._arrow", ["arrow"]),
         extension(
             "mockexport._kernel",
-            ["columns", "coverage", "crew", "dump", "families", "hash", "heap", "index", "room", "rows", "state"],
+            [
+                "columns",
+                "coverage",
+                "crew",
+                "dump",
+                "families",
+                "hash",
+                "heap",
+                "index",
+                "load",
+                "room",
+                "rows",
+                "state",
+            ],
         ),
         extension("mockexport.server._generator", ["generate"]),
     ]

@@ -23,19 +23,7 @@ class State:
     def totals(self) -> list[tuple[Any, ...]]: ...
     def merge(self, later: State) -> None: ...
     def dump(self) -> bytes: ...
-    def put(
-        self,
-        patient: str,
-        event_type: str,
-        count: int,
-        total: int,
-        low: int,
-        high: int,
-        anomalies: int,
-        first_us: int,
-        last_us: int,
-        *further: Any,
-    ) -> None: ...
+    def load(self, data: bytes) -> None: ...
     def add_rows(
         self, patients: Sequence[str], times: Sequence[int], types: Sequence[str], values: Sequence[int]
     ) -> None: ...

@@ -44,13 +44,8 @@ cdef extern from "native/families.h" nogil:
         counter hours
         counter days
     counted *sorted_counts(const counter *of)
-    int make_coarse(counter *values)
-    void give_up_units(counter *units)
-    int add_to_values(counter *into, int64_t value, uint64_t count)
-    int add_to_units(counter *into, int64_t unit, uint64_t count)
     int add_to_families(family_group *into, unsigned families, int64_t time_us, int64_t value)
     int merge_families(family_group *into, const family_group *other)
-    void free_counters(family_group *of)
     void free_families(family_group *of, size_t count)
 
 cdef extern from "native/state.h" nogil:
@@ -210,7 +205,15 @@ cdef extern from "native/crew.h" nogil:
     void end_crew(crew *of)
 
 cdef extern from "native/dump.h" nogil:
-    uint8_t *dump_state(const summary_state *state, size_t *length)
+    ctypedef struct byte_buffer:
+        uint8_t *bytes
+        size_t used
+    int dump_state(const summary_state *state, byte_buffer *out)
+
+cdef extern from "native/load.h" nogil:
+    enum:
+        NO_STATE
+    int load_state(summary_state *state, const uint8_t *bytes, size_t size)
 
 cdef int64_t INT64_MAX = 0x7FFFFFFFFFFFFFFF
 cdef int64_t INT64_MIN = -INT64_MAX - 1
@@ -381,53 +384,37 @@ cdef class State:
             raise MemoryError
 
     def dump(self):
-        """Return the state as JSON, byte for byte as Summary.dump does."""
-        cdef size_t length = 0
-        cdef uint8_t *out
+        """Return the state as bytes, the same as Summary.dump or Selection.dump."""
+        cdef byte_buffer out
+        cdef int result
+        memset(&out, 0, sizeof(byte_buffer))
         self._begin()
         with nogil:
-            out = dump_state(&self.state, &length)
+            result = dump_state(&self.state, &out)
         self.busy = False
-        if out == NULL:
-            raise MemoryError
         try:
-            return PyBytes_FromStringAndSize(<const char *>out, <Py_ssize_t>length)
+            if result < 0:
+                raise MemoryError
+            return PyBytes_FromStringAndSize(<const char *>out.bytes, <Py_ssize_t>out.used)
         finally:
-            free(out)
+            free(out.bytes)
 
-    def put(self, str patient not None, str event_type not None, uint64_t count, total, int64_t low, int64_t high,
-            uint64_t anomalies, int64_t first_us, int64_t last_us, *further):
-        """Set a group that has no values so far, as a dump gives it; ValueError if it has some."""
-        cdef int64_t number
-        cdef uint64_t total_low, total_high
-        cdef group *into
-        cdef family_group kept
-        memset(&kept, 0, sizeof(family_group))
-        if type(total) is not int or not -(1 << 127) <= total < 1 << 127:
-            raise ValueError("a total is no integer of 128 bits")
-        if count == 0:
-            raise ValueError("a group has no values")
-        total_low, total_high = total & 0xFFFFFFFFFFFFFFFF, (total >> 64) & 0xFFFFFFFFFFFFFFFF
-        try:
-            # All of it is converted before a group is looked at: what runs Python could move groups.
-            _put_further(&kept, self.state.families, further)
-            number = self._group(patient, event_type)
-            into = &self.state.groups[number]
-            if into.count != 0:
-                raise ValueError("a group is there twice")
-            into.count = count
-            into.total_low = total_low
-            into.total_high = total_high
-            into.low = low
-            into.high = high
-            into.anomalies = anomalies
-            into.first_us = first_us
-            into.last_us = last_us
-            if self.state.families:
-                self.state.family_groups[number] = kept
-                memset(&kept, 0, sizeof(family_group))
-        finally:
-            free_counters(&kept)
+    def load(self, bytes data not None):
+        """Take in what `dump`, of either engine, wrote; ValueError if it is no state, and this one is of no use then."""
+        cdef const uint8_t *at = <const uint8_t *><const char *>data
+        cdef size_t size = len(data)
+        cdef int result
+        self._begin()
+        if self.state.count or self.state.patients.count or self.state.types.count:
+            result = NO_STATE
+        else:
+            with nogil:
+                result = load_state(&self.state, at, size)
+        self.busy = False
+        if result == NO_STATE:
+            raise ValueError("the bytes are no state, or this state is not empty")
+        if result < 0:
+            raise MemoryError
 
     def add_rows(self, patients, times, types, values):
         """Add rows given as columns: those that the reference has decoded."""
@@ -554,54 +541,6 @@ cdef list _counts(const counter *of):
         found.append(entries[number].count)
     free(entries)
     return found
-
-
-cdef int _put_further(family_group *into, unsigned families, tuple plains) except -1:
-    """Set what is kept of a group, all zeros so far, as a dump gives it."""
-    cdef int place = 0
-    if len(plains) != (<object>families).bit_count():
-        raise ValueError("a row is too short or too long")
-    if families & FAMILY_SQUARES:
-        squares = plains[place]
-        if type(squares) is not int or not 0 <= squares < 1 << 192:
-            raise ValueError("no sum of squares")
-        into.squares[0] = squares & 0xFFFFFFFFFFFFFFFF
-        into.squares[1] = (squares >> 64) & 0xFFFFFFFFFFFFFFFF
-        into.squares[2] = squares >> 128
-        place += 1
-    if families & FAMILY_VALUES:
-        _put_counts(&into.values, plains[place], True)
-        place += 1
-    if families & FAMILY_HOURS:
-        _put_counts(&into.hours, plains[place], False)
-        place += 1
-    if families & FAMILY_DAYS:
-        _put_counts(&into.days, plains[place], False)
-    return 0
-
-
-cdef int _put_counts(counter *into, list plain, bint values) except -1:
-    cdef int64_t key
-    cdef uint64_t count
-    cdef int result
-    over, *numbers = plain
-    if type(over) is not int or over not in (0, 1):
-        raise ValueError("no counts")
-    if len(numbers) % 2 or not all(type(number) is int for number in numbers):
-        raise ValueError("no counts")
-    if over:
-        if not values:
-            give_up_units(into)
-        elif make_coarse(into) < 0:
-            raise MemoryError
-    for number, times in zip(numbers[::2], numbers[1::2]):
-        key, count = number, times
-        if count == 0:
-            raise ValueError("a count is zero")
-        result = add_to_values(into, key, count) if values else add_to_units(into, key, count)
-        if result < 0:
-            raise MemoryError
-    return 0
 
 
 cdef class Offsets:

@@ -89,14 +89,14 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A run of whole rows of one span, as bytes.
+    """A run of whole rows of one span, as bytes or as a view of the buffer that they were received into.
 
     `offset` is the download's byte at which it begins, `end` the one after its last, `line` the 1-based line number of
     its first row. `end - offset` exceeds `len(data)` where an overlong row was cut short (see formats.cutting).
     """
 
     span: Span
-    data: bytes
+    data: bytes | memoryview
     offset: int
     end: int
     line: int

@@ -77,11 +77,18 @@ TESTS = {
     "pipeline/streams.py": ["tests/resuming/test_replies.py", "tests/sources/test_url_list.py"],
     "formats/filters.py": ["tests/formats/test_filters.py"],
     "formats/fields.py": ["tests/formats/test_filters.py", "tests/formats/test_fields.py"],
+    "reducers/packing.py": ["tests/engine/test_states.py"],
     "reducers/protocol.py": ["tests/engine/test_states.py"],
     "reducers/rules.py": ["tests/engine/test_states.py", "tests/test_hostile_text.py"],
     "reducers/selection.py": ["tests/engine/test_states.py"],
     "reducers/spread.py": ["tests/engine/test_states.py"],
     "reducers/summary.py": ["tests/engine/test_states.py"],
+    "ingest/bodies.py": ["tests/ingest/test_bodies.py"],
+    "ingest/admission.py": ["tests/ingest/test_admission.py"],
+    "ingest/refusals.py": ["tests/ingest/test_refusals.py"],
+    "ingest/accepting.py": ["tests/ingest/test_overload.py"],
+    "ingest/wire.py": ["tests/ingest/test_overload.py", "tests/ingest/test_wire.py", "tests/ingest/test_process.py"],
+    "ingest/compaction.py": ["tests/ingest/test_concurrency.py"],
     "pipeline/ranges.py": ["tests/pipeline/test_ranges.py", "tests/pipeline/test_checkpoint.py", "tests/faults"],
 }
 
@@ -106,6 +113,8 @@ RECHECKING, STREAMS = "pipeline/rechecking.py", "pipeline/streams.py"
 PARTIAL, SAVING = "saving/partial.py", "saving/source.py"
 PROTOCOL = "reducers/protocol.py"
 PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
+BODIES, ADMISSION, REFUSALS = "ingest/bodies.py", "ingest/admission.py", "ingest/refusals.py"
+ACCEPTING, WIRE, COMPACTION = "ingest/accepting.py", "ingest/wire.py", "ingest/compaction.py"
 
 MUTANTS = [
     Mutant("door: another name is misdirected", ACCESS, "return address is not None and address == _address(local)", "return True"),
@@ -317,6 +326,11 @@ MUTANTS = [
     Mutant("a state's groups are in order, and no two the same", PROTOCOL, "if key <= before:", "if key < before:"),
     Mutant("a state's groups ascend", PROTOCOL, "if key <= before:", "if key == before:"),
     Mutant("a state may be nested", PROTOCOL, ", OverflowError, RecursionError)", ")"),
+    Mutant("a packed state's ids are ids", "reducers/packing.py", "            check_id(text)\n", "            pass\n"),
+    Mutant("a packed state's ids ascend", "reducers/packing.py", "later <= earlier for earlier, later in pairwise(ids)", "later < earlier for earlier, later in pairwise(ids)"),
+    Mutant("a packed state's groups ascend", "reducers/packing.py", "later <= earlier for earlier, later in pairwise(keys)", "later < earlier for earlier, later in pairwise(keys)"),
+    Mutant("a packed state's ids are in use", "reducers/packing.py", "if set(column) != set(range(len(ids))):", "if not set(column) <= set(range(len(ids))):"),
+    Mutant("a packed state has an end", "reducers/packing.py", "if columns.left:", "if False:"),
     Mutant("a count does not wrap", PROTOCOL, "0 < number <= MAX_COUNT", "0 < number"),
     Mutant("a count is a count", PROTOCOL, "0 < number <= MAX_COUNT", "number <= MAX_COUNT"),
     Mutant("what is counted is as much as the values", PROTOCOL, "if sum(counts.values()) != count:", "if False:"),
@@ -329,6 +343,33 @@ MUTANTS = [
     Mutant("families are as they are written", "reducers/selection.py", "if held.to_plain() != plain:", "if False:"),
     Mutant("squares are those of the values", "reducers/spread.py", "if not total * total <= count * self.total <=", "if not count * self.total <="),
     Mutant("squares are not beyond all values", "reducers/spread.py", " <= count * count * MAX_SIZE**2:", ":"),
+    Mutant("room for bodies is limited", BODIES, "elif self._held_bytes > self._room_bytes:", "elif False:"),
+    Mutant("a peer has a part of the room", BODIES, "// _PEER_SHARE", "* _PEER_SHARE"),
+    Mutant("the slowest body goes first", BODIES, "slowest = min(choice", "slowest = max(choice"),
+    Mutant("a pace forgets", BODIES, "/ _LATELY_S)", "* 0)"),
+    Mutant("a whole body stays", BODIES, "                    if not more:\n                        self._arriving.discard(arriving)\n", ""),
+    Mutant("room is given back", BODIES, "                self._give_back(peer, arriving.size)", "                pass"),
+    Mutant("the loop's lag counts", ADMISSION, "self.oldest_age_s(now) + lag_s > TARGET_S", "self.oldest_age_s(now) > TARGET_S"),
+    Mutant("the oldest's age counts", ADMISSION, "self.oldest_age_s(now) + lag_s > TARGET_S", "lag_s > TARGET_S"),
+    Mutant("a fall is given time to show", ADMISSION, "if now - self._fell >= TARGET_S:", "if True:"),
+    Mutant("nobody refused, no rise", ADMISSION, "elif self.refused > self._refused_before:", "else:"),
+    Mutant("some are always let in", ADMISSION, "max(FEWEST, min(", "max(0, min("),
+    Mutant("a batch counts by its size", ADMISSION, "1 + body_bytes // BYTES_OF_ONE", "1"),
+    Mutant("the limit rises", ADMISSION, "self.limit * _RISE + 1", "self.limit"),
+    Mutant("refusals have a pace", REFUSALS, "while self._queue and self._allowed >= 1:", "while self._queue:"),
+    Mutant("two lengths are for the parser", REFUSALS, 'head.count(b"content-length") != 1', "False"),
+    Mutant("chunks are for the parser", REFUSALS, 'b"transfer-encoding" in head', "False"),
+    Mutant("only what is whole is refused unread", REFUSALS, "end >= 0 and len(data) == end", "end >= 0 and len(data) >= end"),
+    Mutant("a turn takes up all that wait", ACCEPTING, "                self._take_up(accepted)\n            elif",
+           "                self._take_up(accepted)\n                return\n            elif"),
+    Mutant("a new connection is refused by its bytes", ACCEPTING, "            if not is_whole_post(data):", "            if False:"),
+    Mutant("half a request is not under way", WIRE, "            self._admitted = self._entrance.begin(self._body_bytes)\n        super().on_message_complete()",
+           "            pass\n        super().on_message_complete()"),
+    Mutant("what was under way is given back", WIRE, "            self._admitted = None\n", ""),
+    Mutant("a refusal is said once", WIRE, "        self._refusal_due = False\n        self.transport", "        self.transport"),
+    Mutant("half a request is told of the end", WIRE, "            self.transport.write(_STOPPING)\n", ""),
+    Mutant("places are scarce", WIRE, "                connection.give_way()", "                pass"),
+    Mutant("a pass stops between days", COMPACTION, "        if self._closing:", "        if False:"),
 ]  # fmt: skip
 
 

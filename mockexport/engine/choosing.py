@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mockexport.engine.fold import NewFold
 from mockexport.engine.reference import ReferenceFold
@@ -19,6 +19,9 @@ ENGINES = ("auto", "kernel", "python")
 # What to do where there is no kernel.
 KERNEL_REMEDY = "to get it, install a C compiler (GCC or Clang), and then mockexport once more"
 
+if TYPE_CHECKING:
+    from mockexport._kernel import Crew
+
 S = TypeVar("S")
 
 
@@ -28,15 +31,16 @@ class Engine(Generic[S]):
 
     `name` tells what does the work: "kernel", "kernel+python" (the kernel decodes, the reducer is in Python) or
     "python". `reducer` is the reducer in the engine's form: the same as bytes and in its results, with states of its
-    own kind. `count_lines` is for the cutter, where the engine has a quick one; `releases_lock` tells whether several
-    folds make progress at once.
+    own kind. `new_crew` makes a crew of so many native threads, which read files and, where `folds_natively`, do the
+    scans of folds; `releases_lock` tells whether several folds make progress at once.
     """
 
     name: str
     reducer: Reducer[S, Any]
     new_fold: NewFold[S]
-    count_lines: Callable[[bytes], int] | None
-    releases_lock: bool
+    releases_lock: bool = False
+    new_crew: "Callable[[int], Crew] | None" = None
+    folds_natively: bool = False
 
     def useful_threads(self, cores: int) -> int:
         """Return how many folds can make progress at once."""
@@ -72,8 +76,6 @@ def choose_engine(
         lambda span, header=None: ReferenceFold(
             span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header
         ),
-        None,
-        False,
     )
 
 
@@ -81,8 +83,9 @@ def _compiled(
     reducer: Reducer[Any, Any], schema: Schema, asked: Filter | None, coverage: bool, strict: bool
 ) -> Engine[Any]:
     """Return the compiled engine; importing it fails where it was not built."""
+    from mockexport._kernel import Crew
     from mockexport.engine.columns import ColumnsFold
-    from mockexport.engine.kernel import KernelFold, count_lines, offsets_of, twin_of
+    from mockexport.engine.kernel import KernelFold, offsets_of, twin_of
 
     if schema.timezone is not None:
         offsets_of(schema.timezone)  # now: later, all threads would want it at once
@@ -94,8 +97,9 @@ def _compiled(
             lambda span, header=None: KernelFold(
                 span, schema, twin, asked=asked, coverage=coverage, strict=strict, header=header
             ),
-            count_lines,
-            True,
+            releases_lock=True,
+            new_crew=Crew,
+            folds_natively=True,
         )
     return Engine(
         "kernel+python",
@@ -103,8 +107,8 @@ def _compiled(
         lambda span, header=None: ColumnsFold(
             span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header
         ),
-        count_lines,
-        True,
+        releases_lock=True,
+        new_crew=Crew,
     )
 
 

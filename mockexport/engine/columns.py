@@ -9,7 +9,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mockexport._kernel import ColumnScan, State
-from mockexport.engine.kernel import new_scan, unended_line
+from mockexport.engine.kernel import is_ended, line_after, new_scan
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
 from mockexport.formats import Batch, CsvDecoder
 from mockexport.formats.batch import table, with_missing
@@ -108,6 +108,7 @@ class ColumnsFold(Generic[S]):
         keep_missing: bool = False,
     ) -> None:
         self.offset: int = span.start
+        self.line: int = 1
         self.tally: Tally = Tally(coverage=coverage)
         with reducer_at_work(reducer, "empty"):
             self.state: S = reducer.empty()
@@ -136,17 +137,20 @@ class ColumnsFold(Generic[S]):
         """Take in the span's next chunk (see engine.Fold.feed)."""
         start, line = self._decoder.skip_header(chunk)
         if self._decoder.layout is not None:
-            batch = self._decode(chunk, start, line)
+            batch, line = self._decode(chunk, start, line)
             if batch:
                 try:
                     self.state = self._reducer.update(self.state, batch)
                 except Exception as error:
                     name = type(self._reducer).__name__
                     raise ReducerError(name, chunk.span.download_id, chunk.offset, error) from error
-        self.offset = chunk.end
+        self.offset, self.line = chunk.end, line
 
-    def _decode(self, chunk: Chunk, start: int, line: int) -> Batch:
-        """Return the chunk's rows from byte `start` of its data on, the first of which is line number `line`; count."""
+    def _decode(self, chunk: Chunk, start: int, line: int) -> tuple[Batch, int]:
+        """Count and return the chunk's rows from byte `start` of its data on, and the number of the line after them.
+
+        The first of them is line number `line`.
+        """
         if self._scan is None:
             self._scan = new_scan(
                 ColumnScan, self._ids, self._decoder, self._schema, self._asked, self.tally.coverage is not None
@@ -155,7 +159,8 @@ class ColumnsFold(Generic[S]):
                 self._scan.keep_missing()
         scan = self._scan
         aside = scan.feed(chunk.data, start, line)
-        judged = self._decoder.decode_rows(aside, unended_line=unended_line(chunk, line, scan))
+        next_line = line_after(chunk, line, scan)
+        judged = self._decoder.decode_rows(aside, unended_line=None if is_ended(chunk) else next_line)
         if self._strict and (bad := judged.first_fault) is not None:
             raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
         good, lines, filtered = judged.batch, judged.lines, scan.filtered
@@ -176,7 +181,7 @@ class ColumnsFold(Generic[S]):
         taken.patients, taken.event_types = self._new_names()
         self.tally.merge(taken)
         self.tally.update(judged)
-        return NumberedBatch(*scan.columns(), self._patients, self._types)
+        return NumberedBatch(*scan.columns(), self._patients, self._types), next_line
 
     def _new_names(self) -> tuple[set[str], set[str]]:
         """Return the ids that were not there before, and remember them."""

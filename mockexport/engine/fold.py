@@ -18,6 +18,7 @@ class Fold(Protocol[S_co]):
     """What the pipeline asks of an engine."""
 
     offset: int
+    line: int  # that begins at `offset`
 
     @property
     def header(self) -> str | None:

@@ -8,9 +8,9 @@ once per chunk, and the reference says what it is. So the two never disagree, an
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from mockexport._kernel import FAMILIES, Offsets, RowFilter, Scan, State, count_lines
+from mockexport._kernel import FAMILIES, Offsets, RowFilter, Scan, State
 from mockexport._kernel import path as instructions
 from mockexport.errors import BadRowError
 from mockexport.formats import Batch, CsvDecoder
@@ -21,20 +21,19 @@ from mockexport.formats.tally import Tally
 from mockexport.formats.zones import spans, zone_named
 from mockexport.model import Chunk, Span
 from mockexport.reducers import Result, Selection, Statistics, Summary
-from mockexport.reducers.protocol import dumped_rows
 from mockexport.reducers.selection import Chosen
-from mockexport.reducers.summary import Group, statistics_of
+from mockexport.reducers.summary import statistics_of
 
 __all__ = [
     "KernelFold",
     "KernelSelection",
     "KernelSummary",
-    "count_lines",
     "instructions",
+    "is_ended",
+    "line_after",
     "new_scan",
     "offsets_of",
     "twin_of",
-    "unended_line",
 ]
 
 AnyScan = TypeVar("AnyScan", bound=Scan)
@@ -87,14 +86,8 @@ class _Twin(Generic[R]):
     def load(self, data: bytes) -> State:
         """Return the state that `dump`, of either engine, wrote."""
         state = self.empty()
-        for key, numbers in dumped_rows(data):
-            self._check(numbers)
-            state.put(*key, *numbers)
+        state.load(data)
         return state
-
-    def _check(self, numbers: Sequence[Any]) -> None:
-        """Raise ValueError or TypeError unless some values come to a dumped row's numbers."""
-        Group.from_plain(numbers)
 
 
 class KernelSummary(_Twin[Summary]):
@@ -121,9 +114,6 @@ class KernelSelection(_Twin[Selection]):
 
     def _kept(self) -> Sequence[str]:
         return [family.kept for family in self.reference.families]
-
-    def _check(self, numbers: Sequence[Any]) -> None:
-        self.reference.checked_cell(numbers)
 
     def result(self, state: State) -> Result[Chosen]:
         """Divide, as `Selection.result` does."""
@@ -153,19 +143,18 @@ class _Part:
         self.handed_back = Tally(coverage=coverage)
         self._decoder = decoder
         self._asked = asked
-        self._scan = new_scan(Scan, self.state, decoder, schema, asked, coverage)
+        self.scan = new_scan(Scan, self.state, decoder, schema, asked, coverage)
         self._known = (0, 0)
 
     @property
     def rows(self) -> int:
-        return self._scan.rows + self.handed_back.rows
+        return self.scan.rows + self.handed_back.rows
 
-    def feed(self, chunk: Chunk, start: int, line: int, *, strict: bool) -> None:
-        """Take in the chunk's rows from byte `start` of its data on, the first of which is line number `line`."""
-        rows = self._scan.feed(chunk.data, start, line)
+    def judge(self, chunk: Chunk, rows: list[tuple[int, bytes]], next_line: int, *, strict: bool) -> None:
+        """Take in what the scan of a chunk has handed back: line numbers, and bytes without their line ends."""
         self.handed_back.cut_off = False
         if rows:
-            decoded = self._decoder.decode_rows(rows, unended_line=unended_line(chunk, line, self._scan))
+            decoded = self._decoder.decode_rows(rows, unended_line=None if is_ended(chunk) else next_line)
             if strict and (bad := decoded.first_fault) is not None:
                 raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
             self.handed_back.update(decoded)
@@ -179,11 +168,11 @@ class _Part:
 
     def tally(self) -> Tally:
         taken = Tally()
-        taken.rows, taken.filtered = self._scan.rows, self._scan.filtered
-        taken.missing.update(self._scan.missing())
-        taken.first_us, taken.last_us = self._scan.first_us, self._scan.last_us
+        taken.rows, taken.filtered = self.scan.rows, self.scan.filtered
+        taken.missing.update(self.scan.missing())
+        taken.first_us, taken.last_us = self.scan.first_us, self.scan.last_us
         patients, types = self._known
-        if (covered := self._scan.covered()) is not None:
+        if (covered := self.scan.covered()) is not None:
             taken.coverage = HourCounts(*covered)
         taken.patients = set(self.state.patients(patients))
         taken.event_types = set(self.state.types(types))
@@ -191,8 +180,19 @@ class _Part:
         return taken
 
 
+@dataclass(frozen=True, slots=True)
+class Scanning:
+    """A scan to be done: of the chunk's data from byte `start` on, the first row of which is line number `line`."""
+
+    chunk: Chunk
+    start: int
+    line: int
+    scan: Scan
+    part: _Part
+
+
 class KernelFold:
-    """The fold (engine.Fold) of a compiled twin."""
+    """The fold (engine.Fold) of a compiled twin. Its scans can be done by whoever can: a crew, without Python."""
 
     def __init__(
         self,
@@ -206,6 +206,7 @@ class KernelFold:
         header: str | None = None,
     ) -> None:
         self.offset: int = span.start
+        self.line: int = 1
         self.rows: int = 0
         self._schema = schema
         self._reducer = reducer
@@ -236,29 +237,41 @@ class KernelFold:
 
     def feed(self, chunk: Chunk) -> None:
         """Take in the span's next chunk (see engine.Fold.feed)."""
-        start, line = self._decoder.skip_header(chunk)
-        if self._decoder.layout is not None:
-            if self._strict:
-                self._feed_strictly(chunk, start, line)
-            else:
-                if self._part is None:
-                    self._part = self._new_part()
-                self._part.feed(chunk, start, line, strict=False)
-                self.rows = self._part.rows
-                self._tally = None
-        self.offset = chunk.end
+        scanning = self.begin(chunk)
+        if scanning is not None:
+            self.end(scanning, scanning.scan.feed(chunk.data, scanning.start, scanning.line))
 
-    def _feed_strictly(self, chunk: Chunk, start: int, line: int) -> None:
-        """Take in all of a chunk or nothing: a bad row that ends the run leaves the state as it was before."""
-        part = self._new_part()
-        part.feed(chunk, start, line, strict=True)
-        if self._part is None:
-            self._part, self._tally = part, part.tally()
+    def begin(self, chunk: Chunk) -> Scanning | None:
+        """Return the scan that takes in the span's next chunk, to be told to `end`; None if it has no rows.
+
+        Raises:
+            HeaderError: if the first row does not name the columns.
+        """
+        start, line = self._decoder.skip_header(chunk)
+        if self._decoder.layout is None:
+            self.offset, self.line = chunk.end, line
+            return None
+        # All of a chunk or nothing, if strict: a bad row that ends the run leaves the state as it was before.
+        part = self._new_part() if self._part is None or self._strict else self._part
+        return Scanning(chunk, start, line, part.scan, part)
+
+    def end(self, scanning: Scanning, rows: list[tuple[int, bytes]]) -> None:
+        """Take in a chunk whose scan has handed these rows back.
+
+        Raises:
+            BadRowError: for the first bad row, where none is allowed.
+        """
+        chunk, part = scanning.chunk, scanning.part
+        line = line_after(chunk, scanning.line, part.scan)
+        part.judge(chunk, rows, line, strict=self._strict)
+        if self._part is None or self._part is part:
+            self._part, self._tally, self.rows = part, None, part.rows
         else:
             tally = self.tally
             tally.merge(part.tally())
             self._part.state.merge(part.state)
-        self.rows = self.tally.rows
+            self.rows = tally.rows
+        self.offset, self.line = chunk.end, line
 
     def _new_part(self) -> _Part:
         return _Part(self._reducer, self._schema, self._decoder, self._asked, self._coverage)
@@ -286,9 +299,14 @@ def new_scan(
     )
 
 
-def unended_line(chunk: Chunk, line: int, scan: Scan) -> int | None:
-    """Return the number of the chunk's last line if it has no end; its rows were scanned from number `line` on."""
-    return None if chunk.data.endswith(b"\n") else line + scan.lines - 1
+def is_ended(chunk: Chunk) -> bool:
+    """Tell whether the chunk's last line has an end."""
+    return chunk.data[-1:] == b"\n"
+
+
+def line_after(chunk: Chunk, line: int, scan: Scan) -> int:
+    """Return the number of the line that follows the chunk's last line end; it was scanned from number `line` on."""
+    return line + scan.lines - (not is_ended(chunk))
 
 
 def _can_be_plain(token: str) -> bool:

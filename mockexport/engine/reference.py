@@ -30,6 +30,7 @@ class ReferenceFold(Generic[S]):
         header: str | None = None,
     ) -> None:
         self.offset: int = span.start
+        self.line: int = 1
         self.tally: Tally = Tally(coverage=coverage)
         with reducer_at_work(reducer, "empty"):
             self.state: S = reducer.empty()
@@ -64,4 +65,4 @@ class ReferenceFold(Generic[S]):
             except Exception as error:
                 name = type(self._reducer).__name__
                 raise ReducerError(name, chunk.span.download_id, chunk.offset, error) from error
-        self.offset = chunk.end
+        self.offset, self.line = chunk.end, chunk.line + bytes(chunk.data).count(b"\n")

@@ -73,7 +73,7 @@ class CsvDecoder:
             HeaderError: if the first row does not name the columns.
         """
         start, first_line = self.skip_header(chunk)
-        lines = chunk.data[start:].split(b"\n")
+        lines = bytes(chunk.data[start:]).split(b"\n")
         unended_line = first_line + len(lines) - 1 if lines[-1] else None
         if not lines[-1]:
             lines.pop()
@@ -85,7 +85,9 @@ class CsvDecoder:
         Raises:
             HeaderError: if the first row does not name the columns.
         """
-        data, line = chunk.data, chunk.line
+        if self._layout is not None and chunk.offset:
+            return 0, chunk.line
+        data, line = bytes(chunk.data), chunk.line
         start = len(_BOM) if chunk.offset == 0 and data.startswith(_BOM) else 0
         while self._layout is None and start < len(data):
             end = data.find(b"\n", start)

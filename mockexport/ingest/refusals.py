@@ -85,8 +85,8 @@ class Refusals:
         return len(self._queue)
 
     def take_one(self) -> bool:
-        """Tell whether one may be said now, before none that waits."""
-        if self._queue or self._allowed < 1:
+        """Tell whether one may be said now; while any waits, none may."""
+        if self._allowed < 1:
             return False
         self._allowed -= 1
         return True

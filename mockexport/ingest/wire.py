@@ -37,7 +37,7 @@ HEAD_BYTES = 64 << 10
 # More connections than this get 503 at once. A connection costs some 10 KiB and a file descriptor.
 MAX_CONNECTIONS = 4_000
 # From this share of them on, those that only hold a place have so much time.
-_CROWDED_SHARE = 0.75
+_CROWDED_SHARE = 0.9
 CROWDED_S = 2.0
 _SWEEP_S = 1.0
 _CROWDED = last_words("503 Service Unavailable", "overloaded: too many connections")

@@ -1,17 +1,20 @@
-/* A state as JSON, byte for byte what `Summary.dump` or `Selection.dump` writes: rows sorted by patient and event type.
+/* A state as bytes, which reducers/packing.py says the format of: groups as columns, in the order of their ids.
  *
- * Rules: the reference's bytes are the law (json.dumps with its defaults). Ids are compared as bytes, which for UTF-8 is
- * the order of code points, and so Python's order of texts.
+ * Rules: the reference's bytes are the law. Ids are compared as bytes, which for UTF-8 is the order of code points, and
+ * so Python's order of texts. Groups without values are left out, and ids that are in no other; load.h reads it.
  */
 #ifndef MOCKEXPORT_DUMP_H
 #define MOCKEXPORT_DUMP_H
 
 #include "state.h"
 
-/* Seven numbers of up to 39 digits, with signs, commas and brackets. */
-#define NUMBERS_BYTES 320
-/* A byte of an id becomes six at the most: \u00XX. */
-#define ESCAPED_BYTES 6
+/* The columns of 64-bit integers that every group has. */
+#define NUMBER_COLUMNS 8
+
+typedef struct {
+    uint8_t *bytes;
+    size_t used, size;
+} byte_buffer;
 
 typedef struct {
     uint64_t rank; /* of the patient << 32 | of the event type */
@@ -23,257 +26,222 @@ typedef struct {
     uint32_t length, number;
 } named;
 
+/* The ids that are in use, in order, and where each is among them. */
+typedef struct {
+    named *names;
+    uint32_t *ranks; /* by number */
+    uint32_t count;
+} id_order;
+
 static int by_name(const void *left, const void *right) {
     const named *a = left, *b = right;
     int order = memcmp(a->bytes, b->bytes, a->length < b->length ? a->length : b->length);
     return order != 0 ? order : (a->length > b->length) - (a->length < b->length);
 }
 
-static int by_rank(const void *left, const void *right) {
-    uint64_t a = ((const ranked *)left)->rank, b = ((const ranked *)right)->rank;
-    return (a > b) - (a < b);
+/* Put groups into the order of 32 bits of their rank, of `ranks` different ones; those that are equal stay in theirs. */
+static int sort_by_part(const ranked *from, ranked *into, size_t count, unsigned shift, size_t ranks) {
+    size_t *places = calloc(ranks + 1, sizeof *places);
+    if (places == NULL) {
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        places[(uint32_t)(from[i].rank >> shift) + 1]++;
+    }
+    for (size_t rank = 1; rank <= ranks; rank++) {
+        places[rank] += places[rank - 1];
+    }
+    for (size_t i = 0; i < count; i++) {
+        into[places[(uint32_t)(from[i].rank >> shift)]++] = from[i];
+    }
+    free(places);
+    return 0;
 }
 
-/* The place of every id in the order of names, to be freed; NULL when memory is out. */
-static uint32_t *ranks_of(const id_table *table) {
-    size_t count = table->count;
-    named *names = malloc((count + 1) * sizeof *names);
-    uint32_t *ranks = malloc((count + 1) * sizeof *ranks);
-    if (names == NULL || ranks == NULL) {
-        free(names);
-        free(ranks);
+static int begin_order(id_order *order, const id_table *table) {
+    order->names = calloc((size_t)table->count + 1, sizeof *order->names);
+    order->ranks = calloc((size_t)table->count + 1, sizeof *order->ranks);
+    return order->names == NULL || order->ranks == NULL ? -1 : 0;
+}
+
+static void put_in_order(id_order *order, const id_table *table) {
+    for (uint32_t i = 0; i < table->count; i++) {
+        if (order->ranks[i] != 0) { /* it is in use */
+            order->names[order->count++] = (named){id_bytes(table, i), id_length(&table->records[i]), i};
+        }
+    }
+    qsort(order->names, order->count, sizeof *order->names, by_name);
+    for (uint32_t i = 0; i < order->count; i++) {
+        order->ranks[order->names[i].number] = i;
+    }
+}
+
+static void free_order(id_order *order) {
+    free(order->names);
+    free(order->ranks);
+}
+
+/* Room for `size` bytes at the end; NULL when memory is out. */
+static uint8_t *put_bytes(byte_buffer *out, size_t size) {
+    if (reserve((void **)&out->bytes, &out->size, out->used, size, 1) < 0) {
         return NULL;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        names[i] = (named){id_bytes(table, i), id_length(&table->records[i]), i};
-    }
-    qsort(names, count, sizeof *names, by_name);
-    for (uint32_t i = 0; i < count; i++) {
-        ranks[names[i].number] = i;
-    }
-    free(names);
-    return ranks;
+    out->used += size;
+    return out->bytes + out->used - size;
 }
 
-/* The numbers of the groups in the order of their ids, to be freed; NULL when memory is out. */
-static ranked *sorted_groups(const summary_state *state) {
-    uint32_t *patients = ranks_of(&state->patients), *types = ranks_of(&state->types);
-    ranked *order = malloc(((size_t)state->count + 1) * sizeof *order);
-    if (patients != NULL && types != NULL && order != NULL) {
-        for (uint32_t i = 0; i < state->count; i++) {
-            const group *at = &state->groups[i];
-            order[i] = (ranked){(uint64_t)patients[at->patient] << 32 | types[at->type], i};
+static inline void put_word(uint8_t *out, size_t number, uint64_t word) {
+    memcpy(out + 8 * number, &word, 8);
+}
+
+static int put_ids(byte_buffer *out, const id_order *order) {
+    uint8_t *lengths = put_bytes(out, order->count * sizeof(uint16_t)), *bytes;
+    if (lengths == NULL) {
+        return -1;
+    }
+    for (uint32_t i = 0; i < order->count; i++) {
+        uint16_t length = (uint16_t)order->names[i].length;
+        memcpy(lengths + i * sizeof length, &length, sizeof length);
+    }
+    for (uint32_t i = 0; i < order->count; i++) {
+        if ((bytes = put_bytes(out, order->names[i].length)) == NULL) {
+            return -1;
         }
-        qsort(order, state->count, sizeof *order, by_rank);
-    } else {
-        free(order);
-        order = NULL;
+        memcpy(bytes, order->names[i].bytes, order->names[i].length);
     }
-    free(patients);
-    free(types);
-    return order;
+    return 0;
 }
 
-static uint8_t *put_unit(uint8_t *out, uint32_t unit) {
-    static const char digits[] = "0123456789abcdef";
-    *out++ = '\\';
-    *out++ = 'u';
-    for (int shift = 12; shift >= 0; shift -= 4) {
-        *out++ = (uint8_t)digits[unit >> shift & 15];
+static int put_groups(byte_buffer *out, const summary_state *state, const ranked *order, size_t count) {
+    uint8_t *places = put_bytes(out, 2 * count * sizeof(uint32_t));
+    if (places == NULL) {
+        return -1;
     }
-    return out;
-}
-
-/* A text as JSON in ASCII; `bytes` are UTF-8. */
-static uint8_t *put_text(uint8_t *out, const uint8_t *bytes, uint32_t length) {
-    *out++ = '"';
-    for (uint32_t at = 0; at < length;) {
-        uint8_t byte = bytes[at];
-        if (byte >= 0x80) {
-            uint32_t size = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : 2;
-            uint32_t point = byte & (0xFFU >> (size + 1));
-            for (uint32_t i = 1; i < size; i++) {
-                point = point << 6 | (bytes[at + i] & 0x3F);
-            }
-            if (point >= 0x10000) {
-                out = put_unit(out, 0xD800 + ((point - 0x10000) >> 10));
-                point = 0xDC00 + ((point - 0x10000) & 0x3FF);
-            }
-            out = put_unit(out, point);
-            at += size;
-            continue;
-        }
-        at++;
-        const char *escape = byte == '"' ? "\\\"" : byte == '\\' ? "\\\\" : byte == '\n' ? "\\n" : byte == '\r' ? "\\r"
-                           : byte == '\t' ? "\\t" : byte == '\b' ? "\\b" : byte == '\f' ? "\\f" : NULL;
-        if (escape != NULL) {
-            *out++ = (uint8_t)escape[0];
-            *out++ = (uint8_t)escape[1];
-        } else if (byte < 0x20 || byte == 0x7F) {
-            out = put_unit(out, byte);
-        } else {
-            *out++ = byte;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t patient = (uint32_t)(order[i].rank >> 32), type = (uint32_t)order[i].rank;
+        memcpy(places + i * sizeof patient, &patient, sizeof patient);
+        memcpy(places + (count + i) * sizeof type, &type, sizeof type);
+    }
+    uint8_t *numbers = put_bytes(out, NUMBER_COLUMNS * count * sizeof(uint64_t));
+    if (numbers == NULL) {
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const group *at = &state->groups[order[i].number];
+        const uint64_t words[NUMBER_COLUMNS] = {at->count, at->total_low, at->total_high, (uint64_t)at->low,
+                                                (uint64_t)at->high, at->anomalies, (uint64_t)at->first_us,
+                                                (uint64_t)at->last_us};
+        for (size_t column = 0; column < NUMBER_COLUMNS; column++) {
+            put_word(numbers, column * count + i, words[column]);
         }
     }
-    *out++ = '"';
-    return out;
+    return 0;
 }
 
-static uint8_t *put_number(uint8_t *out, unsigned __int128 number, int negative) {
-    uint8_t digits[40];
-    int count = 0;
-    do {
-        digits[count++] = (uint8_t)('0' + (unsigned)(number % 10));
-        number /= 10;
-    } while (number != 0);
-    *out++ = ',';
-    *out++ = ' ';
-    if (negative) {
-        *out++ = '-';
+static int put_squares(byte_buffer *out, const summary_state *state, const ranked *order, size_t count) {
+    uint8_t *words = put_bytes(out, 3 * count * sizeof(uint64_t));
+    if (words == NULL) {
+        return -1;
     }
-    while (count > 0) {
-        *out++ = digits[--count];
-    }
-    return out;
-}
-
-static uint8_t *put_signed(uint8_t *out, int64_t number) {
-    return put_number(out, number < 0 ? 0 - (uint64_t)number : (uint64_t)number, number < 0);
-}
-
-/* How many bytes a group's row can take at the most. */
-static inline size_t row_bound(const summary_state *state, uint32_t number) {
-    const group *at = &state->groups[number];
-    return NUMBERS_BYTES + ESCAPED_BYTES * ((size_t)id_length(&state->patients.records[at->patient]) +
-                                            id_length(&state->types.records[at->type]));
-}
-
-/* A group as `["patient", "type", count, total, low, high, anomalies, first, last`, to be closed. */
-static uint8_t *put_group(uint8_t *out, const summary_state *state, uint32_t number) {
-    const group *at = &state->groups[number];
-    unsigned __int128 total = (unsigned __int128)at->total_high << 64 | at->total_low;
-    int negative = (int64_t)at->total_high < 0;
-    *out++ = '[';
-    out = put_text(out, id_bytes(&state->patients, at->patient), id_length(&state->patients.records[at->patient]));
-    *out++ = ',';
-    *out++ = ' ';
-    out = put_text(out, id_bytes(&state->types, at->type), id_length(&state->types.records[at->type]));
-    out = put_number(out, at->count, 0);
-    out = put_number(out, negative ? 0 - total : total, negative);
-    out = put_signed(out, at->low);
-    out = put_signed(out, at->high);
-    out = put_number(out, at->anomalies, 0);
-    out = put_signed(out, at->first_us);
-    return put_signed(out, at->last_us);
-}
-
-/* The sum of squares: its words in halves, so that a step of the long division fits a word. */
-static uint8_t *put_squares(uint8_t *out, const uint64_t squares[3]) {
-    uint32_t words[6];
-    uint8_t digits[60];
-    int count = 0, rest = 1;
-    for (int i = 0; i < 6; i++) {
-        words[i] = (uint32_t)(squares[i / 2] >> (i % 2 * 32));
-    }
-    while (rest) {
-        uint64_t digit = 0;
-        rest = 0;
-        for (int i = 5; i >= 0; i--) {
-            digit = digit << 32 | words[i];
-            words[i] = (uint32_t)(digit / 10);
-            digit %= 10;
-            rest |= words[i] != 0;
-        }
-        digits[count++] = (uint8_t)('0' + digit);
-    }
-    *out++ = ',';
-    *out++ = ' ';
-    while (count > 0) {
-        *out++ = digits[--count];
-    }
-    return out;
-}
-
-/* A counter as `[over, key, count, …]` in the order of keys; NULL when memory is out. */
-static uint8_t *put_counter(uint8_t *out, const counter *of) {
-    counted *sorted = sorted_counts(of);
-    if (sorted == NULL) {
-        return NULL;
-    }
-    *out++ = ',';
-    *out++ = ' ';
-    *out++ = '[';
-    *out++ = of->over ? '1' : '0';
-    for (uint32_t i = 0; i < of->used; i++) {
-        out = put_signed(out, sorted[i].key);
-        out = put_number(out, sorted[i].count, 0);
-    }
-    *out++ = ']';
-    free(sorted);
-    return out;
-}
-
-/* How many bytes the families of a group can take at the most: 59 digits and as many bytes again; and for each entry of
- * a counter two numbers of up to 20 digits, commas and spaces. */
-static inline size_t families_bound(const family_group *of) {
-    return 128 + 48 * ((size_t)of->values.used + of->hours.used + of->days.used);
-}
-
-/* What is kept of a group besides, each family behind a comma; NULL when memory is out. */
-static uint8_t *put_families(uint8_t *out, const family_group *of, unsigned families) {
-    const counter *counters[3] = {&of->values, &of->hours, &of->days};
-    static const unsigned names[3] = {FAMILY_VALUES, FAMILY_HOURS, FAMILY_DAYS};
-    if (families & FAMILY_SQUARES) {
-        out = put_squares(out, of->squares);
-    }
-    for (int i = 0; i < 3 && out != NULL; i++) {
-        if (families & names[i]) {
-            out = put_counter(out, counters[i]);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t word = 0; word < 3; word++) {
+            put_word(words, word * count + i, state->family_groups[order[i].number].squares[word]);
         }
     }
-    return out;
+    return 0;
 }
 
-/* The state as JSON, to be freed; NULL when memory is out. */
-static uint8_t *dump_state(const summary_state *state, size_t *length) {
-    ranked *order = sorted_groups(state);
-    size_t size = 4096, used = 0;
-    uint8_t *out = malloc(size), *end;
-    if (order == NULL || out == NULL) {
-        goto failed;
+/* A family that counts apart: the counter at `offset` of every group. */
+static int put_counters(byte_buffer *out, const summary_state *state, const ranked *order, size_t count,
+                        size_t offset) {
+    size_t entries = 0, put = 0;
+    uint8_t *over = put_bytes(out, count), *used = over == NULL ? NULL : put_bytes(out, count * sizeof(uint32_t));
+    if (used == NULL) {
+        return -1;
     }
-    out[used++] = '[';
+    over = used - count; /* it may have moved */
+#define COUNTER(i) ((const counter *)((const uint8_t *)&state->family_groups[order[i].number] + offset))
+    for (size_t i = 0; i < count; i++) {
+        over[i] = COUNTER(i)->over;
+        memcpy(used + i * sizeof(uint32_t), &COUNTER(i)->used, sizeof(uint32_t));
+        entries += COUNTER(i)->used;
+    }
+    uint8_t *words = put_bytes(out, 2 * entries * sizeof(uint64_t));
+    if (words == NULL) {
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        counted *sorted = sorted_counts(COUNTER(i));
+        if (sorted == NULL) {
+            return -1;
+        }
+        for (uint32_t entry = 0; entry < COUNTER(i)->used; entry++, put++) {
+            put_word(words, put, (uint64_t)sorted[entry].key);
+            put_word(words, entries + put, sorted[entry].count);
+        }
+        free(sorted);
+    }
+#undef COUNTER
+    return 0;
+}
+
+static int put_families(byte_buffer *out, const summary_state *state, const ranked *order, size_t count) {
+    if ((state->families & FAMILY_SQUARES) && put_squares(out, state, order, count) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < COUNTER_FAMILIES; i++) {
+        if ((state->families & counter_families[i].family) &&
+            put_counters(out, state, order, count, counter_families[i].offset) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Put the state's bytes into a buffer, all zeros so far, whose bytes are to be freed whatever comes of it. Return 0, or
+ * -1 when memory is out. */
+static int dump_state(const summary_state *state, byte_buffer *out) {
+    id_order patients = {0}, types = {0};
+    ranked *order = calloc((size_t)state->count + 1, sizeof *order);
+    ranked *spare = calloc((size_t)state->count + 1, sizeof *spare);
+    size_t count = 0;
+    uint8_t *head;
+    int result = -1;
+    if (order == NULL || spare == NULL || begin_order(&patients, &state->patients) < 0 || begin_order(&types, &state->types) < 0) {
+        goto done;
+    }
     for (uint32_t i = 0; i < state->count; i++) {
-        if (state->groups[order[i].number].count == 0) {
-            continue;
+        if (state->groups[i].count != 0) {
+            order[count++].number = i;
+            patients.ranks[state->groups[i].patient] = types.ranks[state->groups[i].type] = 1;
         }
-        const family_group *further = state->families != 0 ? &state->family_groups[order[i].number] : NULL;
-        size_t bound = row_bound(state, order[i].number) + (further != NULL ? families_bound(further) : 0) + 8;
-        if (reserve((void **)&out, &size, used, bound, 1) < 0) {
-            goto failed;
-        }
-        if (used != 1) {
-            out[used++] = ',';
-            out[used++] = ' ';
-        }
-        end = put_group(out + used, state, order[i].number);
-        if (further != NULL) {
-            end = put_families(end, further, state->families);
-            if (end == NULL) {
-                goto failed;
-            }
-        }
-        *end++ = ']';
-        used = (size_t)(end - out);
     }
-    out[used++] = ']';
+    put_in_order(&patients, &state->patients);
+    put_in_order(&types, &state->types);
+    for (size_t i = 0; i < count; i++) {
+        const group *at = &state->groups[order[i].number];
+        order[i].rank = (uint64_t)patients.ranks[at->patient] << 32 | types.ranks[at->type];
+    }
+    if (sort_by_part(order, spare, count, 0, types.count) < 0 ||
+        sort_by_part(spare, order, count, 32, patients.count) < 0) {
+        goto done;
+    }
+    if ((head = put_bytes(out, 3 * sizeof(uint64_t))) == NULL) {
+        goto done;
+    }
+    put_word(head, 0, patients.count);
+    put_word(head, 1, types.count);
+    put_word(head, 2, count);
+    if (put_ids(out, &patients) == 0 && put_ids(out, &types) == 0 && put_groups(out, state, order, count) == 0 &&
+        (state->families == 0 || put_families(out, state, order, count) == 0)) {
+        result = 0;
+    }
+done:
     free(order);
-    *length = used;
-    return out;
-failed:
-    free(order);
-    free(out);
-    return NULL;
+    free(spare);
+    free_order(&patients);
+    free_order(&types);
+    return result;
 }
 
 #endif

@@ -8,6 +8,7 @@
 #ifndef MOCKEXPORT_FAMILIES_H
 #define MOCKEXPORT_FAMILIES_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -40,6 +41,17 @@ typedef struct {
     uint64_t squares[3]; /* the lowest first */
     counter values, hours, days;
 } family_group;
+
+/* Those that count apart, in the order in which a state holds them, and where a group has them. */
+#define COUNTER_FAMILIES 3
+static const struct {
+    unsigned family;
+    size_t offset;
+} counter_families[COUNTER_FAMILIES] = {
+    {FAMILY_VALUES, offsetof(family_group, values)},
+    {FAMILY_HOURS, offsetof(family_group, hours)},
+    {FAMILY_DAYS, offsetof(family_group, days)},
+};
 
 /* ---- counting ---- */
 

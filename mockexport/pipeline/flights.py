@@ -48,8 +48,8 @@ class Leg(Generic[S]):
 
     def landed(self) -> Stretch[S]:
         """Return what it has come to; all of it is folded."""
-        cutter = self.cutter
-        return Stretch(self.span, cutter.begin, cutter.offset, cutter.line - 1, self.lane.tally, self.lane.state)
+        cutter, lines = self.cutter, self.lane.fold.line - 1
+        return Stretch(self.span, cutter.begin, cutter.offset, lines, self.lane.tally, self.lane.state)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ or a leg of one that is divided. Whoever lands a download's last leg brings that
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import aclosing
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from mockexport import events
 from mockexport.errors import BadRowError, HeaderError, SourceError, TransferError
@@ -16,9 +16,11 @@ from mockexport.events import DownloadFinished, DownloadStarted, Listener
 from mockexport.model import Chunk, Verdict, VerdictKind
 from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
-from mockexport.pipeline.lanes import Lane, Stopwatch
-from mockexport.pipeline.streams import ByteStream, Marker, Opened, ResumableSource, Source, StartOver
+from mockexport.pipeline.lanes import Stopwatch
+from mockexport.pipeline.slabs import Room, Slab, SlabPool, SlabQueue
+from mockexport.pipeline.streams import ByteStream, Marker, Opened, ResumableSource, Source, StartOver, offer
 from mockexport.pipeline.verdicts import Rules
+from mockexport.pipeline.workers import Workers
 
 __all__ = ["PartVoid", "Producers", "Stopped"]
 
@@ -42,8 +44,11 @@ class Producers(Generic[S]):
     Args:
         source, export_id: what the bytes are asked of.
         keeper: takes the downloads that have their verdicts.
-        put: hands a lane's next chunk on, with the number of the line that follows; waits while there is no room.
+        pool: the slabs that bytes are received into.
+        queue: takes the slabs that are full.
+        workers: read files.
         emit: called with events.
+        network, full: how long was waited for bytes, and for a place in the queue.
         concurrency: how many there are at most.
         split_bytes: divide downloads into spans of so many bytes, where the source allows; None for never.
         rules: by which downloads are judged.
@@ -56,9 +61,12 @@ class Producers(Generic[S]):
         export_id: str,
         keeper: Keeper[S],
         *,
-        put: Callable[[Lane[S], Chunk, int], Awaitable[None]],
+        pool: SlabPool,
+        queue: SlabQueue,
+        workers: Workers,
         emit: Listener,
         network: Stopwatch,
+        full: Stopwatch,
         concurrency: int,
         split_bytes: int | None,
         rules: Rules,
@@ -67,9 +75,12 @@ class Producers(Generic[S]):
         self._source = source
         self._export_id = export_id
         self._keeper = keeper
-        self._put = put
+        self._pool = pool
+        self._queue = queue
+        self._workers = workers
         self._emit = emit
         self._network = network
+        self._full = full
         self._concurrency = concurrency
         self._split_bytes = split_bytes if isinstance(source, ResumableSource) else None
         self._rules = rules
@@ -187,6 +198,8 @@ class Producers(Generic[S]):
         After a StartOver that is another one. It is None if the leg is of no use any more.
         """
         leash = leg.lane.leash = asyncio.timeout(None)
+        room = Room(self._pool, self._workers, leg.cutter)
+        offer(stream, room)
         try:
             async with leash, aclosing(stream.pieces()) as pieces:
                 while not leg.cutter.done:
@@ -194,15 +207,17 @@ class Producers(Generic[S]):
                         piece = await anext(pieces, None)
                     if piece is None or leg.lane.abandoned:
                         break
-                    if not isinstance(piece, bytes):
-                        leg = self._take(flight, leg, piece)
+                    if isinstance(piece, bytes):
+                        await self._copy(leg, piece, room)
+                    elif isinstance(piece, memoryview) and piece.obj is room.buffer:
+                        await self._put(leg, leg.cutter.took(len(piece)))
+                    else:
+                        leg = self._take(flight, leg, cast("Marker", piece))
+                        room.turn_to(leg.cutter)
                         continue
-                    for chunk in leg.cutter.feed(piece):
-                        await self._put(leg.lane, chunk, leg.cutter.line)
                     if self._split_bytes is not None and flight.divisible:
                         self._divide(flight, self._split_bytes)
-                for chunk in leg.cutter.finish():
-                    await self._put(leg.lane, chunk, leg.cutter.line)
+                await self._put(leg, leg.cutter.rest())
                 await leg.lane.drained()
         except TimeoutError:
             if not leash.expired():
@@ -212,6 +227,7 @@ class Producers(Generic[S]):
                 raise
         finally:
             leg.lane.leash = None
+            room.close()
         if leg.lane.abandoned:
             return None
         if leg.lane.error is not None:
@@ -220,6 +236,25 @@ class Producers(Generic[S]):
             problem = "the part ended before the span that it was to hold"
             raise TransferError(flight.download.id, self._source.name, problem, offset=leg.cutter.at)
         return leg
+
+    async def _copy(self, leg: Leg[S], piece: bytes, room: Room) -> None:
+        """Put bytes that came elsewhere into slabs."""
+        rest = memoryview(piece)
+        while rest and not leg.cutter.done:
+            free = await room.free()
+            size = min(len(free), len(rest))
+            free[:size] = rest[:size]
+            await self._put(leg, leg.cutter.took(size))
+            rest = rest[size:]
+
+    async def _put(self, leg: Leg[S], chunks: list[Chunk]) -> None:
+        """Hand a leg's next chunks on; waits while there is no place for them."""
+        for chunk in chunks:
+            if leg.lane.error is not None:
+                raise leg.lane.error
+            leg.lane.chunk_put()
+            with self._full.running():
+                await self._queue.put(Slab(leg.lane, chunk))
 
     def _take(self, flight: Flight[S], leg: Leg[S], marker: Marker) -> Leg[S]:
         """Do as the marker says; return the leg that the next bytes are for."""

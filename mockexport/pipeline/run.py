@@ -33,13 +33,15 @@ from mockexport.model import Chunk, Download, Export, Span, Verdict, VerdictKind
 from mockexport.pipeline.checkpoint import Belonging, Checkpoint, SavedFlight
 from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
-from mockexport.pipeline.lanes import ChunkQueue, Lane, Stopwatch
+from mockexport.pipeline.lanes import Lane, Stopwatch
 from mockexport.pipeline.peeking import Look, Peeker
 from mockexport.pipeline.producing import Producers, Stopped
 from mockexport.pipeline.rechecking import still_valid
 from mockexport.pipeline.sharing import Brought, BroughtSpan, Crew, Share, Work
+from mockexport.pipeline.slabs import SlabPool, SlabQueue
 from mockexport.pipeline.streams import DatedSource, Source
 from mockexport.pipeline.verdicts import Rules, overlapping
+from mockexport.pipeline.workers import Workers
 from mockexport.reducers import Reducer, Result
 from mockexport.report.account import DownloadAccount
 
@@ -163,14 +165,15 @@ class Pipeline(Generic[S]):
         self._reducer = reducer
         self._concurrency = concurrency
         self._split = split
-        self._chunk_bytes = chunk_bytes
         self._consumers = consumers
         self._coverage = coverage
         self._strict = strict
         self._stop_on_failure = stop_on_failure
         self._checkpoint = checkpoint
         self._listener = listener
-        self._queue = ChunkQueue(queue_size)
+        self._queue = SlabQueue(queue_size)
+        # One that is being filled for each producer, those that wait, and those that are worked on.
+        self._pool = SlabPool(chunk_bytes, concurrency + queue_size + consumers)
         self._keeper = Keeper(self._engine.reducer, checkpoint, checkpoint_every_s, self._emit)
         self._peeker = Peeker(self._engine.reducer, self._keeper)
         self._network, self._full, self._idle = Stopwatch(), Stopwatch(), Stopwatch()
@@ -281,64 +284,65 @@ class Pipeline(Generic[S]):
         self, export_id: str, flights: Iterable[Flight[S]], positions: Mapping[str, int], rules: Rules
     ) -> None:
         """Produce and consume until all flights have their verdicts."""
+        workers = Workers(self._engine, self._consumers)
         producers = Producers(
             self._source,
             export_id,
             self._keeper,
-            put=self._put,
+            pool=self._pool,
+            queue=self._queue,
+            workers=workers,
             emit=self._emit,
             network=self._network,
+            full=self._full,
             concurrency=self._concurrency,
             split_bytes=self._split,
             rules=rules,
             stop_on_failure=self._stop_on_failure,
         )
-        with first_error_alone(), ThreadPoolExecutor(self._consumers, thread_name_prefix="mockexport") as threads:
+        with first_error_alone(), workers:
             async with asyncio.TaskGroup() as outer:
-                others = [outer.create_task(self._consume(threads)) for _ in range(self._consumers)]
-                others.append(outer.create_task(self._keeper.keep_saving(threads)))
-                others.append(outer.create_task(self._peeker.answer(threads, positions)))
+                others = [outer.create_task(self._consume(workers)) for _ in range(self._consumers)]
+                others.append(outer.create_task(self._keeper.keep_saving(workers.threads)))
+                others.append(outer.create_task(self._peeker.answer(workers.threads, positions)))
                 await producers.bring_in(flights)
                 for other in others:
                     other.cancel()
 
     def _new_leg(self, span: Span, base: SavedFlight | None = None, header: str | None = None) -> Leg[S]:
-        offset, line = (span.read_from, 1) if base is None else (base.offset, base.line)
+        offset = span.read_from if base is None else base.offset
         fold = self._engine.new_fold(span, header if base is None else base.header)
-        count_lines = self._engine.count_lines
-        cutter = Cutter(span, self._chunk_bytes, offset=offset, line=line, count_lines=count_lines)
-        return Leg(span, Lane(fold, self._engine.reducer, span, base), cutter)
+        return Leg(span, Lane(fold, self._engine.reducer, span, base), Cutter(span, offset=offset))
 
     def _flight(self, position: int, download: Download) -> Flight[S]:
         return Flight(position, download, self._engine.reducer, self._new_leg)
 
-    async def _put(self, lane: Lane[S], chunk: Chunk, next_line: int) -> None:
-        if lane.error is not None:
-            raise lane.error
-        lane.chunk_put(chunk.end, next_line)
-        with self._full.running():
-            await self._queue.put((lane, [chunk]))
-
-    async def _consume(self, threads: ThreadPoolExecutor) -> None:
-        loop = asyncio.get_running_loop()
+    async def _consume(self, workers: Workers) -> None:
         while True:
             with self._idle.running():
-                lane, chunks = await self._queue.get()
+                slab = await self._queue.get()
+            lane = slab.lane
             if not lane.abandoned and lane.error is None:
-                try:
-                    async with lane.turn:
-                        await loop.run_in_executor(threads, lane.feed, chunks)
-                except HeaderError as error:
-                    lane.fail(error)
-                except BadRowError as error:
-                    if lane.span.end is None:
-                        raise
-                    lane.fail(error)  # its line, and whether it is the first, depend on other spans
-                flight = self._keeper.in_flight.get(lane.span.download_id)
-                if flight is not None and not lane.abandoned and lane.error is None:  # it may have been, meanwhile
-                    self._emit(Advanced(flight.download.id, flight.folded_bytes, flight.rows))
+                await self._fold(lane, slab.chunk, workers)
+            if (buffer := slab.buffer) is not None:
+                self._pool.give_back(buffer)
             self._queue.release(lane)
-            lane.chunks_done(len(chunks))
+            lane.chunk_done()
+
+    async def _fold(self, lane: Lane[S], chunk: Chunk, workers: Workers) -> None:
+        try:
+            async with lane.turn:
+                await workers.feed(lane.fold, lane.numbered(chunk))
+        except HeaderError as error:
+            lane.fail(error)
+        except BadRowError as error:
+            if lane.span.end is None:
+                raise
+            lane.fail(error)  # its line, and whether it is the first, depend on other spans
+        flight = self._keeper.in_flight.get(lane.span.download_id)
+        # It may have been abandoned meanwhile.
+        if flight is not None and not lane.abandoned and lane.error is None and self._listener is not None:
+            self._listener(Advanced(flight.download.id, flight.folded_bytes, flight.rows))
 
     def _skip_the_unasked(self, export: Export) -> None:
         """Give the downloads in which nothing is asked for, by their metadata, their verdict."""

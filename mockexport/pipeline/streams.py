@@ -2,12 +2,16 @@
 
 A stream is pieces of bytes with a few markers between them, which tell what became of the bytes so far. A reader that
 knows `StartOver` alone reads right; the other markers are for the account and for checkpoints.
+
+A stream may receive bytes straight into the reader's memory, if the reader has offered that (`offer`): such a piece is
+a view of it, and good until the next piece is asked for. Whatever else is yielded as bytes is copied there.
 """
 
 import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from io import FileIO
 from typing import Protocol, runtime_checkable
 
 from mockexport.model import Download, Export, Verdict
@@ -20,12 +24,15 @@ __all__ = [
     "Marker",
     "Opened",
     "Piece",
+    "ReceivingStream",
     "ResumableSource",
     "Resumed",
     "Retry",
+    "Room",
     "Source",
     "StartOver",
     "is_unchanged",
+    "offer",
     "version_of",
 ]
 
@@ -103,7 +110,21 @@ class Kept:
 
 
 Marker = StartOver | Retry | Opened | Resumed | Kept
-Piece = bytes | Marker
+Piece = bytes | memoryview | Marker
+
+
+class Room(Protocol):
+    """Memory of a reader that the next bytes may be put into: from its beginning on, as many as there are."""
+
+    async def free(self) -> memoryview:
+        """Return it; waits until there is some."""
+
+    async def read(self, file: FileIO, offset: int) -> memoryview:
+        """Read a file from `offset` on into it; return what came, nothing at the file's end.
+
+        Raises:
+            OSError: it cannot be read.
+        """
 
 
 class ByteStream(Protocol):
@@ -125,6 +146,20 @@ class ByteStream(Protocol):
 
     async def close(self, verdict: Verdict | None) -> None:
         """End the stream. `verdict` is the download's; None if there is none yet: it was broken off, or was a part."""
+
+
+@runtime_checkable
+class ReceivingStream(Protocol):
+    """A ByteStream that can receive into a reader's memory; its pieces are then views of that, or bytes as ever."""
+
+    def receive_into(self, room: Room) -> None:
+        """Put bytes there from now on, where that saves a copy; to be called before the first piece is asked for."""
+
+
+def offer(stream: ByteStream, room: Room) -> None:
+    """Let a stream receive into `room`, if it can."""
+    if isinstance(stream, ReceivingStream):
+        stream.receive_into(room)
 
 
 class Source(Protocol):

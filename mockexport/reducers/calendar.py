@@ -23,6 +23,7 @@ class Hours:
     __slots__ = ("counts",)
     unit_us: ClassVar[int] = _HOUR_US
     kept: ClassVar[str] = f"hours {MAX_UNITS}"
+    counts_apart: ClassVar[bool] = True
     over_note: ClassVar[str] = f"per_hour is null where there are more than {MAX_UNITS:,} different hours"
 
     def __init__(self) -> None:

@@ -20,6 +20,8 @@ class Family(Protocol):
 
     kept: ClassVar[str]
     over_note: ClassVar[str]
+    # Whether its plain form is [over, key, count, key, count, …] with keys ascending, rather than an integer.
+    counts_apart: ClassVar[bool]
 
     @property
     def over(self) -> bool:
@@ -32,7 +34,7 @@ class Family(Protocol):
         """Take in all that `other` holds, and leave it alone."""
 
     def to_plain(self) -> Any:
-        """Return the state as JSON can hold it: an integer, or a list of them; equal states give equal ones."""
+        """Return the state as an integer of up to 192 bits, or as a list of integers; equal states give equal ones."""
 
     @classmethod
     def from_plain(cls, plain: Any) -> Self:

@@ -40,6 +40,7 @@ class Histogram:
 
     __slots__ = ("counts", "over")
     kept: ClassVar[str] = f"values {MAX_EXACT_VALUES} {KEPT_BITS}"
+    counts_apart: ClassVar[bool] = True
     over_note: ClassVar[str] = (
         f"quantiles are approximate, made of values kept to within {RELATIVE_ERROR:.1%}, where there are more than"
         f" {MAX_EXACT_VALUES:,} different ones"

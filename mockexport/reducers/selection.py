@@ -4,7 +4,6 @@ A group's state is Summary's, and one of each family that a chosen name needs: w
 definition serves groups and totals, as a total is what its groups come to, put together before anything is divided.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -19,7 +18,8 @@ from mockexport.model import ANOMALY_RULES, AnomalyRule
 from mockexport.reducers.calendar import Days, Hours
 from mockexport.reducers.family import Family
 from mockexport.reducers.histogram import Histogram
-from mockexport.reducers.protocol import Result, dumped_rows
+from mockexport.reducers.packing import pack_rows, unpack_rows
+from mockexport.reducers.protocol import Result
 from mockexport.reducers.rules import check_rules
 from mockexport.reducers.spread import Squares, stddev_of, variance_of
 from mockexport.reducers.summary import Group, Statistics, columns_by_group, number, statistics_of, told_rules
@@ -127,7 +127,7 @@ class Selection:
     @property
     def fingerprint(self) -> str:
         """Name, version, what is kept of every group, and the anomaly rules; statistics of equal states may differ."""
-        return f"selection 1 {','.join(family.kept for family in self.families)} {told_rules(self.rules)}"
+        return f"selection 2 {','.join(family.kept for family in self.families)} {told_rules(self.rules)}"
 
     def empty(self) -> SelectionState:
         """Return the state of no rows."""
@@ -158,23 +158,18 @@ class Selection:
         return earlier
 
     def dump(self, state: SelectionState) -> bytes:
-        """Return the cells as JSON rows, sorted by key: Summary's numbers, and what each family keeps."""
-        return json.dumps(
-            [
-                [
-                    *key, g.count, g.total, g.low, g.high, g.anomalies, g.first_us, g.last_us,
-                    *(held.to_plain() for held in cell.families.values()),
-                ]
-                for key, cell in sorted(state.items(), key=lambda item: item[0])
-                for g in (cell.group,)
-            ]
-        ).encode()  # fmt: skip
+        """Return the cells as columns, sorted by key (see packing.py)."""
+        rows = [
+            [*key, *cell.group.numbers, *(held.to_plain() for held in cell.families.values())]
+            for key, cell in sorted(state.items(), key=lambda item: item[0])
+        ]
+        return pack_rows(rows, self.families)
 
     def load(self, data: bytes) -> SelectionState:
         """Return the state that `dump` wrote."""
-        return {key: self.checked_cell(numbers) for key, numbers in dumped_rows(data)}
+        return {key: self._checked_cell(numbers) for key, numbers in unpack_rows(data, self.families)}
 
-    def checked_cell(self, numbers: Sequence[Any]) -> Cell:
+    def _checked_cell(self, numbers: Sequence[Any]) -> Cell:
         """Return the cell of a dumped row without its ids; ValueError or TypeError if no values come to it."""
         group = Group.from_plain(numbers[:7])
         families = {}

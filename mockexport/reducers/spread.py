@@ -22,6 +22,7 @@ class Squares:
 
     __slots__ = ("total",)
     kept: ClassVar[str] = "squares"
+    counts_apart: ClassVar[bool] = False
     over: ClassVar[bool] = False
     over_note: ClassVar[str] = ""
 

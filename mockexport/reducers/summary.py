@@ -7,12 +7,13 @@ their sum is last − first, so latency needs no more than those two.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mockexport.formats.batch import Batch
 from mockexport.model import ANOMALY_RULES, VALUE_SCALE, AnomalyRule
-from mockexport.reducers.protocol import MAX_SIZE, Result, dumped_rows, is_count
+from mockexport.reducers.packing import pack_rows, unpack_rows
+from mockexport.reducers.protocol import MAX_SIZE, Result, is_count
 from mockexport.reducers.rules import check_rules
 
 __all__ = [
@@ -75,8 +76,8 @@ class Group:
         So what is read from a file cannot wrap in 64 or 128 bits, whatever is added to it.
         """
         group = cls(*numbers)
-        if not all(type(number) is int for number in astuple(group)) or not is_count(group.count):
-            raise ValueError("a number is no integer, or no count")
+        if not is_count(group.count):
+            raise ValueError("there are no such counts")
         if not -MAX_SIZE <= group.low <= group.high <= MAX_SIZE:
             raise ValueError("there are no such values")
         if not group.count * group.low <= group.total <= group.count * group.high:
@@ -86,6 +87,11 @@ class Group:
         if not -MAX_SIZE <= group.first_us <= group.last_us <= MAX_SIZE:
             raise ValueError("there are no such times")
         return group
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """All of it, in the order in which a state has it."""
+        return self.count, self.total, self.low, self.high, self.anomalies, self.first_us, self.last_us
 
     def add(self, other: "Group") -> None:
         """Take in the values of another group of the same patient and event type."""
@@ -120,7 +126,7 @@ class Summary:
     @property
     def fingerprint(self) -> str:
         """Name, version and the anomaly rules, which a state has already applied."""
-        return f"summary 1 {told_rules(self.rules)}"
+        return f"summary 2 {told_rules(self.rules)}"
 
     def empty(self) -> SummaryState:
         """Return the state of no rows."""
@@ -148,17 +154,12 @@ class Summary:
         return earlier
 
     def dump(self, state: SummaryState) -> bytes:
-        """Return the groups as JSON rows, sorted by key."""
-        return json.dumps(
-            [
-                [*key, g.count, g.total, g.low, g.high, g.anomalies, g.first_us, g.last_us]
-                for key, g in sorted(state.items(), key=lambda item: item[0])
-            ]
-        ).encode()
+        """Return the groups as columns, sorted by key (see packing.py)."""
+        return pack_rows([[*key, *state[key].numbers] for key in sorted(state)])
 
     def load(self, data: bytes) -> SummaryState:
         """Return the state that `dump` wrote."""
-        return {key: Group.from_plain(numbers) for key, numbers in dumped_rows(data)}
+        return {key: Group.from_plain(numbers) for key, numbers in unpack_rows(data)}
 
     def result(self, state: SummaryState) -> Result[Statistics]:
         """Divide: the statistics of every group, and per event type those of its groups taken together."""

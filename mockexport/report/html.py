@@ -90,8 +90,8 @@ class _Page:
             return element("p", "Complete: every download is in the report.", class_="verdict good")
         return element(
             "p",
-            f"Incomplete: {len(incomplete):,} of {len(downloads):,} downloads failed or differ from what "
-            "was announced. The figures below are not those of the whole export.",
+            f"Incomplete: {len(incomplete):,} of {counted(len(downloads), 'download')} failed or not as "
+            "announced. The figures below are not those of the whole export.",
             class_="bad",
         )
 
@@ -153,7 +153,8 @@ class _Page:
             kept = self._kept(rows, total, max(MAX_ROWS // len(types), 10))
             parts.append(element("h3", named(event_type), *self._bounds(event_type)))
             if len(kept) < len(rows):
-                chosen = "with the largest share of anomalies" if self._has_anomalies(total) else "first by id"
+                worst = "with the largest shares of anomalies, the largest first"
+                chosen = worst if self._has_anomalies(total) else "first by id"
                 told = f"{len(kept):,} of {len(rows):,} patients, those {chosen}; {len(rows) - len(kept):,} left out."
                 parts.append(element("p", told, class_="note"))
             lines = [((named(row["patient_id"]),), row) for row in kept]
@@ -180,8 +181,7 @@ class _Page:
             return rows
         if not self._has_anomalies(total):
             return rows[:most]
-        worst = sorted(rows, key=lambda row: (-row["anomalies"] / row["count"], row["patient_id"]))[:most]
-        return sorted(worst, key=lambda row: str(row["patient_id"]))
+        return sorted(rows, key=lambda row: (-row["anomalies"] / row["count"], row["patient_id"]))[:most]
 
     def _bounds(self, event_type: str) -> list[Markup]:
         if not self._shared and not self._ranged:

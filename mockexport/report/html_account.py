@@ -10,7 +10,7 @@ from mockexport.model import Verdict, VerdictKind
 from mockexport.report.account import Account, DownloadAccount
 from mockexport.report.charts import Timeline, lane
 from mockexport.report.markup import Markup, element, named, shown, table
-from mockexport.report.plain import size, when
+from mockexport.report.plain import counted, size, when
 
 __all__ = ["MAX_DOWNLOADS", "MAX_GAPS", "MAX_LANES", "account_parts", "coverage_parts", "facts"]
 
@@ -30,23 +30,23 @@ _HEADS: list[tuple[str, str | None]] = [
 
 def coverage_parts(account: Account) -> list[Markup]:
     """Return the picture of coverage over time, if the run counted it; the gaps in words."""
-    counted = [d for d in account.downloads if d.coverage is not None]
-    coverages = [d.coverage for d in counted if d.coverage is not None]
+    drawn = [d for d in account.downloads if d.coverage is not None]
+    coverages = [d.coverage for d in drawn if d.coverage is not None]
     timeline = Timeline.of(coverages)
     if timeline is None:
         return []
-    covering = [d.coverage for d in counted if d.coverage is not None and d.verdict.counts]
+    covering = [d.coverage for d in drawn if d.coverage is not None and d.verdict.counts]
     gaps = timeline.gaps(covering)
     lanes = [_all_lane(timeline, covering, gaps)]
-    if len(counted) <= MAX_LANES:
+    if len(drawn) <= MAX_LANES:
         most = max((max(timeline.columns([c]).values(), default=1) for c in coverages), default=1)
-        lanes += [_download_lane(timeline, download, most) for download in counted]
+        lanes += [_download_lane(timeline, download, most) for download in drawn]
     start, end = (when(hour * HOUR_US) for hour in (timeline.start, timeline.end))
-    middle = when((timeline.start + timeline.end) // 2 * HOUR_US)
+    middle = when((timeline.start + timeline.end) * HOUR_US // 2)
     axis = element("div", *(element("span", each) for each in (start, middle, end)), class_="axis")
     unit = "hour" if timeline.column_hours == 1 else f"{timeline.column_hours:,} hours"
     told = f"Rows per {unit}, in UTC; frames are what the metadata announces, hatched parts are times without any row."
-    many = f" There are {len(counted):,} downloads, too many for a lane each." if len(counted) > MAX_LANES else ""
+    many = f" There are {len(drawn):,} downloads, too many for a lane each." if len(drawn) > MAX_LANES else ""
     return [
         element("h2", "Coverage over time"),
         element("p", told + many, class_="soft"),
@@ -57,7 +57,7 @@ def coverage_parts(account: Account) -> list[Markup]:
 
 def _all_lane(timeline: Timeline, covering: Sequence[Coverage], gaps: Sequence[tuple[int, int]]) -> Markup:
     columns = timeline.columns(covering)
-    told = f"All downloads: {len(gaps):,} gaps" if gaps else "All downloads: no gap"
+    told = f"All downloads: {counted(len(gaps), 'gap') if gaps else 'no gap'}"
     announced = [] if len(covering) <= MAX_LANES else [_announced(each) for each in covering]
     drawn = lane(
         timeline, columns, max(columns.values(), default=1), told, gaps=gaps, announced=[a for a in announced if a]
@@ -70,7 +70,7 @@ def _download_lane(timeline: Timeline, download: DownloadAccount, most: int) -> 
     if covered is None:
         return Markup()
     announced = _announced(covered)
-    told = f"{download.rows:,} rows"
+    told = counted(download.rows, "row")
     if covered.first_us is not None and covered.last_us is not None:
         told += f" from {when(covered.first_us)} to {when(covered.last_us)}"
     if announced is not None:
@@ -96,11 +96,11 @@ def _gaps(timeline: Timeline, gaps: Sequence[tuple[int, int]]) -> list[Markup]:
         return [element("p", f"There is no gap: no whole {least.removeprefix('an ')} without a row.")]
     longest = sorted(gaps, key=lambda gap: (gap[0] - gap[1], gap[0]))[:MAX_GAPS]
     lines = [
-        element("li", f"{when(a * HOUR_US)} to {when(b * HOUR_US)}: {b - a:,} {'hour' if b - a == 1 else 'hours'}")
+        element("li", f"{when(a * HOUR_US)} to {when(b * HOUR_US)}: {counted(b - a, 'hour')}")
         for a, b in sorted(longest)
     ]
     total = sum(end - start for start, end in gaps)
-    told = f"{len(gaps):,} {'gap' if len(gaps) == 1 else 'gaps'} of {least} or more, {total:,} hours in all"
+    told = f"{counted(len(gaps), 'gap')} of {least} or more, {counted(total, 'hour')} in all"
     told += f"; the {len(lines)} longest:" if len(lines) < len(gaps) else ":"
     return [element("p", told), element("ul", *lines)]
 
@@ -127,7 +127,7 @@ def account_parts(account: Account) -> list[Markup]:
     left_out = len(account.downloads) - len(lines)
     parts = [element("h2", "Account of the run"), facts(told)]
     if left_out:
-        parts.append(element("p", f"{left_out:,} complete downloads are left out.", class_="note"))
+        parts.append(element("p", f"{counted(left_out, 'complete download')} left out.", class_="note"))
     return [*parts, table("Downloads", _HEADS, lines), *_bad_rows(account)]
 
 

@@ -22,7 +22,7 @@ from mockexport.formats.batch import NO_VALUE, with_missing
 from mockexport.formats.schema import Schema
 from mockexport.model import Chunk, Download, Export, Span, Verdict
 from mockexport.newfile import NewFile, make_folder
-from mockexport.pipeline.streams import ByteStream, Piece, Source, StartOver
+from mockexport.pipeline.streams import ByteStream, Piece, Room, Source, StartOver, offer
 from mockexport.reducers import Reducer
 from mockexport.saving.claiming import Claim
 from mockexport.shown import quoted
@@ -164,14 +164,18 @@ class _SavedStream:
         self._fetched = fetched
         self._file: _RowsFile | None = None
 
+    def receive_into(self, room: Room) -> None:
+        offer(self._fetched, room)
+
     async def pieces(self) -> AsyncGenerator[Piece]:
         self._discard()  # an attempt before this one, if it broke off
         async with aclosing(self._fetched.pieces()) as pieces:
             async for piece in pieces:
-                if isinstance(piece, bytes):
+                if isinstance(piece, bytes | memoryview):
                     if self._file is None:
                         self._file = self._saving.new_file(self._download)
-                    await asyncio.to_thread(self._file.feed, piece)
+                    # A copy: if this is cancelled, the thread goes on with it, and the view is somebody else's.
+                    await asyncio.to_thread(self._file.feed, bytes(piece))
                 elif isinstance(piece, StartOver):
                     self._discard()
                 yield piece

@@ -27,9 +27,11 @@ from mockexport.pipeline.streams import (
     Piece,
     ResumableSource,
     Resumed,
+    Room,
     Source,
     StartOver,
     is_unchanged,
+    offer,
 )
 from mockexport.saving.claiming import Claim
 from mockexport.saving.partial import NOTE_EVERY_S, Note, Partial, Torn, left_in, sweep
@@ -214,14 +216,18 @@ class _SavedStream:
         self._broken_off = False
         self._fetched = saving.fetch(export_id, download, self._left)
 
+    def receive_into(self, room: Room) -> None:
+        offer(self._fetched, room)
+
     async def pieces(self) -> AsyncGenerator[Piece]:
         while True:
             try:
                 async with aclosing(self._fetched.pieces()) as pieces:
                     async for piece in pieces:
                         match piece:
-                            case bytes():
-                                await asyncio.to_thread(self._partial.write, piece)
+                            case bytes() | memoryview():
+                                # A copy: if this is cancelled, the thread goes on, and the view is somebody else's.
+                                await asyncio.to_thread(self._partial.write, bytes(piece))
                             case StartOver():
                                 self._begin(None)
                             case Opened(mark, version):
@@ -293,6 +299,10 @@ class _KeptStream:
         self._file = FileStream(saving.directory / listed.file, download, listed)
         self._saved = _SavedStream(saving, export_id, download)
         self._use_file = True
+
+    def receive_into(self, room: Room) -> None:
+        for stream in (self._file, self._saved):
+            offer(stream, room)
 
     async def pieces(self) -> AsyncGenerator[Piece]:
         if self._use_file and not await self._saving.is_unchanged(self._export_id, self._download, self._listed):

@@ -12,19 +12,15 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-import aiofiles
-
 from mockexport.errors import ExportNotFound, FolderError, TransferError
 from mockexport.model import Download, Export, Verdict
-from mockexport.pipeline.streams import Piece, StartOver
+from mockexport.pipeline.streams import Piece, Room, StartOver
 from mockexport.sources.listing import LISTING, ListedFile, check_file, readable
 from mockexport.unpacking.compression import START_BYTES, compression_of
-from mockexport.unpacking.stream import UnpackedStream
+from mockexport.unpacking.stream import OwnRoom, UnpackedStream
 
 __all__ = ["SUFFIXES", "FileStream", "Files", "as_of", "downloads_of", "rows_of", "tables_in"]
 
-# Read at once: as much as a chunk of the default size.
-PIECE_BYTES = 256 * 1024
 # What a folder's tables are called; how they are compressed is told by their bytes.
 _PACKED = (".gz", ".zst")
 SUFFIXES = tuple(table + packed for table in (".csv", ".tsv") for packed in ("", *_PACKED))
@@ -206,19 +202,25 @@ class FileStream:
         self._download = download
         self._listed = listed
         self._received = 0
+        self._room: Room | None = None
+
+    def receive_into(self, room: Room) -> None:
+        """Read into a reader's memory (see streams.ReceivingStream)."""
+        self._room = room
 
     async def pieces(self) -> AsyncGenerator[Piece]:
         """Yield the file's bytes; at its end, hold them against the SHA-256 that is noted, if there is one."""
         digest = hashlib.sha256()
+        room = self._room or OwnRoom()
         try:
             if self._listed is not None:
                 check_file(self._path.parent, self._listed)
-            async with aiofiles.open(self._path, "rb") as file:
-                while piece := await file.read(PIECE_BYTES):
+            with open(self._path, "rb", buffering=0) as file:  # noqa: ASYNC230 - it takes no time
+                while piece := await room.read(file, self._received):
                     self._received += len(piece)
                     if self._listed is not None:
                         digest.update(piece)
-                    yield piece
+                    yield piece if self._room is not None else bytes(piece)
         except FolderError as error:
             raise self._fault(str(error)) from error
         except OSError as error:

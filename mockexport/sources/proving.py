@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from mockexport.model import Verdict
-from mockexport.pipeline.streams import ByteStream, Opened, Piece, StartOver
+from mockexport.pipeline.streams import ByteStream, Opened, Piece, Room, StartOver, offer
 
 __all__ = ["ProvenStream"]
 
@@ -24,13 +24,17 @@ class ProvenStream:
         self._sent_bytes = sent_bytes
         self._begin = begin
 
+    def receive_into(self, room: Room) -> None:
+        """Let bytes be received there (see streams.ReceivingStream)."""
+        offer(self._stream, room)
+
     async def pieces(self) -> AsyncGenerator[Piece]:
         """Yield the bytes, and the stream's markers (see ByteStream.pieces)."""
         while True:
             digest, received = hashlib.sha256(), self._begin
             async with aclosing(self._stream.pieces()) as pieces:
                 async for piece in pieces:
-                    if isinstance(piece, bytes):
+                    if isinstance(piece, bytes | memoryview):
                         digest.update(piece)
                         received += len(piece)
                     elif isinstance(piece, StartOver):

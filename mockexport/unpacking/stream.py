@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
+from io import FileIO
 
 from mockexport.errors import TransferError
 from mockexport.model import Verdict
-from mockexport.pipeline.streams import ByteStream, Opened, Piece, Resumed, StartOver
+from mockexport.pipeline.streams import ByteStream, Opened, Piece, Resumed, Room, StartOver, offer
 from mockexport.unpacking.compression import (
     START_BYTES,
     BadCompression,
@@ -17,10 +18,49 @@ from mockexport.unpacking.compression import (
     refuse_others,
 )
 
-__all__ = ["IN_LINE_BYTES", "UnpackedStream", "next_step"]
+__all__ = ["IN_LINE_BYTES", "OwnRoom", "UnpackedStream", "next_step"]
 
 # A compressed piece this short is decoded in less time than a thread takes to be told of it.
 IN_LINE_BYTES = 2 * 1024
+# Received at once of a compressed body, or by whoever has no memory of a reader to put bytes into.
+ROOM_BYTES = 256 * 1024
+
+
+class OwnRoom:
+    """Memory (streams.Room) that is used again for every piece."""
+
+    def __init__(self) -> None:
+        self._memory = memoryview(bytearray(ROOM_BYTES))
+
+    async def free(self) -> memoryview:
+        """Return all of it."""
+        return self._memory
+
+    async def read(self, file: FileIO, offset: int) -> memoryview:
+        """Read a file into it (see Room.read)."""
+        file.seek(offset)
+        return self._memory[: await asyncio.to_thread(file.readinto, self._memory)]
+
+
+class _Rooms:
+    """A reader's room for as long as the bytes are rows as they come, and an own one once they are to be unpacked."""
+
+    def __init__(self, readers: Room) -> None:
+        self._readers = readers
+        self._own: OwnRoom | None = None
+
+    @property
+    def _in_use(self) -> Room:
+        return self._own or self._readers
+
+    def use_own(self, *, own: bool) -> None:
+        self._own = (self._own or OwnRoom()) if own else None
+
+    async def free(self) -> memoryview:
+        return await self._in_use.free()
+
+    async def read(self, file: FileIO, offset: int) -> memoryview:
+        return await self._in_use.read(file, offset)
 
 
 class UnpackedStream:
@@ -37,6 +77,12 @@ class UnpackedStream:
         self._stream = stream
         self._download_id = download_id
         self._where = where
+        self._rooms: _Rooms | None = None
+
+    def receive_into(self, room: Room) -> None:
+        """Let bytes that are not compressed be received there (see streams.ReceivingStream)."""
+        self._rooms = _Rooms(room)
+        offer(self._stream, self._rooms)
 
     async def pieces(self) -> AsyncGenerator[Piece]:
         """Yield the rows' bytes, and the stream's markers (see ByteStream.pieces)."""
@@ -58,32 +104,37 @@ class UnpackedStream:
         opened: Opened | None = None  # held back until its first bytes tell whether it can be gone on with
         async with aclosing(self._stream.pieces()) as pieces:
             async for piece in pieces:
+                if isinstance(piece, Opened | StartOver):
+                    start, decoder, decided = b"", None, False
+                    self._use_own_room(own=False)
                 if isinstance(piece, Opened):
-                    opened, start, decoder, decided = piece, b"", None, False
+                    opened = piece
                     continue
-                if not isinstance(piece, bytes):
+                if not isinstance(piece, bytes | memoryview):
                     if opened is not None:
                         yield replace(opened, mark=None)
                         opened = None
-                    if isinstance(piece, StartOver):
-                        start, decoder, decided = b"", None, False
-                    elif isinstance(piece, Resumed) and not start:
+                    if isinstance(piece, Resumed) and not start:
                         decided = True  # it begins in the middle, which a compressed one never does
                     yield piece
                     continue
                 if not decided:
-                    start += piece
-                    if len(start) < START_BYTES:
+                    # What is not yielded is not received, and what comes next is put in its place.
+                    if start or len(piece) < START_BYTES:
+                        piece = start = start + bytes(piece)
+                    if len(piece) < START_BYTES:
                         continue
-                    piece, decided = start, True
-                    decoder = _decoder(start)
+                    decided = True
+                    decoder = _decoder(bytes(piece[:START_BYTES]))
+                    self._use_own_room(own=decoder is not None)
                 if opened is not None:
+                    piece = bytes(piece)  # the reader turns to the marker first: what it is in may be moved on
                     yield opened if decoder is None else replace(opened, mark=None)
                     opened = None
                 if decoder is None:
                     yield piece
                 else:
-                    async for step in _steps(decoder, piece):
+                    async for step in _steps(decoder, bytes(piece)):
                         yield step
         if opened is not None:
             yield opened
@@ -91,6 +142,10 @@ class UnpackedStream:
             yield start
         if decoder is not None:
             decoder.finish()
+
+    def _use_own_room(self, *, own: bool) -> None:
+        if self._rooms is not None:
+            self._rooms.use_own(own=own)
 
     def start_over(self, problem: str) -> StartOver:
         """Void the stream (see ByteStream.start_over)."""

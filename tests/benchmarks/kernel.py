@@ -61,7 +61,7 @@ def measure(case: str) -> dict[str, float]:
             fold.feed(chunk)
         spent += time.thread_time() - start
         rounds += 1
-    rows = sum(chunk.data.count(b"\n") for chunk in fed[1:]) * rounds
+    rows = sum(bytes(chunk.data).count(b"\n") for chunk in fed[1:]) * rounds
     return {"seconds": spent / rows, "rows_per_s": rows / spent}
 
 

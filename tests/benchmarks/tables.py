@@ -59,7 +59,7 @@ def main() -> int:
     figures = {}
     for name, seconds in best.items():
         size = sum(len(chunk.data) for chunk in fed[name])
-        rows = sum(chunk.data.count(b"\n") for chunk in fed[name])
+        rows = sum(bytes(chunk.data).count(b"\n") for chunk in fed[name])
         figures[name] = {"GB/s": round(size / seconds / 1e9, 2), "Mrows/s": round(rows / seconds / 1e6, 1)}
     sys.stdout.write(json.dumps(figures, indent=2) + "\n")
     return 0

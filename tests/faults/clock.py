@@ -1,13 +1,17 @@
 """A virtual clock: an event loop whose time jumps to the next timer as soon as nothing else is left to do.
 
-Work for threads is done in line, so a run in this loop is deterministic: the same seed, the same steps. A loop that has
-nothing to do and no timer would wait for ever; this one says so. `at_step` calls back after so many of its rounds.
+Work for threads is done in line, and what native threads do is waited for, so a run in this loop is deterministic: the
+same seed, the same steps. A loop that has nothing to do and no timer would wait for ever; this one says so. `at_step`
+calls back after so many of its rounds.
 """
 
 import asyncio
 import selectors
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from mockexport.pipeline.workers import Workers
 
 __all__ = ["Hung", "VirtualLoop", "run"]
 
@@ -27,9 +31,10 @@ class _Selector(selectors.SelectSelector):
     loop: "VirtualLoop"
 
     def select(self, timeout: float | None = None) -> list[Any]:
+        heard = self.loop.hear_workers()
         events = super().select(0)
         self.loop.step()
-        if not events:
+        if not events and not heard:
             if timeout is None:
                 raise Hung("no task can go on and no timer is set")
             self.loop.now_s += max(timeout, 0)
@@ -43,6 +48,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.now_s = 1000.0
         self.steps = 0
         self._at: dict[int, Callable[[], object]] = {}
+        self._workers: list[tuple[Workers, Callable[[], object]]] = []
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)
@@ -56,6 +62,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             raise Hung(f"no end after {MAX_STEPS:,} steps")
         if self.steps in self._at:
             self._at.pop(self.steps)()
+
+    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:  # type: ignore[override]
+        """Watch what native threads have done; it is waited for in line, so that no time passes meanwhile."""
+        workers = getattr(callback, "__self__", None)
+        if not isinstance(workers, Workers):
+            raise NotImplementedError("nothing but workers is watched here")
+        self._workers.append((workers, callback))
+
+    def remove_reader(self, fd: Any) -> bool:
+        self._workers.clear()
+        return True
+
+    def hear_workers(self) -> bool:
+        heard = False
+        for workers, callback in self._workers:
+            while workers.pending:
+                heard = True
+                callback()
+                time.sleep(0)
+        return heard
 
     def at_step(self, step: int, callback: Callable[[], object]) -> None:
         self._at[step] = callback

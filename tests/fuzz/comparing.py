@@ -73,7 +73,7 @@ def outcome(
     """
     chosen = choose_engine(reducer, schema, asked=asked, coverage=coverage, strict=strict, wanted=engine)
     fold = chosen.new_fold(Span("d"))
-    cutter = Cutter(Span("d"), chunk_bytes, count_lines=chosen.count_lines)
+    cutter = Cutter(Span("d"), chunk_bytes)
     error = ""
     try:
         for start, end in pairwise([0, *sorted(edges), len(data)]):

@@ -165,7 +165,7 @@ async def test_more_connections_than_allowed_get_503(tmp_path: Path, monkeypatch
 async def test_where_connections_are_scarce_those_that_only_hold_a_place_give_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "MAX_CONNECTIONS", 6)
+    monkeypatch.setattr(wire, "MAX_CONNECTIONS", 5)
     monkeypatch.setattr(wire, "CROWDED_S", 0.1)
     monkeypatch.setattr(wire, "_SWEEP_S", 0.05)
     async with serving(tmp_path) as client:

@@ -1,7 +1,6 @@
 """Checkpoints: to whom they belong, what they keep, and that a run which goes on from one gives the same report."""
 
 import asyncio
-import json
 import os
 import random
 import stat
@@ -30,6 +29,7 @@ from mockexport.formats import BadRow, BadRowReason
 from mockexport.model import Verdict, VerdictKind
 from mockexport.pipeline.checkpoint import Belonging, Saved, SavedFlight, SavedRun, from_bytes, to_bytes
 from mockexport.pipeline.streams import Mark
+from mockexport.reducers.packing import pack_rows
 from mockexport.report.account import DownloadAccount
 from mockexport.resuming.retrying import RetryPolicy
 from mockexport.server.faults import Faults
@@ -285,8 +285,8 @@ def test_other_options_or_data_are_refused_by_the_run() -> None:
 @pytest.mark.parametrize("rows", [[["x" * 5_000, "t"]], [["P", "t"], ["P", "t"]], [["Q", "t"], ["P", "t"]]], ids=len)
 def test_a_checkpoint_with_groups_that_cannot_be_is_refused_in_one_line(rows: list[list[str]], engine: str) -> None:
     bodies = export_of(random.Random(7), 2, 20)
-    state = pack_state(Summary(), {}).removesuffix(b"[]")
-    state += json.dumps([[*key, 1, 5, 5, 5, 0, 0, 0] for key in rows]).encode()
+    state = pack_state(Summary(), {}).removesuffix(pack_rows([]))
+    state += pack_rows([[*key, 1, 5, 5, 5, 0, 0, 0] for key in rows])
 
     class Altered(MemoryCheckpoint):
         def load(self, belonging: Belonging) -> Saved:

@@ -33,7 +33,7 @@ def stretch_of(
 ) -> Stretch[Any]:
     """Read a span as a producer does: from the byte before it, in pieces, until nothing more belongs to it."""
     fold = engine.new_fold(span, header if span.start else None)
-    cutter = Cutter(span, chunk_bytes, offset=span.read_from, count_lines=engine.count_lines)
+    cutter = Cutter(span, chunk_bytes, offset=span.read_from)
     for start in range(span.read_from, len(body), piece):
         for chunk in cutter.feed(body[start : start + piece]):
             fold.feed(chunk)
@@ -41,7 +41,7 @@ def stretch_of(
             break
     for chunk in cutter.finish():
         fold.feed(chunk)
-    return Stretch(span, cutter.begin, cutter.offset, cutter.line - 1, fold.tally, fold.state)
+    return Stretch(span, cutter.begin, cutter.offset, fold.line - 1, fold.tally, fold.state)
 
 
 def put_together(

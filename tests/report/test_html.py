@@ -39,9 +39,11 @@ def test_no_markup_comes_from_data() -> None:
 
 def test_a_page_of_many_patients_is_light_and_says_what_is_left_out() -> None:
     patients = {f"P{number:06}": {"heart_rate": statistics(100, number % 7)} for number in range(20_000)}
+    patients["P010000"] = {"heart_rate": statistics(100, 50)}
     report = Report.of(Result(patients, {"heart_rate": statistics(2_000_000, 7)}), account(download()))
     html = to_html(report)
     assert len(html) < 300_000
+    assert html.index("P010000") < html.index("P000006")
     assert f"{20_000 - MAX_ROWS:,} left out" in html
     assert "P000006" in html  # of the largest share
     assert "P000007" not in html  # of none
@@ -93,7 +95,7 @@ def test_a_time_of_thousands_of_years_is_drawn_in_bounds() -> None:
     many = [download(f"d{number}", covered=coverage(number, announced=500)) for number in range(500)]
     html = to_html(Report.of(Result({}, {}), account(*many)))
     assert "There are 500 downloads, too many for a lane each." in html
-    assert "300 complete downloads are left out" in html
+    assert "300 complete downloads left out" in html
 
 
 _CONTRAST = """
@@ -177,5 +179,5 @@ def test_an_incomplete_report_says_so_first() -> None:
         Result({}, {"t": statistics()}), account(download("d", VerdictKind.FAILED, "why it failed"))
     )
     html = to_html(report)
-    assert html.index("Incomplete: 1 of 1 downloads") < html.index("Totals")
+    assert html.index("Incomplete: 1 of 1 download failed") < html.index("Totals")
     assert "failed</span>: why it failed" in html

@@ -1,0 +1,149 @@
+"""Slabs and workers: where bytes are received, who folds them, and what is left when somebody is called off."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from mockexport import Download, Schema, Summary, analyze
+from mockexport.engine.choosing import Engine, choose_engine, kernel_problem
+from mockexport.formats import MAX_ROW_BYTES, Cutter
+from mockexport.model import Chunk, Span
+from mockexport.pipeline.slabs import Room, SlabPool
+from mockexport.pipeline.workers import FEW_ROWS, Workers
+from mockexport.sources.scripted import Scripted
+from tests.rows import HEADER
+
+SPAN = Span("d")
+ROW = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
+ODD_ROW = b'"P""1",2025-08-26T00:00:04Z,heart_rate,72\n'
+
+needs_kernel = pytest.mark.skipif(kernel_problem() is not None, reason="there is no kernel here")
+
+
+def no_crew(threads: int) -> Any:
+    raise OSError("no threads are to be had")
+
+
+def socket_pair(threads: int) -> Any:
+    from mockexport._kernel import Crew
+
+    return Crew(threads, eventfd=False)
+
+
+def kernel(new_crew: Callable[[int], Any] | None = None) -> Engine[Any]:
+    engine = choose_engine(Summary(), Schema(), wanted="kernel")
+    return engine if new_crew is None else replace(engine, new_crew=new_crew)
+
+
+ENGINES = [
+    pytest.param(partial(choose_engine, Summary(), Schema(), wanted="python"), id="python"),
+    pytest.param(kernel, marks=needs_kernel, id="kernel"),
+    pytest.param(partial(kernel, socket_pair), marks=needs_kernel, id="kernel without eventfd"),
+    pytest.param(partial(kernel, no_crew), marks=needs_kernel, id="kernel without a crew"),
+]
+
+
+@pytest.mark.parametrize("new_engine", ENGINES)
+@pytest.mark.parametrize("number", [1, 3])
+async def test_workers_fold_chunks_and_read_files_whoever_they_are(
+    new_engine: Callable[[], Engine[Any]], number: int, tmp_path: Path
+) -> None:
+    engine = new_engine()
+    # So many rows for the reference that they are judged in a thread.
+    data = HEADER + ROW * 5 + ODD_ROW * (FEW_ROWS + 1) + ROW
+    (tmp_path / "file").write_bytes(data)
+    fold, expected = engine.new_fold(SPAN), choose_engine(Summary(), Schema(), wanted="python").new_fold(SPAN)
+    expected.feed(Chunk(SPAN, data, 0, len(data), 1))
+    buffer = bytearray(len(data) + 10)
+    with Workers(engine, number) as workers, (tmp_path / "file").open("rb", buffering=0) as file:
+        assert await workers.read(file, memoryview(buffer)[10:], 0) == len(data)
+        assert await workers.read(file, memoryview(buffer)[:10], len(data)) == 0
+        await workers.feed(fold, Chunk(SPAN, memoryview(buffer)[10:], 0, len(data), 1))
+    assert engine.reducer.dump(fold.state) == Summary().dump(expected.state)
+    assert fold.tally.to_bytes() == expected.tally.to_bytes()
+    assert (fold.offset, fold.line) == (len(data), expected.line)
+
+
+@needs_kernel
+@pytest.mark.parametrize("rows", [1, FEW_ROWS + 1])
+async def test_a_chunk_whose_waiter_is_called_off_is_taken_in_whole_before_the_workers_end(rows: int) -> None:
+    engine = kernel()
+    fold = engine.new_fold(SPAN)
+    data = HEADER + ROW * 10_000 + ODD_ROW * rows
+    with Workers(engine, 1) as workers:
+        waiter = asyncio.ensure_future(workers.feed(fold, Chunk(SPAN, data, 0, len(data), 1)))
+        await asyncio.sleep(0)  # it has begun
+        waiter.cancel()
+        await asyncio.wait([waiter])
+    assert (fold.offset, fold.rows) == (len(data), 10_000 + rows)
+    assert not fold.state.is_busy
+
+
+@needs_kernel
+async def test_a_slab_that_may_still_be_written_to_is_not_used_again(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 1000)
+    pool = SlabPool(1000, 1)
+    with Workers(kernel(), 1) as workers, (tmp_path / "file").open("rb", buffering=0) as file:
+        room = Room(pool, workers, Cutter(SPAN))
+        reader = asyncio.ensure_future(room.read(file, 0))
+        await asyncio.sleep(0)
+        written = room.buffer
+        reader.cancel()
+        await asyncio.wait([reader])
+        room.close()
+        assert await pool.take() is not written
+
+
+@needs_kernel
+async def test_no_slab_is_there_before_one_is_given_back() -> None:
+    pool = SlabPool(100, 1)
+    with Workers(kernel(), 1) as workers:
+        room, other = Room(pool, workers, Cutter(SPAN)), Room(pool, workers, Cutter(SPAN))
+        free = await room.free()
+        assert len(free) == 100
+        waiter = asyncio.ensure_future(other.free())
+        await asyncio.sleep(0)
+        assert not waiter.done()
+        room.close()
+        assert (await waiter).obj is free.obj
+        other.close()
+
+
+@pytest.mark.parametrize("engine", ["python", pytest.param("kernel", marks=needs_kernel)])
+@pytest.mark.parametrize("chunk_bytes", [1000, MAX_ROW_BYTES, 300_000])
+async def test_rows_may_be_longer_than_a_slab(engine: Literal["python", "kernel"], chunk_bytes: int) -> None:
+    """One producer, one place in the queue, one consumer; rows of up to 64 KiB, and one that is a byte too long."""
+    names = HEADER[:-1] + b",note\n"
+    filling = MAX_ROW_BYTES - len(ROW)  # the line end goes, a comma comes
+    lengths = [0, filling, 3, filling + 1, filling, 0, 70_000, 1]
+    body = names + b"".join(ROW[:-1] + b"," + b"x" * length + b"\n" for length in lengths)
+    source = Scripted("x", {Download("d"): [[body]]})
+    report = await analyze(
+        "x", source=source, engine=engine, chunk_bytes=chunk_bytes, concurrency=1, queue_size=1
+    )  # fmt: skip
+    (account,) = report.account.downloads
+    assert report.totals["heart_rate"].count == 6
+    assert [(bad.line, str(bad.reason)) for bad in account.first_bad_rows] == [(5, "row too long"), (8, "row too long")]
+
+
+async def test_chunks_are_views_of_the_buffers_that_bytes_came_into() -> None:
+    cutter, body = Cutter(SPAN), HEADER + ROW * 100
+    buffers, found, at = [bytearray(256) for _ in range(40)], b"", 0
+    unused = list(buffers)
+    while at < len(body):
+        if cutter.buffer is None:
+            cutter.fill(unused.pop(0))
+        size = min(len(cutter.room), len(body) - at, 50)
+        cutter.room[:size] = body[at : at + size]
+        for chunk in cutter.took(size):
+            assert isinstance(chunk.data, memoryview)
+            assert any(chunk.data.obj is buffer for buffer in buffers)
+            assert chunk.offset == len(found)
+            found += chunk.data
+        at += size
+    assert found + b"".join(chunk.data for chunk in cutter.rest()) == body
