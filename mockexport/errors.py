@@ -2,6 +2,7 @@
 
     MockExportError
     ├── OptionError              the caller's: an argument that cannot be meant
+    ├── RunNotOpen               the caller's: a Run is used outside its `async with`, or twice
     ├── SourceError              the export's side
     │   ├── SourceNotOpen            used before or after its `async with`
     │   ├── ServerUnreachable        no usable answer from the server
@@ -45,6 +46,7 @@ __all__ = [
     "OptionError",
     "OutputError",
     "ReducerError",
+    "RunNotOpen",
     "ServerUnreachable",
     "SourceError",
     "SourceNotOpen",
@@ -88,6 +90,10 @@ class OptionError(MockExportError, ValueError):
         self.option = option
         self.problem = problem
         super().__init__(f"{option}: {problem}")
+
+
+class RunNotOpen(MockExportError, RuntimeError):  # noqa: N818 - a state of the world, named as one
+    """A Run is used before or after its `async with`, or a second time."""
 
 
 class SourceError(MockExportError):

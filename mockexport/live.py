@@ -12,7 +12,7 @@ from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from mockexport import __version__
 from mockexport.analysis import RunOptions, run_export
-from mockexport.errors import OptionError
+from mockexport.errors import OptionError, RunNotOpen
 from mockexport.events import Event, RunStarted
 from mockexport.model import Download
 from mockexport.pipeline.peeking import Look
@@ -126,7 +126,7 @@ class Run(Generic[R]):
 
     async def __aenter__(self) -> Self:
         if self._task is not None:
-            raise RuntimeError("a Run runs once; make another one")
+            raise RunNotOpen("a Run runs once; make another one")
         export_id, reducer, options = self._work
         self._begun_s = time.monotonic()
         self._next_s = self._begun_s + self._every_s
@@ -151,7 +151,7 @@ class Run(Generic[R]):
     def _ended(self, task: "asyncio.Task[Report[Any]]") -> Report[R]:
         self._told = True
         if task.cancelled():
-            raise RuntimeError("the run was broken off, as its block was left; there is no report")
+            raise RunNotOpen("the run was broken off, as its block was left; there is no report")
         return task.result()
 
     def __aiter__(self) -> AsyncIterator[Snapshot[R]]:
@@ -216,5 +216,5 @@ class Run(Generic[R]):
 
     def _running(self) -> "asyncio.Task[Report[Any]]":
         if self._task is None:
-            raise RuntimeError("the run has not begun: use `async with`")
+            raise RunNotOpen("the run has not begun: use `async with`")
         return self._task

@@ -144,7 +144,9 @@ def ingest_page() -> bytes:
                 )
     with tempfile.TemporaryDirectory() as folder, RunningService(Path(folder)) as service:
         data = json.dumps({"readings": readings}).encode()
-        urllib.request.urlopen(urllib.request.Request(f"{service.url}/metrics/heart-rate/batch", data=data)).close()
+        json_body = {"content-type": "application/json"}
+        url = f"{service.url}/metrics/heart-rate/batch"
+        urllib.request.urlopen(urllib.request.Request(url, data=data, headers=json_body)).close()
         return page(service.url, "return document.querySelectorAll('#rows tr').length > 1000", height=640)
 
 

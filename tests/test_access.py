@@ -1,8 +1,10 @@
 """Who may ask: every form of `Host`, `Origin` and `Content-Type` that a client or an attacker may think of."""
 
+from pathlib import Path
+
 import pytest
 
-from mockexport.access import Asked, Door, is_loopback, own_names
+from mockexport.access import Asked, Door, Tokens, is_loopback, new_token, own_names
 from mockexport.errors import OptionError
 
 LOCAL = "127.0.0.1"
@@ -19,7 +21,7 @@ def status(
 ) -> int:
     """Return the status with which a request is refused, 200 for one that is not."""
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-    refusal = (door or Door(own_names("127.0.0.1", ()))).refusal(Asked(method, scheme, local, raw, target))
+    refusal = (door or Door(own_names("127.0.0.1", ()))).refusal(Asked(method, scheme, local, raw, target=target))
     return 200 if refusal is None else refusal.status
 
 
@@ -153,3 +155,88 @@ def test_a_request_without_a_body_needs_no_type_unless_it_always_has_one() -> No
 )  # fmt: skip
 def test_what_means_this_machine_alone(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+def door_of(path: Path, *rights: str) -> tuple[Door, list[str]]:
+    """Return a door that asks for tokens, and a token for each right."""
+    made = [new_token(f"of-{index}", right) for index, right in enumerate(rights)]
+    path.write_text("# whose\n\n" + "".join(line + "\n" for _, line in made))
+    return Door(tokens=Tokens.read(path), open_paths=frozenset({"/health"})), [token for token, _ in made]
+
+
+@pytest.mark.parametrize(
+    ("right", "allowed"),
+    [
+        ("read", {"GET", "HEAD", "OPTIONS"}),
+        ("write", {"POST"}),
+        ("admin", {"GET", "HEAD", "OPTIONS", "POST", "DELETE"}),
+    ],
+)
+def test_a_token_gives_its_right_and_no_other(tmp_path: Path, right: str, allowed: set[str]) -> None:
+    door, (token,) = door_of(tmp_path / "tokens", right)
+    for method in ("GET", "HEAD", "OPTIONS", "POST", "DELETE"):
+        found = status(("Host", "localhost"), ("Authorization", f"Bearer {token}"), method=method, door=door)
+        assert found == (200 if method in allowed else 403), method
+
+
+@pytest.mark.parametrize(
+    "form", ["", "Bearer", "Bearer ", "Basic {}", "{}", "Bearer {}x", "Bearer x{}", "Bearer {} {}"]
+)
+def test_what_is_no_known_token_is_401(tmp_path: Path, form: str) -> None:
+    door, (token,) = door_of(tmp_path / "tokens", "admin")
+    assert status(("Host", "localhost"), ("Authorization", form.format(token, token)), door=door) == 401
+    assert status(("Host", "localhost"), door=door) == 401
+    twice = ("Authorization", f"Bearer {token}")
+    assert status(("Host", "localhost"), twice, twice, door=door) == 401
+    assert status(("Host", "localhost"), ("authorization", f"bearer  {token}"), door=door) == 200
+
+
+def test_every_token_of_the_file_is_known_and_some_paths_need_none(tmp_path: Path) -> None:
+    door, tokens = door_of(tmp_path / "tokens", "read", "write", "read")
+    for token, expected in zip(tokens, (200, 403, 200), strict=True):
+        assert status(("Host", "localhost"), ("Authorization", f"Bearer {token}"), door=door) == expected
+    for path, expected in (("/health", 200), ("/", 401), ("/docs", 401), ("/healthy", 401)):
+        asked = Asked("GET", "http", LOCAL, [(b"host", b"localhost")], path)
+        refusal = door.refusal(asked)
+        assert (200 if refusal is None else refusal.status) == expected
+        assert refusal is None or (refusal.challenge or "").startswith("Bearer ")
+
+
+def test_a_foreign_page_is_refused_whatever_its_token(tmp_path: Path) -> None:
+    door, (token,) = door_of(tmp_path / "tokens", "admin")
+    bearer = ("Authorization", f"Bearer {token}")
+    assert status(("Host", "rebound.example"), bearer, door=door) == 421
+    assert status(("Host", "localhost"), ("Origin", "http://rebound.example"), bearer, door=door) == 403
+    assert status(("Host", "localhost"), bearer, ("Content-Length", "5"), method="POST", door=door) == 415
+
+
+DIGEST = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "# none\n", f"x read {DIGEST[1:]}\n", f"x read {DIGEST}0\n", f"x delete {DIGEST}\n", f"read {DIGEST}\n",
+     f"x {DIGEST}\n", f"x read {DIGEST}\nx write {'1' * 64}\n", f"x read {DIGEST}\ny read {DIGEST}\n",
+     "".join(f"n{index} read {index:064x}\n" for index in range(1_001))],
+    ids=lambda text: text[:20],
+)  # fmt: skip
+def test_a_file_of_tokens_that_is_not_right_is_told_with_its_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(text)
+    with pytest.raises(OptionError, match=r"token_file: .*tokens"):
+        Tokens.read(path)
+    with pytest.raises(OptionError, match="cannot be read"):
+        Tokens.read(tmp_path / "other")
+
+
+def test_lines_may_be_set_apart_by_commas(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(f"ward-7, read, {DIGEST}\n")
+    assert len(Tokens.read(tmp_path / "tokens")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "right"), [("", "read"), ("a b", "read"), ("a,b", "read"), ("#a", "read"), ("a", "x")]
+)
+def test_a_token_that_could_not_stand_in_the_file_is_not_made(name: str, right: str) -> None:
+    with pytest.raises(OptionError):
+        new_token(name, right)

@@ -18,6 +18,7 @@ from mockexport import (
     ReducerError,
     Result,
     Run,
+    RunNotOpen,
     ServerUnreachable,
     Summary,
     analyze,
@@ -151,7 +152,7 @@ async def test_leaving_early_breaks_the_run_off_and_nothing_is_left_running(fold
     assert (folder.parent / "checkpoint").exists()
     assert "over" in repr(run)
     # No CancelledError: nobody has cancelled who asks.
-    with pytest.raises(RuntimeError, match="broken off"):
+    with pytest.raises(RunNotOpen, match="broken off"):
         await run.report()
 
 
@@ -189,5 +190,5 @@ async def test_errors_of_the_run_are_raised_where_it_is_waited_for(folder: Path)
             await failing.report()
     with pytest.raises(OptionError):
         Run("demo", every_s=0)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RunNotOpen, match="has not begun"):
         await Run(reducer=Summary()).report()

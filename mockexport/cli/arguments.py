@@ -47,7 +47,9 @@ mockexport demo --since 2025-08-26 --until 2025-08-27 --patient P001""",
     "download": "mockexport download demo files/",
     "generate": "mockexport generate small files/",
     "serve": "mockexport serve --port 0 --faults reset=0.2,status=0.1 --seed 7",
-    "ingest": "mockexport ingest --data readings --priority watch=1,strap=2",
+    "ingest": """\
+mockexport ingest --data readings --priority watch=1,strap=2
+mockexport ingest token dashboard --right read >> tokens""",
 }
 
 
@@ -172,7 +174,7 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
     for export in (*_words(getattr(options, "export", None)), *_words(getattr(options, "export_id", None))):
         if "://" in export:
             commands.choices[options.command].error(f"{given_url(export)} is a URL and no EXPORT; did you mean --url?")
-    if getattr(options, "url", None) is None and getattr(options, "urls", None) is None:
+    if hasattr(options, "url") and options.url is None and getattr(options, "urls", None) is None:
         for name in _FOR_A_SERVER:
             if getattr(options, name, None) is not commands.choices[options.command].get_default(name):
                 option = f"--{name.replace('_', '-')}"
@@ -255,6 +257,13 @@ def _analyze(add: _Add, name: str) -> None:
         help="run on the workers of the Dask scheduler at ADDRESS, or in N processes of this machine with local:N"
         " (needs the extra: mockexport[dask])",
     )  # fmt: skip
+    command.option("--dask-ca", metavar="FILE", help="certificates of the authority of a cluster with tls://")
+    command.option("--dask-cert", metavar="FILE", help="certificate to show to its scheduler")
+    command.option("--dask-key", metavar="FILE", help="its private key (default: that in --dask-cert)")
+    command.option(
+        "--dask-wait", type=_seconds, default=60.0, metavar="SECONDS",
+        help="how long to wait for a worker, at the start and when all are lost (default: 60)",
+    )  # fmt: skip
 
 
 def _list(add: _Add, name: str) -> None:
@@ -330,6 +339,23 @@ def _ingest(add: _Add, name: str) -> None:
     command.option(
         "--compact-age-s", type=_seconds, metavar="S", help="age of the oldest row that starts one (default: 30)"
     )
+    _host_name(command)
+    command.option(
+        "--token-file", metavar="FILE",
+        help="tokens of which each request must bring one: a line each, as `mockexport ingest token NAME` prints them",
+    )  # fmt: skip
+    command.option("--without-token", action="store_true", help="listen beyond this machine, and let all in")
+    actions = command.add_subparsers(dest="action", metavar="ACTION", title="in place of running it")
+    token = actions.add_parser(
+        "token",
+        help="make a token: its line for the file goes to stdout, the token itself to stderr",
+        allow_abbrev=False,
+    )
+    token.add_argument("name", metavar="NAME", help="whose it is")
+    token.add_argument(
+        "--right", choices=("write", "read", "admin"), default="write",
+        help="what it is for: write (the default), read, or admin, which may do both and delete",
+    )  # fmt: skip
 
 
 def _doctor(add: _Add, name: str) -> None:

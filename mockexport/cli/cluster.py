@@ -39,14 +39,19 @@ async def analyzing(options: argparse.Namespace) -> AsyncIterator[Analyze]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     kind, colon, number = options.dask.partition(":")
     if kind == "local" and colon:
+        for name in ("dask_ca", "dask_cert", "dask_key"):
+            if getattr(options, name) is not None:
+                raise OptionError(name.replace("_", "-"), "is for another cluster: that of local:N has keys of its own")
         if not (number.isascii() and number.isdecimal()) or not 1 <= int(number) <= 1000:
             raise OptionError("dask", f"{options.dask!a} is not local: and a number of processes")
         async with distributed.local_cluster(int(number)) as client:
             say(f"{counted(int(number), 'worker process', 'worker processes')} on this machine")
-            yield partial(distributed.analyze, client=client)
+            yield partial(distributed.analyze, client=client, workers_s=options.dask_wait)
         return
-    async with distributed.connected(options.dask, timeout_s=CONNECT_S) as client:
-        yield partial(distributed.analyze, client=client)
+    async with distributed.connected(
+        options.dask, timeout_s=CONNECT_S, ca=options.dask_ca, cert=options.dask_cert, key=options.dask_key
+    ) as client:
+        yield partial(distributed.analyze, client=client, workers_s=options.dask_wait)
 
 
 async def analyzed(

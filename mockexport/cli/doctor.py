@@ -17,7 +17,7 @@ __all__ = ["doctor"]
 
 # What is looked for: the package's name, and what it is here for.
 _NEEDED = ("aiofiles", "aiohttp", "msgspec", "rich")
-_EXTRAS = ("isal", "zlib-ng", "fastapi", "polars", "pydantic", "uvicorn", "dask", "pyarrow")
+_EXTRAS = ("isal", "zlib-ng", "fastapi", "polars", "pydantic", "uvicorn", "dask", "cryptography", "pyarrow")
 
 
 async def doctor(options: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ __all__ = ["checked_outputs", "refuse_other_than_names"]
 _AT_THE_END = ("output", "html", "account")
 _ALL_ALONG = ("events", "checkpoint")
 # Options that name a file to read.
-_READ = ("origin", "urls", "rules", "token_file", "cacert", "cert", "key")
+_READ = ("origin", "urls", "rules", "token_file", "cacert", "cert", "key", "dask_ca", "dask_cert", "dask_key")
 
 
 def checked_outputs(options: argparse.Namespace) -> dict[str, Path]:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from mockexport.access import new_token
 from mockexport.cli.text import put, say
 from mockexport.server.faults import Faults
 from mockexport.server.run import serve as serve_exports
@@ -35,6 +36,11 @@ async def serve(options: argparse.Namespace) -> int:
 
 def ingest(options: argparse.Namespace) -> int:
     """Run `mockexport ingest`; it has a log of its own, of one JSON object a line."""
+    if options.action == "token":
+        token, line = new_token(options.name, options.right)
+        put(line + "\n")
+        say(f"the token of {options.name}, which is told this once: {token}")
+        return 0
     from mockexport.ingest.service import run
 
     return run(
@@ -44,4 +50,7 @@ def ingest(options: argparse.Namespace) -> int:
         priority=options.priority,
         compact_rows=options.compact_rows,
         compact_age_s=options.compact_age_s,
+        host_names=options.host_name,
+        token_file=options.token_file,
+        without_token=options.without_token,
     )

@@ -36,12 +36,16 @@ _OPTIONS = {
     "Access.cert": "--cert",
     "Access.key": "--key",
     "Access.link_local": "--link-local",
+    "analyze.workers_s": "--dask-wait",
+    "connected.ca": "--dask-ca",
+    "connected.cert": "--dask-cert",
+    "connected.key": "--dask-key",
 }
 
 
 def say(text: str) -> None:
     """Write a line for people to stderr, parameters in it as options. Where nobody listens, the work goes on."""
-    text = re.sub(r"Access\.[a-z_]+", lambda found: _OPTIONS.get(found[0], found[0]), text)
+    text = re.sub(r"\b(Access|analyze|connected)\.[a-z_]+", lambda found: _OPTIONS.get(found[0], found[0]), text)
     if sys.stderr is None:
         return
     try:

@@ -7,6 +7,7 @@
 
 analysis.py   `analyze`, as on one machine
 clusters.py   how to reach a cluster, or start one here
+keys.py       what its processes know each other by
 tasks.py      what a worker is given, does, tells meanwhile, and gives back
 planning.py   an export as tasks, none of them too large or too small
 following.py  what workers tell, as the events of one run

@@ -1,15 +1,20 @@
 """How to reach a cluster that is there already, or to start one on this machine."""
 
+import asyncio
 import logging
 import re
 import signal
+import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib import import_module
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from mockexport.distributed.keys import keys_for_one_run, keys_in_files
 from mockexport.errors import ClusterError, OptionError
 from mockexport.shown import given_url
 
@@ -19,10 +24,16 @@ if TYPE_CHECKING:
 __all__ = ["connected", "local_cluster", "require_dask"]
 
 
+# Addresses of transports that both sides show certificates for.
+_WITH_KEYS = ("tls://", "wss://")
 # A worker process that dies is started anew at once. But so long after a death, a local cluster of Dask's gives up a
 # place where it finds no worker, though the next may just be starting there; and nobody else would start one.
 LOST_WORKER = "distributed.deploy.lost-worker-timeout"
 PATIENCE = "30 days"
+# How long a plain connection may take.
+ANSWER_S = 3.0
+# What the processes would show of themselves on web pages, to whoever asks.
+PAGES = ("distributed.scheduler.http.routes", "distributed.worker.http.routes")
 
 
 def require_dask() -> Any:
@@ -38,24 +49,63 @@ def require_dask() -> Any:
 
 
 @asynccontextmanager
-async def connected(address: str, *, timeout_s: float) -> AsyncIterator["Client"]:
-    """Connect to the scheduler at an address such as `tcp://10.0.0.1:8786`, and yield a client.
+async def connected(
+    address: str, *, timeout_s: float, ca: str | None = None, cert: str | None = None, key: str | None = None
+) -> AsyncIterator["Client"]:
+    """Connect to the scheduler at an address such as `tls://10.0.0.1:8786`, and yield a client.
+
+    Args:
+        address: where the scheduler is.
+        timeout_s: how long it may take to answer, in seconds.
+        ca: a file with the certificates of the authority that the cluster's own are from.
+        cert: a file with the certificate to show to the scheduler.
+        key: the file with its private key, without a passphrase; by default that of `cert`.
 
     Raises:
-        OptionError: if the extra is missing, or the address is none.
+        OptionError: if the extra is missing, the address is none, or keys are missing or no use.
         ClusterError: if no scheduler answers.
     """
     library = require_dask()
     if not re.fullmatch(r"(tcp|tls|ws|wss)://[^/@]+:[0-9]+/?", address):
         raise OptionError("dask", f"{given_url(address)!a} is neither local:N nor an address such as tls://host:8786")
+    security = keys_in_files(library, ca, cert, key)
+    if address.startswith(_WITH_KEYS) and not security.tls_client_cert:
+        raise OptionError("dask", f"{address} takes keys: name them (connected.ca, connected.cert, connected.key)")
+    if ca is not None and not address.startswith(_WITH_KEYS):
+        raise OptionError("dask-ca", f"is for an address that begins with tls://, and {address} does not")
+    client = library.Client(address, asynchronous=True, set_as_default=False, timeout=timeout_s, security=security)
     try:
-        client = await library.Client(address, asynchronous=True, set_as_default=False, timeout=timeout_s)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ClusterError(f"no scheduler answers at {address} within {timeout_s:g} s") from error
-    try:
+        try:
+            async with asyncio.timeout(timeout_s):  # it keeps to its own not everywhere
+                await client
+        except Exception as error:  # of many kinds, and not all of them documented
+            context = security.get_connection_args("client")["ssl_context"]
+            why = await _why(address, context if address.startswith(_WITH_KEYS) else None)
+            raise ClusterError(f"no scheduler answers at {address} within {timeout_s:g} s{why}") from error
         yield client
     finally:
-        await client.close()
+        with suppress(Exception):  # that it was never there says more
+            await client.close()
+
+
+async def _why(address: str, context: ssl.SSLContext | None) -> str:
+    """Say what a plain connection shows of why there is no scheduler: Dask tries again until it has forgotten why."""
+    where = urlsplit(address)
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            _, writer = await asyncio.open_connection(where.hostname, where.port, ssl=context)
+            writer.close()
+    except ssl.SSLCertVerificationError:
+        return ": its certificate is not of the authority that was named (connected.ca)"
+    except ssl.SSLError:
+        return ": what is there speaks no TLS, or does not take this certificate"
+    except ConnectionRefusedError:
+        return ": nothing listens there"
+    except socket.gaierror:
+        return ": the host name could not be resolved"
+    except OSError:  # a time limit is one
+        return ""
+    return "; is it one, and of a version that fits?"
 
 
 @asynccontextmanager
@@ -63,19 +113,22 @@ async def local_cluster(processes: int) -> AsyncIterator["Client"]:
     """Run so many worker processes on this machine, for themselves, and yield a client of theirs.
 
     Raises:
-        OptionError: if the extra is missing.
+        OptionError: if the extra is missing, or there are no keys to be had.
         ClusterError: if they cannot be started.
     """
     library = require_dask()
+    security = keys_for_one_run(library)
+    settings: dict[str, Any] = {LOST_WORKER: PATIENCE, **{key: [] for key in PAGES}}
     others: Exception | None = None
     try:
-        # Two threads each: while one share waits for the network, another computes. No dashboard: nobody is to look in.
+        # Two threads each: while one share waits for the network, another computes. No pages: nobody is to look in.
         # No logs: what is wrong comes back as an error.
-        with _interrupts_spared(), import_module("dask").config.set({LOST_WORKER: PATIENCE}):
+        with _interrupts_spared(), import_module("dask").config.set(settings):
             async with (
                 library.LocalCluster(
                     n_workers=processes, threads_per_worker=2, processes=True, host="127.0.0.1",
-                    dashboard_address="127.0.0.1:0", asynchronous=True, silence_logs=logging.CRITICAL,
+                    security=security, dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
+                    asynchronous=True, silence_logs=logging.CRITICAL,
                 ) as cluster,
                 library.Client(cluster, asynchronous=True, set_as_default=False) as client,
             ):  # fmt: skip

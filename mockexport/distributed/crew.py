@@ -5,6 +5,7 @@ anew. Without a scheduler, or for too long without any worker, the run ends with
 """
 
 import asyncio
+import logging
 import uuid
 from contextlib import suppress
 from dataclasses import replace
@@ -29,8 +30,11 @@ from mockexport.pipeline.producing import PartVoid, Stopped
 from mockexport.pipeline.sharing import Work
 from mockexport.reducers import Reducer
 from mockexport.report.account import DownloadAccount
+from mockexport.shown import foreign
 
 __all__ = ["STAYS", "WORKERS_S", "ClusterCrew"]
+
+_log = logging.getLogger("mockexport")
 
 # How long to wait for a worker, at the start or after all were lost.
 WORKERS_S = 60.0
@@ -116,11 +120,13 @@ class ClusterCrew:
         try:
             async with asyncio.timeout(self._workers_s):
                 while not (threads := sum((await self._workers()).values())):
+                    if wanted is None:
+                        _log.info("the cluster has no worker yet: waiting for one, up to %g s", self._workers_s)
                     # One that starts workers on demand starts none before there is something to do.
                     wanted = wanted or self._client.submit(by_value(nothing), key=f"mockexport-{self._run}", pure=False)
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            raise ClusterError(f"no worker came within {self._workers_s:g} s") from None
+            raise ClusterError(f"no worker came within {self._workers_s:g} s (analyze.workers_s)") from None
         finally:
             if wanted is not None:
                 wanted.release()
@@ -129,7 +135,7 @@ class ClusterCrew:
     async def _watch(self) -> None:
         """Raise when all workers have been gone for too long, or the scheduler is, or the listener has raised."""
         loop = asyncio.get_running_loop()
-        seen_s = loop.time()
+        seen_s, said = loop.time(), False
         while loop.time() - seen_s < self._workers_s:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(ASK_EVERY_S, self._workers_s / 2)):
@@ -138,10 +144,13 @@ class ClusterCrew:
                 raise self._following.error
             workers = await self._workers()
             if workers:
-                seen_s = loop.time()
+                seen_s, said = loop.time(), False
+            elif not said:
+                said = True
+                _log.info("all workers are gone: waiting for one, up to %g s", self._workers_s)
             running = {task.number for future, task in self._tasks.items() if not future.done()}
             self._following.missing(workers.keys(), running.__contains__)
-        raise ClusterError(f"all workers are gone, and none came back within {self._workers_s:g} s")
+        raise ClusterError(f"all workers are gone, and none came back within {self._workers_s:g} s (analyze.workers_s)")
 
     async def _end(self) -> None:
         """Leave nothing behind on the cluster."""
@@ -315,4 +324,5 @@ def _failure(error: Exception, task: Task) -> ClusterError:
         )
     if isinstance(error, ImportError):
         return ClusterError(f"a worker has no mockexport; install {__version__} there, too")
-    return ClusterError(f"a task failed on its worker ({type(error).__name__})")
+    # What a reducer raised, which may quote a row, has been put into other words on the worker.
+    return ClusterError(f"a task failed on its worker ({type(error).__name__}: {foreign(str(error))})")

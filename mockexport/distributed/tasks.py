@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from mockexport import __version__, events
 from mockexport.distributed.clusters import require_dask
-from mockexport.errors import ClusterError, MockExportError
+from mockexport.errors import ClusterError, MockExportError, OptionError
 from mockexport.events import Event
 from mockexport.pipeline.run import Pipeline
 from mockexport.pipeline.sharing import Brought, Share
@@ -64,8 +64,19 @@ class Task:
     size: int
 
     def packed(self) -> BytesIO:
-        """Return it as bytes, with what of the reducer no worker can import; their repr tells nothing, for logs."""
-        return BytesIO(import_module("cloudpickle").dumps(self))
+        """Return it as bytes, with what of the reducer no worker can import; their repr tells nothing, for logs.
+
+        Raises:
+            OptionError: the reducer, or the source, holds what belongs to this process.
+        """
+        try:
+            return BytesIO(import_module("cloudpickle").dumps(self))
+        except Exception as error:  # whatever the caller's own code, or a library's, raises
+            raise OptionError(
+                "reducer and source",
+                f"one of them cannot be sent to a worker ({type(error).__name__}: {error}); give url, urls, folder or"
+                " files instead of a source that is open",
+            ) from error
 
 
 @dataclass(frozen=True, repr=False)

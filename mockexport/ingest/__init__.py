@@ -13,6 +13,7 @@
     periods               which days share a file
     catalogue, holders, leases   which files there are, whose, whether they are whole, who still reads them
     deletions             what was deleted and is not yet gone from every file
+    averages, lanes       a question for minutes and the forms of its answer; who waits behind whom
     queries, snapshots, columns, minutes   one read transaction, then Polars
     database, checksums, disk, lock   SQLite, the arithmetic that finds a flipped bit, the system calls, the holder
     devices               plays the devices and checks afterwards that nothing was lost, stale or doubled

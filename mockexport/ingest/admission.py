@@ -55,6 +55,11 @@ class Admission:
         """Whether there is enough under way. One request may always be, however large."""
         return self.under_way >= self.limit
 
+    @property
+    def calm(self) -> bool:
+        """Whether there is room for as much again."""
+        return self.under_way <= self.limit / 2
+
     def begin(self, now: float, body_bytes: int) -> Admitted:
         """Count one in, with a body of so many bytes."""
         admitted = Admitted(now, 1 + body_bytes // BYTES_OF_ONE)

@@ -10,20 +10,20 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.types import Receive, Scope, Send
 
 from mockexport import __version__
-from mockexport.ingest import bridge, documents, metrics
+from mockexport.access import Asked, Door, Tokens, own_names
+from mockexport.ingest import averages, bridge, documents, metrics
 from mockexport.ingest.bodies import ALL_BATCHES_BYTES, ALL_READINGS_BYTES, MAX_BATCH_BYTES, MAX_READING_BYTES, BodyRoom
 from mockexport.ingest.entrance import ENTRANCE, Entrance
 from mockexport.ingest.errors import (
     IngestError,
-    NothingThere,
     Overloaded,
     RequestProblem,
     Stopping,
@@ -31,12 +31,11 @@ from mockexport.ingest.errors import (
     day_text,
 )
 from mockexport.ingest.page import page_reply
-from mockexport.ingest.readings import ID_LENGTH, decode_batch, decode_one, id_problem, parse_time
-from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply
-from mockexport.ingest.settings import Settings
-from mockexport.ingest.snapshots import Wanted
+from mockexport.ingest.readings import decode_batch, decode_one
+from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply, refusal_reply
+from mockexport.ingest.settings import Settings, open_to_all
 from mockexport.ingest.store import Store
-from mockexport.ingest.wire import install
+from mockexport.ingest.wire import bound_host, install
 
 __all__ = ["Service", "create_app"]
 
@@ -59,11 +58,18 @@ class Service(FastAPI):
             lifespan=_lifespan,
             # A path is spelled one way; a redirect would send a reading's body twice.
             redirect_slashes=False,
+            responses={status: {"model": documents.Detail} for status in (401, 403, 415, 421)},
         )
         self.settings = settings
         self.metrics: metrics.Metrics = metrics.Metrics()
         self.reading_bodies: BodyRoom = BodyRoom(MAX_READING_BYTES, ALL_READINGS_BYTES)
         self.batch_bodies: BodyRoom = BodyRoom(MAX_BATCH_BYTES, ALL_BATCHES_BYTES)
+        self.door: Door = Door(
+            own_names(settings.host, settings.host_name),
+            bodies=frozenset({"POST"}),
+            tokens=None if settings.token_file is None else Tokens.read(settings.token_file),
+            open_paths=frozenset({"/health"}),
+        )
         self.entrance: Entrance = Entrance()
         self.open_store: Store | None = None
 
@@ -75,9 +81,25 @@ class Service(FastAPI):
         return self.open_store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve; where the server is uvicorn, put the connections' deadlines in place first."""
-        if scope["type"] == "lifespan" and not install(receive):
-            _log.warning("no connection deadlines: they need uvicorn with httptools")
+        """Serve; where the server is uvicorn, put the connections' deadlines in place first.
+
+        Whoever may not ask is refused before anything else is done.
+        """
+        if scope["type"] == "lifespan":
+            if not install(receive):
+                _log.warning("no connection deadlines: they need uvicorn with httptools")
+            host = bound_host(receive)
+            if host is not None and self.settings.is_open(host):
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": f"host: {open_to_all(host)}"})
+                return
+        if scope["type"] == "http":
+            local = (scope["server"] or ("", None))[0]
+            asked = Asked(scope["method"], scope["scheme"], local, scope["headers"], scope["path"])
+            refusal = self.door.refusal(asked)
+            if refusal is not None:
+                await refusal_reply(refusal)(scope, receive, send)
+                return
         try:
             await super().__call__(scope, receive, send)
         except asyncio.CancelledError:
@@ -119,6 +141,7 @@ def create_app(settings: Settings) -> Service:
     app = Service(settings)
     _readings_routes(app)
     _service_routes(app)
+    app.include_router(averages.router(lambda: app.store, settings.priority, app.metrics.query_seconds.observe))
     app.include_router(bridge.router(lambda: app.store))
 
     @app.exception_handler(IngestError)
@@ -197,66 +220,6 @@ def _readings_routes(app: Service) -> None:
             },
             202,
         )
-
-    id_query = Query(min_length=1, max_length=ID_LENGTH)
-    time_query = Query(description=documents.TIME, json_schema_extra={"format": "date-time"})
-
-    @app.get(
-        "/metrics/heart-rate",
-        tags=tags,
-        response_model=documents.MinutesOut,
-        responses=_REFUSALS | {404: {"model": documents.Detail}},
-    )
-    async def get_minutes(
-        request: Request,
-        user_id: Annotated[str, id_query],
-        start: Annotated[str, time_query],
-        end: Annotated[str, time_query],
-        device_id: Annotated[str | None, id_query] = None,
-    ) -> Response:
-        """Return the user's average of every minute from start to end, both inclusive, that has any reading."""
-        names = [name for name, _ in request.query_params.multi_items()]
-        for name in ("user_id", "start", "end", "device_id"):
-            if names.count(name) > 1:
-                raise RequestProblem(name, "is given more than once")
-        wanted = _wanted(user_id, start, end, device_id)
-        started = time.perf_counter()
-        store = app.store
-
-        def answer() -> bytes | None:
-            minutes = store.queries.minutes(wanted, app.settings.priority)
-            if not len(minutes):
-                return None
-            return msgspec.json.encode({"user_id": user_id, "data": minutes.entries(), "count": len(minutes)})
-
-        reply = await store.queries.run(answer)
-        app.metrics.query_seconds.observe(time.perf_counter() - started)
-        if reply is None:
-            raise NothingThere("no readings match")
-        return JsonBytes(reply)
-
-
-def _wanted(user_id: str, start: str, end: str, device_id: str | None) -> Wanted:
-    """Judge the parameters of a query.
-
-    Raises:
-        RequestProblem: one of them cannot be meant.
-    """
-    for name, value in (("user_id", user_id), ("device_id", device_id)):
-        problem = None if value is None else id_problem(value)
-        if problem is not None:
-            raise RequestProblem(name, problem)
-    times = []
-    for name, value in (("start", start), ("end", end)):
-        time_us = parse_time(value)
-        if time_us is None:
-            # In a query string a bare + means a space, which is how an offset gets lost.
-            hint = "; write the + of an offset as %2B" if " " in value[11:] else ""
-            raise RequestProblem(name, f"must be an ISO 8601 date and time (YYYY-MM-DDTHH:MM:SSZ){hint}")
-        times.append(time_us)
-    if times[0] > times[1]:
-        raise RequestProblem("start", "is after end")
-    return Wanted(times[0], times[1], user_id, device_id)
 
 
 def _service_routes(app: Service) -> None:

@@ -88,11 +88,12 @@ class Minute(BaseModel):
 
 
 class MinutesOut(BaseModel):
-    """A user's minutes, ascending."""
+    """A user's minutes, ascending. `next` is there where pages are asked for: the cursor of the next, or null."""
 
     user_id: str
     data: list[Minute]
     count: int
+    next: str | None = None
 
 
 class Detail(BaseModel):

@@ -9,11 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+import msgspec
 import polars as pl
 
 from mockexport.ingest.readings import MINUTE_US
 
 __all__ = ["Minutes", "exact_mean", "minute_means"]
+
+_SCHEMA = {"minute": pl.Int64(), "hundredths": pl.Int64(), "device_id": pl.String()}
+_STAMP = (pl.col("minute") * MINUTE_US).cast(pl.Datetime("us")).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+# In as few digits as it takes, as JSON's numbers are usually printed: 70, 70.5, 70.12.
+_CENTS = pl.col("hundredths") % 100
+_RATE = (pl.col("hundredths") // 100).cast(pl.String) + (
+    pl.when(_CENTS == 0)
+    .then(pl.lit(""))
+    .when(_CENTS % 10 == 0)
+    .then(pl.lit(".") + (_CENTS // 10).cast(pl.String))
+    .otherwise(pl.lit(".") + _CENTS.cast(pl.String).str.zfill(2))
+)
 
 # A device without a rank comes after all that have one; ranks are at most nine digits (see `parse_priority`).
 _UNRANKED = 10**9
@@ -21,27 +34,54 @@ _UNRANKED = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Minutes:
-    """Minute averages, ascending, as columns: the minute's start in text, hundredths of a beat, the device."""
+    """Minute averages, ascending, as columns: the minute (counted from 1970), hundredths of a beat, the device."""
 
-    timestamps: list[str]
-    hundredths: list[int]
-    devices: list[str]
+    frame: pl.DataFrame
+
+    @classmethod
+    def none(cls) -> "Minutes":
+        """Return no minutes."""
+        return cls(pl.DataFrame(schema=_SCHEMA))
 
     def __len__(self) -> int:
-        return len(self.timestamps)
+        return self.frame.height
 
     def __add__(self, later: "Minutes") -> "Minutes":
         """Append the minutes of a later span."""
-        return Minutes(
-            self.timestamps + later.timestamps, self.hundredths + later.hundredths, self.devices + later.devices
-        )
+        return Minutes(pl.concat([self.frame, later.frame], rechunk=False)) if len(self) else later
 
-    def entries(self) -> list[dict[str, object]]:
-        """Return what the reply lists; a whole average is printed as an integer."""
-        return [
-            {"timestamp": time, "heart_rate": mean // 100 if mean % 100 == 0 else mean / 100, "device_id": device}
-            for time, mean, device in zip(self.timestamps, self.hundredths, self.devices, strict=True)
-        ]
+    def minute(self, place: int) -> int:
+        """Return the number of the minute at a place."""
+        return int(self.frame["minute"][place])
+
+    def first(self, count: int) -> "Minutes":
+        """Return the first so many."""
+        return Minutes(self.frame.head(count))
+
+    def slice(self, offset: int, count: int) -> "Minutes":
+        """Return so many from a place on."""
+        return Minutes(self.frame.slice(offset, count))
+
+    def json(self) -> bytes:
+        """Return what the reply lists, without its brackets; a whole average is printed as an integer."""
+        devices = self.frame["device_id"].unique()
+        quoted = [msgspec.json.encode(device).decode() for device in devices]
+        text = pl.concat_str(
+            pl.lit('{"timestamp":"'),
+            _STAMP,
+            pl.lit('","heart_rate":'),
+            _RATE,
+            pl.lit(',"device_id":'),
+            pl.col("device_id").replace_strict(devices, quoted, return_dtype=pl.String),
+            pl.lit("}"),
+        )
+        joined = self.frame.lazy().select(text.str.join(",")).collect().item()
+        return str(joined or "").encode("utf-8")
+
+    def csv(self) -> bytes:
+        """Return the rows as CSV (RFC 4180), without a header."""
+        rows = self.frame.lazy().select(_STAMP.alias("timestamp"), _RATE.alias("heart_rate"), "device_id").collect()
+        return rows.write_csv(include_header=False, quote_style="necessary").encode("utf-8")
 
 
 def exact_mean(total: int, count: int) -> float | int:
@@ -54,7 +94,7 @@ def minute_means(rows: pl.LazyFrame, priority: Mapping[str, int]) -> Minutes:
     """Reduce one user's rows (see `columns`) of some weeks at most to one entry per minute that has any."""
     found = rows.select("device_id", "heart_rate", "seq", time_us=pl.col("timestamp").to_physical()).collect()
     if found.height == 0:
-        return Minutes([], [], [])
+        return Minutes.none()
     # Comparing texts would be most of the work, so a device is a number here: its place among the names.
     names = sorted(found["device_id"].unique())
     number = pl.col("device_id").cast(pl.Enum(names)).to_physical().cast(pl.Int64)
@@ -74,14 +114,13 @@ def minute_means(rows: pl.LazyFrame, priority: Mapping[str, int]) -> Minutes:
         .sort("minute", "rank")
         .unique("minute", keep="first", maintain_order=True)
         .select(
-            (pl.col("minute") * MINUTE_US).cast(pl.Datetime("us")).dt.strftime("%Y-%m-%dT%H:%M:%SZ").alias("timestamp"),
+            "minute",
             (whole + half_up.cast(pl.Int64)).alias("hundredths"),
-            "device",
+            pl.col("device").replace_strict(range(len(names)), names, return_dtype=pl.String).alias("device_id"),
         )
         .collect()
     )
-    devices = [names[device] for device in result["device"].to_list()]
-    return Minutes(result["timestamp"].to_list(), result["hundredths"].to_list(), devices)
+    return Minutes(result)
 
 
 def _latest(readings: pl.DataFrame, devices: int) -> pl.DataFrame:

@@ -1,42 +1,45 @@
-"""Questions about what is stored, answered in a few threads beside the event loop.
+"""Questions about what is stored: each takes a lease, then one read transaction, then Polars.
 
-Each question takes a lease, then one read transaction, then Polars. The threads are few, since Polars uses all cores by
-itself, and what waits for them is bounded: beyond it a caller hears 503 at once.
+The methods may be called from any thread; from an event loop they are asked in `lanes`.
 """
 
-import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import polars as pl
 
 from mockexport.ingest.catalogue import Catalogue, StoredFile, listed
-from mockexport.ingest.columns import latest
+from mockexport.ingest.columns import day_number, latest
 from mockexport.ingest.database import Connect, day_of
-from mockexport.ingest.errors import Damaged, Overloaded, RequestProblem, Stopping, StorageFailed
+from mockexport.ingest.errors import Damaged, RequestProblem, Stopping, StorageFailed
+from mockexport.ingest.lanes import SHORT_COST, Lanes
 from mockexport.ingest.leases import Leases
 from mockexport.ingest.minutes import Minutes, minute_means
 from mockexport.ingest.readings import DAY_US
 from mockexport.ingest.snapshots import Snapshot, Wanted, day_sequences, stored_rows, take
 
-__all__ = ["Queries", "in_pieces"]
+__all__ = ["MAX_MINUTES", "Queries", "in_pieces"]
 
-T = TypeVar("T")
+# What one answer may hold: seventy days in which every minute was measured, some eight megabytes of JSON.
+MAX_MINUTES = 100_000
+# What is worked on at once: some tens of milliseconds of both cores, and some tens of megabytes.
+_PIECE_COST = 300_000
+# What opening a file costs beside its rows: reading a row group for the sake of a few rows of it.
+_FILE_COST = 2_000
+# A question for no more than this is short unless it turns out to cost ever so much.
+_NARROW_US = 2 * DAY_US
+_NARROW_COST = 3 * SHORT_COST
 
-# Two at work: one waits for the disk or the database while the other computes.
-_THREADS = 2
-# At some ten milliseconds each this is a second of waiting, about what a caller is willing to wait.
-MAX_WAITING = 64
-# A month of one user's readings, once a second from two devices, is some hundred megabytes while it is worked on.
-_DAYS_AT_ONCE = 32
-# What one reply may hold: two years in which every minute was measured, some eighty megabytes of JSON.
-MAX_MINUTES = 2 * 366 * 24 * 60
+
+class _Costly(Exception):  # noqa: N818 - no fault
+    """A narrow question that does not belong into the short lane."""
+
+    def __init__(self, cost: int) -> None:
+        self.cost = cost
 
 
 class Queries:
@@ -52,53 +55,76 @@ class Queries:
     ) -> None:
         self._database, self._connector = database, connector
         self._catalogue, self._leases, self._damaged = catalogue, leases, damaged
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="query")
-        self._waiting = 0
+        self.lanes: Lanes = Lanes()
         self._closing = False
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
 
-    @property
-    def waiting(self) -> int:
-        """How many questions are asked and not answered."""
-        return self._waiting
-
     def __repr__(self) -> str:
-        return f"<Queries: {self._waiting} waiting>"
+        return f"<Queries: {self.lanes.waiting} waiting>"
 
-    async def run(self, question: Callable[..., T], *arguments: object) -> T:
-        """Ask one of the methods below in a thread.
+    async def ask(self, wanted: Wanted, priority: Mapping[str, int], limit: int | None = None) -> Minutes:
+        """Ask for minute averages in the lane that the question belongs to: `minutes` says the rest.
 
         Raises:
             Overloaded: too many are asked already.
         """
-        if self._waiting >= MAX_WAITING:
-            raise Overloaded("too many queries wait")
-        self._waiting += 1
+        cost = 0
+        if wanted.last_us - wanted.first_us >= _NARROW_US:
+            cost = await self.lanes.plan(self.cost, wanted)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, question, *arguments)
-        finally:
-            self._waiting -= 1
+            return await self.lanes.run(cost, self.minutes, wanted, priority, limit, cost or _NARROW_COST)
+        except _Costly as costly:
+            return await self.lanes.run(costly.cost, self.minutes, wanted, priority, limit)
 
-    def minutes(self, wanted: Wanted, priority: Mapping[str, int]) -> Minutes:
-        """Return one user's minute averages.
+    def minutes(
+        self,
+        wanted: Wanted,
+        priority: Mapping[str, int],
+        limit: int | None = None,
+        expected_cost: int | None = None,
+    ) -> Minutes:
+        """Return one user's minute averages: all, or where there are more than `limit`, at least one more than it.
 
         Raises:
             Damaged: a day that the question touches is not whole.
-            RequestProblem: there are more than one reply may hold.
+            RequestProblem: without a limit, there are more than one answer may hold.
+        """
+        result = Minutes.none()
+        for part in self.pieces(wanted, priority, expected_cost):
+            result = result + part
+            if limit is None and len(result) > MAX_MINUTES:
+                message = f"the span holds more than {MAX_MINUTES} minutes; ask for less at once, or with limit"
+                raise RequestProblem("end", message)
+            if limit is not None and len(result) > limit:
+                break
+        return result
+
+    def pieces(
+        self, wanted: Wanted, priority: Mapping[str, int], expected_cost: int | None = None
+    ) -> Iterator[Minutes]:
+        """Yield one user's minute averages piece by piece; whatever is damaged is told before the first.
+
+        Raises:
+            Damaged: a day that the question touches is not whole.
         """
         self._refuse_damaged(wanted)
         with self._seam(), self._leases.reading():
             snapshot = take(self._connect(), wanted)
-            result = Minutes([], [], [])
+            costs = _costs(snapshot)
+            if expected_cost is not None and sum(costs.values()) > max(expected_cost, SHORT_COST) * 2:
+                raise _Costly(sum(costs.values()))
+            self._catalogue.verified(snapshot.files, day_of(wanted.first_us), day_of(wanted.last_us))
             # A minute lies within a day, so days are worked on a few at a time, and memory does not grow with the span.
-            for piece in in_pieces(wanted, _days(snapshot), _DAYS_AT_ONCE):
+            for piece in in_pieces(wanted, costs, _PIECE_COST):
                 if self._closing:
                     raise Stopping
-                result += minute_means(stored_rows(snapshot, piece, self._catalogue), priority)
-                if len(result) > MAX_MINUTES:
-                    raise RequestProblem("end", f"the span holds more than {MAX_MINUTES} minutes; ask for less at once")
-            return result
+                yield minute_means(stored_rows(snapshot, piece, self._catalogue), priority)
+
+    def cost(self, wanted: Wanted) -> int:
+        """Return about how many rows must be read for a user's readings: only the lists are looked at."""
+        with self._seam():
+            return sum(_costs(take(self._connect(), wanted)).values())
 
     def rows(self, wanted: Wanted) -> pl.DataFrame:
         """Return the wanted readings, one per key, by time, user and device."""
@@ -128,7 +154,7 @@ class Queries:
     def close(self) -> None:
         """End the threads; questions that have not begun are dropped, and those under way end with their piece."""
         self._closing = True
-        self._threads.shutdown(cancel_futures=True)
+        self.lanes.close()
         for connection in self._connections:
             connection.close()
 
@@ -155,17 +181,31 @@ class Queries:
         return connection
 
 
-def _days(snapshot: Snapshot) -> list[int]:
-    """Return the days on which the snapshot has anything, ascending."""
-    journal = snapshot.journal["timestamp"].to_physical() // DAY_US
-    return sorted({day for file in snapshot.files for day in file.held_days()} | set(journal.unique().to_list()))
+def _costs(snapshot: Snapshot) -> dict[int, int]:
+    """Return what each day of a snapshot costs to read for one user, ascending: its share of the rows, and files."""
+    costs = dict(snapshot.journal.group_by(day_number()).len().iter_rows())
+    for file in snapshot.files:
+        days = file.day_rows()
+        share = _FILE_COST // len(days)
+        for each in days:
+            costs[each.day] = costs.get(each.day, 0) + share + each.rows // file.users
+    return dict(sorted(costs.items()))
 
 
-def in_pieces(wanted: Wanted, days: Sequence[int], at_once: int) -> list[Wanted]:
-    """Cut a time span so that each piece holds so many of the days at most, and all of them are covered. Pure."""
+def in_pieces(wanted: Wanted, costs: Mapping[int, int], at_once: int) -> list[Wanted]:
+    """Cut a time span so that each piece's days cost about so much at most; the others hold nothing. Pure."""
+    parts: list[list[int]] = []
+    spent = at_once
+    for day, cost in costs.items():
+        if not day_of(wanted.first_us) <= day <= day_of(wanted.last_us):
+            continue
+        if spent + cost > at_once:
+            parts.append([])
+            spent = 0
+        parts[-1].append(day)
+        spent += cost
     pieces = []
-    for index in range(0, len(days), at_once):
-        part = days[index : index + at_once]
+    for part in parts:
         first, last = max(wanted.first_us, part[0] * DAY_US), min(wanted.last_us, (part[-1] + 1) * DAY_US - 1)
         pieces.append(replace(wanted, first_us=first, last_us=last))
     return pieces

@@ -7,6 +7,7 @@ import msgspec
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
+from mockexport.access import Refusal
 from mockexport.ingest.errors import (
     BodySentAway,
     BodyTooLarge,
@@ -18,7 +19,7 @@ from mockexport.ingest.errors import (
     Unavailable,
 )
 
-__all__ = ["BadId", "JsonBytes", "json_reply", "problem_reply"]
+__all__ = ["BadId", "JsonBytes", "json_reply", "problem_reply", "refusal_reply"]
 
 # After a reply to a body that is too large, so much of it is read and thrown away, for so long: closing at once would
 # reset the connection, and the client would lose the reply while it is still sending.
@@ -56,6 +57,12 @@ class _Lingering(JsonBytes):
 def json_reply(content: object, status: int = 200) -> Response:
     """Return a JSON reply."""
     return JsonBytes(msgspec.json.encode(content), status)
+
+
+def refusal_reply(refusal: Refusal) -> Response:
+    """Return what a request is answered that may not be made."""
+    headers = {} if refusal.challenge is None else {"www-authenticate": refusal.challenge}
+    return JsonBytes(msgspec.json.encode({"detail": refusal.detail}), refusal.status, headers)
 
 
 def problem_reply(error: Exception) -> Response:

@@ -6,14 +6,19 @@
 --priority TEXT         device_a=1,device_b=2: lower is preferred        device_a=1,device_b=2
 --compact-rows NUMBER   journal rows at which compaction begins          200000
 --compact-age-s SECONDS age of the oldest journal row at which it does   30
+--host-name NAME        a further name of the service, may be repeated
+--token-file FILE       the tokens of which each request must bring one
+--without-token         listen beyond this machine without one
 """
 
 import gc
 import logging
 import os
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 
+from mockexport.access import is_loopback
 from mockexport.ingest.extra import explained
 from mockexport.ingest.settings import Settings
 
@@ -40,6 +45,9 @@ def run(
     priority: str | None = None,
     compact_rows: int | None = None,
     compact_age_s: float | None = None,
+    host_names: Sequence[str] = (),
+    token_file: str | os.PathLike[str] | None = None,
+    without_token: bool = False,
 ) -> int:
     """Run the service until it is told to stop (SIGINT, SIGTERM); return the exit code. What is None is the default.
 
@@ -56,6 +64,9 @@ def run(
         options["compact_rows"] = compact_rows
     if compact_age_s is not None:
         options["compact_age_s"] = compact_age_s
+    options |= {"host_name": tuple(host_names), "without_token": without_token}
+    if token_file is not None:
+        options["token_file"] = Path(token_file)
     return serve(Settings(**options))  # type: ignore[arg-type]  # each checked by Settings itself
 
 
@@ -71,10 +82,8 @@ def serve(settings: Settings) -> int:
 
     set_up_logging()
     _raise_file_limit()
-    if settings.host not in ("127.0.0.1", "::1", "localhost"):
-        _log.warning(
-            "listening beyond this machine; there is no authentication", extra={"facts": {"host": settings.host}}
-        )
+    if settings.token_file is None and not is_loopback(settings.host):
+        _log.warning("anyone who reaches it may read and write", extra={"facts": {"host": settings.host}})
     server = PromptServer(
         uvicorn.Config(
             create_app(settings),

@@ -140,12 +140,14 @@ def stored_rows(snapshot: Snapshot, wanted: Wanted, catalogue: Catalogue) -> pl.
         Damaged: a file is not what was written.
         NothingThere: a later deletion has taken rows of what is wanted, so it cannot be told any more.
     """
-    parts = [snapshot.journal.lazy().filter(_moment(wanted.first_us) <= pl.col("timestamp"))]
+    # Of a snapshot that was taken for a longer span, only this one's part.
+    within = pl.col("timestamp").is_between(_moment(wanted.first_us), _moment(wanted.last_us))
+    parts = [snapshot.journal.lazy().filter(within)]
     files = [file for file in snapshot.files if _may_hold(file, wanted)]
     if files:
         paths = catalogue.verified(files, day_of(wanted.first_us), day_of(wanted.last_us))
         rows = pl.scan_parquet(paths, schema=SCHEMA, hive_partitioning=False, glob=False)
-        rows = rows.filter(pl.col("timestamp").is_between(_moment(wanted.first_us), _moment(wanted.last_us)))
+        rows = rows.filter(within)
         if wanted.user_id is not None:
             rows = rows.filter(pl.col("user_id") == wanted.user_id)
         if wanted.device_id is not None:

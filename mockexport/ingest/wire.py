@@ -9,11 +9,14 @@ pays an addition.
     request whole                             no deadline: the application is at work
     the client does not take the reply        it must take something within WRITE_TIMEOUT_S
     reply sent                                uvicorn's own timeout for idle connections
+    a head too long                           431, and what else comes is dropped for LINGER_S
 
 Where connections are scarce, one on which no request has become whole for CROWDED_S seconds gives way to others.
 """
 
 import asyncio
+import os
+import socket
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -26,7 +29,7 @@ from mockexport.ingest.admission import Admitted
 from mockexport.ingest.entrance import ENTRANCE, Entrance
 from mockexport.ingest.refusals import BUSY_BODY, REFUSAL, is_whole_post, last_words
 
-__all__ = ["HEAD_BYTES", "DeadlineProtocol", "install"]
+__all__ = ["HEAD_BYTES", "DeadlineProtocol", "bound_host", "install"]
 
 HEAD_TIMEOUT_S = 10.0
 # Longer than the application's own limit (see `bodies`), which answers 408; this one only ends what is left.
@@ -34,6 +37,9 @@ BODY_TIMEOUT_S = 20.0
 WRITE_TIMEOUT_S = 30.0
 # Method, URL and headers together; the longest sensible URL here has two ids and two times.
 HEAD_BYTES = 64 << 10
+# After last words so much longer is read: closing with unread bytes would reset the connection, and what was said would
+# be lost.
+LINGER_S = 2.0
 # More connections than this get 503 at once. A connection costs some 10 KiB and a file descriptor.
 MAX_CONNECTIONS = 4_000
 # From this share of them on, those that only hold a place have so much time.
@@ -43,6 +49,7 @@ _SWEEP_S = 1.0
 _CROWDED = last_words("503 Service Unavailable", "overloaded: too many connections")
 _STOPPING = last_words("503 Service Unavailable", "the service is stopping; try again later")
 _TOO_LONG = last_words("431 Request Header Fields Too Large", "the head of the request is too long")
+_NOT_HTTP = last_words("400 Bad Request", "the request is not HTTP")
 
 
 async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,6 +120,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.ws_protocol_class: None = None
         self._head_bytes = 0
         self._in_head = True
+        self._too_long = False
         self._resting = _NEVER
         sweep = _sweeps.get(self.loop)
         if sweep is None:
@@ -122,6 +130,10 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._admitted: Admitted | None = None
         self._refusal_due = False
         self._body_bytes = 0
+
+    def expect(self, admitted: Admitted) -> None:
+        """Learn that the first request, which is there and whole, has been admitted."""
+        self._admitted = admitted
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -139,27 +151,60 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._too_long:
+            return
         if self._refusal_due:
             self.say_refusal()
-        if self._in_head:
-            if self._head_bytes == 0:
-                if self._entrance.admission.full and self._at_rest() and is_whole_post(data):
-                    self._refuse()
-                    return
-                self.quiet_since = self.loop.time()
-                self.deadline = self.quiet_since + self.head_timeout_s
-            self._head_bytes += len(data)
-        super().data_received(data)
-        # Judged after parsing: a body that came along with its head is no part of it.
-        if self._in_head and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(_TOO_LONG)
+        if self._in_head and self._head_bytes == 0:
+            if self._entrance.admission.full and self._at_rest() and is_whole_post(data):
+                self._refuse()
+                return
+            self.quiet_since = self.loop.time()
+            self.deadline = self.quiet_since + self.head_timeout_s
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        """Parse what came; of a head never more than it may have, so that its end beyond that is not reached."""
+        while self._in_head and data and not self._too_long and not self.transport.is_closing():
+            piece, data = data[: HEAD_BYTES - self._head_bytes], data[HEAD_BYTES - self._head_bytes :]
+            self._head_bytes += len(piece)
+            super().data_received(piece)
+            if self._in_head and self._head_bytes >= HEAD_BYTES:
+                self._stop_reading()
+        if data and not self._too_long and not self.transport.is_closing():
+            super().data_received(data)
+
+    def _stop_reading(self) -> None:
+        """Take no more requests: a head is too long. Replies under way go out first."""
+        self._too_long = True
+        self._head_bytes = 0
+        self.deadline = self.quiet_since = _NEVER
+        if self._at_rest():
+            self._say_too_long()
+
+    def _say_too_long(self) -> None:
+        self.deadline = self.loop.time() + LINGER_S
+        self.transport.write(_TOO_LONG)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._too_long:
+            self.transport.write(_NOT_HTTP)
             self.transport.close()
 
     def on_headers_complete(self) -> None:
+        # Where a head came right behind another request, its bytes were not counted; so it usually is written.
+        told = sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+        if len(self.url) + told + len("GET  HTTP/1.1\r\n\r\n") > HEAD_BYTES:
+            self._stop_reading()
+            raise ValueError("the head is too long")  # ends the parser, whatever follows
         self._in_head = False
         self._head_bytes = self._body_bytes = 0
         self.deadline = self.loop.time() + self.body_timeout_s
-        refused = self.parser.get_method() == b"POST" and self._entrance.admission.full
+        refused = self._admitted is None and self.parser.get_method() == b"POST" and self._entrance.admission.full
         if refused:
             self._entrance.refuse()
         self.app = _busy if refused else self.config.loaded_app
@@ -182,6 +227,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._end()
         self.quiet_since = self.loop.time()
         super().on_response_complete()
+        if self._too_long and self._at_rest():
+            self._say_too_long()
 
     def _end(self) -> None:
         if self._admitted is not None:
@@ -190,7 +237,8 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _at_rest(self) -> bool:
         """Tell whether no request is under way."""
-        return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
+        idle = self.cycle is None or self.cycle.response_complete
+        return idle and self._admitted is None and not self.transport.is_closing()
 
     def _refuse(self) -> None:
         """Refuse a whole request that nobody has looked at."""
@@ -257,3 +305,18 @@ def install(receive: object) -> bool:
     if not issubclass(config.http_protocol_class, DeadlineProtocol):
         config.http_protocol_class = DeadlineProtocol
     return True
+
+
+def bound_host(receive: object) -> str | None:
+    """Return the address at which the uvicorn of a lifespan's `receive` was told to listen; None if it is no address.
+
+    A Unix socket is none, and another server does not tell.
+    """
+    config = getattr(getattr(receive, "__self__", None), "config", None)
+    if not isinstance(config, Config) or config.uds is not None:
+        return None
+    if config.fd is None:
+        return config.host
+    with socket.socket(fileno=os.dup(config.fd)) as given:
+        address = given.getsockname()
+    return address[0] if isinstance(address, tuple) else None

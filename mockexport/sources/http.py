@@ -211,6 +211,16 @@ class HttpClient:
             await self._session.close()
             self._session = None
 
+    def require_open(self, name: str) -> aiohttp.ClientSession:
+        """Return the session.
+
+        Raises:
+            SourceNotOpen: outside the `async with`.
+        """
+        if self._session is None:
+            raise SourceNotOpen(name)
+        return self._session
+
     async def get(self, url: str, fields: Mapping[str, str], *, named_by: str | None = None) -> HttpReply:
         """Return the reply to a GET, redirects followed; under their rules is a URL, too, that is `named_by` another.
 
@@ -218,8 +228,7 @@ class HttpClient:
             ExchangeFailed: there is none, or it lies where it must not be fetched from.
             SourceNotOpen: outside the `async with`.
         """
-        if self._session is None:
-            raise SourceNotOpen(url)
+        self.require_open(url)
         at = URL(url, encoded=True)
         paths: tuple[str, ...] = ()
         for turn in range(MAX_REDIRECTS + 1):
@@ -242,12 +251,11 @@ class HttpClient:
         raise ExchangeFailed(f"more than {MAX_REDIRECTS} redirects", passing=False)
 
     async def _get(self, at: URL, fields: Mapping[str, str]) -> aiohttp.ClientResponse:
-        assert self._session is not None  # noqa: S101 - `get` has seen to it
         if not self._access.link_local and is_refused(at.raw_host or ""):
             raise ExchangeFailed(LINK_LOCAL, passing=False)  # a proxy would connect to it
         own = _origin(at) == self._origin
         secrets = self._secrets if own else {}
-        return await self._session.get(
+        return await self.require_open(str(at)).get(
             at.with_user(None),  # the user's are among the secrets, and a redirect's are nobody's
             headers={**secrets, **fields},
             allow_redirects=False,

@@ -94,6 +94,7 @@ class UrlList:
 
     async def discover(self, export_id: str) -> Export:
         """Return the export with its downloads (see streams.Source.discover)."""
+        self._client.require_open(self.name)
         manifest = await self._listed()
         self._by_id = {listed.download.id: listed for listed in manifest.downloads}
         ids = await self.export_ids()

@@ -30,6 +30,7 @@ from tests.benchmarks.ingest_batches import bodies
 from tests.benchmarks.ingest_posts import readings
 from tests.benchmarks.loading import SETTLE_S, Address, Load, fresh, kept
 from tests.ingest.running import RunningService, scratch
+from tests.ingest.serving import POST
 
 KEPT = (32, 320, 1_000, 2_000, 3_500)
 MANY_A_SECOND = 6_000.0
@@ -89,7 +90,7 @@ class _Table:
 def half_sent(address: Address, count: int) -> list[socket.socket]:
     opened = [socket.create_connection(address) for _ in range(count)]
     for each in opened:
-        each.sendall(b"POST /metrics/heart-rate HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 100\r\n\r\n{")
+        each.sendall(POST + b"content-length: 100\r\n\r\n{")
     return opened
 
 

@@ -45,18 +45,19 @@ def cost(service: RunningService, before_s: float, own_s: float, units: int) -> 
 
 
 def post_request(path: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nhost: b\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    fields = f"host: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    head = f"POST {path} HTTP/1.1\r\n{fields}\r\n\r\n"
     return head.encode() + body
 
 
 def get_request(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nhost: b\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
 
 
 class _Connection(asyncio.Protocol):
     def __init__(self, requests: Iterator[tuple[float, bytes]], tally: Tally, done: asyncio.Future[None]) -> None:
         self._requests, self._tally, self._done = requests, tally, done
-        self._buffer = b""
+        self._buffer = bytearray()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._began = 0.0
@@ -87,11 +88,14 @@ class _Connection(asyncio.Protocol):
         if end < 0:
             return
         mark = self._buffer.find(b"content-length: ", 0, end)
-        length = int(self._buffer[mark + 16 : self._buffer.index(b"\r", mark)])
-        if len(self._buffer) < end + 4 + length:
+        if mark < 0:
+            # In chunks: the last one is empty.
+            if not self._buffer.endswith(b"\r\n0\r\n\r\n"):
+                return
+        elif len(self._buffer) < end + 4 + int(self._buffer[mark + 16 : self._buffer.index(b"\r", mark)]):
             return
         self._tally.latencies.setdefault(int(self._buffer[9:12]), []).append(time.perf_counter() - self._began)
-        self._buffer = b""
+        self._buffer = bytearray()
         self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:

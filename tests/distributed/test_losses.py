@@ -118,7 +118,7 @@ async def test_workers_that_are_lost_or_no_use_end_a_run_clearly_or_not_at_all(
         report = await run
         assert report.to_json() == DEMO
         (lost,) = [event for event in events if isinstance(event, WorkerLost)]
-        assert lost.worker.startswith("tcp://127.0.0.1:")
+        assert lost.worker.startswith("tls://127.0.0.1:")
         assert sorted(lost.download_ids) == sorted(
             {event.download_id for event in events[: events.index(lost)] if isinstance(event, DownloadStarted)}
         )

@@ -16,7 +16,12 @@ from mockexport.ingest.application import Service, create_app
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.wire import DeadlineProtocol
 
-__all__ = ["Client", "reading", "serving"]
+__all__ = ["POST", "POST_BATCH", "Client", "reading", "serving"]
+
+# How the head of a raw request begins that may come in: what frames its body follows.
+_HEAD = b"HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+POST: bytes = b"POST /metrics/heart-rate " + _HEAD
+POST_BATCH: bytes = b"POST /metrics/heart-rate/batch " + _HEAD
 
 
 class Client:

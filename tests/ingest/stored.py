@@ -1,6 +1,7 @@
 """A store in a test: opened, filled, asked, against the dict that says what must come out."""
 
 import asyncio
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -66,7 +67,9 @@ def answer(
     device: str | None = None,
     priority: Mapping[str, int] = DEFAULT_PRIORITY,
 ) -> list[dict[str, object]]:
-    return store.queries.minutes(Wanted(first_us, last_us, user, device), priority).entries()
+    minutes = store.queries.minutes(Wanted(first_us, last_us, user, device), priority)
+    entries: list[dict[str, object]] = json.loads(b"[" + minutes.json() + b"]")
+    return entries
 
 
 def expected_minutes(

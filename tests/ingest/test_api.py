@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mockexport.ingest.bodies import MAX_BATCH_BYTES, MAX_READING_BYTES
 from mockexport.ingest.errors import StorageFailed
-from tests.ingest.serving import Client, reading, serving
+from tests.ingest.serving import POST, Client, reading, serving
 
 
 @pytest.fixture
@@ -313,7 +313,8 @@ async def test_a_body_beyond_the_cap_gets_413_before_it_is_read_whole(client: Cl
             sent += 1 << 16
             yield b" " * (1 << 16)
 
-    async with client.session.post(f"{client.url}/metrics/heart-rate/batch", data=endless()) as reply:
+    url, kind = f"{client.url}/metrics/heart-rate/batch", {"content-type": "application/json"}
+    async with client.session.post(url, data=endless(), headers=kind) as reply:
         assert reply.status == 413
     assert MAX_BATCH_BYTES <= sent < 1_000 << 16
     assert client.app.reading_bodies.held_bytes == client.app.batch_bodies.held_bytes == 0
@@ -321,9 +322,7 @@ async def test_a_body_beyond_the_cap_gets_413_before_it_is_read_whole(client: Cl
 
 async def test_an_announced_giant_is_refused_before_a_byte_of_it_is_sent(client: Client) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    writer.write(
-        b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: 10000000000\r\nexpect: 100-continue\r\n\r\n"
-    )
+    writer.write(POST + b"content-length: 10000000000\r\nexpect: 100-continue\r\n\r\n")
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
     writer.close()
     await writer.wait_closed()

@@ -9,12 +9,13 @@ from starlette.types import Message
 
 from mockexport.ingest.bodies import MAX_BATCH_BYTES, BodyRoom, Pace
 from mockexport.ingest.errors import BodySentAway, BodyTooLarge, ClientGone
-from tests.ingest.serving import Client, reading, serving
+from tests.ingest.serving import POST_BATCH, Client, reading, serving
 
 
 async def _half(client: Client, path: str, announced: int, body: bytes) -> asyncio.StreamWriter:
     _, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    writer.write(f"POST {path} HTTP/1.1\r\nhost: t\r\ncontent-length: {announced}\r\n\r\n".encode() + body)
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {announced}"
+    writer.write(f"{head}\r\n\r\n".encode() + body)
     return writer
 
 
@@ -42,7 +43,7 @@ async def test_the_one_sent_away_is_told_503_and_when_to_come_again(tmp_path: Pa
     async with serving(tmp_path) as client:
         client.app.batch_bodies = BodyRoom(1_000, 1_000)
         reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
-        writer.write(b"POST /metrics/heart-rate/batch HTTP/1.1\r\nhost: t\r\ncontent-length: 900\r\n\r\n" + b" " * 400)
+        writer.write(POST_BATCH + b"content-length: 900\r\n\r\n" + b" " * 400)
         async with asyncio.timeout(20):
             while client.app.batch_bodies.held_bytes < 400:  # noqa: ASYNC110 - the server's doing
                 await asyncio.sleep(0.001)

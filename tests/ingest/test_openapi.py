@@ -23,7 +23,7 @@ from mockexport.ingest.settings import Settings
 
 # A folder of its own for every process that collects this: the document is read at collection, the store opened then.
 _FOLDER = Path(tempfile.mkdtemp(prefix="openapi-"))
-_app: Service = create_app(Settings(data=_FOLDER / "data"))
+_app: Service = create_app(Settings(data=_FOLDER / "data", host_name=("testserver",)))
 schema = schemathesis.openapi.from_dict(_app.openapi())
 
 

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from uvicorn import Config
 
-from mockexport.ingest import queries as queries_room
+from mockexport.ingest import lanes as lanes_room
 from mockexport.ingest import refusals as refusals_room
 from mockexport.ingest import store as store_room
 from mockexport.ingest.accepting import PromptServer
@@ -19,7 +19,7 @@ from mockexport.ingest.admission import Admission
 from mockexport.ingest.application import create_app
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.wire import DeadlineProtocol
-from tests.ingest.serving import reading, serving
+from tests.ingest.serving import POST, reading, serving
 from tests.ingest.stored import NOON_US, all_rows, opened, some
 
 
@@ -32,12 +32,9 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reque
 
 
 _BODY = json.dumps(reading()).encode()
-_POST = f"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: {len(_BODY)}\r\n\r\n".encode() + _BODY
-_UNUSUAL = (
-    b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
-    % (len(_BODY), _BODY)
-)
-_HEALTH = b"GET /health HTTP/1.1\r\nhost: t\r\n\r\n"
+_POST = POST + f"content-length: {len(_BODY)}\r\n\r\n".encode() + _BODY
+_UNUSUAL = POST + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(_BODY), _BODY)
+_HEALTH = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 def _full(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +80,26 @@ async def test_while_it_is_full_new_connections_are_refused_by_their_first_bytes
         fresh = await asyncio.open_connection("127.0.0.1", client.port)
         assert (await _ask(*fresh, _HEALTH))[0] == 200
         fresh[1].close()
+
+
+async def test_of_connections_that_come_together_no_more_are_taken_up_than_may_be_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as client:
+        # Never calm, so every connection's request is looked at before it is taken up.
+        monkeypatch.setattr(Admission, "calm", False)
+        client.app.entrance.admission.limit = 5
+        with ExitStack() as stack:
+            opened = [stack.enter_context(socket.create_connection(("127.0.0.1", client.port))) for _ in range(20)]
+            for each in opened:
+                each.sendall(_POST)
+                each.setblocking(False)
+            loop = asyncio.get_running_loop()
+            answers = [await asyncio.wait_for(loop.sock_recv(each, 1 << 16), 20) for each in opened]
+        # All of them had come before the loop turned.
+        assert sorted(answer[9:12] for answer in answers) == [b"202"] * 5 + [b"503"] * 15
+        assert client.app.entrance.admission.refused == 15
+        assert client.app.entrance.admission.under_way == 0
 
 
 async def test_refusals_that_wait_for_their_turn_are_said_once_each_and_in_order(
@@ -140,7 +157,7 @@ async def test_a_full_journal_refuses_and_too_many_queries_do_not_wait(
         assert (await client.batch([reading()]))[0] == 503
         assert (await client.ask("GET", "/health"))[0] == 503
         assert (await client.day())[0] == 200
-        monkeypatch.setattr(queries_room, "MAX_WAITING", 0)
+        monkeypatch.setattr(lanes_room, "MAX_WAITING", 0)
         assert (await client.day())[0] == 503
 
 

@@ -26,7 +26,9 @@ const seen = selector => [...document.querySelectorAll(selector)];
 def _post(url: str, readings: list[dict[str, object]]) -> None:
     for start in range(0, len(readings), 10_000):
         data = json.dumps({"readings": readings[start : start + 10_000]}).encode()
-        request = urllib.request.Request(f"{url}/metrics/heart-rate/batch", data=data)
+        request = urllib.request.Request(
+            f"{url}/metrics/heart-rate/batch", data=data, headers={"content-type": "application/json"}
+        )
         with urllib.request.urlopen(request) as reply:
             assert json.load(reply)["rejected"] == 0
 

@@ -16,6 +16,7 @@ from mockexport.ingest.devices import Account, explain, plan
 from mockexport.ingest.errors import ExtraMissing, FolderInUse, FolderUnusable
 from mockexport.ingest.extra import explained
 from tests.ingest.running import RunningService
+from tests.ingest.serving import POST, POST_BATCH
 from tests.ingest.stored import opened, some, write
 
 ROOT = Path(__file__).parents[2]
@@ -79,9 +80,9 @@ def test_devices_play_against_it_and_nothing_is_lost(tmp_path: Path) -> None:
 
 
 HALVES = {
-    "half a head": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-le",
-    "half a body": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n{",
-    "a batch announced": b"POST /metrics/heart-rate/batch HTTP/1.1\r\nhost: t\r\ncontent-length: 4194304\r\n\r\n",
+    "half a head": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: localhost\r\ncontent-le",
+    "half a body": POST + b"content-length: 100\r\n\r\n{",
+    "a batch announced": POST_BATCH + b"content-length: 4194304\r\n\r\n",
 }
 
 

@@ -10,7 +10,7 @@ from mockexport.ingest import wire
 from mockexport.ingest.bodies import BodyRoom
 from mockexport.ingest.wire import DeadlineProtocol
 from tests.ingest.running import RunningService
-from tests.ingest.serving import Client, reading, serving
+from tests.ingest.serving import POST, Client, reading, serving
 
 
 class Hasty(DeadlineProtocol):
@@ -36,10 +36,10 @@ async def _ends(reader: asyncio.StreamReader) -> bytes:
 HALVES = {
     "nothing at all": b"",
     "half a request line": b"POST /metr",
-    "half a head": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-le",
-    "a head without its body": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n",
-    "half a body": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n{",
-    "half a chunk": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{",
+    "half a head": b"POST /metrics/heart-rate HTTP/1.1\r\nhost: localhost\r\ncontent-le",
+    "a head without its body": POST + b"content-length: 100\r\n\r\n",
+    "half a body": POST + b"content-length: 100\r\n\r\n{",
+    "half a chunk": POST + b"transfer-encoding: chunked\r\n\r\n5\r\n{",
 }
 
 
@@ -82,7 +82,7 @@ async def test_a_body_has_a_deadline_of_its_own(tmp_path: Path) -> None:
     async with serving(tmp_path, protocol=Patient) as client:
         body = b'{"device_id":"device_a","user_id":"user_123","timestamp":"2024-01-15T10:00:00Z","heart_rate":75}'
         reader, writer = await _open(client)
-        writer.write(f"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: {len(body)}\r\n\r\n".encode())
+        writer.write(POST + f"content-length: {len(body)}\r\n\r\n".encode())
         other, silent = await _open(client)
         # The silent one, which came later, is closed by the head's deadline; the body may still come.
         assert await _ends(other) == b""
@@ -113,7 +113,7 @@ async def test_a_client_that_does_not_take_its_reply_is_let_go(tmp_path: Path) -
         _, listed = await client.ask("GET", "/api/export/heart-rate")
         path = f"/api/export/heart-rate/{listed['data']['download_ids'][0]}/data"
         _, writer = await asyncio.open_connection("127.0.0.1", client.port, limit=1024)
-        writer.write(f"GET {path} HTTP/1.1\r\nhost: t\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         # Not a byte is read until the server has given up: ten megabytes do not fit into the kernel's buffers.
         sweep = wire._sweeps[asyncio.get_running_loop()]  # noqa: SLF001 - the only place that knows all connections
         async with asyncio.timeout(20):
@@ -136,7 +136,7 @@ async def test_a_head_without_end_is_cut_off(tmp_path: Path) -> None:
 async def test_a_client_that_leaves_early_leaves_nothing_half(tmp_path: Path) -> None:
     async with serving(tmp_path) as client:
         body = b'{"device_id":"device_a","user_id":"user_123","timestamp":"2024-01-15T10:00:00Z","heart_rate":75}'
-        head = f"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        head = POST + f"content-length: {len(body)}\r\n\r\n".encode()
         for cut in range(0, len(body) + 1, 7):
             _, writer = await _open(client)
             writer.write(head + body[:cut])
@@ -184,7 +184,7 @@ async def test_hundreds_of_silent_connections_do_not_hold_up_the_others(tmp_path
     async with serving(tmp_path) as client:
         idle = [await _open(client) for _ in range(300)]
         for _, writer in idle:
-            writer.write(b"POST /metrics/heart-rate HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n{")
+            writer.write(POST + b"content-length: 100\r\n\r\n{")
         slowest = 0.0
         for second in range(50):
             began = time.perf_counter()

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from mockexport import Access, ExportApi, MockServer, OptionError, RetryPolicy, ServerUnreachable, SourceNotOpen
+from mockexport import (
+    Access,
+    ExportApi,
+    MockServer,
+    OptionError,
+    RetryPolicy,
+    ServerUnreachable,
+    SourceNotOpen,
+    UrlList,
+)
 from tests.certificates import Authority
 from tests.cli.conftest import Run, run
 from tests.sources.raw import RawServer, raw_server
@@ -162,5 +171,7 @@ async def test_a_source_outside_its_block_says_so() -> None:
         await api.export_ids()
     async with api:
         pass
+    with pytest.raises(SourceNotOpen):
+        await UrlList(["http://127.0.0.1:1/a.csv"]).discover("urls")
     with pytest.raises(SourceNotOpen):
         await api.discover("x")

@@ -1,0 +1,69 @@
+"""The keys by which the processes of a cluster know each other: files for one that is there, made for a local one.
+
+Whoever reaches a scheduler can run programs on its workers, and one on this machine's loopback all its users reach. So
+the processes of a local cluster speak TLS with keys that are made for the run, and are in their memory alone.
+"""
+
+import shutil
+import subprocess
+from importlib.util import find_spec
+from typing import Any
+
+from mockexport.errors import OptionError
+from mockexport.sources.http import Access
+
+__all__ = ["keys_for_one_run", "keys_in_files"]
+
+_BY_OPENSSL = (
+    "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "365",
+    "-subj", "/CN=mockexport", "-keyout", "-", "-out", "-",
+)  # fmt: skip
+# What Access calls the files, and what they are here.
+_FILES = {"cacert": "dask-ca", "cert": "dask-cert", "key": "dask-key"}
+_ROLES = ("client", "scheduler", "worker")
+
+
+def keys_for_one_run(library: Any) -> Any:
+    """Return keys that nobody else has, for all processes of a cluster, as Dask's Security.
+
+    Raises:
+        OptionError: nothing on this machine makes keys.
+    """
+    if find_spec("cryptography") is not None:
+        return library.Security.temporary()
+    # Where Dask was installed without it (the extra brings it), the machine's own command does the same.
+    command = shutil.which("openssl")
+    made = "" if command is None else subprocess.run([command, *_BY_OPENSSL], capture_output=True, text=True).stdout  # noqa: S603
+    key, begin, cert = made.partition("-----BEGIN CERTIFICATE-----")
+    if not begin:
+        raise OptionError(
+            "dask",
+            "local:N keeps this machine's other users out by keys, and nothing here makes any: pip install"
+            " 'mockexport[dask]'",
+        )
+    files = {f"tls_{role}_key": key for role in _ROLES} | {f"tls_{role}_cert": begin + cert for role in _ROLES}
+    return library.Security(require_encryption=True, tls_ca_file=begin + cert, **files)
+
+
+def keys_in_files(library: Any, ca: str | None, cert: str | None, key: str | None) -> Any:
+    """Return the keys in files as Dask's Security; without any, those that Dask's own configuration names.
+
+    Args:
+        library: Dask's scheduler library.
+        ca: certificates of the authority that all processes of the cluster have theirs from.
+        cert: the certificate to show to the scheduler.
+        key: its private key, by default in the same file.
+
+    Raises:
+        OptionError: one is missing, or cannot be used.
+    """
+    if ca is None and cert is None and key is None:
+        return library.Security()
+    if ca is None or cert is None:
+        missing = "dask-ca" if ca is None else "dask-cert"
+        raise OptionError(missing, "must be given, too: both sides of a connection show certificates")
+    try:
+        Access(cacert=ca, cert=cert, key=key).ssl_context()
+    except OptionError as error:
+        raise OptionError(_FILES[error.option], error.problem) from error
+    return library.Security(require_encryption=True, tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key or cert)

@@ -1,0 +1,82 @@
+"""Who asks waits in a lane: short questions are never behind long ones, and what waits is bounded by what it costs.
+
+    planning    what a question will cost, and which days there are: only the list of files is read
+    short       a day or so: two threads, since one waits for the disk while the other computes
+    long        everything else, one thread, first come first served
+
+Polars uses all cores by itself; a long question works in pieces of some tens of milliseconds, so the cores come free
+for a short one in between.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from mockexport.ingest.errors import Overloaded
+
+__all__ = ["SHORT_COST", "Lanes"]
+
+T = TypeVar("T")
+
+# Costs are in rows to be read. A day of one user, once a second from two devices, is half of this.
+SHORT_COST = 400_000
+# What may wait at all. In the short lane, at some ten milliseconds each, this is a second or two of waiting.
+MAX_WAITING = 128
+# Sixty-four questions for thirty days, once a second: about a minute of work. Beyond it a caller hears 503 at once.
+MAX_WAITING_COST = 200_000_000
+
+
+class Lanes:
+    """The threads. From one event loop at a time."""
+
+    def __init__(self) -> None:
+        self._short = ThreadPoolExecutor(2, thread_name_prefix="query-short")
+        self._long = ThreadPoolExecutor(1, thread_name_prefix="query-long")
+        self._planning = ThreadPoolExecutor(1, thread_name_prefix="query-plan")
+        self._waiting: dict[ThreadPoolExecutor, int] = {self._short: 0, self._long: 0, self._planning: 0}
+        self._waiting_cost = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many questions are asked and not answered."""
+        return sum(self._waiting.values())
+
+    async def plan(self, question: Callable[..., T], *arguments: object) -> T:
+        """Ask what only the list of files has to be read for.
+
+        Raises:
+            Overloaded: too many are asked already.
+        """
+        return await self._ask(self._planning, question, *arguments)
+
+    async def run(self, cost: int, question: Callable[..., T], *arguments: object) -> T:
+        """Ask a question that costs about so many rows, in the lane that it belongs to.
+
+        Raises:
+            Overloaded: too many are asked already, or they cost too much together.
+        """
+        if cost <= SHORT_COST:
+            return await self._ask(self._short, question, *arguments)
+        # One may always wait, however much it costs, so the bound locks nobody out for good.
+        if self._waiting_cost and self._waiting_cost + cost > MAX_WAITING_COST:
+            raise Overloaded("too many long queries wait")
+        self._waiting_cost += cost
+        try:
+            return await self._ask(self._long, question, *arguments)
+        finally:
+            self._waiting_cost -= cost
+
+    async def _ask(self, lane: ThreadPoolExecutor, question: Callable[..., T], *arguments: object) -> T:
+        if self._waiting[lane] >= MAX_WAITING:
+            raise Overloaded("too many queries wait")
+        self._waiting[lane] += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(lane, question, *arguments)
+        finally:
+            self._waiting[lane] -= 1
+
+    def close(self) -> None:
+        """End the threads; questions that have not begun are dropped."""
+        for lane in self._waiting:
+            lane.shutdown(cancel_futures=True)
