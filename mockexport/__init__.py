@@ -8,7 +8,7 @@ The rooms, each importing only those above it:
     shown.py       what may be shown of URLs and of foreign texts
     errors.py      the error tree
     model.py       frozen values: Export, Download, Span, Chunk, Verdict
-    newfile.py     files that appear whole or not at all
+    newfile.py     files written whole or not at all, or read at once
     events.py      the typed events of a run
     access.py      who may ask a server: its names, origins, bodies, tokens
     formats/       bytes → chunks → columns: the reference, and what a verdict needs to know of the rows
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         FormatError,
         HeaderError,
         IncompleteReport,
+        LimitError,
         MetadataError,
         MockExportError,
         OptionError,
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from mockexport.formats.filters import Filter
     from mockexport.formats.schema import Schema
     from mockexport.live import Run, Snapshot
-    from mockexport.model import AnomalyRule, Download, Export, Span, Verdict, VerdictKind
+    from mockexport.model import AnomalyRule, Download, Export, SizeLimits, Span, Verdict, VerdictKind
     from mockexport.pipeline.checkpoint import Checkpoint
     from mockexport.pipeline.run import Pipeline, RunStatistics
     from mockexport.pipeline.streams import ByteStream, Source, StartOver
@@ -123,6 +124,7 @@ __all__ = [
     "GroupReducer",
     "HeaderError",
     "IncompleteReport",
+    "LimitError",
     "MetadataError",
     "MockExportError",
     "MockServer",
@@ -143,6 +145,7 @@ __all__ = [
     "Schema",
     "Selection",
     "ServerUnreachable",
+    "SizeLimits",
     "Snapshot",
     "Source",
     "SourceError",
@@ -182,6 +185,7 @@ _HOMES = {
         "FormatError",
         "HeaderError",
         "IncompleteReport",
+        "LimitError",
         "MetadataError",
         "MockExportError",
         "OptionError",
@@ -198,7 +202,7 @@ _HOMES = {
     "formats.schema": ("Schema",),
     "formats": ("Batch", "Row"),
     "live": ("Run", "Snapshot"),
-    "model": ("AnomalyRule", "Download", "Export", "Span", "Verdict", "VerdictKind"),
+    "model": ("AnomalyRule", "Download", "Export", "SizeLimits", "Span", "Verdict", "VerdictKind"),
     "sources.opening": ("SourceOptions",),
     "pipeline.run": ("Pipeline", "RunStatistics"),
     "reducers": (

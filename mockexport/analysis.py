@@ -110,6 +110,7 @@ async def analyze(
         ReducerError: if the reducer raises.
         OutputError: if a file to be kept, or the checkpoint, cannot be written.
         CheckpointError: if the checkpoint that is there belongs to another run.
+        LimitError: if there is more of something than `size_limits` allow.
         OptionError: for an argument that cannot be meant.
     """
     return await run_export(export_id, reducer, **options)
@@ -229,6 +230,7 @@ async def run_export(
             schema=schema,
             filter=filter,
             concurrency=where.get("concurrency", DEFAULT_CONCURRENCY),
+            size_limits=where.get("size_limits"),
             split=split,
             chunk_bytes=chunk_bytes,
             queue_size=queue_size,
@@ -239,7 +241,11 @@ async def run_export(
             # The mock server's address is another one each time; what it serves is not.
             checkpoint=None
             if checkpoint is None
-            else Checkpoint(checkpoint, source="the mock server" if opened.synthetic else None),
+            else Checkpoint(
+                checkpoint,
+                source="the mock server" if opened.synthetic else None,
+                size_limits=where.get("size_limits"),
+            ),
             listener=listener,
         )
         if on_ready is not None:

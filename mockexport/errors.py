@@ -17,6 +17,7 @@
     ├── ReducerError             a reducer raised: its author's
     ├── StateError               saved bytes are no state of this reducer
     ├── CheckpointError          a checkpoint that does not belong to this run, or cannot be read
+    ├── LimitError               more came than a limit allows, which the caller may raise
     ├── OutputError              this machine's: a file cannot be written
     ├── ClusterError             many machines': scheduler or workers cannot do their part
     └── ArrowUnavailable         this machine's: columns for data frames take the compiled parts
@@ -41,6 +42,7 @@ __all__ = [
     "FormatError",
     "HeaderError",
     "IncompleteReport",
+    "LimitError",
     "MetadataError",
     "MockExportError",
     "OptionError",
@@ -256,6 +258,17 @@ class OutputError(MockExportError):
         super().__init__(f"cannot write {path}: {problem}")
 
 
+class LimitError(MockExportError):
+    """More of something came than a limit allows; `name` is the limit's in model.SizeLimits."""
+
+    def __init__(self, what: str, limit: int, name: str) -> None:
+        self.limit = limit
+        self.name = name
+        super().__init__(
+            f"more than {limit:,} {what}, which is the limit (SizeLimits.{name}); raise it if so many are meant"
+        )
+
+
 class ArrowUnavailable(MockExportError):  # noqa: N818 - a state of the world, named as one
     """Columns cannot be handed to a data frame: the compiled parts are not there."""
 
@@ -288,6 +301,8 @@ def reducer_at_work(reducer: object, doing: str) -> Iterator[None]:
     """Turn what a reducer raises in its method `doing`, where no chunk is to blame, into a ReducerError."""
     try:
         yield
+    except (LimitError, ReducerError):
+        raise
     except Exception as error:
         raise ReducerError(type(reducer).__name__, None, None, error, doing=doing) from error
 

@@ -304,4 +304,8 @@ class EventLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as fault:  # of what could not be written before, which has been told then
+            if error is None:
+                raise OutputError(self._path, fault.strerror or type(fault).__name__) from fault

@@ -5,12 +5,12 @@ of 10⁻⁹ (see `VALUE_SCALE`), so that sums are exact.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import StrEnum
 from types import MappingProxyType
 
-from mockexport.errors import OptionError
+from mockexport.errors import LimitError, OptionError
 
 __all__ = [
     "ANOMALY_RULES",
@@ -19,6 +19,7 @@ __all__ = [
     "Chunk",
     "Download",
     "Export",
+    "SizeLimits",
     "Span",
     "Verdict",
     "VerdictKind",
@@ -100,6 +101,54 @@ class Chunk:
     offset: int
     end: int
     line: int
+
+
+@dataclass(frozen=True, slots=True)
+class SizeLimits:
+    """How much there may be of what does not grow with the rows, but with what a server, a file or the data says.
+
+    Args:
+        downloads: exports that a source lists; downloads of one export.
+        announced: patients and event types that the metadata of an export's downloads names, all in all.
+        groups: pairs of a patient and an event type, over all downloads; and patients of one download.
+        types: event types.
+        window_bytes: the memory that a zstd body may ask for; counted as the power of two below.
+        reply_bytes: one reply of a server about exports and downloads.
+        list_bytes: a list of URLs, a manifest, or an `export.json`.
+        checkpoint_bytes: a checkpoint.
+
+    Raises:
+        OptionError: if one is below 1.
+    """
+
+    downloads: int = 100_000
+    announced: int = 5_000_000
+    # A group takes some hundred bytes in the kernel, and as much again for each of its results.
+    groups: int = 1_000_000
+    types: int = 10_000
+    # What the `zstd` program, too, accepts unasked.
+    window_bytes: int = 2**27
+    # A million patients of one download.
+    reply_bytes: int = 16 * 2**20
+    # As many signed URLs as there may be downloads.
+    list_bytes: int = 64 * 2**20
+    # Ten million groups.
+    checkpoint_bytes: int = 2**31
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) < 1:
+                raise OptionError("size_limits", f"{field.name} must be at least 1")
+
+    def check(self, name: str, number: int, what: str) -> None:
+        """Raise LimitError if a number of something is beyond the limit of that name; `what` says of what, in words."""
+        limit: int = getattr(self, name)
+        if number > limit:
+            raise LimitError(what, limit, name)
+
+    def told(self, name: str) -> str:
+        """Say a limit of bytes, as part of a message: what it is, and how it is called."""
+        return f"{getattr(self, name):,} bytes, which is the limit (SizeLimits.{name})"
 
 
 # Bounds may lie far beyond all values, but not so far that to write them out would fill memory.

@@ -1,17 +1,47 @@
-"""A file that appears whole or not at all: written under a temporary name, renamed when it is complete.
+"""Files that are written, or read, at once and whole.
 
-Rules: only this machine's disk can fail here, and every such failure is an OutputError with the path. Whatever raises
-between two calls belongs to the caller and passes through unchanged, leaving no trace of the file.
+A new one appears whole or not at all: written under a temporary name, renamed when it is complete. Only this machine's
+disk can fail there, and every such failure is an OutputError with the path. Whatever raises between two calls belongs
+to the caller and passes through unchanged, leaving no trace of the file. One that is read must be a regular file: a
+device may have no end, and a pipe nobody who writes into it.
 """
 
+import errno
 import os
+import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from mockexport.errors import OutputError
 
-__all__ = ["NewFile", "make_folder"]
+__all__ = ["NewFile", "check_regular", "make_folder", "read_file"]
+
+
+def read_file(path: str | Path, most_bytes: int) -> bytes:
+    """Return a regular file's bytes, or its first `most_bytes` + 1 if it is longer.
+
+    Raises:
+        OSError: it cannot be read, or is none; `strerror` says which.
+    """
+    # Without waiting: to open a pipe is to wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        _check_mode(found.st_mode)
+        return file.read(min(found.st_size, most_bytes) + 1)
+
+
+def check_regular(path: str | Path) -> None:
+    """Raise OSError unless there is a regular file at `path`; for those who have something else read it."""
+    _check_mode(os.stat(path).st_mode)
+
+
+def _check_mode(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, where a regular file is expected")
 
 
 def make_folder(directory: Path) -> None:

@@ -264,11 +264,16 @@ def _analyze(add: _Add, name: str) -> None:
         "--dask-wait", type=_seconds, default=60.0, metavar="SECONDS",
         help="how long to wait for a worker, at the start and when all are lost (default: 60)",
     )  # fmt: skip
+    _most_listed(command)
+    _most_varied(command)
+    command.option("--max-rules", type=_bytes, metavar="BYTES", help="length of --rules (default: 1M)")
+    command.option("--max-checkpoint", type=_bytes, metavar="BYTES", help="length of --checkpoint (default: 2G)")
 
 
 def _list(add: _Add, name: str) -> None:
     command = _command(add, name, "list the exports there are")
     _where(command, local=True)
+    _most_listed(command)
     command.group("what is told")
     command.option("--json", action="store_true", help="for programs")
 
@@ -277,6 +282,7 @@ def _show(add: _Add, name: str) -> None:
     command = _command(add, name, "show the downloads of an export and what is announced of them")
     command.add_argument("export", metavar="EXPORT", help="id of the export")
     _where(command, local=True)
+    _most_listed(command)
     command.group("what is told")
     command.option("--json", action="store_true", help="for programs")
 
@@ -292,6 +298,8 @@ def _download(add: _Add, name: str) -> None:
     _told(command)
     _trouble(command)
     _effort(command)
+    _most_listed(command)
+    _most_varied(command)
 
 
 def _generate(add: _Add, name: str) -> None:
@@ -492,6 +500,26 @@ def _told(command: _Command) -> None:
     command.option("--account", metavar="FILE", help="write how it went to FILE, as JSON")
     command.option("--events", metavar="FILE", help="write what happens to FILE, a line of JSON each")
     command.option("-t", "--time", action="store_true", help="seconds and rows per second on stderr")
+
+
+def _most_listed(command: _Command) -> None:
+    command.group("how much there may be, so that memory stays bounded")
+    command.option("--max-downloads", type=_positive, metavar="N", help="exports, downloads, URLs (default: 100000)")
+    command.option(
+        "--max-announced", type=_positive, metavar="N",
+        help="patients and event types that the metadata of an export names (default: 5000000)",
+    )  # fmt: skip
+    command.option("--max-reply", type=_bytes, metavar="BYTES", help="a reply with metadata (default: 16M)")
+    command.option("--max-list", type=_bytes, metavar="BYTES", help="a list of URLs, an export.json (default: 64M)")
+
+
+def _most_varied(command: _Command) -> None:
+    command.option(
+        "--max-groups", type=_positive, metavar="N",
+        help="pairs of a patient and an event type, and patients (default: 1000000)",
+    )  # fmt: skip
+    command.option("--max-types", type=_positive, metavar="N", help="event types (default: 10000)")
+    command.option("--max-window", type=_bytes, metavar="BYTES", help="memory that zstd may ask for (default: 128M)")
 
 
 def _effort(command: _Command) -> None:

@@ -16,7 +16,8 @@ from mockexport.errors import OptionError
 from mockexport.events import Event, EventLog, Listener
 from mockexport.formats.filters import Filter
 from mockexport.formats.schema import Schema
-from mockexport.newfile import NewFile
+from mockexport.model import SizeLimits
+from mockexport.newfile import NewFile, read_file
 from mockexport.report.account import Account
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.sources.opening import SourceOptions
@@ -30,7 +31,7 @@ MAX_TOKEN_FILE_BYTES = 64 * 1024
 
 def reaching(options: argparse.Namespace) -> SourceOptions:
     """Return where the data is. Without --url or --urls nothing is sent that could be secret."""
-    access = None
+    access, size_limits = None, _size_limits(options)
     urls = getattr(options, "urls", None)  # download has none, and no --from
     origin = getattr(options, "origin", None)
     if sum(given is not None for given in (options.url, urls, origin)) > 1:
@@ -50,11 +51,12 @@ def reaching(options: argparse.Namespace) -> SourceOptions:
     return {
         "url": options.url,
         "urls": urls,
-        **_at_hand(origin),
+        **_at_hand(origin, size_limits),
         "limits": TimeLimits.of(options.timeout, options.time_limit),
         "retry": RetryPolicy(attempts=options.attempts),
         "access": access,
         "concurrency": options.concurrency,
+        "size_limits": size_limits,
     }
 
 
@@ -85,6 +87,21 @@ def asking(options: argparse.Namespace) -> Filter:
     )
 
 
+def _size_limits(options: argparse.Namespace) -> SizeLimits:
+    named = {
+        "downloads": "downloads",
+        "announced": "announced",
+        "groups": "groups",
+        "types": "types",
+        "window": "window_bytes",
+        "reply": "reply_bytes",
+        "list": "list_bytes",
+        "checkpoint": "checkpoint_bytes",
+    }
+    given = {field: getattr(options, f"max_{name}", None) for name, field in named.items()}
+    return SizeLimits(**{field: number for field, number in given.items() if number is not None})
+
+
 def _schema(options: argparse.Namespace) -> Schema:
     settings = {"delimiter": options.delimiter} if options.delimiter is not None else {}
     return Schema(
@@ -95,7 +112,7 @@ def _schema(options: argparse.Namespace) -> Schema:
     )
 
 
-def _at_hand(origin: str | None) -> SourceOptions:
+def _at_hand(origin: str | None, size_limits: SizeLimits) -> SourceOptions:
     """Return what --from means: standard input, a folder, or files."""
     if origin is None:
         return {}
@@ -104,7 +121,7 @@ def _at_hand(origin: str | None) -> SourceOptions:
     if origin == "-":
         from mockexport.sources.piped import Piped, standard_input
 
-        return {"source": Piped(standard_input())}
+        return {"source": Piped(standard_input(), size_limits=size_limits)}
     return {"folder": origin} if Path(origin).is_dir() else {"files": origin}
 
 
@@ -112,8 +129,7 @@ def _token(path: str | None) -> str | None:
     if path is None:
         return os.environ.get(TOKEN_VARIABLE) or None
     try:
-        with Path(path).open("rb") as file:
-            text = file.read(MAX_TOKEN_FILE_BYTES).decode("ascii").strip()
+        text = read_file(path, MAX_TOKEN_FILE_BYTES)[:MAX_TOKEN_FILE_BYTES].decode("ascii").strip()
     except OSError as error:
         raise OptionError("token-file", f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:

@@ -17,7 +17,8 @@ def chosen_reducer(options: argparse.Namespace) -> Summary | Selection:
     if options.rules is not None:
         from mockexport.reducers.rules import read_rules
 
-        rules = read_rules(options.rules)
+        most = options.max_rules
+        rules = read_rules(options.rules) if most is None else read_rules(options.rules, most_bytes=most)
     if options.stats is None:
         return Summary(rules)
     return Selection([name.strip() for name in options.stats.split(",")], rules)

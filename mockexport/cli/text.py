@@ -36,6 +36,15 @@ _OPTIONS = {
     "Access.cert": "--cert",
     "Access.key": "--key",
     "Access.link_local": "--link-local",
+    "SizeLimits.downloads": "--max-downloads",
+    "SizeLimits.announced": "--max-announced",
+    "SizeLimits.groups": "--max-groups",
+    "SizeLimits.types": "--max-types",
+    "SizeLimits.window_bytes": "--max-window",
+    "SizeLimits.reply_bytes": "--max-reply",
+    "SizeLimits.list_bytes": "--max-list",
+    "SizeLimits.checkpoint_bytes": "--max-checkpoint",
+    "(most_bytes)": "(--max-rules)",
     "analyze.workers_s": "--dask-wait",
     "connected.ca": "--dask-ca",
     "connected.cert": "--dask-cert",
@@ -45,7 +54,8 @@ _OPTIONS = {
 
 def say(text: str) -> None:
     """Write a line for people to stderr, parameters in it as options. Where nobody listens, the work goes on."""
-    text = re.sub(r"\b(Access|analyze|connected)\.[a-z_]+", lambda found: _OPTIONS.get(found[0], found[0]), text)
+    called = r"\b(Access|SizeLimits|analyze|connected)\.[a-z_]+|\(most_bytes\)"
+    text = re.sub(called, lambda found: _OPTIONS.get(found[0], found[0]), text)
     if sys.stderr is None:
         return
     try:

@@ -150,7 +150,9 @@ async def _bring_share(task: Task, telling: "_Telling") -> Brought:
         if not isinstance(opened.source, ExportApi):
             await opened.source.discover(export_id)  # of files, it is what finds them
         # A task is one thread's, as the cluster counts; the others have tasks of their own.
-        pipeline = Pipeline(opened.source, task.reducer, listener=telling, consumers=1, **how)
+        pipeline = Pipeline(
+            opened.source, task.reducer, listener=telling, consumers=1, size_limits=where.get("size_limits"), **how
+        )
         return await pipeline.run_share(task.share)
 
 

@@ -108,6 +108,7 @@ class ColumnsFold(Generic[S]):
         keep_missing: bool = False,
     ) -> None:
         self.offset: int = span.start
+        self.download_id: str = span.download_id
         self.line: int = 1
         self.tally: Tally = Tally(coverage=coverage)
         with reducer_at_work(reducer, "empty"):
@@ -127,6 +128,11 @@ class ColumnsFold(Generic[S]):
     def header(self) -> str | None:
         """The header line (see engine.Fold.header)."""
         return self._decoder.header
+
+    @property
+    def known(self) -> tuple[int, int]:
+        """How many patients and event types there are (see engine.Fold.known)."""
+        return len(self.tally.patients), len(self.tally.event_types)
 
     @property
     def rows(self) -> int:

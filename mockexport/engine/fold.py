@@ -18,6 +18,7 @@ class Fold(Protocol[S_co]):
     """What the pipeline asks of an engine."""
 
     offset: int
+    download_id: str
     line: int  # that begins at `offset`
 
     @property
@@ -27,6 +28,10 @@ class Fold(Protocol[S_co]):
     @property
     def rows(self) -> int:
         """The number of rows so far; may be asked for at any time."""
+
+    @property
+    def known(self) -> tuple[int, int]:
+        """How many patients and event types there are so far, at the least; cheap."""
 
     @property
     def tally(self) -> Tally:

@@ -150,6 +150,12 @@ class _Part:
     def rows(self) -> int:
         return self.scan.rows + self.handed_back.rows
 
+    @property
+    def known(self) -> tuple[int, int]:
+        """How many patients and event types there are: those of the rows handed back may be others, or the same."""
+        patients, types = self.state.known
+        return max(patients, len(self.handed_back.patients)), max(types, len(self.handed_back.event_types))
+
     def judge(self, chunk: Chunk, rows: list[tuple[int, bytes]], next_line: int, *, strict: bool) -> None:
         """Take in what the scan of a chunk has handed back: line numbers, and bytes without their line ends."""
         self.handed_back.cut_off = False
@@ -206,6 +212,7 @@ class KernelFold:
         header: str | None = None,
     ) -> None:
         self.offset: int = span.start
+        self.download_id: str = span.download_id
         self.line: int = 1
         self.rows: int = 0
         self._schema = schema
@@ -222,6 +229,11 @@ class KernelFold:
     def header(self) -> str | None:
         """The header line (see engine.Fold.header)."""
         return self._decoder.header
+
+    @property
+    def known(self) -> tuple[int, int]:
+        """How many patients and event types there are (see engine.Fold.known)."""
+        return (0, 0) if self._part is None else self._part.known
 
     @property
     def state(self) -> State:

@@ -30,6 +30,7 @@ class ReferenceFold(Generic[S]):
         header: str | None = None,
     ) -> None:
         self.offset: int = span.start
+        self.download_id: str = span.download_id
         self.line: int = 1
         self.tally: Tally = Tally(coverage=coverage)
         with reducer_at_work(reducer, "empty"):
@@ -43,6 +44,11 @@ class ReferenceFold(Generic[S]):
     def header(self) -> str | None:
         """The header line (see Fold.header)."""
         return self._decoder.header
+
+    @property
+    def known(self) -> tuple[int, int]:
+        """How many patients and event types there are (see engine.Fold.known)."""
+        return len(self.tally.patients), len(self.tally.event_types)
 
     @property
     def rows(self) -> int:

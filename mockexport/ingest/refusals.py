@@ -12,8 +12,8 @@ from typing import Protocol
 
 __all__ = ["BUSY_BODY", "LAST_REFUSAL", "REFUSAL", "Refusals", "Waiting", "is_whole_post", "last_words"]
 
-# At some 15 µs each it is a sixth of a core.
-REFUSALS_PER_S = 10_000
+# At some 15 µs each it is an eighth of a core.
+REFUSALS_PER_S = 7_500
 # So many may be said at once after a quiet moment.
 _BURST = 500
 

@@ -21,8 +21,8 @@ from mockexport import __version__
 from mockexport.errors import CheckpointError, OutputError
 from mockexport.formats.filters import Filter
 from mockexport.formats.schema import Schema
-from mockexport.model import Download, Span
-from mockexport.newfile import NewFile
+from mockexport.model import Download, SizeLimits, Span
+from mockexport.newfile import NewFile, read_file
 from mockexport.pipeline.streams import Mark
 from mockexport.report.account import DownloadAccount
 
@@ -30,8 +30,6 @@ __all__ = ["Belonging", "Checkpoint", "Saved", "SavedFlight", "SavedRun", "from_
 
 _MAGIC = b"mockexport checkpoint 2\n"
 _DIGEST_BYTES = 32
-# A larger one is no checkpoint of ours: some ten million groups.
-MAX_CHECKPOINT_BYTES = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +176,13 @@ class Checkpoint:
     Args:
         path: the file; it need not be there, its folder must.
         source: what to call the source instead of its name, where that differs from run to run.
+        size_limits: how long it may be, when it is read.
     """
 
-    def __init__(self, path: str | Path, *, source: str | None = None) -> None:
+    def __init__(self, path: str | Path, *, source: str | None = None, size_limits: SizeLimits | None = None) -> None:
         self.path: Path = Path(path)
         self.source = source
+        self._limits = size_limits or SizeLimits()
 
     def __repr__(self) -> str:
         return f"<Checkpoint {self.path}>"
@@ -194,12 +194,13 @@ class Checkpoint:
             CheckpointError: the file cannot be read, is damaged, or belongs to another run; it is left alone.
         """
         try:
-            with self.path.open("rb") as file:
-                data = file.read(MAX_CHECKPOINT_BYTES)
+            data = read_file(self.path, self._limits.checkpoint_bytes)
         except FileNotFoundError:
             return Saved()
         except OSError as error:
             raise CheckpointError(self.path, f"it cannot be read ({error.strerror})") from error
+        if len(data) > self._limits.checkpoint_bytes:
+            raise CheckpointError(self.path, f"it is longer than {self._limits.told('checkpoint_bytes')}")
         try:
             return from_bytes(data, belonging)
         except ValueError as problem:

@@ -17,7 +17,8 @@ from mockexport.formats.tally import Tally
 from mockexport.model import Chunk, Span
 from mockexport.pipeline.checkpoint import SavedFlight
 from mockexport.pipeline.streams import Mark
-from mockexport.reducers import Reducer, pack_state, unpack_state
+from mockexport.pipeline.variety import Limited
+from mockexport.reducers import pack_state, unpack_state
 
 __all__ = ["Lane", "Stopwatch"]
 
@@ -30,7 +31,7 @@ class Lane(Generic[S]):
     `base` is what a checkpoint knows of the rows before the lane's first chunk; merged with the fold's, it is all.
     """
 
-    def __init__(self, fold: Fold[S], reducer: Reducer[S, Any], span: Span, base: SavedFlight | None) -> None:
+    def __init__(self, fold: Fold[S], reducer: Limited[S, Any], span: Span, base: SavedFlight | None) -> None:
         self.fold = fold
         self.span = span
         self.error: HeaderError | BadRowError | None = None
@@ -85,6 +86,14 @@ class Lane(Generic[S]):
     def numbered(self, chunk: Chunk) -> Chunk:
         """Return the next chunk to be folded with its line number, which is known once the one before is folded."""
         return replace(chunk, line=self.fold.line)
+
+    def check(self) -> None:
+        """Hold what is folded to the limits of the run.
+
+        Raises:
+            LimitError: there are more groups, patients or event types than there may be.
+        """
+        self._reducer.check(self.fold)
 
     def chunk_done(self) -> None:
         self._pending -= 1

@@ -19,6 +19,7 @@ from mockexport.engine.choosing import Engine, choose_engine
 from mockexport.errors import (
     BadRowError,
     HeaderError,
+    LimitError,
     OptionError,
     OutputError,
     ReducerError,
@@ -29,7 +30,7 @@ from mockexport.events import Advanced, Event, Listener, RunFinished, RunStarted
 from mockexport.formats import Cutter
 from mockexport.formats.filters import Filter
 from mockexport.formats.schema import Schema
-from mockexport.model import Chunk, Download, Export, Span, Verdict, VerdictKind
+from mockexport.model import Chunk, Download, Export, SizeLimits, Span, Verdict, VerdictKind
 from mockexport.pipeline.checkpoint import Belonging, Checkpoint, SavedFlight
 from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
@@ -40,6 +41,7 @@ from mockexport.pipeline.rechecking import still_valid
 from mockexport.pipeline.sharing import Brought, BroughtSpan, Crew, Share, Work
 from mockexport.pipeline.slabs import SlabPool, SlabQueue
 from mockexport.pipeline.streams import DatedSource, Source
+from mockexport.pipeline.variety import Limited, check_listed
 from mockexport.pipeline.verdicts import Rules, overlapping
 from mockexport.pipeline.workers import Workers
 from mockexport.reducers import Reducer, Result
@@ -86,6 +88,7 @@ class Outcome(Generic[S]):
     downloads: tuple[DownloadAccount, ...]
     elapsed_s: float
     _reducer: Reducer[S, Any]
+    _limited: Limited[Any, Any]
 
     @property
     def state(self) -> S:
@@ -97,7 +100,7 @@ class Outcome(Generic[S]):
     def result(self) -> Result[Any]:
         """Return what the reducer makes of the merged state."""
         with reducer_at_work(self._reducer, "result"):
-            return self.engine.reducer.result(self.merged)
+            return self._limited.result(self.merged)
 
 
 class Pipeline(Generic[S]):
@@ -122,6 +125,7 @@ class Pipeline(Generic[S]):
         checkpoint: where to keep what another run can go on from; removed once every download is complete.
         checkpoint_every_s: how often it is kept; also at the end of a run that is broken off.
         listener: called with every event, in the event loop's thread; it should return quickly.
+        size_limits: how many downloads, groups and event types there may be.
     """
 
     def __init__(
@@ -143,13 +147,16 @@ class Pipeline(Generic[S]):
         checkpoint: Checkpoint | None = None,
         checkpoint_every_s: float = CHECKPOINT_EVERY_S,
         listener: Listener | None = None,
+        size_limits: SizeLimits | None = None,
     ) -> None:
+        self._limits = size_limits or SizeLimits()
         self._schema = schema or Schema()
         self._asked = filter or Filter()
         asked = None if self._asked.is_open else self._asked
         self._engine = choose_engine(
             reducer, self._schema, asked=asked, coverage=coverage, strict=strict, wanted=engine
         )
+        self._limited: Limited[Any, Any] = Limited(self._engine.reducer, self._limits)
         if consumers is None:
             consumers = self._engine.useful_threads(os.cpu_count() or 1)
         for option, number in (
@@ -174,8 +181,8 @@ class Pipeline(Generic[S]):
         self._queue = SlabQueue(queue_size)
         # One that is being filled for each producer, those that wait, and those that are worked on.
         self._pool = SlabPool(chunk_bytes, concurrency + queue_size + consumers)
-        self._keeper = Keeper(self._engine.reducer, checkpoint, checkpoint_every_s, self._emit)
-        self._peeker = Peeker(self._engine.reducer, self._keeper)
+        self._keeper = Keeper(self._limited, checkpoint, checkpoint_every_s, self._emit)
+        self._peeker = Peeker(self._limited, self._keeper)
         self._network, self._full, self._idle = Stopwatch(), Stopwatch(), Stopwatch()
 
     def __repr__(self) -> str:
@@ -214,9 +221,11 @@ class Pipeline(Generic[S]):
             ExportNotFound, SourceError: if the export cannot be discovered.
             BadRowError: for a bad row, if strict.
             ReducerError: if the reducer raises.
+            LimitError: if there is more of something than there may be.
         """
         started = time.monotonic()
         export = await self._source.discover(export_id)
+        check_listed(export, self._limits)
         self._emit(RunStarted(export.id, export.downloads, self._engine.name))
         saved = self._keeper.load(self._belonging(export))
         self._keeper.restore(
@@ -232,7 +241,7 @@ class Pipeline(Generic[S]):
                 await self._bring_in(export.id, starmap(self._flight, waiting), positions, rules)
             else:
                 work = Work(
-                    export.id, waiting, rules, self._source, self._engine.reducer, self._keeper,
+                    export.id, waiting, rules, self._source, self._limited, self._keeper,
                     self._split, self._stop_on_failure, self._emit,
                 )  # fmt: skip
                 with first_error_alone(), ThreadPoolExecutor(1, thread_name_prefix="mockexport") as threads:
@@ -242,8 +251,8 @@ class Pipeline(Generic[S]):
                         saving.cancel()
         except Stopped:
             self._skip_the_rest(export)
-        except (BadRowError, ReducerError, OutputError):
-            # A reducer that has raised may have left its state half changed; a disk that is full is full.
+        except (BadRowError, ReducerError, LimitError, OutputError):
+            # A merge that has raised may have left its states half changed; a disk that is full is full.
             raise
         except BaseException:
             self._keeper.save_now()
@@ -252,7 +261,7 @@ class Pipeline(Generic[S]):
         elapsed_s = time.monotonic() - started
         self._emit(RunFinished(export.id, elapsed_s))
         accounts = tuple(self._keeper.accounts[download.id] for download in export.downloads)
-        return Outcome(self._engine, self._keeper.merged(), accounts, elapsed_s, self._reducer)
+        return Outcome(self._engine, self._keeper.merged(), accounts, elapsed_s, self._reducer, self._limited)
 
     async def run_share(self, share: Share) -> Brought:
         """Bring in what another process has chosen of an export: what a worker of a cluster does.
@@ -312,10 +321,10 @@ class Pipeline(Generic[S]):
     def _new_leg(self, span: Span, base: SavedFlight | None = None, header: str | None = None) -> Leg[S]:
         offset = span.read_from if base is None else base.offset
         fold = self._engine.new_fold(span, header if base is None else base.header)
-        return Leg(span, Lane(fold, self._engine.reducer, span, base), Cutter(span, offset=offset))
+        return Leg(span, Lane(fold, self._limited, span, base), Cutter(span, offset=offset))
 
     def _flight(self, position: int, download: Download) -> Flight[S]:
-        return Flight(position, download, self._engine.reducer, self._new_leg)
+        return Flight(position, download, self._limited, self._new_leg)
 
     async def _consume(self, workers: Workers) -> None:
         while True:
@@ -333,6 +342,7 @@ class Pipeline(Generic[S]):
         try:
             async with lane.turn:
                 await workers.feed(lane.fold, lane.numbered(chunk))
+                lane.check()
         except HeaderError as error:
             lane.fail(error)
         except BadRowError as error:

@@ -81,7 +81,7 @@ def unpack_state(reducer: Reducer[S, R], data: bytes) -> S:
     Raises:
         StateError: if `data` is no such state, or belongs to another reducer or version.
     """
-    name = type(reducer).__name__
+    name = type(getattr(reducer, "reference", reducer)).__name__
     magic, _, rest = data.partition(b"\n")
     fingerprint, newline, payload = rest.partition(b"\n")
     if magic != _MAGIC or not newline:

@@ -17,6 +17,7 @@ from typing import Any
 from mockexport.errors import OptionError
 from mockexport.formats.fields import BadField, check_id
 from mockexport.model import AnomalyRule
+from mockexport.newfile import read_file
 
 __all__ = ["MAX_RULES_BYTES", "check_rules", "read_rules"]
 
@@ -26,22 +27,22 @@ MAX_RULES_BYTES = 1024 * 1024
 MAX_DOTS = 100
 
 
-def read_rules(path: str | Path) -> Mapping[str, AnomalyRule]:
+def read_rules(path: str | Path, *, most_bytes: int = MAX_RULES_BYTES) -> Mapping[str, AnomalyRule]:
     """Return the anomaly rules of a file, by event type; a type without one has no anomalies.
 
     Args:
-        path: a TOML file of at most 1 MiB, with a table for each event type.
+        path: a TOML file with a table for each event type.
+        most_bytes: how long it may be; 1 MiB by default.
 
     Raises:
         OptionError: it cannot be read, or a rule cannot be meant; the message names file, event type and fault.
     """
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_RULES_BYTES + 1)
+        data = read_file(path, most_bytes)
     except OSError as error:
         raise _problem(path, f"cannot be read: {error.strerror}") from error
-    if len(data) > MAX_RULES_BYTES:
-        raise _problem(path, f"is larger than {MAX_RULES_BYTES:,} bytes")
+    if len(data) > most_bytes:
+        raise _problem(path, f"is larger than {most_bytes:,} bytes, which is the limit (most_bytes)")
     if any(line.count(b".") > MAX_DOTS for line in data.splitlines() if not line.lstrip().startswith(b"#")):
         raise _problem(path, f"has a line of more than {MAX_DOTS} dots, which is no rule")
     try:

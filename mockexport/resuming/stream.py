@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from mockexport.errors import TransferError
-from mockexport.model import Verdict
+from mockexport.model import SizeLimits, Verdict
 from mockexport.pipeline.streams import Mark, Opened, Piece, Resumed, Retry, StartOver
 from mockexport.resuming.backoff import Backoff
 from mockexport.resuming.exchange import Exchange, ExchangeFailed, Reply
@@ -363,21 +363,23 @@ class ResumingStream:
         """Nothing is left to do: the body closes with the iteration."""
 
 
-async def read_whole(stream: ResumingStream, max_bytes: int, *, shows_end: Callable[[bytes], bool]) -> bytes:
+async def read_whole(
+    stream: ResumingStream, limits: SizeLimits, name: str, *, shows_end: Callable[[bytes], bool]
+) -> bytes:
     """Return all of a body that is small. One that ends with its connection, anywhere, must show its end by itself.
 
     Raises:
         TransferError: it cannot be had, or not so that it is known to be whole.
-        ValueError: it is longer than `max_bytes`.
+        ValueError: it is longer than the limit of that name.
     """
     while True:
-        body = await _read(stream, max_bytes)
+        body = await _read(stream, limits, name)
         if stream.framed or shows_end(body):
             return body
         stream.start_over("the connection ended, and nothing says whether that was all (no Content-Length)")
 
 
-async def _read(stream: ResumingStream, max_bytes: int) -> bytes:
+async def _read(stream: ResumingStream, limits: SizeLimits, name: str) -> bytes:
     body = bytearray()
     async with aclosing(stream.pieces()) as pieces:
         async for piece in pieces:
@@ -385,6 +387,6 @@ async def _read(stream: ResumingStream, max_bytes: int) -> bytes:
                 body += piece
             elif isinstance(piece, StartOver):
                 body.clear()
-            if len(body) > max_bytes:
-                raise ValueError(f"it is longer than {max_bytes:,} bytes")
+            if len(body) > getattr(limits, name):
+                raise ValueError(f"it is longer than {limits.told(name)}")
     return bytes(body)

@@ -5,6 +5,7 @@ A server binds the local machine's own address unless told otherwise, and then s
 """
 
 import asyncio
+import errno
 import ipaddress
 import logging
 import os
@@ -14,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -31,6 +32,8 @@ logger: logging.Logger = logging.getLogger("mockexport.server")
 # How long aiohttp may wait for handlers at the end. They are cancelled before, so it is not needed; zero would mean
 # for ever.
 SHUTDOWN_S = 10.0
+# How often to say that no more connections can be taken.
+TELL_EVERY_S = 60.0
 
 
 class MockServer:
@@ -191,10 +194,34 @@ async def serve(
         FolderError: `data` is no folder of exports.
         OptionError: the host or port cannot be listened at.
     """
-    async with MockServer(host, port, data=data, faults=faults, host_names=host_names) as server:
-        if on_ready is not None:
-            on_ready(server.url)
-        await (until if until is not None else asyncio.Event().wait())
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(_TellingOfLimits())
+    try:
+        async with MockServer(host, port, data=data, faults=faults, host_names=host_names) as server:
+            if on_ready is not None:
+                on_ready(server.url)
+            await (until if until is not None else asyncio.Event().wait())
+    finally:
+        loop.set_exception_handler(before)
+
+
+class _TellingOfLimits:
+    """An event loop's handler of what nobody awaits: a line where no connection can be taken, not a traceback each."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif loop.time() >= self._next_s:
+            self._next_s = loop.time() + TELL_EVERY_S
+            logger.warning(
+                "this machine lets the process open no more files and connections: clients wait; raise the limit"
+                " (ulimit -n)"
+            )
 
 
 async def stdin_closed() -> None:

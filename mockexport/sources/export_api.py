@@ -6,9 +6,10 @@ or the size of pieces.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 from mockexport.errors import (
@@ -19,7 +20,7 @@ from mockexport.errors import (
     TransferError,
     first_error_alone,
 )
-from mockexport.model import Download, Export
+from mockexport.model import Download, Export, SizeLimits
 from mockexport.pipeline.streams import Mark
 from mockexport.resuming.backoff import Backoff
 from mockexport.resuming.retrying import DEFAULT_CONCURRENCY, RetryPolicy, TimeLimits
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     import aiohttp
 
 __all__ = ["ExportApi"]
-
-# The largest JSON reply: some million patients of one download.
-MAX_REPLY_BYTES = 64 * 1024 * 1024
 
 T = TypeVar("T")
 
@@ -57,6 +55,7 @@ class ExportApi:
         access: token, headers, proxy and certificates.
         compress: ask for compressed bodies; a download that breaks off then starts over instead of resuming.
         concurrency: requests for metadata at once.
+        size_limits: how long a reply may be, and how many exports, downloads and announced ids there may be.
     """
 
     def __init__(
@@ -69,6 +68,7 @@ class ExportApi:
         access: Access | None = None,
         compress: bool = False,
         concurrency: int = DEFAULT_CONCURRENCY,
+        size_limits: SizeLimits | None = None,
     ) -> None:
         try:
             parts = urlsplit(url)
@@ -81,6 +81,7 @@ class ExportApi:
             raise OptionError("url", f"{public_url(url)!r} is followed by a query or fragment; leave it out")
         if concurrency < 1:
             raise OptionError("concurrency", f"must be at least 1, not {concurrency}")
+        self._size_limits = size_limits or SizeLimits()
         self._base = url.rstrip("/")
         self._retry = retry or RetryPolicy()
         self._limits = limits or TimeLimits()
@@ -106,9 +107,11 @@ class ExportApi:
     async def export_ids(self) -> list[str]:
         """Return the ids of the exports that the server lists."""
         try:
-            return list((await self._get_json(self._url(), ExportList)).export_ids)
+            listed = (await self._get_json(self._url(), ExportList)).export_ids
         except _NotFound:
             raise ServerUnreachable(self._url(), "it answers, but knows no export API") from None
+        self._size_limits.check("downloads", len(listed), f"exports at {self.name}")
+        return list(listed)
 
     async def discover(self, export_id: str) -> Export:
         """Return an export with the metadata of all its downloads (see streams.Source.discover)."""
@@ -118,14 +121,31 @@ class ExportApi:
             raise ExportNotFound(export_id, self._base, await self.export_ids()) from None
         if contents.id != export_id:
             raise MetadataError(self._url(export_id), f"it describes the export {quoted(contents.id)}")
-        limit = asyncio.Semaphore(self._concurrency)
+        self._size_limits.check("downloads", len(contents.download_ids), f"downloads in the export {export_id}")
+        ids = iter(dict.fromkeys(contents.download_ids))
+        found: dict[str, Download] = {}
+        shared: dict[str, str] = {}  # most downloads announce the same ids: each is kept once
+        announced = 0
 
-        async def describe(download_id: str) -> Download:
-            async with limit:
-                return await self._describe(export_id, download_id)
+        async def describe() -> None:
+            nonlocal announced
+            for download_id in ids:
+                download = await self._describe(export_id, download_id)
+                patients, types = download.patients or (), download.event_types or ()
+                announced += len(patients) + len(types)
+                what = f"patients and event types announced in the export {export_id}"
+                self._size_limits.check("announced", announced, what)
+                found[download_id] = replace(
+                    download,
+                    patients=None if download.patients is None else tuple(shared.setdefault(i, i) for i in patients),
+                    event_types=None if download.event_types is None else tuple(shared.setdefault(i, i) for i in types),
+                )
 
-        downloads = await _all([describe(download_id) for download_id in dict.fromkeys(contents.download_ids)])
-        return Export.of(export_id, downloads)
+        with first_error_alone():
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._concurrency):
+                    group.create_task(describe())
+        return Export.of(export_id, (found[download_id] for download_id in dict.fromkeys(contents.download_ids)))
 
     async def _describe(self, export_id: str, download_id: str) -> Download:
         if not _SAFE_ID.fullmatch(download_id):
@@ -177,7 +197,8 @@ class ExportApi:
             ServerUnreachable, MetadataError: if there is no usable reply.
         """
         try:
-            body = await read_whole(self._stream(url, "metadata", rows=False), MAX_REPLY_BYTES, shows_end=is_json)
+            stream = self._stream(url, "metadata", rows=False)
+            body = await read_whole(stream, self._size_limits, "reply_bytes", shows_end=is_json)
             return decode_json(body, Reply[kind]).data  # type: ignore[valid-type]
         except TransferError as error:
             if error.status == 404:
@@ -188,11 +209,3 @@ class ExportApi:
 
     def _url(self, *parts: str) -> str:
         return "/".join((self._base, "api/export", *(quote(part, safe="", errors="replace") for part in parts)))
-
-
-async def _all(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Return the results of all, or raise the first error as itself; nothing is left running."""
-    with first_error_alone():
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(coroutine) for coroutine in coroutines]
-    return [task.result() for task in tasks]

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mockexport.errors import ExportNotFound, FolderError, TransferError
-from mockexport.model import Download, Export, Verdict
+from mockexport.model import Download, Export, SizeLimits, Verdict
 from mockexport.pipeline.streams import Piece, Room, StartOver
 from mockexport.sources.listing import LISTING, ListedFile, check_file, readable
 from mockexport.unpacking.compression import START_BYTES, compression_of
@@ -35,16 +35,19 @@ class Files:
 
     Args:
         files: a path, a glob pattern (`**` for any depth of folders), or several paths.
+        size_limits: how many files there may be, and how much memory zstd may ask for.
 
     Raises:
         FolderError: if there is no such file, or the same data seems to be named twice.
     """
 
-    def __init__(self, files: str | Path | Iterable[str | Path]) -> None:
+    def __init__(self, files: str | Path | Iterable[str | Path], *, size_limits: SizeLimits | None = None) -> None:
+        self._limits = size_limits or SizeLimits()
         self._name = readable(files) if isinstance(files, str | Path) else "files"
         paths = _found(files) if isinstance(files, str | Path) else [Path(path) for path in files]
         if not paths:
             raise FolderError(self._name, "matches no file")
+        self._limits.check("downloads", len(paths), f"files like {self._name}")
         for path in paths:
             _refuse_no_file(path)
             if path.suffix == ".parquet":
@@ -85,7 +88,7 @@ class Files:
 
     def stream(self, export_id: str, download: Download) -> UnpackedStream:
         """Return the file's rows (see streams.Source.stream)."""
-        return rows_of(self._by_id[download.id], download)
+        return rows_of(self._by_id[download.id], download, self._limits)
 
 
 def tables_in(directory: Path) -> dict[str, Path]:
@@ -132,9 +135,9 @@ def as_of(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def rows_of(path: Path, download: Download) -> UnpackedStream:
+def rows_of(path: Path, download: Download, limits: SizeLimits | None = None) -> UnpackedStream:
     """Return the rows of a file, decompressed if need be."""
-    return UnpackedStream(FileStream(path, download), download.id, str(path))
+    return UnpackedStream(FileStream(path, download), download.id, str(path), limits)
 
 
 def _found(pattern: str | Path) -> list[Path]:

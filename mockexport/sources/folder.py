@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mockexport.errors import ExportNotFound, FolderError
-from mockexport.model import Download, Export
+from mockexport.model import Download, Export, SizeLimits
 from mockexport.pipeline.streams import ByteStream
 from mockexport.sources.files import FileStream, as_of, downloads_of, rows_of, tables_in
 from mockexport.sources.listing import LISTING, ListedFile, read_listing, readable, refuse_unfinished
@@ -20,12 +20,14 @@ class Folder:
 
     Args:
         path: the folder, or one whose subfolders are exports' folders by the exports' ids.
+        size_limits: how long an `export.json` may be, and how much memory zstd may ask for.
 
     Raises:
         FolderError: if it is no folder, holds no table, or is one that a download has not finished.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, size_limits: SizeLimits | None = None) -> None:
+        self._limits = size_limits or SizeLimits()
         self._path = Path(path)
         if not self._path.is_dir():
             raise FolderError(path, "is not a folder" if self._path.exists() else "there is no such folder")
@@ -41,15 +43,15 @@ class Folder:
     async def export_ids(self) -> list[str]:
         """Return the id of the folder's export, or the ids of its subfolders' exports."""
         if (self._path / LISTING).is_file():
-            return [read_listing(self._path).id]
+            return [read_listing(self._path, self._limits).id]
         nested = sorted(path.parent for path in self._path.glob(f"*/{LISTING}"))
-        return [read_listing(path).id for path in nested] or [readable(self._path.resolve().name)]
+        return [read_listing(path, self._limits).id for path in nested] or [readable(self._path.resolve().name)]
 
     async def discover(self, export_id: str) -> Export:
         """Return the export with its downloads (see streams.Source.discover)."""
         for directory in (self._path, self._path / export_id):
             refuse_unfinished(directory)
-            if (directory / LISTING).is_file() and (listing := read_listing(directory)).id == export_id:
+            if (directory / LISTING).is_file() and (listing := read_listing(directory, self._limits)).id == export_id:
                 self._directory = directory
                 self._listed = {listed.id: listed for listed in listing.downloads}
                 return Export.of(export_id, [listed.to_listed_download() for listed in listing.downloads])
@@ -67,5 +69,5 @@ class Folder:
         """Return the file's bytes (see streams.Source.stream)."""
         listed = self._listed.get(download.id)
         if listed is None:
-            return rows_of(self._paths[download.id], download)
+            return rows_of(self._paths[download.id], download, self._limits)
         return FileStream(self._directory / listed.file, download, listed)

@@ -20,6 +20,7 @@ import aiohttp
 from yarl import URL
 
 from mockexport.errors import OptionError, SourceNotOpen
+from mockexport.newfile import check_regular
 from mockexport.resuming.exchange import ExchangeFailed
 from mockexport.resuming.replies import Head
 from mockexport.resuming.retrying import TimeLimits
@@ -99,6 +100,13 @@ class Access:
         """
         if self.cacert is None and self.cert is None:
             return True
+        for name in ("cacert", "cert", "key"):
+            path = getattr(self, name)
+            try:
+                if path is not None:
+                    check_regular(path)
+            except OSError as error:
+                raise OptionError(name, f"{path} cannot be read: {error.strerror}") from error
         try:
             context = ssl.create_default_context(cafile=None if self.cacert is None else str(self.cacert))
         except (OSError, ssl.SSLError) as error:

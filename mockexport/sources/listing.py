@@ -14,8 +14,8 @@ from typing import Annotated
 import msgspec
 
 from mockexport.errors import FolderError
-from mockexport.model import Download
-from mockexport.newfile import NewFile
+from mockexport.model import Download, SizeLimits
+from mockexport.newfile import NewFile, read_file
 from mockexport.sources.metadata import DownloadMetadata, decode_json
 
 __all__ = [
@@ -118,22 +118,21 @@ def refuse_unfinished(directory: Path) -> None:
         raise FolderError(directory, "is the folder of a download that is not finished; download it again")
 
 
-def read_listing(directory: Path) -> FolderListing:
-    """Return what the `export.json` of `directory` says; its files are not looked at.
+def read_listing(directory: Path, limits: SizeLimits | None = None) -> FolderListing:
+    """Return what the `export.json` of `directory` says, within the limits; its files are not looked at.
 
     Raises:
         FolderError: there is no `export.json`, or it cannot be read or used.
     """
-    path = directory / LISTING
+    path, limits = directory / LISTING, limits or SizeLimits()
     try:
-        with path.open("rb") as file:
-            body = file.read(MAX_LISTING_BYTES + 1)
+        body = read_file(path, limits.list_bytes)
     except FileNotFoundError as error:
         raise FolderError(directory, f"holds no {LISTING}; is it the folder of an export?") from error
     except OSError as error:
         raise FolderError(path, f"cannot be read: {error.strerror}") from error
-    if len(body) > MAX_LISTING_BYTES:
-        raise FolderError(path, f"is longer than {MAX_LISTING_BYTES} bytes")
+    if len(body) > limits.list_bytes:
+        raise FolderError(path, f"is longer than {limits.told('list_bytes')}")
     try:
         listing = decode_json(body, FolderListing)
     except ValueError as error:

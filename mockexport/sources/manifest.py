@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
-from mockexport.model import Download
+from mockexport.model import Download, SizeLimits
 from mockexport.shown import given_url, public_url, quoted
 from mockexport.sources.metadata import DownloadMetadata, decode_json
 
@@ -61,14 +61,16 @@ class _Listing(msgspec.Struct, frozen=True):
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
 
 
-def read_manifest(body: bytes, *, base: str | None = None) -> Manifest:
+def read_manifest(body: bytes, *, base: str | None = None, size_limits: SizeLimits | None = None) -> Manifest:
     """Return what a list or manifest says; relative URLs are taken from `base`, its own.
 
     Raises:
+        LimitError: it names more URLs than it may.
         ValueError: it is neither, names no URL, or one twice; messages show no query, which may hold a secret.
     """
     body = body.removeprefix(b"\xef\xbb\xbf")
     listing = decode_json(body, _Listing) if body.lstrip()[:1] == b"{" else _lines(body)
+    (size_limits or SizeLimits()).check("downloads", len(listing.downloads), "URLs in a list")
     entries = [(entry, _absolute(entry.url, base)) for entry in listing.downloads]
     if not entries:
         raise ValueError("it names no URL")

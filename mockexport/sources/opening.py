@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from mockexport.errors import ExportNotFound, OptionError, SourceError
+from mockexport.model import SizeLimits
 from mockexport.pipeline.streams import Source
 from mockexport.resuming.retrying import DEFAULT_CONCURRENCY, RetryPolicy, TimeLimits
 from mockexport.sources.embedded import EMBEDDED, embedded
@@ -48,6 +49,7 @@ class SourceOptions(TypedDict, total=False):
         access: token, header fields, proxy and certificates; they go with `url` or `urls`.
         compress: ask for compressed bodies; a download that breaks off then starts over instead of resuming.
         concurrency: downloads in flight at once, and requests for metadata; 4 by default.
+        size_limits: how much there may be of what a server, a file or the data's variety brings.
     """
 
     url: str | None
@@ -61,6 +63,7 @@ class SourceOptions(TypedDict, total=False):
     access: "Access | None"
     compress: bool
     concurrency: int
+    size_limits: SizeLimits | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ async def open_source(
     access: "Access | None" = None,
     compress: bool = False,
     concurrency: int = DEFAULT_CONCURRENCY,
+    size_limits: SizeLimits | None = None,
 ) -> AsyncIterator[OpenedSource]:
     """Open the source that SourceOptions mean, for `export_id` or, where that is None, to look around.
 
@@ -106,30 +110,46 @@ async def open_source(
     elif folder is not None:
         from mockexport.sources.folder import Folder
 
-        yield OpenedSource(Folder(folder))
+        yield OpenedSource(Folder(folder, size_limits=size_limits))
     elif files is not None:
         from mockexport.sources.files import Files
 
-        yield OpenedSource(Files(files))
+        yield OpenedSource(Files(files, size_limits=size_limits))
     elif urls is not None:
         from mockexport.sources.url_list import UrlList
 
         async with UrlList(
-            urls, session=session, retry=retry, limits=limits, access=access, compress=compress
+            urls,
+            session=session,
+            retry=retry,
+            limits=limits,
+            access=access,
+            compress=compress,
+            size_limits=size_limits,
         ) as listed:
             yield OpenedSource(listed)
     elif url is not None:
         from mockexport.sources.export_api import ExportApi
 
         async with ExportApi(
-            url, session=session, retry=retry, limits=limits, access=access, compress=compress, concurrency=concurrency
+            url,
+            session=session,
+            retry=retry,
+            limits=limits,
+            access=access,
+            compress=compress,
+            concurrency=concurrency,
+            size_limits=size_limits,
         ) as api:
             yield OpenedSource(api)
     else:
         from mockexport.sources.export_api import ExportApi
 
         def api_at(address: str, retry: RetryPolicy | None = retry, limits: TimeLimits | None = limits) -> ExportApi:
-            return ExportApi(address, retry=retry, limits=limits, compress=compress, concurrency=concurrency)
+            return ExportApi(
+                address, retry=retry, limits=limits, compress=compress, concurrency=concurrency,
+                size_limits=size_limits,
+            )  # fmt: skip
 
         async with _default_source(export_id, api_at) as opened:
             yield opened

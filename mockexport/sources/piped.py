@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterable
 import aiofiles
 
 from mockexport.errors import ExportNotFound, OptionError, TransferError
-from mockexport.model import Download, Export, Verdict
+from mockexport.model import Download, Export, SizeLimits, Verdict
 from mockexport.pipeline.streams import Piece, StartOver
 from mockexport.unpacking.compression import START_BYTES, compression_of
 from mockexport.unpacking.stream import UnpackedStream
@@ -31,9 +31,13 @@ class Piped:
     Args:
         pieces: the bytes of a CSV, in pieces of any size.
         name: what to call the source, its export and its download.
+        size_limits: how much memory zstd may ask for.
     """
 
-    def __init__(self, pieces: AsyncIterable[bytes], *, name: str = "stdin") -> None:
+    def __init__(
+        self, pieces: AsyncIterable[bytes], *, name: str = "stdin", size_limits: SizeLimits | None = None
+    ) -> None:
+        self._limits = size_limits
         self._pieces: AsyncIterable[bytes] | None = pieces
         self.name = name
 
@@ -50,7 +54,7 @@ class Piped:
     def stream(self, export_id: str, download: Download) -> UnpackedStream:
         """Return the bytes (see streams.Source.stream)."""
         pieces, self._pieces = self._pieces, None
-        return UnpackedStream(_PipedStream(pieces, self.name), download.id, self.name)
+        return UnpackedStream(_PipedStream(pieces, self.name), download.id, self.name, self._limits)
 
 
 class _PipedStream:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
 
 from mockexport.errors import ExportNotFound, MetadataError, OptionError, ServerUnreachable, TransferError
-from mockexport.model import Download, Export
+from mockexport.model import Download, Export, SizeLimits
+from mockexport.newfile import read_file
 from mockexport.pipeline.streams import ByteStream, Mark
 from mockexport.resuming.backoff import Backoff
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["UrlList"]
 
-# A list of some hundred thousand downloads.
-MAX_LIST_BYTES = 64 * 1024 * 1024
-
 
 class UrlList:
     """A Source over URLs; open it with `async with`.
@@ -42,6 +40,7 @@ class UrlList:
         limits: how long anything may take.
         access: token, headers, proxy and certificates.
         compress: ask for compressed bodies; a download that breaks off then starts over instead of resuming.
+        size_limits: how long the list may be, and how many URLs it may name.
 
     Raises:
         OptionError: if the file cannot be read or used, or secrets would go to several servers.
@@ -56,7 +55,9 @@ class UrlList:
         limits: TimeLimits | None = None,
         access: Access | None = None,
         compress: bool = False,
+        size_limits: SizeLimits | None = None,
     ) -> None:
+        self._size_limits = size_limits or SizeLimits()
         self._retry = retry or RetryPolicy()
         self._limits = limits or TimeLimits()
         self._compress = compress
@@ -75,7 +76,7 @@ class UrlList:
             self.name, self._id = "URLs", "urls"
             if isinstance(urls, str | Path):
                 self.name, self._id = str(urls), _stem(str(urls))
-            self._manifest = _read(urls)
+            self._manifest = _read(urls, self._size_limits)
             server = _one_server(self._manifest, access)
         self._client = HttpClient(server, session=session, access=access, limits=self._limits)
 
@@ -118,16 +119,16 @@ class UrlList:
         if listed.sha256 is not None or listed.sent_bytes is not None:
             begin = 0 if start is None else start[0]
             stream = ProvenStream(stream, sha256=listed.sha256, sent_bytes=listed.sent_bytes, begin=begin)
-        return UnpackedStream(stream, name, public_url(listed.url))
+        return UnpackedStream(stream, name, public_url(listed.url), self._size_limits)
 
     async def _listed(self) -> Manifest:
         if self._manifest is None:
             assert self._manifest_url is not None  # noqa: S101 - one of the two is there
             stream = self._stream(self._manifest_url, "manifest", rows=False)
             try:
-                body = await read_whole(stream, MAX_LIST_BYTES, shows_end=is_json)
+                body = await read_whole(stream, self._size_limits, "list_bytes", shows_end=is_json)
                 # What it names is relative to where it came from in the end (RFC 3986, section 5.1.3).
-                self._manifest = read_manifest(body, base=self._came_from)
+                self._manifest = read_manifest(body, base=self._came_from, size_limits=self._size_limits)
             except TransferError as error:
                 raise ServerUnreachable(self._manifest_url, error.problem, silent=error.silent) from error
             except ValueError as error:
@@ -160,15 +161,14 @@ class UrlList:
         )  # fmt: skip
 
 
-def _read(urls: str | Path | Sequence[str]) -> Manifest:
+def _read(urls: str | Path | Sequence[str], size_limits: SizeLimits) -> Manifest:
     try:
         if not isinstance(urls, str | Path):
-            return read_manifest("\n".join(urls).encode())
-        with Path(urls).open("rb") as file:
-            body = file.read(MAX_LIST_BYTES + 1)
-        if len(body) > MAX_LIST_BYTES:
-            raise OptionError("urls", f"{urls} is longer than {MAX_LIST_BYTES:,} bytes")
-        return read_manifest(body)
+            return read_manifest("\n".join(urls).encode(), size_limits=size_limits)
+        body = read_file(urls, size_limits.list_bytes)
+        if len(body) > size_limits.list_bytes:
+            raise OptionError("urls", f"{urls} is longer than {size_limits.told('list_bytes')}")
+        return read_manifest(body, size_limits=size_limits)
     except OSError as error:
         raise OptionError("urls", f"{urls} cannot be read: {error.strerror}") from error
     except ValueError as error:

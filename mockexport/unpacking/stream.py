@@ -7,7 +7,7 @@ from dataclasses import replace
 from io import FileIO
 
 from mockexport.errors import TransferError
-from mockexport.model import Verdict
+from mockexport.model import SizeLimits, Verdict
 from mockexport.pipeline.streams import ByteStream, Opened, Piece, Resumed, Room, StartOver, offer
 from mockexport.unpacking.compression import (
     START_BYTES,
@@ -71,9 +71,11 @@ class UnpackedStream:
     Args:
         stream: the bytes as they are kept.
         download_id, where: for messages.
+        size_limits: how much memory zstd may ask for.
     """
 
-    def __init__(self, stream: ByteStream, download_id: str, where: str) -> None:
+    def __init__(self, stream: ByteStream, download_id: str, where: str, size_limits: SizeLimits | None = None) -> None:
+        self._limits = size_limits or SizeLimits()
         self._stream = stream
         self._download_id = download_id
         self._where = where
@@ -125,7 +127,7 @@ class UnpackedStream:
                     if len(piece) < START_BYTES:
                         continue
                     decided = True
-                    decoder = _decoder(bytes(piece[:START_BYTES]))
+                    decoder = _decoder(bytes(piece[:START_BYTES]), self._limits)
                     self._use_own_room(own=decoder is not None)
                 if opened is not None:
                     piece = bytes(piece)  # the reader turns to the marker first: what it is in may be moved on
@@ -156,15 +158,15 @@ class UnpackedStream:
         await self._stream.close(verdict)
 
 
-def _decoder(start: bytes) -> Decoder | None:
+def _decoder(start: bytes, limits: SizeLimits) -> Decoder | None:
     compression = compression_of(start)
     if compression is None:
         refuse_others(start)
         return None
-    return _decoder_for(compression)
+    return _decoder_for(compression, limits)
 
 
-def _decoder_for(compression: Compression) -> Decoder:
+def _decoder_for(compression: Compression, limits: SizeLimits) -> Decoder:
     """Return a decoder.
 
     Raises:
@@ -174,9 +176,9 @@ def _decoder_for(compression: Compression) -> Decoder:
         from mockexport.unpacking.gunzip import Gunzip
 
         return Gunzip()
-    from mockexport.unpacking.unzstd import Unzstd
+    from mockexport.unpacking.unzstd import Unzstd, ZstdLimits
 
-    return Unzstd()
+    return Unzstd(ZstdLimits.of(limits))
 
 
 async def _steps(decoder: Decoder, piece: bytes) -> AsyncGenerator[bytes]:

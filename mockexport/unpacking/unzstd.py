@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mockexport.model import SizeLimits
 from mockexport.unpacking.compression import BadCompression
 
 __all__ = ["Unzstd", "ZstdLimits"]
@@ -34,6 +35,11 @@ class ZstdLimits:
     free_frames: int = 1000
     least_frame_bytes: int = 512
     window_log: int = 27
+
+    @classmethod
+    def of(cls, limits: SizeLimits) -> "ZstdLimits":
+        """Return the limits whose window is the one allowed, or the power of two below it that zstd knows."""
+        return cls(window_log=min(31, max(10, limits.window_bytes.bit_length() - 1)))
 
 
 def _library() -> Any:
@@ -93,7 +99,10 @@ class Unzstd:
         except self._zstd.ZstdError as error:
             if "memory" in str(error).lower() or "window" in str(error).lower():
                 window = 2**self._limits.window_log
-                problem = f"its window is larger than {window:,} bytes; compress it without --ultra and --long"
+                problem = (
+                    f"its window is larger than {window:,} bytes, which is the limit (SizeLimits.window_bytes);"
+                    " raise it, or compress without --ultra and --long"
+                )
                 raise BadCompression(problem, passing=False) from error
             if "dictionary" in str(error).lower():
                 raise BadCompression("it was made with a dictionary; compress it without one", passing=False) from error

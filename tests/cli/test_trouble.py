@@ -2,7 +2,9 @@
 
 import json
 import os
+import shlex
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -62,6 +64,34 @@ def test_a_file_that_cannot_be_written_is_an_error_with_its_path(
     ran = run("demo", "--url", server_url, option, str(tmp_path / "none" / "file"))
     assert ran.code == 1
     assert "none/file" in ran.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_disk_that_is_full_under_the_events_is_told_by_their_file(run: Run, server_url: str) -> None:
+    ran = run("demo", "--url", server_url, "--events", "/dev/full")
+    assert ran.code == 1
+    assert ran.err.count("error: cannot write /dev/full: No space left on device\n") == 1
+    assert "stdout" not in ran.err
+
+
+def test_a_server_without_descriptors_says_so_in_a_line_and_goes_on() -> None:
+    command = "ulimit -n 20; exec " + shlex.join([sys.executable, "-m", "mockexport", "serve", "--port", "0"])
+    with subprocess.Popen(["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        port = int(server.stdout.readline().rpartition(":")[2])
+        assert "Ctrl-C ends it" in server.stderr.readline()
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]
+        told = server.stderr.readline()
+        for client in clients:
+            client.close()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(f"GET /api/export HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            assert client.recv(12) == b"HTTP/1.1 200"
+        server.terminate()
+        rest = server.communicate()[1]
+    assert told.startswith("mockexport: this machine lets the process open no more files and connections")
+    assert rest == "mockexport: terminated\n"
 
 
 async def test_retries_are_told_on_stderr_and_in_the_events(run: Run, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from mockexport import (
     ClusterError,
     Counts,
     ExportApi,
+    LimitError,
     MockServer,
     OptionError,
     Pipeline,
@@ -24,6 +25,7 @@ from mockexport import (
     Report,
     RetryPolicy,
     RunOptions,
+    SizeLimits,
     SourceOptions,
     Summary,
     VerdictKind,
@@ -99,6 +101,20 @@ async def test_a_folder_that_the_workers_see_and_the_embedded_server_will_do(tmp
         report = await cluster.analyze("demo", client=client)
     assert report.to_json() == DEMO
     assert report.account.synthetic
+
+
+async def test_the_limit_of_groups_holds_over_all_that_workers_bring(tmp_path: Path) -> None:
+    for number in range(2):
+        row = f"P{number},2025-08-26T00:00:04Z,heart_rate,72\n"
+        (tmp_path / f"{number}.csv").write_text(f"patient_id,event_time,event_type,value\n{row}")
+    async with workers_in_this_process(1) as client:
+        for groups in (1, 2):
+            analysis = cluster.analyze(client=client, folder=tmp_path, size_limits=SizeLimits(groups=groups))
+            if groups == 2:
+                assert len((await analysis).patients) == 2
+            else:
+                with pytest.raises(LimitError, match=r"more than 1 groups"):
+                    await analysis
 
 
 async def test_urls_that_the_workers_reach_will_do() -> None:

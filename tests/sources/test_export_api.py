@@ -18,6 +18,7 @@ from mockexport import (
     OptionError,
     RetryPolicy,
     ServerUnreachable,
+    SizeLimits,
     TimeLimits,
     VerdictKind,
     analyze,
@@ -219,11 +220,11 @@ async def test_a_description_that_cannot_be_used_is_an_error_that_names_its_url(
     assert server.url + path in str(raised.value)
 
 
-async def test_a_reply_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mockexport.sources.export_api.MAX_REPLY_BYTES", 1000)
+async def test_a_reply_without_end_is_given_up() -> None:
     server = one_download()
     server.answers["/api/export/x"] = lambda _: reply("200 OK", b" " * 2000)
-    async with foreign_server(server), ExportApi(server.url, retry=IMPATIENT) as api:
+    limits = SizeLimits(reply_bytes=1000)
+    async with foreign_server(server), ExportApi(server.url, retry=IMPATIENT, size_limits=limits) as api:
         with pytest.raises(MetadataError, match="longer than 1,000 bytes"):
             await api.discover("x")
 
