@@ -30,7 +30,7 @@ from mockexport.ingest.errors import (
     Unavailable,
     day_text,
 )
-from mockexport.ingest.page import page_reply
+from mockexport.ingest.page import PAGES, page_reply
 from mockexport.ingest.readings import decode_batch, decode_one
 from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply, refusal_reply
 from mockexport.ingest.settings import Settings, open_to_all
@@ -58,6 +58,9 @@ class Service(FastAPI):
             lifespan=_lifespan,
             # A path is spelled one way; a redirect would send a reading's body twice.
             redirect_slashes=False,
+            # FastAPI's own load scripts from elsewhere.
+            docs_url=None,
+            redoc_url=None,
             responses={status: {"model": documents.Detail} for status in (401, 403, 415, 421)},
         )
         self.settings = settings
@@ -98,7 +101,9 @@ class Service(FastAPI):
             asked = Asked(scope["method"], scope["scheme"], local, scope["headers"], scope["path"])
             refusal = self.door.refusal(asked)
             if refusal is not None:
-                await refusal_reply(refusal)(scope, receive, send)
+                page = refusal.status == 401 and scope["method"] == "GET" and scope["path"] in PAGES
+                reply = page_reply(scope["path"], 401, refusal.challenge) if page else refusal_reply(refusal)
+                await reply(scope, receive, send)
                 return
         try:
             await super().__call__(scope, receive, send)
@@ -250,5 +255,6 @@ def _service_routes(app: Service) -> None:
         )
 
     @app.get("/", include_in_schema=False)
-    async def page() -> Response:
-        return page_reply()
+    @app.get("/docs", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return page_reply(request.scope["path"])

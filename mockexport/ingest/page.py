@@ -1,18 +1,27 @@
-"""The page for people at `/`: one file, no build step, nothing fetched from elsewhere. The markup is in `page.html`."""
+"""The pages for people, `/` and `/docs`: a file each, no build step, nothing fetched from elsewhere.
+
+Their markup is in `page.html` and `docs.html`. They hold no data and ask for it with the token that they are given: so
+who has none may see them, as the body of the 401 that the request for them is answered.
+"""
 
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from importlib.resources import files
+from types import MappingProxyType
 
 from fastapi import Response
 
-__all__ = ["page_reply"]
+__all__ = ["PAGES", "page_reply"]
+
+# By their paths.
+PAGES: Mapping[str, str] = MappingProxyType({"/": "page.html", "/docs": "docs.html"})
 
 
-def page_reply() -> Response:
-    """Return the page, with a policy that lets nothing run or load but what the file itself holds."""
-    html = files("mockexport.ingest").joinpath("page.html").read_text("utf-8")
+def page_reply(path: str, status: int = 200, challenge: str | None = None) -> Response:
+    """Return the page at a path of `PAGES`, with a policy that lets nothing run or load but what its file holds."""
+    html = files("mockexport.ingest").joinpath(PAGES[path]).read_text("utf-8")
     allowed = [f"{element}-src {' '.join(_hashes(html, element))}" for element in ("script", "style")]
     policy = [
         "default-src 'none'",
@@ -28,7 +37,9 @@ def page_reply() -> Response:
         "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",
     }
-    return Response(html, media_type="text/html; charset=utf-8", headers=headers)
+    if challenge is not None:
+        headers["www-authenticate"] = challenge
+    return Response(html, status, media_type="text/html; charset=utf-8", headers=headers)
 
 
 def _hashes(html: str, element: str) -> list[str]:

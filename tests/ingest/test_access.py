@@ -75,6 +75,7 @@ async def test_with_a_file_of_tokens_every_route_but_health_asks_for_one(tmp_pat
             async with client.session.get(client.url + path) as reply:
                 assert (path, reply.status) == (path, 401)
                 assert reply.headers["www-authenticate"].startswith("Bearer ")
+                assert reply.content_type == ("text/html" if path in ("/", "/docs") else "application/json")
         assert (await client.post(reading()))[0] == 401
         for right, expected in (("read", 403), ("write", 202), ("admin", 202)):
             found = await client.ask("POST", "/metrics/heart-rate", json=reading(), headers=bearer[right])
