@@ -139,7 +139,7 @@ def _refusal(request: web.Request) -> web.Response | None:
     refusal = request.app[DOOR].refusal(asked)
     if refusal is None:
         return None
-    challenge = {} if refusal.challenge is None else {hdrs.WWW_AUTHENTICATE: refusal.challenge}
+    challenge: dict[str, str] = {} if refusal.challenge is None else {hdrs.WWW_AUTHENTICATE: refusal.challenge}
     return error_reply(refusal.status, refusal.detail, challenge)
 
 
