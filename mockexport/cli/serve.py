@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mockexport.access import new_token
+from mockexport.cli.fetching import read_token
 from mockexport.cli.text import put, say
 from mockexport.server.faults import Faults
 from mockexport.server.run import serve as serve_exports
@@ -28,6 +29,7 @@ async def serve(options: argparse.Namespace) -> int:
         data=data,
         faults=faults,
         host_names=options.host_name,
+        token=None if options.bearer is None else read_token("bearer", options.bearer),
         on_ready=ready,
         until=until,
     )
