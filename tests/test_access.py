@@ -202,6 +202,15 @@ def test_every_token_of_the_file_is_known_and_some_paths_need_none(tmp_path: Pat
         assert refusal is None or (refusal.challenge or "").startswith("Bearer ")
 
 
+def test_one_token_alone_may_do_everything() -> None:
+    door = Door(tokens=Tokens.one("let-me-in"))
+    for method in ("GET", "POST", "DELETE"):
+        assert status(("Host", "localhost"), ("Authorization", "Bearer let-me-in"), method=method, door=door) == 200
+    for token in ("", "a b", "\u00fc", "a\r\nb"):
+        with pytest.raises(OptionError, match="token"):
+            Tokens.one(token)
+
+
 def test_a_foreign_page_is_refused_whatever_its_token(tmp_path: Path) -> None:
     door, (token,) = door_of(tmp_path / "tokens", "admin")
     bearer = ("Authorization", f"Bearer {token}")

@@ -313,6 +313,7 @@ def _serve(add: _Add, name: str) -> None:
     command.option("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1, this machine alone)")
     command.option("--port", type=_port, default=8000, help="port to bind, 0 for any free one (default: 8000)")
     _host_name(command)
+    command.option("--bearer", metavar="FILE", help="let in those alone who bring the bearer token in FILE")
     command.option("--data", metavar="DIR", help="serve what generate or download left in DIR, straight from disk")
     command.option(
         "--faults",

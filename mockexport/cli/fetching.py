@@ -22,7 +22,7 @@ from mockexport.report.account import Account
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.sources.opening import SourceOptions
 
-__all__ = ["asking", "fetching", "listening", "reaching", "write_accounts"]
+__all__ = ["asking", "fetching", "listening", "reaching", "read_token", "write_accounts"]
 
 TOKEN_VARIABLE = "MOCKEXPORT_TOKEN"  # noqa: S105 - the variable's name
 # A token is a line; whatever is larger is another file.
@@ -128,14 +128,23 @@ def _at_hand(origin: str | None, size_limits: SizeLimits) -> SourceOptions:
 def _token(path: str | None) -> str | None:
     if path is None:
         return os.environ.get(TOKEN_VARIABLE) or None
+    return read_token("token-file", path)
+
+
+def read_token(option: str, path: str) -> str:
+    """Return the bearer token that a file holds.
+
+    Raises:
+        OptionError: it cannot be read, or holds none; the message names `option`.
+    """
     try:
         text = read_file(path, MAX_TOKEN_FILE_BYTES)[:MAX_TOKEN_FILE_BYTES].decode("ascii").strip()
     except OSError as error:
-        raise OptionError("token-file", f"{path} cannot be read: {error.strerror}") from error
+        raise OptionError(option, f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         text = ""
     if not text:
-        raise OptionError("token-file", f"{path} holds no token, which is a line of visible ASCII characters")
+        raise OptionError(option, f"{path} holds no token, which is a line of visible ASCII characters")
     return text
 
 

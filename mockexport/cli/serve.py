@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mockexport.access import new_token
 from mockexport.cli import exits
+from mockexport.cli.fetching import read_token
 from mockexport.cli.text import put, say
 from mockexport.ingest.extra import explained
 from mockexport.server.faults import Faults
@@ -30,6 +31,7 @@ async def serve(options: argparse.Namespace) -> int:
         data=data,
         faults=faults,
         host_names=options.host_name,
+        token=None if options.bearer is None else read_token("bearer", options.bearer),
         on_ready=ready,
         until=until,
     )

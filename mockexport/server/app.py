@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from aiohttp import hdrs, web
 
-from mockexport.access import Asked, Door
+from mockexport.access import Asked, Door, Tokens
 from mockexport.report.markup import policy
 from mockexport.server.catalogue import Catalogue, Offer, StoredFile, folder_catalogue, generated_catalogue
 from mockexport.server.delivery import FileChanged, Sending, finish, open_file, send_file, send_rows
@@ -54,6 +54,7 @@ def create_app(
     stall_s: float = STALL_S,
     faults: Faults | None = None,
     names: frozenset[str] = frozenset(),
+    token: str | None = None,
 ) -> web.Application:
     """Return the export server as an application, for `serve`, `MockServer` or a runner of your own.
 
@@ -64,12 +65,14 @@ def create_app(
         faults: what goes wrong with data requests; by default nothing does.
         names: what clients may call the server in `Host`, in lower case, beside `localhost`, loopback addresses and the
             address that they have connected to.
+        token: the bearer token that every request must bring; None lets all in.
 
     Raises:
         FolderError: `data` is no such folder.
+        OptionError: `token` is none.
     """
     app = web.Application(middlewares=[_reply])
-    app[DOOR] = Door(names)
+    app[DOOR] = Door(names, tokens=None if token is None else Tokens.one(token))
     app[CATALOGUE] = generated_catalogue() if data is None else folder_catalogue(data)
     app[FAULTS] = faults
     app[SENDING] = Sending()
@@ -134,7 +137,10 @@ def _refusal(request: web.Request) -> web.Response | None:
         target=None if request.host == request.headers.get(hdrs.HOST) else request.host,
     )
     refusal = request.app[DOOR].refusal(asked)
-    return None if refusal is None else error_reply(refusal.status, refusal.detail)
+    if refusal is None:
+        return None
+    challenge: dict[str, str] = {} if refusal.challenge is None else {hdrs.WWW_AUTHENTICATE: refusal.challenge}
+    return error_reply(refusal.status, refusal.detail, challenge)
 
 
 async def _front(request: web.Request) -> web.Response:

@@ -53,10 +53,11 @@ class MockServer:
         seed: of the faults; the same seed brings the same ones.
         host_names: what clients may call the server in `Host`, beside `localhost`, `host`, loopback addresses and the
             address that they have connected to; all else is refused, as pages from other origins are.
+        token: the bearer token that every request must bring; None lets all in.
 
     Raises (at the start):
         FolderError: `data` is no folder of exports.
-        OptionError: the host or port cannot be listened at.
+        OptionError: the host or port cannot be listened at, or `token` is none.
     """
 
     def __init__(
@@ -70,10 +71,12 @@ class MockServer:
         faults: Faults | Mapping[str, float] | str | None = None,
         seed: int = 0,
         host_names: Iterable[str] = (),
+        token: str | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self._data = data
+        self._token = token
         self._names: frozenset[str] = own_names(host, host_names)
         self._idle_s = idle_s
         self._stall_s = stall_s
@@ -112,6 +115,7 @@ class MockServer:
             stall_s=self._stall_s,
             faults=self.faults if self.faults.probabilities else None,
             names=self._names,
+            token=self._token,
         )
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
@@ -176,6 +180,7 @@ async def serve(
     data: Path | None = None,
     faults: Faults | None = None,
     host_names: Iterable[str] = (),
+    token: str | None = None,
     on_ready: Callable[[str], object] | None = None,
     until: Awaitable[object] | None = None,
 ) -> None:
@@ -187,6 +192,7 @@ async def serve(
         data: a folder of files to serve (see `create_app`) instead of the generated exports.
         faults: what goes wrong with data requests.
         host_names: further names of the server (see `MockServer`).
+        token: the bearer token that every request must bring.
         on_ready: called with the server's address once it listens.
         until: awaited while the server runs; its end is the server's.
 
@@ -198,7 +204,7 @@ async def serve(
     before = loop.get_exception_handler()
     loop.set_exception_handler(_TellingOfLimits())
     try:
-        async with MockServer(host, port, data=data, faults=faults, host_names=host_names) as server:
+        async with MockServer(host, port, data=data, faults=faults, host_names=host_names, token=token) as server:
             if on_ready is not None:
                 on_ready(server.url)
             await (until if until is not None else asyncio.Event().wait())

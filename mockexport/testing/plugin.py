@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def pytest_configure(config: pytest.Config) -> None:
     """Name the marker."""
     config.addinivalue_line(
-        "markers", "mock_export(data=None, faults=None, seed=0): what mock_export_server serves, and what goes wrong"
+        "markers",
+        "mock_export(data=None, faults=None, seed=0, token=None): what mock_export_server serves, and what goes wrong",
     )
 
 
@@ -29,6 +30,6 @@ def mock_export_server(request: pytest.FixtureRequest) -> "Iterator[RunningServe
 
     marker = request.node.get_closest_marker("mock_export")
     if marker is not None and marker.args:
-        raise pytest.UsageError("mock_export takes data, faults and seed by their names")
+        raise pytest.UsageError("mock_export takes data, faults, seed and token by their names")
     with mock_server(**(marker.kwargs if marker is not None else {})) as server:
         yield server

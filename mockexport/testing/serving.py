@@ -24,7 +24,11 @@ class RunningServer:
 
 @contextmanager
 def mock_server(
-    *, data: str | Path | None = None, faults: Faults | Mapping[str, float] | str | None = None, seed: int = 0
+    *,
+    data: str | Path | None = None,
+    faults: Faults | Mapping[str, float] | str | None = None,
+    seed: int = 0,
+    token: str | None = None,
 ) -> Iterator[RunningServer]:
     """Run the mock server on a free port of this machine for as long as the block lasts.
 
@@ -32,12 +36,13 @@ def mock_server(
         data: a folder of files to serve instead of the generated exports `demo`, `small` and `large`.
         faults: what goes wrong with data requests, such as `reset=0.2,cut=0.1` (see docs/reference/mock-server.md).
         seed: of the faults; the same seed brings the same ones.
+        token: the bearer token that every request must bring; None lets all in.
 
     Raises:
         FolderError: `data` is no folder of exports.
-        OptionError: `faults` mean none.
+        OptionError: `faults` mean none, or `token` is none.
     """
-    server = MockServer(data=None if data is None else Path(data), faults=faults, seed=seed)
+    server = MockServer(data=None if data is None else Path(data), faults=faults, seed=seed, token=token)
     started: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def serve() -> None:

@@ -43,6 +43,17 @@ def test_the_server_is_there_for_any_test(pytester: pytest.Pytester) -> None:
             raised.value.close()
             assert mock_export_server.faults.served[0].fault.kind == "status"
 
+        @pytest.mark.mock_export(token="let-me-in")
+        def test_token(mock_export_server):
+            with pytest.raises(urllib.error.HTTPError) as raised:
+                asked(mock_export_server, "")
+            raised.value.close()
+            assert (raised.value.code, raised.value.headers["WWW-Authenticate"][:6]) == (401, "Bearer")
+            fields = {"Authorization": "Bearer let-me-in"}
+            request = urllib.request.Request(mock_export_server.url + "/api/export", headers=fields)
+            with urllib.request.urlopen(request) as reply:
+                assert reply.status == 200
+
         @pytest.mark.mock_export("reset=1")
         def test_wrong(mock_export_server):
             pass
@@ -54,8 +65,8 @@ def test_the_server_is_there_for_any_test(pytester: pytest.Pytester) -> None:
     )
     pytester.makeini(INI)
     ran = pytester.runpytest_subprocess(*WITHOUT)
-    ran.assert_outcomes(passed=3, errors=2)
-    ran.stdout.fnmatch_lines(["*mock_export takes data, faults and seed by their names*", "*FolderError*"])
+    ran.assert_outcomes(passed=4, errors=2)
+    ran.stdout.fnmatch_lines(["*mock_export takes data, faults, seed and token by their names*", "*FolderError*"])
 
 
 def test_it_loads_nothing_until_a_test_asks(pytester: pytest.Pytester) -> None:
