@@ -1,4 +1,4 @@
-"""Power cuts while Parquet files are published, also without what was deleted: whatever unsynced steps are lost, no acknowledged reading is.
+"""Power cuts while files are published, also without what was deleted: no acknowledged reading is lost, whatever is.
 
 kill -9 does not show this: the kernel keeps what a dead process wrote. Here the steps are written down as they are
 done; after every one of them the power goes, and every combination of the steps that no sync has made durable is lost.
