@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
 
     from mockexport.live import Snapshot
 
-__all__ = ["Shown", "showing_progress"]
+__all__ = ["Lines", "Shown", "showing_progress"]
 
 _log = logging.getLogger("mockexport")
 
+# How often to say how far a run is where no bars show it: a log of a night is some hundred lines longer.
+LINE_EVERY_S = 30.0
 # Columns from which on there is room for bytes a second beside the bars.
 _WIDE = 100
 
@@ -60,7 +63,7 @@ def showing_progress(*, verbose: bool, preview: bool = False) -> Iterator[Shown]
     if verbose or sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         if preview:
             say("note: no preview: it needs a terminal on stderr, and goes without --verbose")
-        yield _Lines()
+        yield Lines()
         return
     from rich.console import Console, Group  # as late as this: it is large, and only a terminal needs it
     from rich.live import Live
@@ -119,13 +122,50 @@ def _covered(snapshot: "Snapshot[Any]") -> tuple[str, str]:
     return told, f"{snapshot.finished:,} of {downloads:,} downloads finished, {snapshot.in_flight:,} under way"
 
 
-class _Lines:
-    """A line or two for what a user should know at once."""
+class Lines:
+    """A line or two for what a user should know at once, and one now and then for how far a long run is.
+
+    Args:
+        now: seconds, from any point on.
+    """
 
     previews = False
 
+    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._next_s = now() + LINE_EVERY_S
+        self._announced: dict[str, int | None] = {}
+        self._so_far: dict[str, tuple[int, int]] = {}  # rows and bytes
+        self._finished = 0
+
     def __call__(self, event: Event) -> None:
         _quiet(event)
+        match event:
+            case RunStarted():
+                self._announced |= {download.id: download.rows for download in event.downloads}
+            case Advanced(download_id, received_bytes, rows) | Restored(download_id, received_bytes, rows):
+                self._so_far[download_id] = (rows, received_bytes)
+            case StartedOver(download_id):
+                self._so_far.pop(download_id, None)
+            case Skipped(download_id):
+                self._announced.pop(download_id, None)
+            case DownloadFinished(download_id, _, received_bytes, rows):
+                self._so_far[download_id] = (rows, received_bytes)
+                self._finished += 1
+            case _:
+                pass
+        if self._now() >= self._next_s:
+            self._next_s = self._now() + LINE_EVERY_S
+            say(self._how_far())
+
+    def _how_far(self) -> str:
+        rows, received_bytes = (sum(numbers) for numbers in zip(*self._so_far.values(), (0, 0), strict=True))
+        announced_rows = list(self._announced.values())
+        told = f"{rows:,} rows"
+        if None not in announced_rows and (whole := sum(filter(None, announced_rows))):
+            told = f"{rows:,} of {whole:,} rows ({min(rows / whole, 1):.0%})"
+        downloads = f"{self._finished:,} of {counted(len(self._announced), 'download')} finished"
+        return f"so far {told}, {size(received_bytes)}; {downloads}"
 
     def preview(self, snapshot: "Snapshot[Any]") -> None:
         """Show nothing."""

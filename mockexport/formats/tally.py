@@ -10,14 +10,14 @@ from typing import ClassVar
 from mockexport.errors import StateError
 from mockexport.formats.batch import BadRow, Decoded
 from mockexport.formats.coverage import HourCounts
-from mockexport.formats.fields import BadRowReason
+from mockexport.formats.fields import BadRowReason, check_id
 
 __all__ = ["MAX_EXAMPLES", "Tally"]
 
 # Of a download's bad rows, so many of the first are kept with their line numbers.
 MAX_EXAMPLES = 5
-
-_VERSION = 3
+# What 64 bits can count.
+MAX_ROWS = 2**63 - 1
 
 
 class Tally:
@@ -119,10 +119,9 @@ class Tally:
         self.last_us = last_us if self.last_us is None else max(self.last_us, last_us)
 
     def to_bytes(self) -> bytes:
-        """Return the tally as versioned bytes that depend on its content alone."""
+        """Return the tally as bytes that depend on its content alone."""
         return json.dumps(
             {
-                "tally": _VERSION,
                 "rows": self.rows,
                 "bad": self.bad,
                 "examples": [[bad.line, bad.reason] for bad in self.examples],
@@ -143,25 +142,42 @@ class Tally:
         """Return the tally that `to_bytes` wrote.
 
         Raises:
-            StateError: if `data` is none, or of another version.
+            StateError: if `data` is none.
         """
         try:
             saved = json.loads(data)
-            if saved["tally"] != _VERSION:
-                raise StateError("tally", f"has version {saved['tally']!r}, not {_VERSION}")
             tally = cls()
-            tally.rows = saved["rows"]
-            tally.bad = Counter(saved["bad"])
-            tally.examples = [BadRow(line, BadRowReason(reason)) for line, reason in saved["examples"]]
-            tally.missing = Counter(saved["missing"])
-            tally.filtered = saved["filtered"]
-            tally.first_us = saved["first_us"]
-            tally.last_us = saved["last_us"]
-            tally.patients = set(saved["patients"])
-            tally.event_types = set(saved["event_types"])
+            tally.rows = _count(saved["rows"])
+            tally.bad = Counter({BadRowReason(reason).value: _count(n) for reason, n in saved["bad"].items()})
+            tally.examples = [BadRow(_count(line), BadRowReason(reason)) for line, reason in saved["examples"]]
+            tally.missing = Counter({event_type: _count(n) for event_type, n in saved["missing"].items()})
+            tally.filtered = _count(saved["filtered"])
+            tally.first_us, tally.last_us = _time_us(saved["first_us"]), _time_us(saved["last_us"])
+            tally.patients, tally.event_types = _ids(saved["patients"]), _ids(saved["event_types"])
             if saved["coverage"] is not None:
                 tally.coverage = HourCounts.from_plain(saved["coverage"])
-            tally.cut_off = saved["cut_off"]
-        except (ValueError, KeyError, TypeError) as error:
+            tally.cut_off = saved["cut_off"] is True
+            if tally.bad_rows + tally.missing.total() + tally.filtered > tally.rows:
+                raise ValueError("there are fewer rows than it counts")
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise StateError("tally", f"cannot be read ({type(error).__name__})") from error
         return tally
+
+
+def _count(number: object) -> int:
+    if type(number) is not int or not 0 <= number <= MAX_ROWS:
+        raise ValueError("no count")
+    return number
+
+
+def _time_us(number: object) -> int | None:
+    if number is not None and (type(number) is not int or abs(number) >= 2**62):
+        raise ValueError("no time")
+    return number
+
+
+def _ids(texts: list[str]) -> set[str]:
+    for text in texts:
+        check_id(text)
+        text.encode()
+    return set(texts)

@@ -28,7 +28,9 @@ from mockexport.report.account import DownloadAccount
 
 __all__ = ["Belonging", "Checkpoint", "Saved", "SavedFlight", "SavedRun", "from_bytes", "to_bytes"]
 
-_MAGIC = b"mockexport checkpoint 2\n"
+# What it begins with says the format of all of it; nothing inside says it again.
+_NAME, _FORMAT = b"mockexport checkpoint", 3
+_MAGIC = b"%s %d\n" % (_NAME, _FORMAT)
 _DIGEST_BYTES = 32
 
 
@@ -157,13 +159,16 @@ def from_bytes(data: bytes, belonging: Belonging) -> Saved:
     """
     head, payload = data[: len(_MAGIC) + _DIGEST_BYTES], data[len(_MAGIC) + _DIGEST_BYTES :]
     if not head.startswith(_MAGIC):
-        raise ValueError("it is no checkpoint of this version")
+        name, _, version = head.partition(b"\n")[0].rpartition(b" ")
+        if name == _NAME and version.isdigit() and len(version) < 9:
+            raise ValueError(f"it has format {int(version)}, and this is format {_FORMAT}")
+        raise ValueError("it is no checkpoint")
     if head != _MAGIC + hashlib.sha256(payload).digest():
         raise ValueError("it is damaged")
     try:
         content = msgspec.msgpack.decode(payload, type=_Content)
-    except msgspec.DecodeError as error:
-        raise ValueError("it is no checkpoint of this version") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError("it was altered: it does not hold what a checkpoint does") from error
     difference = belonging.difference(content.belonging)
     if difference is not None:
         raise ValueError(difference)

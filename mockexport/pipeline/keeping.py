@@ -10,14 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any, Generic, TypeVar
 
-from mockexport.errors import reducer_at_work
+from mockexport.errors import CheckpointError, reducer_at_work
 from mockexport.events import CheckpointSaved, Listener, Restored
-from mockexport.model import Verdict
+from mockexport.formats.schema import Schema
+from mockexport.model import Export, Verdict
+from mockexport.pipeline.checking import check_saved
 from mockexport.pipeline.checkpoint import Belonging, Checkpoint, Saved, SavedFlight, SavedRun
 from mockexport.pipeline.flights import Flight
 from mockexport.pipeline.landed import Landed
 from mockexport.pipeline.ranges import RangeMerger, merging
-from mockexport.reducers import Reducer, pack_state, unpack_state
+from mockexport.reducers import Reducer, load_state
 from mockexport.report.account import DownloadAccount
 
 __all__ = ["Keeper"]
@@ -49,14 +51,21 @@ class Keeper(Generic[S]):
         self._belonging: Belonging | None = None
         self._known: dict[str, list[SavedFlight]] = {}  # what may be gone on from, of downloads that are not in flight
 
-    def load(self, belonging: Belonging) -> Saved:
+    def load(self, belonging: Belonging, export: Export, schema: Schema) -> Saved:
         """Return what an earlier run has saved; what follows is saved as that `belonging`.
 
         Raises:
             CheckpointError: it cannot be used.
         """
         self._belonging = belonging
-        return Saved() if self._checkpoint is None else self._checkpoint.load(belonging)
+        if self._checkpoint is None:
+            return Saved()
+        saved = self._checkpoint.load(belonging)
+        try:
+            check_saved(saved, export, schema, self._reducer)
+        except ValueError as problem:
+            raise CheckpointError(self._checkpoint.path, f"it was altered: {problem}") from problem
+        return saved
 
     def restore(self, saved: Saved) -> None:
         """Take over what an earlier run has saved.
@@ -65,7 +74,7 @@ class Keeper(Generic[S]):
             OutputError: a new checkpoint cannot be written.
         """
         for run in saved.runs:
-            self._merger.add(run.start, run.end, unpack_state(self._reducer, run.state))
+            self._merger.add(run.start, run.end, load_state(self._reducer, run.state))
         for account in saved.finished:
             self.accounts[account.download_id] = account
             if account.verdict.unasked:
@@ -117,12 +126,12 @@ class Keeper(Generic[S]):
 
     def brought(self) -> list[SavedRun]:
         """Return the merged states as bytes, those that are kept apart among them: for whoever merges on."""
-        apart = [SavedRun(at, at + 1, pack_state(self._reducer, state)) for at, state in self._merger.apart()]
+        apart = [SavedRun(at, at + 1, self._reducer.dump(state)) for at, state in self._merger.apart()]
         return self._saved_runs() + apart
 
     def _saved_runs(self) -> list[SavedRun]:
         return [
-            SavedRun(start, end, pack_state(self._reducer, state))
+            SavedRun(start, end, self._reducer.dump(state))
             for start, end, state in self._merger.runs()
             if end is not None  # there is none without, of positions
         ]
@@ -131,7 +140,7 @@ class Keeper(Generic[S]):
         """Merge what others have brought; `apart` are the positions of what another run is to replace."""
         async with self.merging:
             for run in runs:
-                state = unpack_state(self._reducer, run.state)
+                state = load_state(self._reducer, run.state)
                 if self.keeps_apart and run.start in apart:
                     self._merger.add_apart(run.start, state)
                 else:

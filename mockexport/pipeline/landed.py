@@ -14,7 +14,7 @@ from mockexport.model import Span
 from mockexport.pipeline.checkpoint import SavedFlight
 from mockexport.pipeline.ranges import RangeMerger, merging
 from mockexport.pipeline.streams import Mark
-from mockexport.reducers import Reducer, pack_state, unpack_state
+from mockexport.reducers import Reducer, load_state
 
 __all__ = ["Landed", "Stretch", "borders_of"]
 
@@ -58,7 +58,7 @@ class Landed(Generic[S]):
         Raises:
             StateError: it cannot be read.
         """
-        tally, state = Tally.from_bytes(saved.tally), unpack_state(self._reducer, saved.state)
+        tally, state = Tally.from_bytes(saved.tally), load_state(self._reducer, saved.state)
         self.add(Stretch(saved.span, saved.start, saved.offset, saved.line - 1, tally, state))
 
     @property
@@ -111,7 +111,7 @@ class Landed(Generic[S]):
                 stretch.lines + 1,
                 header,
                 mark,
-                pack_state(self._reducer, stretch.state),
+                self._reducer.dump(stretch.state),
                 stretch.tally.to_bytes(),
                 stretch.span.start,
                 stretch.span.end,

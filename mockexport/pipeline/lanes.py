@@ -18,7 +18,7 @@ from mockexport.model import Chunk, Span
 from mockexport.pipeline.checkpoint import SavedFlight
 from mockexport.pipeline.streams import Mark
 from mockexport.pipeline.variety import Limited
-from mockexport.reducers import pack_state, unpack_state
+from mockexport.reducers import load_state
 
 __all__ = ["Lane", "Stopwatch"]
 
@@ -62,7 +62,7 @@ class Lane(Generic[S]):
     def state(self) -> S:
         if self._base is None:
             return self.fold.state
-        return self._reducer.merge(unpack_state(self._reducer, self._base.state), self.fold.state)
+        return self._reducer.merge(load_state(self._reducer, self._base.state), self.fold.state)
 
     def abandon(self) -> None:
         """Let nothing more come of the lane; whoever reads for it is called off."""
@@ -109,7 +109,7 @@ class Lane(Generic[S]):
         offset, line, header = self.fold.offset, self.fold.line, self.fold.header
         if not offset or header is None or self.error is not None:
             return None
-        state = pack_state(self._reducer, self.state)
+        state = self._reducer.dump(self.state)
         tally = self.tally.to_bytes()
         return SavedFlight(download_id, offset, line, header, mark, state, tally, self.span.start, self.span.end)
 

@@ -228,7 +228,7 @@ class Pipeline(Generic[S]):
         export = await self._source.discover(export_id)
         check_listed(export, self._limits)
         self._emit(RunStarted(export.id, export.downloads, self._engine.name))
-        saved = self._keeper.load(self._belonging(export))
+        saved = self._keeper.load(self._belonging(export), export, self._schema)
         self._keeper.restore(
             await still_valid(saved, self._source, export, concurrency=self._concurrency, emit=self._emit)
         )

@@ -11,7 +11,7 @@ per_group.py reducers that are written row by row
 
 from mockexport.reducers.counts import Counts
 from mockexport.reducers.per_group import GroupReducer
-from mockexport.reducers.protocol import Reducer, Result, pack_state, unpack_state
+from mockexport.reducers.protocol import Reducer, Result, load_state, pack_state, unpack_state
 from mockexport.reducers.selection import Selection
 from mockexport.reducers.summary import Statistics, Summary
 
@@ -23,6 +23,7 @@ __all__ = [
     "Selection",
     "Statistics",
     "Summary",
+    "load_state",
     "pack_state",
     "unpack_state",
 ]

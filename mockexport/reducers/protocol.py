@@ -9,7 +9,17 @@ from mockexport.errors import StateError
 from mockexport.formats.batch import Batch
 from mockexport.formats.fields import check_id
 
-__all__ = ["MAX_SIZE", "Reducer", "Result", "check_counts", "dumped_rows", "is_count", "pack_state", "unpack_state"]
+__all__ = [
+    "MAX_SIZE",
+    "Reducer",
+    "Result",
+    "check_counts",
+    "dumped_rows",
+    "is_count",
+    "load_state",
+    "pack_state",
+    "unpack_state",
+]
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -88,9 +98,19 @@ def unpack_state(reducer: Reducer[S, R], data: bytes) -> S:
         raise StateError(name, "the bytes are not a state of this version")
     if fingerprint != reducer.fingerprint.encode():
         raise StateError(name, f"they belong to {fingerprint.decode(errors='replace')!a}, not {reducer.fingerprint!a}")
+    return load_state(reducer, payload)
+
+
+def load_state(reducer: Reducer[S, R], data: bytes) -> S:
+    """Return the state that the reducer's `dump` wrote.
+
+    Raises:
+        StateError: it cannot be read, whatever `load` has raised.
+    """
     try:
-        return reducer.load(payload)
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        return reducer.load(data)
+    except Exception as error:
+        name = type(getattr(reducer, "reference", reducer)).__name__
         raise StateError(name, f"the bytes cannot be read ({type(error).__name__})") from error
 
 

@@ -21,7 +21,6 @@ from mockexport import (
     Schema,
     Summary,
     analyze,
-    pack_state,
 )
 from mockexport.errors import MockExportError, TransferError
 from mockexport.events import DownloadStarted, Event, Restored, StartedOver
@@ -76,9 +75,9 @@ def test_a_checkpoint_of_another_run_is_refused_with_the_reason(changed: dict[st
 def test_no_damaged_byte_and_no_missing_one_goes_unnoticed() -> None:
     data = to_bytes(BELONGING, SAVED)
     for at in range(len(data)):
-        with pytest.raises(ValueError, match=r"damaged|no checkpoint"):
+        with pytest.raises(ValueError, match=r"damaged|no checkpoint|has format"):
             from_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :], BELONGING)
-        with pytest.raises(ValueError, match=r"damaged|no checkpoint"):
+        with pytest.raises(ValueError, match=r"damaged|no checkpoint|has format"):
             from_bytes(data[:at], BELONGING)
 
 
@@ -285,8 +284,7 @@ def test_other_options_or_data_are_refused_by_the_run() -> None:
 @pytest.mark.parametrize("rows", [[["x" * 5_000, "t"]], [["P", "t"], ["P", "t"]], [["Q", "t"], ["P", "t"]]], ids=len)
 def test_a_checkpoint_with_groups_that_cannot_be_is_refused_in_one_line(rows: list[list[str]], engine: str) -> None:
     bodies = export_of(random.Random(7), 2, 20)
-    state = pack_state(Summary(), {}).removesuffix(pack_rows([]))
-    state += pack_rows([[*key, 1, 5, 5, 5, 0, 0, 0] for key in rows])
+    state = pack_rows([[*key, 1, 5, 5, 5, 0, 0, 0] for key in rows])
 
     class Altered(MemoryCheckpoint):
         def load(self, belonging: Belonging) -> Saved:
