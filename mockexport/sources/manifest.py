@@ -94,8 +94,10 @@ def _lines(body: bytes) -> _Listing:
 
 
 def _absolute(url: str, base: str | None) -> str:
-    whole = url if base is None else urljoin(base, url)
+    whole = url
     try:
+        if base is not None and not urlsplit(url).scheme:  # others stay as they are spelt, which a signature covers
+            whole = urljoin(base, url)
         parts = urlsplit(whole)
         if not whole.isascii() and parts.netloc.isascii() and whole.isprintable():
             whole = quote(whole, safe=_ASCII)  # RFC 3987, section 3.1

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from mockexport.errors import ExportNotFound, MetadataError, OptionError, ServerUnreachable, TransferError
 from mockexport.model import Download, Export, SizeLimits
 from mockexport.newfile import read_file
-from mockexport.pipeline.streams import ByteStream
+from mockexport.pipeline.streams import ByteStream, Mark
 from mockexport.resuming.backoff import Backoff
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.resuming.stream import ResumingStream, read_whole
@@ -107,11 +107,19 @@ class UrlList:
         """Return the download's rows (see streams.Source.stream)."""
         return self._rows(self._by_id[download.id])
 
-    def _rows(self, listed: ListedUrl) -> ByteStream:
-        stream: ByteStream = self._stream(listed.url, listed.download.id, compress=self._compress)
+    def stream_from(
+        self, export_id: str, download: Download, offset: int, mark: Mark, *, until: int | None = None
+    ) -> ByteStream:
+        """Return the download's rows from `offset` on (see streams.ResumableSource.stream_from)."""
+        return self._rows(self._by_id[download.id], (offset, mark), until)
+
+    def _rows(self, listed: ListedUrl, start: tuple[int, Mark] | None = None, until: int | None = None) -> ByteStream:
+        name, compress = listed.download.id, self._compress and start is None
+        stream: ByteStream = self._stream(listed.url, name, compress=compress, start=start, until=until)
         if listed.sha256 is not None or listed.sent_bytes is not None:
-            stream = ProvenStream(stream, sha256=listed.sha256, sent_bytes=listed.sent_bytes)
-        return UnpackedStream(stream, listed.download.id, public_url(listed.url), self._size_limits)
+            begin = 0 if start is None else start[0]
+            stream = ProvenStream(stream, sha256=listed.sha256, sent_bytes=listed.sent_bytes, begin=begin)
+        return UnpackedStream(stream, name, public_url(listed.url), self._size_limits)
 
     async def _listed(self) -> Manifest:
         if self._manifest is None:
@@ -127,7 +135,16 @@ class UrlList:
                 raise MetadataError(self._manifest_url, str(error)) from error
         return self._manifest
 
-    def _stream(self, url: str, name: str, *, compress: bool = False, rows: bool = True) -> ResumingStream:
+    def _stream(
+        self,
+        url: str,
+        name: str,
+        *,
+        compress: bool = False,
+        start: tuple[int, Mark] | None = None,
+        until: int | None = None,
+        rows: bool = True,
+    ) -> ResumingStream:
         named_by = self._came_from if rows else None
 
         async def exchange(fields: Mapping[str, str]) -> HttpReply:
@@ -139,8 +156,9 @@ class UrlList:
         scheme, authority, *_ = urlsplit(url)
         backoff = self._backoffs.setdefault((scheme, authority), Backoff(self._retry))
         return ResumingStream(
-            name, url, exchange, self._retry, self._limits, compress=compress, rows=rows, backoff=backoff
-        )
+            name, url, exchange, self._retry, self._limits,
+            compress=compress, start=start, until=until, rows=rows, backoff=backoff,
+        )  # fmt: skip
 
 
 def _read(urls: str | Path | Sequence[str], size_limits: SizeLimits) -> Manifest:

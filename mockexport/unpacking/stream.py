@@ -8,7 +8,7 @@ from io import FileIO
 
 from mockexport.errors import TransferError
 from mockexport.model import SizeLimits, Verdict
-from mockexport.pipeline.streams import ByteStream, Opened, Piece, Room, StartOver, offer
+from mockexport.pipeline.streams import ByteStream, Opened, Piece, Resumed, Room, StartOver, offer
 from mockexport.unpacking.compression import (
     START_BYTES,
     BadCompression,
@@ -103,14 +103,22 @@ class UnpackedStream:
 
     async def _unpacked(self) -> AsyncGenerator[Piece]:
         start, decoder, decided = b"", None, False
+        opened: Opened | None = None  # held back until its first bytes tell whether it can be gone on with
         async with aclosing(self._stream.pieces()) as pieces:
             async for piece in pieces:
+                if isinstance(piece, Opened | StartOver):
+                    start, decoder, decided = b"", None, False
+                    self._use_own_room(own=False)
+                if isinstance(piece, Opened):
+                    opened = piece
+                    continue
                 if not isinstance(piece, bytes | memoryview):
-                    if isinstance(piece, StartOver):
-                        start, decoder, decided = b"", None, False
-                        self._use_own_room(own=False)
-                    # Whether the body can be resumed midway is seen when its first bytes are: nobody may rely on it.
-                    yield replace(piece, mark=None) if isinstance(piece, Opened) else piece
+                    if opened is not None:
+                        yield replace(opened, mark=None)
+                        opened = None
+                    if isinstance(piece, Resumed) and not start:
+                        decided = True  # it begins in the middle, which a compressed one never does
+                    yield piece
                     continue
                 if not decided:
                     # What is not yielded is not received, and what comes next is put in its place.
@@ -121,11 +129,17 @@ class UnpackedStream:
                     decided = True
                     decoder = _decoder(bytes(piece[:START_BYTES]), self._limits)
                     self._use_own_room(own=decoder is not None)
+                if opened is not None:
+                    piece = bytes(piece)  # the reader turns to the marker first: what it is in may be moved on
+                    yield opened if decoder is None else replace(opened, mark=None)
+                    opened = None
                 if decoder is None:
                     yield piece
                 else:
                     async for step in _steps(decoder, bytes(piece)):
                         yield step
+        if opened is not None:
+            yield opened
         if not decided and start:
             yield start
         if decoder is not None:

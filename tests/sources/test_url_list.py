@@ -1,5 +1,6 @@
 """URLs from a list or manifest: fetched with all that the export API's client can, verified by what is announced."""
 
+import asyncio
 import gzip
 import hashlib
 import json
@@ -14,6 +15,8 @@ from backports import zstd
 
 from mockexport import Access, MetadataError, OptionError, RetryPolicy, ServerUnreachable, VerdictKind, analyze
 from mockexport.cli import main
+from mockexport.events import Advanced, Divided, Event
+from mockexport.server.ranges import Conditions, Partial, decide
 from tests.rows import HEADER
 from tests.sources.raw import raw_server
 
@@ -31,6 +34,7 @@ class Host:
         self.damaged: dict[str, int] = {}  # so many replies with one byte changed
         self.redirects: dict[str, str] = {}
         self.fields: dict[str, dict[str, str]] = {}  # further header fields
+        self.ranges = False
         self.compress = False  # on the way, where that is asked for
         self.url = ""
 
@@ -45,6 +49,13 @@ class Host:
             self.damaged[request.path] -= 1
             body = body.replace(b",72\n", b",73\n", 1)
         fields = {"Content-Type": "application/octet-stream", **self.fields.get(request.path, {})}
+        if self.ranges:
+            fields["ETag"] = f'"{hashlib.sha256(body).hexdigest()}"'
+            conditions = Conditions(range=request.headers.get("Range"), if_range=request.headers.get("If-Range"))
+            part = decide(conditions, length=len(body), etag=fields["ETag"])
+            if isinstance(part, Partial):
+                fields["Content-Range"] = f"bytes {part.first}-{part.last}/{len(body)}"
+                return web.Response(status=206, body=body[part.first : part.last + 1], headers=fields)
         if self.compress and "gzip" in request.headers["Accept-Encoding"]:
             body, fields = gzip.compress(body), fields | {"Content-Encoding": "gzip"}
         return web.Response(body=body, headers=fields)
@@ -226,6 +237,74 @@ async def test_a_list_that_cannot_be_had_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("here and there")
     with pytest.raises(OptionError, match=r"list\.txt: 'here and there' is no http"):
         await analyze(urls=tmp_path / "list.txt")
+
+
+LONG = HEADER + b"".join(b"P%d,2025-08-26T00:%02d:04Z,heart_rate,72\n" % (i % 7919, i % 60) for i in range(40_000))
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "listed", "spans"),
+    [
+        ("a.csv", LONG, {}, 4),
+        ("a.csv", LONG, {"bytes": len(LONG)}, 4),
+        ("a.csv", LONG, {"bytes": len(LONG), "sha256": hashlib.sha256(LONG).hexdigest()}, 0),
+        ("a.csv", LONG, {"bytes": 9}, 0),
+        ("a.csv.gz", gzip.compress(LONG, 0), {}, 0),
+        ("a.csv.zst", zstd.compress(LONG), {}, 0),
+    ],
+    ids=["plain", "with a length", "with a digest", "with another length", "gzip", "zstd"],
+)
+async def test_what_a_list_names_is_divided_where_it_is_plain_and_has_no_digest(
+    name: str, body: bytes, listed: dict[str, Any], spans: int
+) -> None:
+    events: list[Event] = []
+    async with hosting() as host:
+        host.ranges, host.bodies[f"/{name}"] = True, body
+        host.bodies["/m.json"] = manifest({"url": name, "rows": 40_000, **listed})
+        report = await analyze(
+            urls=f"{host.url}/m.json", split=400_000, retry=QUICK, listener=events.append, chunk_bytes=64 * 1024,
+            allow_incomplete=True,
+        )  # fmt: skip
+        assert [event.spans for event in events if isinstance(event, Divided)] == [spans] * bool(spans)
+        if listed == {"bytes": 9}:
+            assert "9 announced" in str(report.account.downloads[0].verdict)
+            return
+        assert str(report.account.downloads[0].verdict) == "verified"
+        assert report.totals["heart_rate"].count == 40_000
+        assert sum("Range" in request.headers for request in host.requests) == max(0, spans - 1)
+
+
+async def test_a_download_of_a_list_is_gone_on_with_from_a_checkpoint(tmp_path: Path) -> None:
+    async with hosting() as host:
+        host.ranges = True
+        # Its announced length is not there any more when the second run comes: all of it is fetched anew.
+        for listed in ({}, {"bytes": len(LONG)}, {"bytes": 9}):
+            host.bodies |= {"/a.csv": LONG, "/m.json": manifest({"url": "a.csv", "rows": 40_000})}
+            host.requests.clear()
+            run = asyncio.current_task()
+            assert run is not None
+
+            def stop(event: Event, run: asyncio.Task[Any] = run) -> None:
+                if isinstance(event, Advanced) and event.rows > 10_000:
+                    run.cancel()
+
+            with pytest.raises(asyncio.CancelledError):
+                await analyze(
+                    urls=f"{host.url}/m.json", listener=stop, checkpoint=tmp_path / "c", chunk_bytes=64 * 1024
+                )
+            run.uncancel()
+            host.bodies["/m.json"] = manifest({"url": "a.csv", "rows": 40_000, **listed})
+            report = await analyze(
+                urls=f"{host.url}/m.json", checkpoint=tmp_path / "c", retry=QUICK, allow_incomplete=True
+            )
+            (download,) = report.account.downloads
+            assert "Range" in host.requests[3].headers
+            if listed == {"bytes": 9}:
+                assert "9 announced" in str(download.verdict)
+            else:
+                assert report.totals["heart_rate"].count == 40_000
+                assert download.fetched_bytes < len(LONG) - 300_000
+            (tmp_path / "c").unlink(missing_ok=True)
 
 
 async def test_a_list_that_ends_with_its_connection_is_not_taken_for_whole() -> None:
