@@ -347,6 +347,7 @@ def _ingest(add: _Add, name: str) -> None:
     command.option(
         "--compact-age-s", type=_seconds, metavar="S", help="age of the oldest row that starts one (default: 30)"
     )
+    command.option("--keep-days", type=_positive, metavar="N", help="days before today that are kept (default: all)")
     _host_name(command)
     command.option(
         "--token-file", metavar="FILE",
@@ -364,6 +365,16 @@ def _ingest(add: _Add, name: str) -> None:
         "--right", choices=("write", "read", "admin"), default="write",
         help="what it is for: write (the default), read, or admin, which may do both and delete",
     )  # fmt: skip
+    backup = actions.add_parser(
+        "backup", help="make a backup of the data folder, also while the service runs", allow_abbrev=False
+    )
+    backup.add_argument("folder", metavar="DIR", help="where to; must not exist yet")
+    # Given before the action or after it; the default is the command's.
+    backup.add_argument("--data", metavar="DIR", default=argparse.SUPPRESS, help="the folder (default: data)")
+    check = actions.add_parser(
+        "check", help="hold a backup or a data folder against all its checksums", allow_abbrev=False
+    )
+    check.add_argument("folder", metavar="DIR", help="what to check")
 
 
 def _doctor(add: _Add, name: str) -> None:

@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 
 from mockexport.access import new_token
+from mockexport.cli import exits
 from mockexport.cli.text import put, say
+from mockexport.ingest.extra import explained
 from mockexport.server.faults import Faults
 from mockexport.server.run import serve as serve_exports
 from mockexport.server.run import stdin_closed
@@ -36,6 +38,10 @@ async def serve(options: argparse.Namespace) -> int:
 
 def ingest(options: argparse.Namespace) -> int:
     """Run `mockexport ingest`; it has a log of its own, of one JSON object a line."""
+    if options.action == "backup":
+        return _backup(Path(options.data), Path(options.folder))
+    if options.action == "check":
+        return _check(Path(options.folder))
     if options.action == "token":
         token, line = new_token(options.name, options.right)
         put(line + "\n")
@@ -50,7 +56,29 @@ def ingest(options: argparse.Namespace) -> int:
         priority=options.priority,
         compact_rows=options.compact_rows,
         compact_age_s=options.compact_age_s,
+        keep_days=options.keep_days,
         host_names=options.host_name,
         token_file=options.token_file,
         without_token=options.without_token,
     )
+
+
+def _backup(data: Path, target: Path) -> int:
+    with explained():
+        from mockexport.ingest.backup import back_up
+    made = back_up(data, target)
+    form = "copies" if made.copied else "links"
+    say(f"{target}: {made.readings:,} readings in {made.files:,} files ({form}), and the journal")
+    return 0
+
+
+def _check(folder: Path) -> int:
+    with explained():
+        from mockexport.ingest.backup import check
+    found = check(folder)
+    for problem in found.problems:
+        say(problem)
+    whole = f"{found.readings:,} readings in {found.files:,} files and {found.journal_rows:,} in the journal"
+    problems = f"{len(found.problems)} problem{'' if len(found.problems) == 1 else 's'}"
+    say(f"{folder}: {whole}: {problems if found.problems else 'all as written'}")
+    return exits.OTHER if found.problems else 0

@@ -4,7 +4,8 @@
     accepting, wire, bodies   connections and request bodies against clients that are slow, large or gone
     entrance, admission, refusals   overload: how much may be under way, and 503 for the rest at next to no cost
     replies, documents    what an error becomes on the wire; the shapes that /openapi.json tells
-    metrics, logs         few and telling numbers; JSON lines without health data
+    requests, metrics, logs   ids and counts of requests; few and telling numbers; JSON lines without health data
+    backup                a folder of one moment, and the check of one
     bridge, page          the export API over what is stored; the page for people
     readings              what a reading is, and what is wrong with one that is none
     store                 joins the rooms below: opened once per data folder, under a lock

@@ -10,12 +10,12 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mockexport import __version__
 from mockexport.access import Asked, Door, Tokens, own_names
@@ -33,6 +33,7 @@ from mockexport.ingest.errors import (
 from mockexport.ingest.page import PAGES, page_reply
 from mockexport.ingest.readings import decode_batch, decode_one
 from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply, refusal_reply
+from mockexport.ingest.requests import Requests
 from mockexport.ingest.settings import Settings, open_to_all
 from mockexport.ingest.store import Store
 from mockexport.ingest.wire import bound_host, install
@@ -41,6 +42,8 @@ __all__ = ["Service", "create_app"]
 
 _log = logging.getLogger("mockexport.ingest")
 
+# A span that holds every reading there can be.
+_FIRST, _LAST = "1970-01-01T00:00:00Z", "2099-12-31T23:59:59.999999Z"
 _ACCEPTED = msgspec.json.encode({"status": "accepted"})
 _Responses = dict[int | str, dict[str, Any]]
 _REFUSALS: _Responses = {status: {"model": documents.Detail} for status in (400, 503)}
@@ -74,6 +77,7 @@ class Service(FastAPI):
             open_paths=frozenset({"/health"}),
         )
         self.entrance: Entrance = Entrance()
+        self._requests = Requests(self._behind_the_door, self.metrics)
         self.open_store: Store | None = None
 
     @property
@@ -84,10 +88,7 @@ class Service(FastAPI):
         return self.open_store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve; where the server is uvicorn, put the connections' deadlines in place first.
-
-        Whoever may not ask is refused before anything else is done.
-        """
+        """Serve; where the server is uvicorn, put the connections' deadlines in place first."""
         if scope["type"] == "lifespan":
             if not install(receive):
                 _log.warning("no connection deadlines: they need uvicorn with httptools")
@@ -96,21 +97,25 @@ class Service(FastAPI):
                 await receive()
                 await send({"type": "lifespan.startup.failed", "message": f"host: {open_to_all(host)}"})
                 return
-        if scope["type"] == "http":
-            local = (scope["server"] or ("", None))[0]
-            asked = Asked(scope["method"], scope["scheme"], local, scope["headers"], scope["path"])
-            refusal = self.door.refusal(asked)
-            if refusal is not None:
-                page = refusal.status == 401 and scope["method"] == "GET" and scope["path"] in PAGES
-                reply = page_reply(scope["path"], 401, refusal.challenge) if page else refusal_reply(refusal)
-                await reply(scope, receive, send)
-                return
+        serve: ASGIApp = self._requests if scope["type"] == "http" else super().__call__
         try:
-            await super().__call__(scope, receive, send)
+            await serve(scope, receive, send)
         except asyncio.CancelledError:
             # The server ends and has waited long enough. Where a reply has begun, it refuses this and cuts that off.
             with contextlib.suppress(RuntimeError):
                 await problem_reply(Stopping())(scope, receive, send)
+
+    async def _behind_the_door(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; whoever may not ask is refused before anything else is done."""
+        local = (scope["server"] or ("", None))[0]
+        asked = Asked(scope["method"], scope["scheme"], local, scope["headers"], scope["path"])
+        refusal = self.door.refusal(asked)
+        if refusal is not None:
+            page = refusal.status == 401 and scope["method"] == "GET" and scope["path"] in PAGES
+            reply = page_reply(scope["path"], 401, refusal.challenge) if page else refusal_reply(refusal)
+            await reply(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
 
 
 @asynccontextmanager
@@ -225,6 +230,35 @@ def _readings_routes(app: Service) -> None:
             },
             202,
         )
+
+    @app.delete(
+        "/metrics/heart-rate",
+        status_code=202,
+        tags=tags,
+        response_model=documents.Deleted,
+        responses=_REFUSALS,
+    )
+    async def delete_readings(
+        request: Request,
+        user_id: Annotated[str, averages.ID_QUERY],
+        start: Annotated[str | None, averages.TIME_QUERY] = None,
+        end: Annotated[str | None, averages.TIME_QUERY] = None,
+    ) -> Response:
+        """Delete a user's readings, all of them or from start to end, both inclusive.
+
+        202: they are gone from every answer; they leave the files at the next compaction.
+        """
+        averages.refuse_repeated(request)
+        for name in request.query_params:
+            # A parameter that is not heeded could have been meant to spare something.
+            if name not in ("user_id", "start", "end"):
+                raise RequestProblem(name, "is no parameter of a deletion")
+        if (start is None) != (end is None):
+            raise RequestProblem("start" if start is None else "end", "is missing; a span needs both")
+        wanted = averages.wanted_of(user_id, start or _FIRST, end or _LAST)
+        deleted = await app.store.delete(wanted)
+        _log.info("readings deleted", extra={"facts": {"readings": deleted}})
+        return json_reply({"status": "accepted", "deleted": deleted}, 202)
 
 
 def _service_routes(app: Service) -> None:

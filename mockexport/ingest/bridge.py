@@ -113,7 +113,7 @@ def _describe(queries: Queries, snapshot: SnapshotId) -> dict[str, object]:
     return {
         "id": str(snapshot),
         "rows": rows,
-        "event_types": [_EVENT_TYPE],
+        "event_types": [_EVENT_TYPE] if rows else [],
         "patients": sorted(patients),
         "start_time": f"{day_text(snapshot.day)}T00:00:00",
         "end_time": f"{day_text(snapshot.day + 1)}T00:00:00",
@@ -130,27 +130,34 @@ class _Bridge:
 
     async def downloads(self) -> list[str]:
         days = await self._lanes.plan(self._queries.days)
-        return [str(SnapshotId(day, seq)) for day, seq in days.items()]
+        return [str(SnapshotId(day, seq)) for day, seq in days.highest.items()]
 
-    async def snapshot(self, text: str) -> SnapshotId:
+    async def described(self, text: str) -> tuple[SnapshotId, dict[str, object]]:
+        """Return the snapshot that an id names, and its metadata.
+
+        Raises:
+            NothingThere: it was never one, or something of it was deleted since.
+        """
         snapshot = SnapshotId.parse(text)
         days = await self._lanes.plan(self._queries.days)
+        day, seq, deleted_at = snapshot.day, snapshot.seq, days.deleted_at(snapshot.day)
         # A number that was not given yet would name rows that are still to come.
-        if not 0 < snapshot.seq <= max(days.values(), default=0) or snapshot.day not in days:
+        if not 0 < seq <= days.last_seq or day not in days.highest or seq < days.erased.get(day, 0):
             raise NothingThere("Download not found")
-        return snapshot
-
-    async def metadata(self, snapshot: SnapshotId) -> dict[str, object]:
+        if seq < deleted_at:
+            # It may have lost something just now: to be looked at anew.
+            self._kept.pop(snapshot, None)
         if snapshot not in self._kept:
             async with self._describing:
-                size = await self._lanes.plan(self._queries.size, snapshot.day)
+                size = await self._lanes.plan(self._queries.size, day)
                 found = await self._lanes.run(_ROWS_COST + size, _describe, self._queries, snapshot)
-                if not found["rows"]:
-                    raise NothingThere("Download not found")
-                if len(self._kept) >= _KEPT_METADATA:
-                    self._kept.pop(next(iter(self._kept)))
-                self._kept[snapshot] = found
-        return self._kept[snapshot]
+            # All of a day may be deleted and not yet gone from the files: until then it is listed, and empty.
+            if not found["rows"] and not deleted_at:
+                raise NothingThere("Download not found")
+            if len(self._kept) >= _KEPT_METADATA:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[snapshot] = found
+        return snapshot, self._kept[snapshot]
 
     async def csv(self, pieces: Sequence[Wanted], first: bytes) -> AsyncIterator[bytes]:
         yield _HEADER
@@ -203,7 +210,7 @@ def router(store: Callable[[], Store]) -> APIRouter:
     @routes.get("/{export_id}/{download_id}", response_model=DownloadMetadata, responses=one)
     async def metadata(export_id: str, download_id: str) -> Response:
         check_export(export_id)
-        return json_reply({"data": await bridge().metadata(await bridge().snapshot(download_id))})
+        return json_reply({"data": (await bridge().described(download_id))[1]})
 
     @routes.get(
         "/{export_id}/{download_id}/data",
@@ -212,8 +219,7 @@ def router(store: Callable[[], Store]) -> APIRouter:
     )
     async def data(export_id: str, download_id: str) -> Response:
         check_export(export_id)
-        snapshot = await bridge().snapshot(download_id)
-        await bridge().metadata(snapshot)
+        snapshot, _ = await bridge().described(download_id)
         return await bridge().begin(snapshot)
 
     return routes

@@ -10,6 +10,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,24 +123,18 @@ class Compactor:
             if self._closing or time.monotonic() < pause_until:
                 continue
             try:
-                if self._is_due():
+                if self._journal.depth >= self._rows or self._journal.oldest_age_s() >= self._age_s:
                     self.compact()
                     if self._journal.depth >= self._rows:
                         self._wake.set()
+                elif self._deletions_wait or self._keep_from_day() > self._kept_from_day:
+                    self.forget()
                 elif self._files_changed:
                     self._look_at_files()
             except Exception as error:  # the thread must live: the next pass may succeed
                 pause_until = time.monotonic() + _PAUSE_S
                 # The type alone: a message could hold what was being stored.
                 _log.warning("compaction failed", extra={"facts": {"error": type(error).__name__}})
-
-    def _is_due(self) -> bool:
-        return (
-            self._journal.depth >= self._rows
-            or self._journal.oldest_age_s() >= self._age_s
-            or self._deletions_wait
-            or self._keep_from_day() > self._kept_from_day
-        )
 
     def _keep_from_day(self) -> int:
         """Return the first day that is kept."""
@@ -151,9 +146,20 @@ class Compactor:
         Raises:
             Unavailable: the pass did not happen; the journal still has everything.
         """
-        with self._one_at_a_time:
+        return self._run(self._pass)
+
+    def forget(self) -> None:
+        """Take what is too old or deleted out of the files, and leave the journal alone.
+
+        Raises:
+            Unavailable: it did not happen.
+        """
+        self._run(self._forget)
+
+    def _run(self, work: Callable[[], int]) -> int:
+        with self._one_at_a_time, self._leases.reading():
             try:
-                moved = self._pass()
+                moved = work()
             except _Stopped:
                 return 0
             except Unavailable as error:
@@ -180,10 +186,13 @@ class Compactor:
             return
 
     def _pass(self) -> int:
-        with self._leases.reading():
-            self._drop_old()
-            self._carry_out_deletions()
-            return self._store_arrived()
+        self._forget()
+        return self._store_arrived()
+
+    def _forget(self) -> int:
+        self._drop_old()
+        self._carry_out_deletions()
+        return 0
 
     def _rewriter(self) -> tuple[Rewriter, list[StoredFile]]:
         """Return what rewrites files by what is deleted and too old now, and the files that are listed now."""
@@ -202,8 +211,18 @@ class Compactor:
             self._stop_if_asked(change)
             if file.first_us < day * DAY_US:
                 rewriter.sift(file, change)
-        old = f"time_us < {day * DAY_US}"
-        self._put_into_effect(change, old)
+        days = {old for file in change.dropped for old in file.held_days(0, day - 1)}
+
+        def work(connection: sqlite3.Connection, seq: int) -> tuple[None, int]:
+            old = f"time_us < {day * DAY_US} AND {_FITS}"
+            in_journal = connection.execute(f"SELECT DISTINCT time_us / {DAY_US} FROM journal WHERE {old}")  # noqa: S608 - our own
+            # A snapshot of such a day is gone, also when readings of it come in again.
+            change.erased = dict.fromkeys(days | {each for (each,) in in_journal.fetchall()}, seq)
+            _list(connection, change)
+            return None, connection.execute(f"DELETE FROM journal WHERE {old}").rowcount  # noqa: S608 - our own
+
+        self._journal.run_numbered(work)
+        self._give_up(change)
         self._kept_from_day = day
 
     def _carry_out_deletions(self) -> None:
@@ -264,18 +283,20 @@ class Compactor:
         """
 
         def work(connection: sqlite3.Connection) -> int:
-            add_files(connection, change.added)
-            drop_files(connection, change.dropped)
-            note_erased(connection, change.erased)
+            _list(connection, change)
             if done is None:
                 return 0
             return connection.execute(f"DELETE FROM journal WHERE {done} AND {_FITS}").rowcount  # noqa: S608 - our own
 
         moved = self._journal.run(work, after=lambda rows: self._journal.forget(up_to_seq, rows))
+        self._give_up(change)
+        return moved
+
+    def _give_up(self, change: Change) -> None:
+        """Let go of the files that a change has replaced."""
         self._files_changed = True
         self._catalogue.forget(change.dropped)
         self._leases.retire([self._catalogue.path(file) for file in change.dropped])
-        return moved
 
     def _arrived(self) -> tuple[pl.DataFrame, int]:
         """Return the journal's oldest sound rows, and the number up to which they are all of them."""
@@ -319,6 +340,13 @@ class Compactor:
                     self._catalogue.is_sound(file)
                     return
             self._files_changed = False
+
+
+def _list(connection: sqlite3.Connection, change: Change) -> None:
+    """Put a change into effect; part of a transaction."""
+    add_files(connection, change.added)
+    drop_files(connection, change.dropped)
+    note_erased(connection, change.erased)
 
 
 def _forget_done(connection: sqlite3.Connection, up_to_seq: int) -> None:

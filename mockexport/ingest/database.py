@@ -25,6 +25,7 @@ __all__ = [
     "BadRows",
     "Connect",
     "bad_rows",
+    "check_format",
     "connect",
     "day_of",
     "last_sequence",
@@ -109,12 +110,23 @@ def open_database(folder: Path, connector: Connect = connect) -> sqlite3.Connect
             )
         elif version == 1:
             _adopt_first_format(connection)
-        elif version != _VERSION:
-            raise FolderUnusable(folder, f"written by another version of this service (format {version})")
+        else:
+            check_format(folder, connection)
         _check_structure(folder, connection)
     except UNREADABLE as error:
         raise FolderUnusable(folder, f"{DATABASE_NAME}: {error}") from error
     return connection
+
+
+def check_format(folder: Path, connection: sqlite3.Connection) -> None:
+    """Refuse a database that is not of this format.
+
+    Raises:
+        FolderUnusable: it is of another.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != _VERSION:
+        raise FolderUnusable(folder, f"written by another version of this service (format {version})")
 
 
 def _adopt_first_format(connection: sqlite3.Connection) -> None:

@@ -7,7 +7,7 @@ told any more, and is gone instead of different.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 import polars as pl
@@ -17,14 +17,15 @@ from mockexport.ingest.checksums import text_checksum
 from mockexport.ingest.columns import SCHEMA
 from mockexport.ingest.errors import Damaged
 from mockexport.ingest.holders import may_hold
+from mockexport.ingest.readings import DAY_US
 
 __all__ = [
     "DELETED_BY",
     "Deletion",
     "erased_days",
+    "journal_deletion",
     "note_erased",
     "pending_deletions",
-    "record",
     "touches",
     "with_deletions",
     "without_deleted",
@@ -60,10 +61,32 @@ def pending_deletions(connection: sqlite3.Connection, user_id: str | None = None
     return [Deletion(*facts) for *facts, _ in rows]
 
 
-def record(connection: sqlite3.Connection, deletion: Deletion) -> None:
-    """Write a deletion down; part of a transaction."""
+def journal_deletion(connection: sqlite3.Connection, deletion: Deletion) -> int:
+    """Write a deletion down and take its readings out of the journal; part of a transaction.
+
+    Returns:
+        How many of the journal's rows went.
+    """
     facts = astuple(deletion)
     connection.execute("INSERT INTO deletions VALUES (?, ?, ?, ?, ?)", (*facts, text_checksum(*facts)))
+    hidden = "stream IN (SELECT stream FROM streams WHERE user_id = ?) AND time_us BETWEEN ? AND ?"
+    values = (deletion.user_id, deletion.first_us, deletion.last_us)
+    days = connection.execute(
+        f"SELECT DISTINCT time_us / {DAY_US} FROM journal WHERE {hidden}",  # noqa: S608 - our own text
+        values,
+    ).fetchall()
+    note_erased(connection, {day: deletion.seq for (day,) in days})
+    # What is deleted is to be gone from the pages, too.
+    connection.execute("PRAGMA secure_delete = ON")
+    try:
+        removed = connection.execute(f"DELETE FROM journal WHERE {hidden}", values).rowcount  # noqa: S608 - our own text
+        # A name that nothing refers to is forgotten; should the user come back, another number is given.
+        connection.execute(
+            "DELETE FROM streams WHERE user_id = ? AND stream NOT IN (SELECT stream FROM journal)", (deletion.user_id,)
+        )
+    finally:
+        connection.execute("PRAGMA secure_delete = OFF")
+    return removed
 
 
 def touches(deletion: Deletion, file: StoredFile) -> bool:
@@ -108,23 +131,23 @@ def without_deleted(rows: pl.LazyFrame, deletions: Sequence[Deletion]) -> pl.Laz
     return with_deletions(rows, deletions).filter(pl.col(DELETED_BY).is_null()).select(*SCHEMA)
 
 
-def erased_days(connection: sqlite3.Connection) -> dict[int, int]:
+def erased_days(connection: sqlite3.Connection, first_day: int = 0, last_day: int = 1 << 40) -> dict[int, int]:
     """Return, by day, the number of the last deletion that took readings out of it for good.
 
     Raises:
         Damaged: an entry is not what was written.
     """
-    rows = connection.execute("SELECT * FROM erased").fetchall()
+    rows = connection.execute("SELECT * FROM erased WHERE day BETWEEN ? AND ?", (first_day, last_day)).fetchall()
     if any(checksum != text_checksum(day, seq) for day, seq, checksum in rows):
         raise Damaged([], "the list of deletions")
     return {day: seq for day, seq, _ in rows}
 
 
-def note_erased(connection: sqlite3.Connection, days: Mapping[int, int] | Iterable[tuple[int, int]]) -> None:
+def note_erased(connection: sqlite3.Connection, days: Mapping[int, int]) -> None:
     """Note the numbers of deletions that have taken readings out of days; part of a transaction."""
-    pairs = days.items() if isinstance(days, Mapping) else days
-    known = erased_days(connection)
-    later = [(day, seq) for day, seq in pairs if seq > known.get(day, 0)]
-    connection.executemany(
-        "INSERT OR REPLACE INTO erased VALUES (?, ?, ?)", [(*pair, text_checksum(*pair)) for pair in later]
-    )
+    for day, seq in days.items():
+        connection.execute(
+            "INSERT INTO erased VALUES (?1, ?2, ?3) ON CONFLICT (day) DO UPDATE SET seq = ?2, checksum = ?3"
+            " WHERE seq < ?2",
+            (day, seq, text_checksum(day, seq)),
+        )

@@ -7,6 +7,7 @@ is exact, must be that of precisely the acknowledged readings. A single one lost
     lost      an acknowledged reading that a minute lacks (or a whole minute that is missing)
     stale     a reading that a GET begun after its 202 did not show
     doubled   a minute that can only be explained by a reading counted twice, or by one never sent
+    undeleted a reading that is shown although its deletion was acknowledged (`delete`)
 """
 
 import asyncio
@@ -44,13 +45,14 @@ class Account:
     lost: int = 0
     stale: int = 0
     doubled: int = 0
+    undeleted: int = 0
     seconds: float = 0.0
     latencies_s: list[float] = field(default_factory=list)
 
     @property
     def right(self) -> bool:
         """Whether the service kept its promise."""
-        return self.lost == self.stale == self.doubled == 0
+        return self.lost == self.stale == self.doubled == self.undeleted == 0
 
     def percentile_ms(self, share: float) -> float:
         """Return a percentile of the time from a request to its 202, in milliseconds."""
@@ -162,10 +164,11 @@ class _Device:
                         return {entry["timestamp"]: entry["heart_rate"] for entry in found["data"]}
                     if reply.status != 503:
                         raise AssertionError(f"status {reply.status} for a valid query")
-            except (aiohttp.ClientError, TimeoutError, ConnectionError):
-                pass
+                    said = str(await reply.read())
+            except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+                said = repr(error)
             if time.monotonic() > give_up:
-                raise TimeoutError(f"no answer to a query within {_PATIENCE_S:g} s")
+                raise TimeoutError(f"no answer to a query within {_PATIENCE_S:g} s, but at last {said}")
             await asyncio.sleep(0.05)
 
 

@@ -35,6 +35,12 @@ class Disk(Protocol):
     def sync_folder(self, path: Path) -> None:
         """Make the names in a folder durable."""
 
+    def link(self, old: Path, new: Path) -> None:
+        """Give a file a second name."""
+
+    def sync_file(self, path: Path) -> None:
+        """Make the bytes of a file durable that somebody else has written, as SQLite does."""
+
     def unlink(self, path: Path) -> None:
         """Remove a file."""
 
@@ -70,6 +76,16 @@ class RealDisk:
 
     def sync_folder(self, path: Path) -> None:
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def link(self, old: Path, new: Path) -> None:
+        new.hardlink_to(old)
+
+    def sync_file(self, path: Path) -> None:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(handle)
         finally:

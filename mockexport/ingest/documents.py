@@ -14,6 +14,7 @@ __all__ = [
     "Accepted",
     "BatchAccepted",
     "BatchIn",
+    "Deleted",
     "Detail",
     "DownloadIds",
     "DownloadMetadata",
@@ -60,6 +61,13 @@ class Accepted(BaseModel):
     """The reading is on disk, and every query from now on sees it."""
 
     status: Literal["accepted"]
+
+
+class Deleted(BaseModel):
+    """The readings are gone from every answer, and leave the files soon after."""
+
+    status: Literal["accepted"]
+    deleted: int = Field(description="How many readings there were.")
 
 
 class ItemError(BaseModel):

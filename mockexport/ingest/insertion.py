@@ -75,6 +75,14 @@ class Insertion:
         """The last number that was given."""
         return self._next_seq - 1
 
+    def take_number(self, connection: sqlite3.Connection) -> int:
+        """Give a number to something else than a reading; part of a transaction."""
+        seq, self._next_seq = self._next_seq, self._next_seq + 1
+        # SQLite's own counter has to know of it: a number never returns, also where nothing is left that bears it.
+        if not connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'journal'", (seq,)).rowcount:
+            connection.execute("INSERT INTO sqlite_sequence VALUES ('journal', ?)", (seq,))
+        return seq
+
     def insert(self, connection: sqlite3.Connection, group: Group) -> tuple[int, int]:
         """Insert what the journal does not hold already; return the rows inserted, and how many contradicted others."""
         known = self._streams
@@ -125,6 +133,6 @@ class Insertion:
             ).fetchone()
 
     def forget(self) -> None:
-        """Forget what is known of the tables: a transaction was undone."""
+        """Forget what is known of the tables: a transaction was undone, or rows were deleted."""
         self._streams.clear()
         self._newest.clear()

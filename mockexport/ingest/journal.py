@@ -165,6 +165,24 @@ class Journal:
         self._queue.put(_Job(work, after, done))  # type: ignore[arg-type]  # the job's type is known here alone
         return done.result()
 
+    def run_numbered(
+        self, work: Callable[[sqlite3.Connection, int], tuple[T, int]], after: Callable[[], None] = lambda: None
+    ) -> T:
+        """Do `work` as `run` does, with the next sequence number, for what deletes rows of the journal.
+
+        `work` returns what is returned here, and how many rows it has deleted.
+
+        Raises:
+            Unavailable: the transaction did not happen.
+        """
+
+        def forget(found: tuple[T, int]) -> None:
+            self._insertion.forget()
+            self.forget(0, found[1])
+            after()
+
+        return self.run(lambda connection: work(connection, self._insertion.take_number(connection)), forget)[0]
+
     def forget(self, up_to_seq: int, rows: int) -> None:
         """Learn that compaction has removed so many rows up to a sequence number. Called as `run`'s `after`."""
         self._depth -= rows

@@ -4,8 +4,12 @@ import json
 import logging
 import sys
 import time
+from contextvars import ContextVar
 
-__all__ = ["JsonLines", "set_up_logging"]
+__all__ = ["REQUEST_ID", "JsonLines", "set_up_logging"]
+
+# The id of the request that is being served, which every line about it bears.
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 
 class JsonLines(logging.Formatter):
@@ -19,6 +23,8 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "event": _without_trace(record.getMessage()),
         }
+        if request_id := REQUEST_ID.get():
+            line["request_id"] = request_id
         facts = getattr(record, "facts", None)
         if isinstance(facts, dict):
             line |= facts

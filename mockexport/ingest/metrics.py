@@ -3,6 +3,7 @@ process-wide setting, and counting must cost nothing where readings come in. A t
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mockexport.ingest.admission import Admission
@@ -29,14 +30,15 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
-    def lines(self, name: str) -> Iterable[str]:
-        """Return the samples in Prometheus' text format."""
+    def lines(self, name: str, labels: str = "") -> Iterable[str]:
+        """Return the samples in Prometheus' text format; `labels` are further ones, each `name="value"`."""
         running = 0
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
             running += count
-            yield f'{name}_bucket{{le="{bound}"}} {running}'
-        yield f"{name}_sum {self.total!r}"
-        yield f"{name}_count {running}"
+            yield f'{name}_bucket{{{labels}{"," if labels else ""}le="{bound}"}} {running}'
+        braced = f"{{{labels}}}" if labels else ""
+        yield f"{name}_sum{braced} {self.total!r}"
+        yield f"{name}_count{braced} {running}"
 
 
 class Metrics:
@@ -47,6 +49,15 @@ class Metrics:
         self.refused = 0
         self.commit_seconds: Histogram = Histogram()
         self.query_seconds: Histogram = Histogram()
+        self.requests: Counter[tuple[str, str, int]] = Counter()
+        self.request_seconds: dict[str, Histogram] = {}
+
+    def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request that was answered; a status of 0 is none: the client had left."""
+        self.requests[method, route, status] += 1
+        if route not in self.request_seconds:
+            self.request_seconds[route] = Histogram()
+        self.request_seconds[route].observe(seconds)
 
 
 def render(metrics: Metrics, store: Store, admission: Admission) -> str:
@@ -54,10 +65,13 @@ def render(metrics: Metrics, store: Store, admission: Admission) -> str:
     journal, compaction = store.journal.counts, store.compactor.counts
     lines: list[str] = []
 
+    def head(name: str, kind: str, meaning: str) -> None:
+        lines.append(f"# HELP heart_rate_{name} {meaning}")
+        lines.append(f"# TYPE heart_rate_{name} {kind}")
+
     def metric(name: str, kind: str, meaning: str, value: float | Histogram) -> None:
+        head(name, kind, meaning)
         name = f"heart_rate_{name}"
-        lines.append(f"# HELP {name} {meaning}")
-        lines.append(f"# TYPE {name} {kind}")
         lines.extend(value.lines(name) if isinstance(value, Histogram) else [f"{name} {value}"])
 
     metric("accepted_total", "counter", "Readings acknowledged, repeated ones included.", journal.accepted)
@@ -87,4 +101,11 @@ def render(metrics: Metrics, store: Store, admission: Admission) -> str:
     metric(
         "damaged_days", "gauge", "Days whose stored readings are known to be damaged.", len(store.health().damaged_days)
     )
+    head("requests_total", "counter", "Requests that reached the application, by route and status.")
+    for (method, route, status), count in sorted(metrics.requests.items()):
+        labels = f'method="{method}",route="{route}",status="{status}"'
+        lines.append(f"heart_rate_requests_total{{{labels}}} {count}")
+    head("request_seconds", "histogram", "Time from a request's head to its reply's end, by route.")
+    for route, histogram in sorted(metrics.request_seconds.items()):
+        lines.extend(histogram.lines("heart_rate_request_seconds", f'route="{route}"'))
     return "\n".join(lines) + "\n"

@@ -15,12 +15,14 @@ import polars as pl
 from mockexport.ingest.catalogue import Catalogue, StoredFile, listed
 from mockexport.ingest.columns import day_number, latest
 from mockexport.ingest.database import Connect, day_of
+from mockexport.ingest.deletions import Deletion, journal_deletion
 from mockexport.ingest.errors import Damaged, RequestProblem, Stopping, StorageFailed
+from mockexport.ingest.journal import Journal
 from mockexport.ingest.lanes import SHORT_COST, Lanes
 from mockexport.ingest.leases import Leases
 from mockexport.ingest.minutes import Minutes, minute_means
 from mockexport.ingest.readings import DAY_US
-from mockexport.ingest.snapshots import Snapshot, Wanted, day_sequences, stored_rows, take
+from mockexport.ingest.snapshots import Snapshot, StoredDays, Wanted, look, stored_days, stored_rows, take
 
 __all__ = ["MAX_MINUTES", "Queries", "in_pieces"]
 
@@ -133,10 +135,34 @@ class Queries:
             rows = stored_rows(take(self._connect(), wanted), wanted, self._catalogue)
             return latest(rows).sort("timestamp", "user_id", "device_id").collect()
 
-    def days(self) -> dict[int, int]:
-        """Return the highest sequence number of every day that has readings."""
+    def delete(self, wanted: Wanted, journal: Journal, after: Callable[[], None]) -> int:
+        """Delete a user's readings of a span; return how many there were. `after` is called when it is in effect.
+
+        Raises:
+            Damaged: a day that the deletion touches is not whole, so nobody knows what is on it; nothing was deleted.
+            Unavailable: it did not happen.
+        """
+        self._refuse_damaged(wanted)
+        with self._seam(), self._leases.reading():
+            before = take(self._connect(), wanted)
+            self._catalogue.verified(before.files, day_of(wanted.first_us), day_of(wanted.last_us))
+            user_id = wanted.user_id or ""
+
+            def work(connection: sqlite3.Connection, seq: int) -> tuple[Snapshot, int]:
+                # What is there is looked at and deleted in one transaction, so the count is exact.
+                found = look(connection, wanted)
+                deletion = Deletion(seq, user_id, wanted.first_us, wanted.last_us)
+                return found, journal_deletion(connection, deletion)
+
+            snapshot = journal.run_numbered(work, after)
+            pieces = in_pieces(wanted, _costs(snapshot), _PIECE_COST)
+            rows = (latest(stored_rows(snapshot, piece, self._catalogue)) for piece in pieces)
+            return sum(part.select(pl.len()).collect().item() for part in rows)
+
+    def days(self) -> StoredDays:
+        """Return which days have readings, and what of them is deleted."""
         with self._seam():
-            return day_sequences(self._connect())
+            return stored_days(self._connect())
 
     def files(self, first_day: int, last_day: int) -> list[StoredFile]:
         """Return which files hold the readings of some days."""

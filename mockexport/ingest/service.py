@@ -6,6 +6,7 @@
 --priority TEXT         device_a=1,device_b=2: lower is preferred        device_a=1,device_b=2
 --compact-rows NUMBER   journal rows at which compaction begins          200000
 --compact-age-s SECONDS age of the oldest journal row at which it does   30
+--keep-days NUMBER      days before today that are kept                  all
 --host-name NAME        a further name of the service, may be repeated
 --token-file FILE       the tokens of which each request must bring one
 --without-token         listen beyond this machine without one
@@ -45,6 +46,7 @@ def run(
     priority: str | None = None,
     compact_rows: int | None = None,
     compact_age_s: float | None = None,
+    keep_days: int | None = None,
     host_names: Sequence[str] = (),
     token_file: str | os.PathLike[str] | None = None,
     without_token: bool = False,
@@ -64,6 +66,8 @@ def run(
         options["compact_rows"] = compact_rows
     if compact_age_s is not None:
         options["compact_age_s"] = compact_age_s
+    if keep_days is not None:
+        options["keep_days"] = keep_days
     options |= {"host_name": tuple(host_names), "without_token": without_token}
     if token_file is not None:
         options["token_file"] = Path(token_file)

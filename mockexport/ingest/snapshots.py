@@ -15,7 +15,7 @@ import polars as pl
 from mockexport.ingest.catalogue import Catalogue, StoredFile, listed
 from mockexport.ingest.checksums import text_checksum
 from mockexport.ingest.columns import JOURNAL_COLUMNS, SCHEMA, journal_frame, named
-from mockexport.ingest.database import day_of
+from mockexport.ingest.database import day_of, last_sequence
 from mockexport.ingest.deletions import (
     DELETED_BY,
     Deletion,
@@ -30,11 +30,13 @@ from mockexport.ingest.readings import DAY_US
 
 __all__ = [
     "Snapshot",
+    "StoredDays",
     "Wanted",
-    "day_sequences",
     "journal_columns",
+    "look",
     "named_streams",
     "read_transaction",
+    "stored_days",
     "stored_rows",
     "take",
 ]
@@ -80,22 +82,32 @@ def take(connection: sqlite3.Connection, wanted: Wanted) -> Snapshot:
 
     Raises:
         Damaged: a row that was read is not what was written.
+        NothingThere: a deletion after the wanted highest sequence has taken rows of these days for good.
     """
     with read_transaction(connection):
-        first_day, last_day = day_of(wanted.first_us), day_of(wanted.last_us)
-        files = [file for file in listed(connection, first_day, last_day) if _may_hold(file, wanted)]
-        deletions = pending_deletions(connection, wanted.user_id)
-        streams = _wanted_streams(connection, wanted)
-        condition, values = "time_us BETWEEN ? AND ?", [wanted.first_us, wanted.last_us]
-        if wanted.up_to_seq is not None:
-            condition, values = f"{condition} AND seq <= ?", [*values, wanted.up_to_seq]
-        if wanted.user_id is not None:
-            marks = ", ".join("?" * streams.height)
-            condition, values = f"stream IN ({marks}) AND {condition}", [*streams["stream"].to_list(), *values]
-        columns = connection.execute(
-            f"SELECT {journal_columns()} FROM journal WHERE {condition}",  # noqa: S608 - no outside text
-            values,
-        ).fetchone()
+        return look(connection, wanted)
+
+
+def look(connection: sqlite3.Connection, wanted: Wanted) -> Snapshot:
+    """Ask the database within a transaction of the caller's: `take` says the rest."""
+    first_day, last_day = day_of(wanted.first_us), day_of(wanted.last_us)
+    if wanted.up_to_seq is not None:
+        erased = erased_days(connection, first_day, last_day)
+        if any(seq > wanted.up_to_seq for seq in erased.values()):
+            raise NothingThere("Download not found")
+    files = [file for file in listed(connection, first_day, last_day) if _may_hold(file, wanted)]
+    deletions = pending_deletions(connection, wanted.user_id)
+    streams = _wanted_streams(connection, wanted)
+    condition, values = "time_us BETWEEN ? AND ?", [wanted.first_us, wanted.last_us]
+    if wanted.up_to_seq is not None:
+        condition, values = f"{condition} AND seq <= ?", [*values, wanted.up_to_seq]
+    if wanted.user_id is not None:
+        marks = ", ".join("?" * streams.height)
+        condition, values = f"stream IN ({marks}) AND {condition}", [*streams["stream"].to_list(), *values]
+    columns = connection.execute(
+        f"SELECT {journal_columns()} FROM journal WHERE {condition}",  # noqa: S608 - no outside text
+        values,
+    ).fetchone()
     return Snapshot(files, named(journal_frame(columns), streams), deletions)
 
 
@@ -170,19 +182,33 @@ def _moment(time_us: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
 
 
-def day_sequences(connection: sqlite3.Connection) -> dict[int, int]:
-    """Return the highest sequence number of every day that has readings, by day."""
+@dataclass(frozen=True, slots=True)
+class StoredDays:
+    """The days that have readings and the highest sequence number of each; what was erased, and is being deleted."""
+
+    highest: dict[int, int]
+    erased: dict[int, int]
+    deletions: list[Deletion]
+    last_seq: int
+
+    def deleted_at(self, day: int) -> int:
+        """Return the number of the last pending deletion that may concern a day, or 0."""
+        spans = ((each.seq, day_of(each.first_us), day_of(each.last_us)) for each in self.deletions)
+        return max((seq for seq, first, last in spans if first <= day <= last), default=0)
+
+
+def stored_days(connection: sqlite3.Connection) -> StoredDays:
+    """Return which days have readings. A deletion counts as news of a day: what it held before has another name."""
     with read_transaction(connection):
         files = listed(connection)
-        days = dict(
+        highest = dict(
             connection.execute(f"SELECT time_us / {DAY_US}, max(seq) FROM journal GROUP BY 1")  # noqa: S608 - our own
         )
         erased, deletions = erased_days(connection), pending_deletions(connection)
+        found = StoredDays(highest, erased, deletions, last_sequence(connection))
     for file in files:
         for each in file.day_rows():
-            days[each.day] = max(each.highest_seq, days.get(each.day, 0))
-    for day, seq in days.items():
-        # What was deleted has changed the day like a reading: what it held before has another name.
-        seqs = [each.seq for each in deletions if day_of(each.first_us) <= day <= day_of(each.last_us)]
-        days[day] = max(seq, erased.get(day, 0), *seqs)
-    return dict(sorted(days.items()))
+            highest[each.day] = max(each.highest_seq, highest.get(each.day, 0))
+    for day in sorted(highest):
+        highest[day] = max(highest.pop(day), erased.get(day, 0), found.deleted_at(day))
+    return found

@@ -17,6 +17,7 @@ from mockexport.ingest.lock import FolderLock
 from mockexport.ingest.publishing import remove_orphans
 from mockexport.ingest.queries import Queries
 from mockexport.ingest.settings import Settings
+from mockexport.ingest.snapshots import Wanted
 
 __all__ = ["Health", "Store"]
 
@@ -112,6 +113,19 @@ class Store:
         status = "unavailable" if not accepting else "degraded" if days or everywhere else "ok"
         return Health(
             status, self.journal.state, self.journal.depth, self.journal.oldest_age_s(), tuple(sorted(days)), accepting
+        )
+
+    async def delete(self, wanted: Wanted) -> int:
+        """Delete a user's readings of a span; return how many there were.
+
+        They are gone from every answer when this returns, and from the files soon after.
+
+        Raises:
+            Unavailable: it did not happen.
+        """
+        cost = await self.queries.lanes.plan(self.queries.cost, wanted)
+        return await self.queries.lanes.run(
+            cost, self.queries.delete, wanted, self.journal, self.compactor.notice_deletion
         )
 
     def has_room(self) -> bool:

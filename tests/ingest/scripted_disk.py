@@ -17,7 +17,7 @@ __all__ = ["FailingDisk", "Operation", "PowerCutDisk", "after_power_cut", "pendi
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One step as it was done. `kind` is folder, write, sync, rename, sync_folder, unlink or commit."""
+    """One step as it was done. `kind` is folder, write, link, sync, rename, sync_folder, unlink or commit."""
 
     kind: str
     path: Path
@@ -65,6 +65,16 @@ class PowerCutDisk(RealDisk):
         super().unlink(path)
         self._note(Operation("unlink", path))
 
+    def link(self, old: Path, new: Path) -> None:
+        super().link(old, new)
+        # Its bytes were made durable under the old name.
+        self._note(Operation("link", new, data=new.read_bytes()))
+
+    def sync_file(self, path: Path) -> None:
+        # Written by somebody else, all at once as far as this book goes.
+        self._note(Operation("write", path, data=path.read_bytes()))
+        self._note(Operation("sync", path))
+
 
 def pending(operations: Iterable[Operation]) -> tuple[list[Operation], list[Operation]]:
     """Split what has happened into what is durable and what a power cut may still undo, in order.
@@ -108,8 +118,11 @@ def after_power_cut(root: Path, done: Iterable[Operation], lost: Iterable[Operat
             folders.add(operation.path)
         elif operation.kind == "write" and operation.path.parent in folders:
             files[operation.path] = b"" if gone else operation.data
-        elif operation.kind == "rename" and not gone and operation.path in files and operation.target is not None:
-            files[operation.target] = files.pop(operation.path)
+        elif operation.kind == "link" and not gone and operation.path.parent in folders:
+            files[operation.path] = operation.data
+        elif operation.kind == "rename" and not gone and operation.target is not None:
+            for path in [path for path in files if path.is_relative_to(operation.path)]:
+                files[operation.target / path.relative_to(operation.path)] = files.pop(path)
         elif operation.kind == "unlink" and not gone:
             files.pop(operation.path, None)
     return files

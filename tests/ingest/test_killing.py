@@ -6,12 +6,14 @@ from tests.ingest.killing import kill_often
 
 
 async def test_eight_kills_under_load_cost_no_acknowledged_reading(tmp_path: Path) -> None:
-    found = await kill_often(tmp_path, kills=8, seed=4)
+    found = await kill_often(tmp_path, kills=8, seed=4, life_s=0.6)
     account = found.account
-    assert (account.lost, account.stale, account.doubled) == (0, 0, 0), account
+    assert found.right, str(found)
     # The kills met work: requests were cut off and sent again, compactions had made files.
     assert account.retried > 0
     assert account.accepted >= 400
     assert account.checked_minutes > 0
     assert account.checked_visible > 0
     assert found.files > 0
+    assert found.deletions > 0
+    assert found.snapshots > 0

@@ -1,7 +1,9 @@
 """The store against a dict in memory, driven by Hypothesis through everything that can happen to it."""
 
+import asyncio
 import shutil
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -10,8 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mockexport.ingest.bridge import SnapshotId
 from mockexport.ingest.devices import time_text
+from mockexport.ingest.errors import NothingThere
 from mockexport.ingest.readings import DAY_US, MINUTE_US, Reading
 from mockexport.ingest.settings import DEFAULT_PRIORITY, Settings
+from mockexport.ingest.snapshots import Wanted
 from mockexport.ingest.store import Store
 from tests.ingest.stored import DAY, NOON_US, Rates, all_rows, answer, expected_minutes, write
 
@@ -32,8 +36,13 @@ priorities = st.one_of(
 )
 
 
+def _micros(moment: object) -> int:
+    assert isinstance(moment, datetime)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
 class Service(RuleBasedStateMachine):
-    """Posts, batches, repeats, conflicts, late data, compactions, crashes, restarts, changes of priority."""
+    """Posts, batches, repeats, conflicts, late data, deletions, compactions, crashes, restarts, changes of priority."""
 
     @initialize()
     def begin(self) -> None:
@@ -43,7 +52,8 @@ class Service(RuleBasedStateMachine):
         self.store = Store(Settings(data=self.folder))
         self.rates: Rates = {}
         self.last: list[Reading] = []
-        self.snapshots: dict[SnapshotId, list[tuple[object, ...]]] = {}
+        self.snapshots: dict[SnapshotId, list[tuple[object, ...]] | None] = {}
+        self.deleted = False
         self.priority = dict(DEFAULT_PRIORITY)
 
     def _write(self, batch: list[Reading]) -> None:
@@ -70,6 +80,19 @@ class Service(RuleBasedStateMachine):
     def contradict(self, data: st.DataObject, rate: int) -> None:
         key = data.draw(st.sampled_from(sorted(self.rates)))
         self._write([Reading(*key, rate)])
+
+    @rule(user=st.sampled_from(USERS), first=times, span=st.sampled_from([0, MINUTE_US, 2 * DAY_US, 1 << 50]))
+    def delete(self, user: str, first: int, span: int) -> None:
+        wanted = Wanted(first, first + span, user)
+        self.deleted = True
+        gone = [key for key in self.rates if key[0] == user and first <= key[2] <= first + span]
+        assert asyncio.run(self.store.delete(wanted)) == len(gone)
+        for key in gone:
+            del self.rates[key]
+        for snapshot, rows in self.snapshots.items():
+            # One that showed any of it is gone; any other is what it was, or gone because it would show something else.
+            if rows is not None and any(row[0] == user and first <= _micros(row[2]) <= first + span for row in rows):
+                self.snapshots[snapshot] = None
 
     @rule()
     def compact(self) -> None:
@@ -98,12 +121,17 @@ class Service(RuleBasedStateMachine):
 
     @rule()
     def take_snapshots(self) -> None:
-        for day, seq in self.store.queries.days().items():
+        for day, seq in self.store.queries.days().highest.items():
             snapshot = SnapshotId(day, seq)
-            self.snapshots.setdefault(snapshot, self._rows(snapshot))
+            rows = self._rows(snapshot)
+            assert rows is not None, "a snapshot is gone that has just been listed"
+            self.snapshots.setdefault(snapshot, rows)
 
-    def _rows(self, snapshot: SnapshotId) -> list[tuple[object, ...]]:
-        return self.store.queries.rows(snapshot.wanted).drop("seq").rows()
+    def _rows(self, snapshot: SnapshotId) -> list[tuple[object, ...]] | None:
+        try:
+            return self.store.queries.rows(snapshot.wanted).drop("seq").rows()
+        except NothingThere:
+            return None
 
     @rule(
         user=st.sampled_from(USERS),
@@ -123,7 +151,10 @@ class Service(RuleBasedStateMachine):
     @invariant()
     def a_snapshot_stays_what_it_was(self) -> None:
         for snapshot, rows in self.snapshots.items():
-            assert self._rows(snapshot) == rows, snapshot
+            found = self._rows(snapshot)
+            assert found is None or found == rows, snapshot
+            # Gone once is gone for good; and without a deletion none goes.
+            assert found is not None or rows is None or self.deleted, snapshot
 
     def teardown(self) -> None:
         if hasattr(self, "store"):

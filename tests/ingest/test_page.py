@@ -68,7 +68,7 @@ def test_a_day_is_drawn_with_its_devices_told_apart(
 ) -> None:
     with Browser(tmp_path, width=width, height=900, dark=dark) as browser:
         browser.open(service.url)
-        browser.until("return document.querySelectorAll('#day option').length === 2")
+        browser.until("return document.getElementById('day').value === '2024-01-16'")
         _pick(browser, "day", "2024-01-15")
         browser.until("return document.getElementById('status').textContent === '1300 minutes, 2 devices.'")
         legend = browser.run("return [...document.querySelectorAll('#legend li')].map(e => e.textContent.trim())")
@@ -84,7 +84,7 @@ def test_a_day_is_drawn_with_its_devices_told_apart(
         assert ground == ("rgb(20, 23, 26)" if dark else "rgb(251, 250, 248)")
         # Everything that can be operated has a name that a screen reader can say.
         unnamed = browser.run(
-            "return [...document.querySelectorAll('select, button, [role=img], [role=region]')]"
+            "return [...document.querySelectorAll('select, button, input, [role=img], [role=region]')]"
             ".filter(e => !(e.labels?.length || e.textContent.trim() || e.getAttribute('aria-label')"
             " || e.getAttribute('aria-labelledby'))).length"
         )

@@ -81,7 +81,7 @@ def test_the_periods_that_have_files_never_overlap(tmp_path: Path, monkeypatch: 
             assert all(before.last_day < after.first_day for before, after in pairwise(held))
         assert kinds == {"day", "month", "year"}
         assert all_rows(store, DAY - 40, DAY + 500) == rates_of(written)
-        assert sorted(store.queries.days()) == sorted({reading.time_us // DAY_US for reading in written})
+        assert sorted(store.queries.days().highest) == sorted({reading.time_us // DAY_US for reading in written})
         first, last = (DAY - 20) * DAY_US, (DAY + 400) * DAY_US
         assert answer(store, "a", first, last) == expected_minutes(rates_of(written), "a", first, last)
 
@@ -95,7 +95,7 @@ def test_days_of_a_reading_each_are_a_file_a_year(tmp_path: Path) -> None:
         assert len(store.queries.files(0, 1 << 30)) == 11
         assert all(name.startswith("year=") for name in _folders(tmp_path))
         assert all_rows(store, DAY - 4_001, DAY) == rates_of(readings)
-        assert list(store.queries.days()) == list(days)
+        assert list(store.queries.days().highest) == list(days)
 
 
 def test_a_damaged_file_of_a_year_costs_its_own_days_alone(tmp_path: Path) -> None:
@@ -171,17 +171,17 @@ def test_a_folder_of_the_first_format_is_taken_over_and_its_days_joined(
     with opened(tmp_path) as store:
         write(store, readings)
         store.compactor.compact()
-        days = store.queries.days()
+        days = store.queries.days().highest
     assert len(_folders(tmp_path)) == 40
     monkeypatch.undo()
     _make_first_format(tmp_path)
     with opened(tmp_path) as store:
         assert all_rows(store) == rates_of(readings)
-        assert store.queries.days() == days
+        assert store.queries.days().highest == days
         _settle(store)
         assert _folders(tmp_path) == ["year=2024"]
         assert all_rows(store) == rates_of(readings)
-        assert store.queries.days() == days
+        assert store.queries.days().highest == days
     with opened(tmp_path) as store:
         assert [path.name for path in (tmp_path / "readings").iterdir()] == ["year=2024"], "empty folders are gone"
         assert all_rows(store) == rates_of(readings)
