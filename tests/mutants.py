@@ -39,7 +39,6 @@ TESTS = {
     "sources/export_api.py": ["tests/resuming/test_backoff.py", "tests/sources/test_http.py"],
     "sources/metadata.py": ["tests/sources/test_url_list.py"],
     "resuming/watching.py": ["tests/resuming/test_stream.py", "tests/sources/test_receiving.py"],
-    "resuming/watching.py": ["tests/resuming/test_stream.py"],
     "unpacking/stream.py": ["tests/unpacking/test_stream.py"],
     "sources/proving.py": ["tests/sources/test_url_list.py"],
     "unpacking/gunzip.py": ["tests/unpacking/test_gunzip.py"],
