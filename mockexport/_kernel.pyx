@@ -124,7 +124,20 @@ cdef extern from "native/coverage.h" nogil:
         uint32_t shift
         time_bucket *buckets
 
-cdef extern from "native/rows.h" nogil:
+cdef extern from "native/fields.h" nogil:
+    ctypedef struct offset_span:
+        int64_t from_us
+        int64_t ahead_us
+    ctypedef struct time_reading:
+        uint64_t low
+        uint64_t high
+        int64_t minute_us
+        const offset_span *spans
+        uint32_t span_count
+        int64_t ahead_us
+    int64_t ahead_at(const time_reading *times, int64_t minute_us)
+
+cdef extern from "native/scanning.h" nogil:
     ctypedef struct aside_row:
         uint64_t start
         uint64_t end
@@ -133,9 +146,6 @@ cdef extern from "native/rows.h" nogil:
     ctypedef struct token:
         const uint8_t *bytes
         uint32_t length
-    ctypedef struct offset_span:
-        int64_t from_us
-        int64_t ahead_us
     ctypedef struct row_filter:
         uint64_t since
         uint64_t width
@@ -155,12 +165,7 @@ cdef extern from "native/rows.h" nogil:
         int to_columns
         int keep_missing
         row_columns columns
-        uint64_t minute_low
-        uint64_t minute_high
-        int64_t minute_us
-        const offset_span *spans
-        uint32_t span_count
-        int64_t ahead_us
+        time_reading times
         const row_filter *filter
         uint64_t rows
         uint64_t filtered
@@ -173,7 +178,6 @@ cdef extern from "native/rows.h" nogil:
         size_t aside_count
         uint64_t lines
     uint64_t load64(const void *at)
-    int64_t ahead_at(const row_scan *scan, int64_t minute_us)
     int scan_chunk(row_scan *scan, summary_state *state, const uint8_t *data, size_t size)
     void free_scan(row_scan *scan)
 
@@ -628,14 +632,14 @@ cdef class Scan:
         self.scan.last_us = INT64_MIN
         # The minute remembered must be one: this is that of 1970.
         minute = b"1970-01-01T00:00"
-        self.scan.minute_low = load64(<const char *>minute)
-        self.scan.minute_high = load64(<const char *>minute + 8)
-        self.scan.minute_us = 0
+        self.scan.times.low = load64(<const char *>minute)
+        self.scan.times.high = load64(<const char *>minute + 8)
+        self.scan.times.minute_us = 0
         self.offsets = offsets
         if offsets is not None:
-            self.scan.spans = offsets.spans
-            self.scan.span_count = offsets.count
-            self.scan.ahead_us = ahead_at(self.scan, 0)
+            self.scan.times.spans = offsets.spans
+            self.scan.times.span_count = offsets.count
+            self.scan.times.ahead_us = ahead_at(&self.scan.times, 0)
         self.asked = asked
         if asked is not None:
             self.scan.filter = &asked.filter

@@ -48,7 +48,7 @@ class RunOptions(SourceOptions, total=False):
             that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
         split: divide longer downloads into spans of about so many bytes, which come over connections of their own,
             where the server can resume; by default none is divided.
-        chunk_bytes: size of the chunks that go through the queue, in bytes; 256 KiB by default.
+        chunk_bytes: size of the chunks that go through the queue, in bytes; 384 KiB by default.
         queue_size: chunks that may wait in the queue; 4 by default.
         coverage: count rows by hour of UTC, too; the account of each download tells them.
         strict: make the first bad row an error instead of counting it.

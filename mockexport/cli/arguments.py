@@ -536,8 +536,8 @@ def _most_varied(command: _Command) -> None:
 def _effort(command: _Command) -> None:
     command.group("how the work is done")
     command.option(
-        "--chunk-size", type=_size, default=256 * 1024, metavar="BYTES",
-        help="bytes that go through the queue at once; K and M are understood (default: 256K)",
+        "--chunk-size", type=_size, default=384 * 1024, metavar="BYTES",
+        help="bytes that go through the queue at once; K and M are understood (default: 384K)",
     )  # fmt: skip
     command.option(
         "--engine", choices=("auto", "kernel", "python"), default="auto",

@@ -7,7 +7,7 @@ once per chunk, and the reference says what it is. So the two never disagree, an
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Generic, TypeVar
 
 from mockexport._kernel import FAMILIES, Offsets, RowFilter, Scan, State
@@ -64,7 +64,11 @@ class _Twin(Generic[R]):
 
     def empty(self) -> State:
         """Return the state of no rows."""
-        return State([(name.encode(), *rule.normal) for name, rule in self.reference.rules.items()], self._kept())
+        return State(self._rules, self._kept())
+
+    @cached_property
+    def _rules(self) -> list[tuple[bytes, int, int]]:
+        return [(name.encode(), *rule.normal) for name, rule in self.reference.rules.items()]
 
     def _kept(self) -> Sequence[str]:
         return ()

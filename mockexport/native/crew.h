@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "rows.h"
+#include "scanning.h"
 
 /* Jobs that have been queued and not taken back. Slabs are fewer: more than this is a mistake of the caller. */
 #define MAX_JOBS 1024

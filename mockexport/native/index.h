@@ -35,28 +35,23 @@ static inline uint32_t load32(const void *at) {
     return word;
 }
 
-/* A writer's step: the positions of the bits of `mask`, which stands for the 64 bytes at `base`. Eight, or sixteen, are
- * written whether there are so many or not, which costs less than asking. */
-#define WRITE_POSITIONS(mask, base, out, popcount)                                                                     \
-    do {                                                                                                               \
-        uint64_t left_ = (mask);                                                                                       \
-        unsigned count_ = (unsigned)(popcount);                                                                        \
-        for (int i_ = 0; i_ < 8; i_++) {                                                                               \
-            (out)[i_] = (base) + (uint32_t)__builtin_ctzll(left_ | (1ULL << 63));                                      \
-            left_ &= left_ - 1;                                                                                        \
-        }                                                                                                              \
-        if (__builtin_expect(count_ > 8, 0)) {                                                                         \
-            for (int i_ = 8; i_ < 16; i_++) {                                                                          \
-                (out)[i_] = (base) + (uint32_t)__builtin_ctzll(left_ | (1ULL << 63));                                  \
-                left_ &= left_ - 1;                                                                                    \
-            }                                                                                                          \
-            for (unsigned i_ = 16; i_ < count_; i_++) {                                                                \
-                (out)[i_] = (base) + (uint32_t)__builtin_ctzll(left_);                                                 \
-                left_ &= left_ - 1;                                                                                    \
-            }                                                                                                          \
-        }                                                                                                              \
-        (out) += count_;                                                                                               \
-    } while (0)
+/* Write the positions of the bits of `mask`, `count` of them, which stands for the 64 bytes at `base`; return what is
+ * behind the last. Eight, or sixteen, are written whether there are so many or not, which costs less than asking. */
+static inline __attribute__((always_inline)) uint32_t *put_positions(uint64_t mask, uint32_t base, uint32_t *out,
+                                                                     unsigned count) {
+    for (int i = 0; i < 8; i++, mask &= mask - 1) {
+        out[i] = base + (uint32_t)__builtin_ctzll(mask | (1ULL << 63));
+    }
+    if (__builtin_expect(count > 8, 0)) {
+        for (int i = 8; i < 16; i++, mask &= mask - 1) {
+            out[i] = base + (uint32_t)__builtin_ctzll(mask | (1ULL << 63));
+        }
+        for (unsigned i = 16; i < count; i++, mask &= mask - 1) {
+            out[i] = base + (uint32_t)__builtin_ctzll(mask);
+        }
+    }
+    return out + count;
+}
 
 /* The bits of the 64 bytes at `base` that belong to a block of `size` bytes. */
 static inline uint64_t inside(size_t base, size_t size) {
@@ -82,7 +77,7 @@ static size_t index_words(const uint8_t *data, size_t size, uint8_t delimiter, u
             mask |= ((hit * 0x0102040810204080ULL) >> 56) << (8 * part);
         }
         mask &= inside(base, size);
-        WRITE_POSITIONS(mask, (uint32_t)base, out, __builtin_popcountll(mask));
+        out = put_positions(mask, (uint32_t)base, out, (unsigned)__builtin_popcountll(mask));
     }
     return (size_t)(out - first);
 }
@@ -106,7 +101,7 @@ static size_t index_sse2(const uint8_t *data, size_t size, uint8_t delimiter, ui
         uint64_t bits = mask - ((mask >> 1) & 0x5555555555555555ULL);
         bits = (bits & 0x3333333333333333ULL) + ((bits >> 2) & 0x3333333333333333ULL);
         bits = (((bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0FULL) * 0x0101010101010101ULL) >> 56;
-        WRITE_POSITIONS(mask, (uint32_t)base, out, bits);
+        out = put_positions(mask, (uint32_t)base, out, (unsigned)bits);
     }
     return (size_t)(out - first);
 }
@@ -122,7 +117,7 @@ __attribute__((target("avx2,bmi,bmi2,popcnt"))) static size_t index_avx2(const u
         high = _mm256_or_si256(_mm256_cmpeq_epi8(high, d), _mm256_cmpeq_epi8(high, n));
         uint64_t mask = (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
         mask &= inside(base, size);
-        WRITE_POSITIONS(mask, (uint32_t)base, out, __builtin_popcountll(mask));
+        out = put_positions(mask, (uint32_t)base, out, (unsigned)__builtin_popcountll(mask));
     }
     return (size_t)(out - first);
 }
@@ -148,7 +143,7 @@ static size_t index_neon(const uint8_t *data, size_t size, uint8_t delimiter, ui
         uint8x16_t sum = vpaddq_u8(vpaddq_u8(hit[0], hit[1]), vpaddq_u8(hit[2], hit[3]));
         sum = vpaddq_u8(sum, sum);
         uint64_t mask = vgetq_lane_u64(vreinterpretq_u64_u8(sum), 0) & inside(base, size);
-        WRITE_POSITIONS(mask, (uint32_t)base, out, __builtin_popcountll(mask));
+        out = put_positions(mask, (uint32_t)base, out, (unsigned)__builtin_popcountll(mask));
     }
     return (size_t)(out - first);
 }

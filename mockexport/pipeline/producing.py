@@ -135,7 +135,9 @@ class Producers(Generic[S]):
         self._keeper.in_flight[download_id] = flight
         if flight.part is not None:
             return flight.legs[0]
-        known = self._keeper.known_of(download_id) if isinstance(self._source, ResumableSource) else []
+        known = self._keeper.known_of(download_id)
+        if known and not isinstance(self._source, ResumableSource):
+            known = []
         flight.begin(known)
         if known:
             self._emit(events.Restored(download_id, flight.folded_bytes, flight.rows, finished=False))

@@ -51,8 +51,9 @@ __all__ = ["DEFAULT_CHUNK_BYTES", "DEFAULT_CONCURRENCY", "DEFAULT_QUEUE_SIZE", "
 
 # Enough to keep two cores and a fast line busy, little enough for any server.
 DEFAULT_CONCURRENCY = 4
-# A hand-over costs as much as a thousand rows or two: large enough to bear it, small enough for the memory budget.
-DEFAULT_CHUNK_BYTES = 256 * 1024
+# A hand-over costs as much as a thousand rows: large enough to bear it, small enough for the memory budget, in which
+# batches of Python objects are the most.
+DEFAULT_CHUNK_BYTES = 384 * 1024
 # Evens out a consumer's hiccup; more would only cost memory.
 DEFAULT_QUEUE_SIZE = 4
 # What a crash may cost, beside the little that saving takes.

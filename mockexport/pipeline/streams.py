@@ -148,7 +148,6 @@ class ByteStream(Protocol):
         """End the stream. `verdict` is the download's; None if there is none yet: it was broken off, or was a part."""
 
 
-@runtime_checkable
 class ReceivingStream(Protocol):
     """A ByteStream that can receive into a reader's memory; its pieces are then views of that, or bytes as ever."""
 
@@ -158,8 +157,9 @@ class ReceivingStream(Protocol):
 
 def offer(stream: ByteStream, room: Room) -> None:
     """Let a stream receive into `room`, if it can."""
-    if isinstance(stream, ReceivingStream):
-        stream.receive_into(room)
+    receive_into = getattr(stream, "receive_into", None)  # not isinstance, which takes long to look at a protocol
+    if receive_into is not None:
+        receive_into(room)
 
 
 class Source(Protocol):

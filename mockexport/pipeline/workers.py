@@ -26,6 +26,8 @@ __all__ = ["Workers"]
 
 # More rows than this are judged in a thread: the event loop has others to serve.
 FEW_ROWS = 100
+# A chunk of this size is scanned in less time than a thread takes to be woken.
+FEW_BYTES = 16 * 1024
 
 # What is done natively: what to make of its result, and who waits for that.
 _Ticket = tuple[Callable[[Any], Any], "asyncio.Future[Any]"]
@@ -74,6 +76,9 @@ class Workers:
         """Have a fold take in its next chunk (see Fold.feed)."""
         if self._crew is None or not self._engine.folds_natively:
             await self._loop.run_in_executor(self.threads, fold.feed, chunk)
+            return
+        if len(chunk.data) <= FEW_BYTES:
+            fold.feed(chunk)
             return
         native = cast("KernelFold", fold)
         scanning = native.begin(chunk)

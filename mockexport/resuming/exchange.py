@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mockexport.resuming.replies import Head
 
@@ -44,6 +44,21 @@ class Reply(Protocol):
 
     async def close(self) -> None:
         """Let go of the connection; one that has not brought all of the body is closed."""
+
+
+@runtime_checkable
+class ReceivingReply(Reply, Protocol):
+    """A Reply that can put the body's bytes where they are wanted."""
+
+    async def receive(self, into: memoryview) -> bytes | memoryview:
+        """Return the body's next bytes: some of their own, or a view of `into`, filled as far as there are any.
+
+        Raises:
+            ExchangeFailed: the body broke off.
+        """
+
+    def flush(self) -> int:
+        """Have a pending `receive` return what has come so far; return how much that is."""
 
 
 # Asks once, with these header fields more.

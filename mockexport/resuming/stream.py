@@ -10,12 +10,13 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import cast
 
 from mockexport.errors import TransferError
 from mockexport.model import SizeLimits, Verdict
-from mockexport.pipeline.streams import Mark, Opened, Piece, Resumed, Retry, StartOver
+from mockexport.pipeline.streams import Mark, Opened, Piece, Resumed, Retry, Room, StartOver
 from mockexport.resuming.backoff import Backoff
-from mockexport.resuming.exchange import Exchange, ExchangeFailed, Reply
+from mockexport.resuming.exchange import Exchange, ExchangeFailed, ReceivingReply, Reply
 from mockexport.resuming.replies import Asked, Begin, Complete, Join, Refused, Void, decide, retry_after_s
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.resuming.watching import Watch
@@ -59,7 +60,7 @@ class _Body:
 
     end: int | None = None  # exclusive, of a part; None for a whole body
     framed: bool = True
-    last: bytes = b""  # the last piece
+    last: bytes = b""  # the last byte, or more
     start: bytes = b""  # as many bytes as tell a compressed file
 
 
@@ -122,9 +123,14 @@ class ResumingStream:
         self._no_parts = False
         self.framed: bool = True  # whether the end of the last body showed
         self._wait_s = 0.0
+        self._room: Room | None = None
 
     def __repr__(self) -> str:
         return f"<ResumingStream {self._download_id} attempt {self._attempt} byte {self._offset}>"
+
+    def receive_into(self, room: Room) -> None:
+        """Have bytes received there (see streams.ReceivingStream)."""
+        self._room = room
 
     async def pieces(self) -> AsyncGenerator[Piece]:
         """Yield the bytes as they come, and markers between them (see ByteStream.pieces)."""
@@ -151,10 +157,16 @@ class ResumingStream:
                             decoder = Gunzip(self._gzip_limits)
                         self._mark = decision.mark
                         yield Opened(self._mark, decision.version)
-                    watch.start(reply.abort)
+                    room = self._room if decoder is None and isinstance(reply, ReceivingReply) else None
+                    watch.start(reply.abort, None if room is None else cast("ReceivingReply", reply).flush)
                     while True:
+                        into = None if room is None else await room.free()
                         watch.waiting = True
-                        piece = await reply.read()
+                        piece: bytes | memoryview
+                        if into is None:
+                            piece = await reply.read()
+                        else:
+                            piece = await cast("ReceivingReply", reply).receive(into)
                         watch.waiting = False
                         if not piece:
                             break
@@ -165,10 +177,10 @@ class ResumingStream:
                                 raise _Failed("more bytes came than the part was to hold", void=True)
                             if len(body.start) < START_BYTES:
                                 body.start += piece[:START_BYTES]
-                            body.last = piece
+                            body.last = bytes(piece[-1:])
                             yield piece
                         else:
-                            steps = decoder.feed(piece)
+                            steps = decoder.feed(bytes(piece))
                             while decoded := await next_step(steps, in_line=len(piece) <= IN_LINE_BYTES):
                                 self._offset += len(decoded)
                                 body.last = decoded

@@ -29,6 +29,7 @@ class Watch:
         self._own_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._abort: Callable[[str], None] = _ignore
+        self._flush: Callable[[], int] = _nothing
         self._window: tuple[float, int] = (0.0, 0)
         self.waiting: bool = False
         self.received = 0
@@ -43,16 +44,20 @@ class Watch:
         """What to say when nothing is left."""
         return f"it took longer than the time limit for a download ({self._limits.total_s:g} s) with all its attempts"
 
-    def start(self, abort: Callable[[str], None]) -> None:
-        """Watch a body; `abort` is called with the reason, and must make a pending read fail."""
+    def start(self, abort: Callable[[str], None], flush: Callable[[], int] | None = None) -> None:
+        """Watch a body; `abort` is called with the reason, and must make a pending read fail.
+
+        `flush` has what has come so far handed on, and counted; it returns how much that is.
+        """
         self._abort = abort
+        self._flush = flush or _nothing
         self._window = (self._loop.time(), self.received)
         self._timer = self._loop.call_later(self._tick_s, self._tick)
 
     def stop(self) -> None:
         """Watch no more."""
         self.waiting = False
-        self._abort = _ignore
+        self._abort, self._flush = _ignore, _nothing
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -61,21 +66,26 @@ class Watch:
         self._timer = self._loop.call_later(self._tick_s, self._tick)
         now_s = self._loop.time()
         since_s, before = self._window
+        received = self.received + self._flush()
         if not self.waiting:
             self._own_s += self._tick_s
-            self._window = (now_s, self.received)
+            self._window = (now_s, received)
             return
         if self.left_s <= 0:
             self._abort(self.out_of_time)
         elif now_s - since_s >= self._limits.stall_s:
-            came = self.received - before
+            came = received - before
             if came < self._limits.min_rate * (now_s - since_s):
                 self._abort(
                     f"the body stalled: {came:,} bytes in {now_s - since_s:.1f} s,"
                     f" less than the minimum rate of {self._limits.min_rate:g} bytes/s"
                 )
-            self._window = (now_s, self.received)
+            self._window = (now_s, received)
 
 
 def _ignore(reason: str) -> None:
     """Nothing is being watched."""
+
+
+def _nothing() -> int:
+    return 0

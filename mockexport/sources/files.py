@@ -98,7 +98,7 @@ def tables_in(directory: Path) -> dict[str, Path]:
         FolderError: if there is none, or one in two forms.
     """
     try:
-        entries = sorted(directory.iterdir())
+        entries = sorted(directory.iterdir(), key=lambda path: path.name)
     except OSError as error:
         raise FolderError(directory, f"cannot be read: {error.strerror}") from error
     paths = [path for path in entries if path.name.lower().endswith(SUFFIXES) and not path.is_dir()]
@@ -175,9 +175,12 @@ def _refuse_no_file(path: Path) -> None:
 def _refuse_twins(paths: list[Path]) -> None:
     """Refuse the same data twice: a file under two names, or with a compressed copy beside it."""
     seen: dict[object, Path] = {}
+    folders: dict[Path, Path] = {}
     for path in paths:
-        found = path.stat()
-        for key in ((found.st_dev, found.st_ino), path.parent.resolve() / _plain(path.name)):
+        found, folder = path.stat(), path.parent
+        if folder not in folders:
+            folders[folder] = folder.resolve()
+        for key in ((found.st_dev, found.st_ino), (folders[folder], _plain(path.name))):
             twin = seen.setdefault(key, path)
             if twin is not path:
                 raise FolderError(path, f"seems to be the same data as {twin.name}; name one of them only")
@@ -213,15 +216,16 @@ class FileStream:
 
     async def pieces(self) -> AsyncGenerator[Piece]:
         """Yield the file's bytes; at its end, hold them against the SHA-256 that is noted, if there is one."""
-        digest = hashlib.sha256()
+        digest = None if self._listed is None else hashlib.sha256()
         room = self._room or OwnRoom()
         try:
             if self._listed is not None:
                 check_file(self._path.parent, self._listed)
             with open(self._path, "rb", buffering=0) as file:  # noqa: ASYNC230 - it takes no time
-                while piece := await room.read(file, self._received):
+                size = os.fstat(file.fileno()).st_size or None  # where none is known, the end is what shows it
+                while self._received != size and (piece := await room.read(file, self._received)):
                     self._received += len(piece)
-                    if self._listed is not None:
+                    if digest is not None:
                         digest.update(piece)
                     yield piece if self._room is not None else bytes(piece)
         except FolderError as error:
@@ -230,7 +234,7 @@ class FileStream:
             raise self._fault(f"cannot be read: {error.strerror}") from error
         if self._listed is None and not self._received and self._path.suffix.lower() in _PACKED:
             raise self._fault("it is empty, which no compressed file is; did the program that made it fail?")
-        if self._listed is not None and digest.hexdigest() != self._listed.sha256:
+        if self._listed is not None and digest is not None and digest.hexdigest() != self._listed.sha256:
             raise self._fault(f"its SHA-256 is not the one in {LISTING}: it was changed; download or generate it again")
 
     def start_over(self, problem: str) -> StartOver:

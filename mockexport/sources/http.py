@@ -27,6 +27,7 @@ from mockexport.resuming.retrying import TimeLimits
 from mockexport.shown import given_url
 from mockexport.sources.addresses import is_refused, open_socket
 from mockexport.sources.http_faults import FOREIGN_ERRORS, LINK_LOCAL, explain
+from mockexport.sources.receiving import Receiver, take_over
 
 __all__ = ["Access", "HttpClient", "HttpReply"]
 
@@ -34,9 +35,6 @@ MAX_REDIRECTS = 5
 # aiohttp stops reading a connection at twice this, which the event loop's second reading goes just beyond: these two
 # lie ready for each download, and more would only be memory.
 READ_BUFFER_BYTES = 96 * 1024
-# Received at once. asyncio's own 256 KiB are just the size of a chunk, and buffers of one size that live for a moment
-# and for long by turns leave holes in the heap: 5 to 10 MB of them over a long run. Less costs more system calls.
-RECEIVE_BYTES = 108 * 1024
 # aiohttp's own 8,190 bytes for a line of the head are less than what signed URLs and policies come to: 32 KiB of value,
 # and room for the name.
 MAX_FIELD_BYTES = 33 * 1024
@@ -153,9 +151,8 @@ class HttpReply:
         self.head: Head = Head(response.status, tuple(response.headers.items()), _origin(response.url), paths)
         # The pieces of a chunked body are small, and come joined; others go on as they came, which saves a copy.
         self._chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-        connection = response.connection  # None if the whole body came with the head
-        if connection is not None and hasattr(connection.transport, "max_size"):  # asyncio's own transports
-            setattr(connection.transport, "max_size", RECEIVE_BYTES)  # noqa: B010 - it is in no type
+        self._receiver: Receiver | None = None
+        self._is_taken_over = False
 
     async def read(self) -> bytes:
         """Return the body's next bytes (see Reply.read)."""
@@ -166,13 +163,37 @@ class HttpReply:
         except FOREIGN_ERRORS as error:
             raise explain(error) from error
 
+    async def receive(self, into: memoryview) -> bytes | memoryview:
+        """Return the body's next bytes, received into memory where that can be (see ReceivingReply.receive)."""
+        if not self._is_taken_over:
+            self._is_taken_over = True
+            try:
+                buffered, self._receiver = take_over(self._response)
+            except FOREIGN_ERRORS as error:
+                raise explain(error) from error
+            if buffered:
+                return buffered
+        if self._receiver is None:
+            return await self.read()
+        return into[: await self._receiver.receive(into)]
+
+    def flush(self) -> int:
+        """Have a pending `receive` return what has come (see ReceivingReply.flush)."""
+        return 0 if self._receiver is None else self._receiver.flush()
+
     def abort(self, reason: str) -> None:
         """Make a pending read fail, and every later one."""
-        self._response.content.set_exception(ExchangeFailed(reason, passing=True))
+        failed = ExchangeFailed(reason, passing=True)
+        if self._receiver is not None:
+            self._receiver.abort(failed)
+        else:
+            self._response.content.set_exception(failed)
 
     async def close(self) -> None:
         """Let go of the connection: back into the pool after the whole body, closed otherwise."""
-        if self._response.content.at_eof():
+        if self._receiver is not None:
+            self._receiver.close()
+        elif self._response.content.at_eof():
             self._response.release()
         else:
             self._response.close()

@@ -22,6 +22,8 @@ __all__ = ["IN_LINE_BYTES", "OwnRoom", "UnpackedStream", "next_step"]
 
 # A compressed piece this short is decoded in less time than a thread takes to be told of it.
 IN_LINE_BYTES = 2 * 1024
+# Made at once in a thread: going there and back costs as much as some ten KiB of inflating.
+GATHERED_BYTES = 384 * 1024
 # Received at once of a compressed body, or by whoever has no memory of a reader to put bytes into.
 ROOM_BYTES = 256 * 1024
 
@@ -188,5 +190,15 @@ async def _steps(decoder: Decoder, piece: bytes) -> AsyncGenerator[bytes]:
 
 
 async def next_step(steps: Iterator[bytes], *, in_line: bool) -> bytes:
-    """Return what the next step of decoding gives, none at the end; a step is some milliseconds of work."""
-    return next(steps, b"") if in_line else await asyncio.to_thread(next, steps, b"")
+    """Return what the next steps of decoding give, none at the end: some milliseconds of work, in a thread."""
+    return next(steps, b"") if in_line else await asyncio.to_thread(_gathered, steps)
+
+
+def _gathered(steps: Iterator[bytes]) -> bytes:
+    made, size = [], 0
+    for step in steps:
+        made.append(step)
+        size += len(step)
+        if size >= GATHERED_BYTES:
+            break
+    return b"".join(made)

@@ -22,7 +22,7 @@ LAW = {
         "FAMILY_HOUR_US": calendar.Hours.unit_us,
     },
     "load.h": {"MAX_COUNT": protocol.MAX_COUNT, "MAX_SIZE": protocol.MAX_SIZE},
-    "rows.h": {"MAX_SCALED": fields.MAX_VALUE * VALUE_SCALE},
+    "fields.h": {"MAX_SCALED": fields.MAX_VALUE * VALUE_SCALE},
     "state.h": {"MAX_ID_BYTES": fields.MAX_ID_BYTES},
 }
 

@@ -1,0 +1,244 @@
+/* Fields: bytes that are a time or a value, plainly written, as integers.
+ *
+ * Rules: as mockexport/formats/fields.py has it, or NOT_PLAIN, for the reference to judge. Nothing of rows and columns.
+ * A field must be followed by PADDING readable bytes.
+ */
+#ifndef MOCKEXPORT_FIELDS_H
+#define MOCKEXPORT_FIELDS_H
+
+#include "index.h"
+
+#define DAY_US 86400000000LL
+#define MINUTE_US 60000000LL
+/* 10^9 (fields.MAX_VALUE) in units of 10^-9. */
+#define MAX_SCALED 1000000000000000000ULL
+/* What a reading of a field returns where the field is not plain: no time and no value comes near it. */
+#define NOT_PLAIN INT64_MIN
+
+/* Local times from `from_us` on, to the next span's, are so far ahead of UTC; NOT_PLAIN where only the reference knows. */
+typedef struct {
+    int64_t from_us, ahead_us;
+} offset_span;
+
+/* How times are read: the minute read last, as nearly every row shares it with the one before; and where local times
+ * are, how far ahead of UTC it is. */
+typedef struct {
+    uint64_t low, high;
+    int64_t minute_us;
+    const offset_span *spans;
+    uint32_t span_count;
+    int64_t ahead_us;
+} time_reading;
+
+/* The number that eight bytes spell, each a digit's value, the first the highest. */
+static inline uint32_t eight_digits(uint64_t digits) {
+    digits = digits * 10 + (digits >> 8);
+    return (uint32_t)(((digits & 0x000000FF000000FFULL) * 0x000F424000000064ULL +
+                       ((digits >> 16) & 0x000000FF000000FFULL) * 0x0000271000000001ULL) >> 32);
+}
+
+/* Not zero if a byte is above 9. */
+static inline uint64_t beyond_digits(uint64_t digits) {
+    return ((digits + 0x7676767676767676ULL) | digits) & 0x8080808080808080ULL;
+}
+
+static const uint64_t power_of_ten[19] = {1ULL, 10ULL, 100ULL, 1000ULL, 10000ULL, 100000ULL, 1000000ULL, 10000000ULL,
+    100000000ULL, 1000000000ULL, 10000000000ULL, 100000000000ULL, 1000000000000ULL, 10000000000000ULL,
+    100000000000000ULL, 1000000000000000ULL, 10000000000000000ULL, 100000000000000000ULL, 1000000000000000000ULL};
+
+static inline int two_digits(const uint8_t *at, uint32_t *number) {
+    uint32_t tens = (uint32_t)at[0] - '0', ones = (uint32_t)at[1] - '0';
+    *number = tens * 10 + ones;
+    return tens <= 9 && ones <= 9;
+}
+
+/* Days from 1970-01-01 to a date of the proleptic Gregorian calendar, counted in eras of 400 years from 1 March 0000. */
+static int64_t days_of(int64_t year, uint32_t month, uint32_t day) {
+    year -= month <= 2;
+    int64_t era = year / 400;
+    int64_t of_era = year - era * 400;
+    int64_t of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+/* Read `YYYY-MM-DD[T ]HH:MM` of a real date and time of day. */
+static __attribute__((noinline)) int64_t read_minute(const uint8_t *at) {
+    static const uint8_t days_in[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    uint32_t century, of_century, month, day, hour, minute;
+    if (!two_digits(at, &century) || !two_digits(at + 2, &of_century) || at[4] != '-' || !two_digits(at + 5, &month) ||
+        at[7] != '-' || !two_digits(at + 8, &day) || (at[10] != 'T' && at[10] != ' ') || !two_digits(at + 11, &hour) ||
+        at[13] != ':' || !two_digits(at + 14, &minute)) {
+        return NOT_PLAIN;
+    }
+    uint32_t year = century * 100 + of_century;
+    if (year < 1 || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59) {
+        return NOT_PLAIN;
+    }
+    int leap = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (day > (uint32_t)days_in[month] + (uint32_t)leap) {
+        return NOT_PLAIN;
+    }
+    return days_of(year, month, day) * DAY_US + (int64_t)(hour * 60 + minute) * MINUTE_US;
+}
+
+/* How far ahead of UTC a zone is in the minute that begins at a local time. */
+static __attribute__((noinline)) int64_t ahead_at(const time_reading *times, int64_t minute_us) {
+    uint32_t low = 0, high = times->span_count; /* the span is below `high`, and not below `low` unless that is 0 */
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (times->spans[middle].from_us <= minute_us) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low == 0 ? NOT_PLAIN : times->spans[low - 1].ahead_us;
+}
+
+/* A time without an offset, as UTC. */
+static inline int64_t from_local(int64_t time_us, int64_t ahead_us) {
+    return __builtin_expect(ahead_us == NOT_PLAIN, 0) ? NOT_PLAIN : time_us - ahead_us;
+}
+
+/* Read what may follow the seconds: `[.d…][Z|±HH:MM]`, to the end; the fraction is cut to microseconds. */
+static __attribute__((noinline)) int64_t read_rest(const uint8_t *at, const uint8_t *end, int64_t time_us,
+                                                   int64_t ahead_us) {
+    if (at < end && *at == '.') {
+        const uint8_t *first = ++at;
+        int64_t fraction = 0;
+        for (; at < end && (uint32_t)*at - '0' <= 9; at++) {
+            if (at - first < 6) {
+                fraction = fraction * 10 + (*at - '0');
+            }
+        }
+        ptrdiff_t digits = at - first;
+        if (digits < 1 || digits > 9) {
+            return NOT_PLAIN;
+        }
+        for (; digits < 6; digits++) {
+            fraction *= 10;
+        }
+        time_us += fraction;
+    }
+    if (at == end) {
+        return from_local(time_us, ahead_us);
+    }
+    if (*at == 'Z') {
+        return end - at == 1 ? time_us : NOT_PLAIN;
+    }
+    uint32_t hours, minutes;
+    if ((*at != '+' && *at != '-') || end - at != 6 || !two_digits(at + 1, &hours) || at[3] != ':' ||
+        !two_digits(at + 4, &minutes) || hours > 23 || minutes > 59) {
+        return NOT_PLAIN;
+    }
+    int64_t offset_us = (int64_t)(hours * 60 + minutes) * MINUTE_US;
+    return *at == '-' ? time_us + offset_us : time_us - offset_us;
+}
+
+/* The number in the two middle bytes of a word, the first the higher. */
+static inline uint32_t seconds_of(uint32_t word) {
+    return (((word >> 8) & 0xFFFF) * 2561 >> 8) & 0xFF;
+}
+
+/* The forms that nearly every export has are read as words: six digits of fraction and a Z, the Z alone, or neither. */
+static inline int64_t read_time(time_reading *times, const uint8_t *at, uint32_t length) {
+    if (__builtin_expect(length < 19, 0)) {
+        return NOT_PLAIN;
+    }
+    uint64_t low = load64(at), high = load64(at + 8);
+    if (__builtin_expect((low ^ times->low) | (high ^ times->high), 0)) {
+        int64_t minute_us = read_minute(at);
+        if (minute_us == NOT_PLAIN) {
+            return NOT_PLAIN;
+        }
+        times->low = low;
+        times->high = high;
+        times->minute_us = minute_us;
+        if (times->span_count != 0) {
+            times->ahead_us = ahead_at(times, minute_us);
+        }
+    }
+    uint32_t second = load32(at + 16) ^ 0x2E30303AU; /* ":00." */
+    if (__builtin_expect(length == 27, 1)) {
+        uint64_t digits = load64(at + 19) ^ 0x5A3030303030302EULL; /* ".000000Z" */
+        uint64_t wrong = ((digits + 0x7F7676767676767FULL) | digits) & 0x8080808080808080ULL;
+        wrong |= ((second + 0x7F767A7FU) | second) & 0x80808080U;
+        if (__builtin_expect(wrong == 0, 1)) {
+            return times->minute_us + (int64_t)(seconds_of(second) * 1000000) + eight_digits(digits << 8);
+        }
+    }
+    /* The point is not asked for here: it may be a Z, a sign, or the end. */
+    if (((second + 0x00767A7FU) | second) & 0x00808080U) {
+        return NOT_PLAIN;
+    }
+    int64_t time_us = times->minute_us + (int64_t)(seconds_of(second) * 1000000);
+    if (length == 20 && at[19] == 'Z') {
+        return time_us;
+    }
+    if (length == 19) {
+        return from_local(time_us, times->ahead_us);
+    }
+    return read_rest(at + 19, at + length, time_us, times->ahead_us);
+}
+
+/* Any decimal of up to nine places: `[+-]?digits[.digits]`. */
+static __attribute__((noinline)) int64_t read_long_value(const uint8_t *at, uint32_t length) {
+    const uint8_t *end = at + length;
+    int negative = *at == '-';
+    if (negative || *at == '+') {
+        at++;
+    }
+    uint64_t number = 0;
+    uint32_t significant = 0, places = 0, digits = 0;
+    int in_fraction = 0;
+    for (; at < end; at++) {
+        uint32_t digit = (uint32_t)*at - '0';
+        if (digit <= 9) {
+            number = number * 10 + digit;
+            digits++;
+            significant += number != 0;
+            places += (uint32_t)in_fraction;
+            if (significant > 19 || places > 9) {
+                return NOT_PLAIN;
+            }
+        } else if (*at == '.' && !in_fraction) {
+            in_fraction = 1;
+        } else {
+            return NOT_PLAIN;
+        }
+    }
+    uint64_t factor = power_of_ten[9 - places];
+    if (digits == 0 || number > MAX_SCALED / factor) {
+        return NOT_PLAIN;
+    }
+    number *= factor;
+    return negative ? -(int64_t)number : (int64_t)number;
+}
+
+/* Up to eight bytes are read as one word, whatever their number: lengths vary from row to row, and a branch on them
+ * would be guessed wrong. */
+static inline int64_t read_value(const uint8_t *at, uint32_t length) {
+    if (__builtin_expect(length > 8, 0)) {
+        return read_long_value(at, length);
+    }
+    unsigned shift = 64 - 8 * length;
+    uint64_t digits = (load64(at) << shift) ^ (0x3030303030303030ULL << shift);
+    if (__builtin_expect(beyond_digits(digits) == 0, 1)) {
+        return (int64_t)eight_digits(digits) * 1000000000;
+    }
+    /* The lowest byte that is a point, found exactly; what is no digit after taking it out is no plain decimal. */
+    uint64_t differs = digits ^ 0x1E1E1E1E1E1E1E1EULL;
+    uint64_t points = (differs - 0x0101010101010101ULL) & ~differs & 0x8080808080808080ULL;
+    if (points == 0 || length < 2) {
+        return read_long_value(at, length);
+    }
+    unsigned point = (unsigned)__builtin_ctzll(points) & ~7U; /* the bits before its byte */
+    uint64_t whole = digits & ((1ULL << point) - 1), fraction = digits & (~0xFFULL << point);
+    digits = whole << 8 | fraction;
+    if (beyond_digits(digits) != 0) {
+        return read_long_value(at, length);
+    }
+    return (int64_t)(eight_digits(digits) * power_of_ten[9 - (7 - point / 8)]);
+}
+
+#endif

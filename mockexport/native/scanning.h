@@ -1,0 +1,337 @@
+/* The scan: a chunk's bytes straight into the state of `Summary`, or into columns, and the counts of a tally.
+ *
+ * Rules: only where a row's fields are, and in which order things are looked at; what becomes of a row is in rows.h.
+ *
+ * A block's boundaries come first (index.h). Rows are then read in batches, and a batch is gone through several times:
+ * first everything that the bytes alone tell, then the groups, each fetched ahead, as with a million of them nearly
+ * every one comes from main memory.
+ */
+#ifndef MOCKEXPORT_SCANNING_H
+#define MOCKEXPORT_SCANNING_H
+
+#include "rows.h"
+
+/* A row's time alone takes up more. */
+#define LEAST_ROW_BYTES 16
+/* Enough rows that memory answers for all of them at once. */
+#define BATCH_ROWS 32
+/* With fewer groups than this they are all in the caches, and fetching ahead is wasted. */
+#define FAR_GROUPS 4096
+
+/* A row that is well formed but for its ids, which are looked up later. */
+typedef struct {
+    row_ids ids;
+    row_place place;
+    int64_t time_us, value;
+} pending_row;
+
+/* Ask memory for the groups of rows to come, and for the ids that prove them. */
+static inline void fetch_groups(const summary_state *state, const pending_row *rows, uint32_t count, const int further) {
+    const group *near[BATCH_ROWS];
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t entry = state->slots[slot_of(rows[i].ids.hash, state->bits)];
+        near[i] = &state->groups[entry != 0 ? (uint32_t)entry - 1 : 0];
+        __builtin_prefetch(near[i], 1);
+        __builtin_prefetch((const uint8_t *)near[i] + sizeof(group) - 1, 1);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        __builtin_prefetch(&state->patients.records[near[i]->patient]);
+        if (further) {
+            const family_group *kept = &state->family_groups[near[i] - state->groups];
+            __builtin_prefetch(kept, 1);
+            __builtin_prefetch((const uint8_t *)kept + sizeof *kept - 1, 1);
+        }
+    }
+    for (uint32_t i = 0; further && i < count; i++) {
+        fetch_counts(&state->family_groups[near[i] - state->groups], rows[i].time_us, rows[i].value);
+    }
+}
+
+/* Put a row of a block aside. */
+static inline __attribute__((always_inline)) int leave_row(row_scan *scan, const uint8_t *data, uint64_t offset,
+                                                           row_place at, const int usual) {
+    if (usual) {
+        scan->has_quotes |= memchr(data + at.start, '"', at.end - at.start) != NULL;
+    }
+    return set_aside(scan, offset + at.start, offset + at.end, at.line);
+}
+
+/* Take in the rows that were gathered, or put them aside: 0, or -1. */
+static inline __attribute__((always_inline)) int take_pending(row_scan *scan, summary_state *state,
+                                                              const uint8_t *data, uint64_t offset,
+                                                              const pending_row *rows, uint32_t count,
+                                                              block_count *taken, const int usual,
+                                                              const int to_columns, const int further) {
+    if (count != 0 && state->count != 0) {
+        fetch_groups(state, rows, count, further);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        int done = take_row(scan, state, rows[i].ids, rows[i].time_us, rows[i].value, taken, to_columns, further);
+        if (__builtin_expect(done <= 0, 0) &&
+            (done < 0 || leave_row(scan, data, offset, rows[i].place, usual) < 0)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Take in the whole rows of a block, which begins at `offset` of its chunk; return the bytes they take up, or -1.
+ *
+ * `usual`, `far`, `to_columns` and `further` are constants wherever this is called. Four columns in the usual order need
+ * no layout; where all groups are near, rows need not be gathered first; and who asks for no further statistics pays for
+ * none.
+ */
+static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, summary_state *state,
+                                                                const uint8_t *data, size_t size, uint64_t offset,
+                                                                const int usual, const int far, const int to_columns,
+                                                                const int further) {
+    pending_row rows[far ? BATCH_ROWS : 1];
+    const uint8_t delimiter = scan->delimiter;
+    const uint32_t fields = usual ? 4 : scan->fields;
+    const uint32_t *at = scan->positions + 1, *last = at + index_block(data, size, delimiter, scan->positions + 1);
+    /* Fields that nobody needs must be plain, too: in most blocks every byte is. */
+    const int all_plain = usual || !mark_unplain(data, size, scan->unplain);
+    scan->has_quotes = !all_plain;
+    const int has_nulls = scan->null_count != 0;
+    uint32_t start = 0, pending = 0;
+    uint64_t line = scan->lines;
+    block_count taken = {0, INT64_MAX, INT64_MIN, scan->covered, scan->filter != NULL};
+    if (to_columns && reserve_rows(&scan->columns, size / LEAST_ROW_BYTES + 1) < 0) {
+        return -1;
+    }
+
+    for (;; line++) {
+        const uint32_t *next = at + fields;
+        row_ids ids;
+        uint32_t end, time, time_length, value_at, value_length;
+        int64_t time_us, value;
+        if (__builtin_expect((size_t)(last - at) < fields, 0)) {
+            goto irregular;
+        }
+        end = at[fields - 1];
+        if (usual) {
+            uint32_t one = at[0], two = at[1], three = at[2];
+            if (__builtin_expect((data[one] ^ delimiter) | (data[two] ^ delimiter) | (data[three] ^ delimiter) |
+                                     (data[end] ^ '\n'), 0)) {
+                goto irregular;
+            }
+            ids.patient = data + start;
+            ids.patient_length = one - start;
+            time = one + 1;
+            time_length = two - time;
+            ids.type = data + two + 1;
+            ids.type_length = three - two - 1;
+            value_at = three + 1;
+            value_length = end - value_at - (data[end - 1] == '\r');
+        } else {
+            uint32_t wrong = data[end] ^ '\n';
+            for (uint32_t i = 0; i + 1 < fields; i++) {
+                wrong |= data[at[i]] ^ delimiter;
+            }
+            if (__builtin_expect(wrong, 0)) {
+                goto irregular;
+            }
+            /* The position before a row's first is that of the line end before it. */
+            const uint32_t returned = data[end - 1] == '\r';
+#define BEGIN(field) (at[(int64_t)(field) - 1] + 1)
+#define FINISH(field) (at[field] - (returned & ((field) == fields - 1)))
+            ids.patient = data + BEGIN(scan->patient);
+            ids.patient_length = FINISH(scan->patient) - BEGIN(scan->patient);
+            time = BEGIN(scan->time);
+            time_length = FINISH(scan->time) - time;
+            ids.type = data + BEGIN(scan->type);
+            ids.type_length = FINISH(scan->type) - BEGIN(scan->type);
+            value_at = BEGIN(scan->value);
+            value_length = FINISH(scan->value) - value_at;
+            /* Delimiters are plain: if the row is, then so is every field. */
+            if (!all_plain && has_unplain(scan->unplain, start, end) && !is_plain_text(data + start, end - start)) {
+                goto quoted;
+            }
+#undef BEGIN
+#undef FINISH
+        }
+    split:
+        ids.is_short = ((ids.patient_length - 1) | (ids.type_length - 1)) < SHORT_ID_BYTES;
+        if (!ids.is_short && (ids.patient_length - 1 >= MAX_ID_BYTES || ids.type_length - 1 >= MAX_ID_BYTES)) {
+            goto unclear;
+        }
+        time_us = read_time(&scan->times, data + time, time_length);
+        if (__builtin_expect(time_us == NOT_PLAIN, 0)) {
+            goto unclear;
+        }
+        id_words(ids.patient, ids.patient_length, &ids.patient_low, &ids.patient_high);
+        id_words(ids.type, ids.type_length, &ids.type_low, &ids.type_high);
+        if (__builtin_expect(
+                value_length == 0 || (has_nulls && is_null_token(scan, data + value_at, value_length)), 0)) {
+            int counted = take_missing(scan, state, ids, time_us);
+            if (counted < 0) {
+                return -1;
+            }
+            if (counted == 0) {
+                goto unclear;
+            }
+        } else {
+            value = read_value(data + value_at, value_length);
+            if (__builtin_expect(value == NOT_PLAIN, 0)) {
+                goto unclear;
+            }
+            ids.hash = pair_hash(ids.patient_low, ids.patient_high, ids.type_low, ids.type_high);
+            if (far) {
+                __builtin_prefetch(&state->slots[slot_of(ids.hash, state->bits)]);
+                rows[pending] = (pending_row){ids, {start, end, line}, time_us, value};
+                if (++pending == BATCH_ROWS) {
+                    if (take_pending(scan, state, data, offset, rows, pending, &taken, usual, to_columns, further) < 0) {
+                        return -1;
+                    }
+                    pending = 0;
+                }
+            } else {
+                int done = take_row(scan, state, ids, time_us, value, &taken, to_columns, further);
+                if (__builtin_expect(done <= 0, 0)) {
+                    if (done < 0) {
+                        return -1;
+                    }
+                    goto unclear;
+                }
+            }
+        }
+        start = end + 1;
+        at = next;
+        continue;
+    unclear:
+        if (leave_row(scan, data, offset, (row_place){start, end, line}, usual) < 0) {
+            return -1;
+        }
+        start = end + 1;
+        at = next;
+        continue;
+    quoted:
+        if (!usual) {
+            text columns[4];
+            if (!split_quoted(scan, data + start, data + end - (data[end - 1] == '\r'), columns)) {
+                goto unclear;
+            }
+            ids.patient = columns[0].at;
+            ids.patient_length = columns[0].length;
+            time = (uint32_t)(columns[1].at - data);
+            time_length = columns[1].length;
+            ids.type = columns[2].at;
+            ids.type_length = columns[2].length;
+            value_at = (uint32_t)(columns[3].at - data);
+            value_length = columns[3].length;
+            goto split;
+        }
+        goto unclear;
+    irregular:
+        /* Too few fields, too many, or none: the row ends at the next line end, if there is one in the block. */
+        while (at < last && data[*at] != '\n') {
+            at++;
+        }
+        if (at == last) {
+            break;
+        }
+        end = *at++;
+        if (end - start > 1 || (end - start == 1 && data[start] != '\r')) {
+            next = at;
+            goto quoted;
+        }
+        start = end + 1;
+    }
+    if (take_pending(scan, state, data, offset, rows, pending, &taken, usual, to_columns, further) < 0) {
+        return -1;
+    }
+    scan->lines = line;
+    scan->rows += taken.rows;
+    scan->first_us = taken.first_us < scan->first_us ? taken.first_us : scan->first_us;
+    scan->last_us = taken.last_us > scan->last_us ? taken.last_us : scan->last_us;
+    return start;
+}
+
+static __attribute__((noinline)) int64_t scan_usual(row_scan *scan, summary_state *state, const uint8_t *data,
+                                                    size_t size, uint64_t offset) {
+    return scan_block(scan, state, data, size, offset, 1, 0, 0, 0);
+}
+
+static __attribute__((noinline)) int64_t scan_usual_far(row_scan *scan, summary_state *state, const uint8_t *data,
+                                                        size_t size, uint64_t offset) {
+    return scan_block(scan, state, data, size, offset, 1, 1, 0, 0);
+}
+
+/* Any layout: fetched ahead or not makes little difference beside finding the columns. */
+static __attribute__((noinline)) int64_t scan_any(row_scan *scan, summary_state *state, const uint8_t *data,
+                                                  size_t size, uint64_t offset) {
+    return state->count > FAR_GROUPS ? scan_block(scan, state, data, size, offset, 0, 1, 0, 0)
+                                     : scan_block(scan, state, data, size, offset, 0, 0, 0, 0);
+}
+
+/* With further statistics a row is worth gathering, always. */
+static __attribute__((noinline)) int64_t scan_further(row_scan *scan, summary_state *state, const uint8_t *data,
+                                                      size_t size, uint64_t offset, int usual) {
+    return usual ? scan_block(scan, state, data, size, offset, 1, 1, 0, 1)
+                 : scan_block(scan, state, data, size, offset, 0, 1, 0, 1);
+}
+
+/* Never gathered first: rows, and those set aside, must stay in order. */
+static __attribute__((noinline)) int64_t scan_to_columns(row_scan *scan, summary_state *state, const uint8_t *data,
+                                                         size_t size, uint64_t offset, int usual) {
+    return usual ? scan_block(scan, state, data, size, offset, 1, 0, 1, 0)
+                 : scan_block(scan, state, data, size, offset, 0, 0, 1, 0);
+}
+
+/* The scan of a block that suits the layout and the number of groups so far. */
+static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *data, size_t size, uint64_t offset) {
+    int usual = !scan->has_quotes && scan->fields == 4 && scan->patient == 0 && scan->time == 1 && scan->type == 2;
+    if (scan->to_columns) {
+        return scan_to_columns(scan, state, data, size, offset, usual);
+    }
+    if (state->families != 0) {
+        return scan_further(scan, state, data, size, offset, usual);
+    }
+    if (!usual) {
+        return scan_any(scan, state, data, size, offset);
+    }
+    return state->count > FAR_GROUPS ? scan_usual_far(scan, state, data, size, offset)
+                                     : scan_usual(scan, state, data, size, offset);
+}
+
+/* Take in a chunk of whole rows, the last with or without its line end; rows that are not plain are in `aside`
+ * afterwards, in no particular order. Return 0, or -1 when memory is out. */
+static int scan_chunk(row_scan *scan, summary_state *state, const uint8_t *data, size_t size) {
+    size_t at = 0;
+    scan->aside_count = 0;
+    scan->lines = 0;
+    scan->positions[0] = UINT32_MAX;
+    while (size - at > TAIL_BYTES) {
+        size_t block = size - at - PADDING < BLOCK_BYTES ? size - at - PADDING : BLOCK_BYTES;
+        int64_t taken = take_block(scan, state, data + at, block, at);
+        if (taken < 0) {
+            return -1;
+        }
+        if (taken == 0) {
+            /* A row longer than a block. */
+            const uint8_t *line_end = memchr(data + at + block, '\n', size - at - block);
+            size_t end = line_end == NULL ? size : (size_t)(line_end - data);
+            if (set_aside(scan, at, end, scan->lines) < 0) {
+                return -1;
+            }
+            scan->lines++;
+            taken = (int64_t)((line_end == NULL ? end : end + 1) - at);
+        }
+        at += (size_t)taken;
+    }
+    size_t left = size - at;
+    if (left != 0) {
+        memcpy(scan->tail, data + at, left);
+        if (scan->tail[left - 1] != '\n') {
+            scan->tail[left++] = '\n';
+        }
+        memset(scan->tail + left, 0, PADDING);
+        int64_t taken = take_block(scan, state, scan->tail, left, at);
+        if (taken < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+#endif
