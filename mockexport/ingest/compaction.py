@@ -20,7 +20,7 @@ from mockexport.ingest.catalogue import Catalogue, StoredFile, add_files, drop_f
 from mockexport.ingest.checksums import row_checksum_sql
 from mockexport.ingest.columns import day_number, journal_frame, named
 from mockexport.ingest.database import Connect, bad_rows
-from mockexport.ingest.deletions import note_erased, pending_deletions, touches
+from mockexport.ingest.deletions import note_erased, pending_deletions, touches, without_deleted
 from mockexport.ingest.disk import Disk
 from mockexport.ingest.errors import Damaged, StorageFailed, Unavailable
 from mockexport.ingest.journal import Journal
@@ -248,6 +248,8 @@ class Compactor:
         if arrived.height == 0:
             return 0
         rewriter, files = self._rewriter()
+        # Something of it may have been deleted since it was read; the new files count as free of it.
+        arrived = without_deleted(arrived.lazy(), rewriter.deletions).collect()
         arrived = arrived.filter(pl.col("timestamp").to_physical() >= self._keep_from_day() * DAY_US)
         held: dict[Period, list[StoredFile]] = {}
         for file in files:

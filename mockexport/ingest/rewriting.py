@@ -51,7 +51,8 @@ class Rewriter:
     """Rewrites files. `deletions` are those that are pending: what they hide goes with every rewriting."""
 
     def __init__(self, catalogue: Catalogue, disk: Disk, deletions: Sequence[Deletion], keep_from_us: int) -> None:
-        self._catalogue, self._disk, self._deletions = catalogue, disk, deletions
+        self.deletions: Sequence[Deletion] = deletions
+        self._catalogue, self._disk = catalogue, disk
         self._keep_from_us = keep_from_us
         self._erased_seq = deletions[-1].seq if deletions else 0
 
@@ -123,7 +124,7 @@ class Rewriter:
         rows = pl.read_parquet(path, schema=SCHEMA, hive_partitioning=False, glob=False)
         if file.first_us < self._keep_from_us:
             rows = rows.filter(pl.col("timestamp").to_physical() >= self._keep_from_us)
-        mine = [each for each in self._deletions if each.seq > file.erased_seq]
+        mine = [each for each in self.deletions if each.seq > file.erased_seq]
         if mine:
             marked = with_deletions(rows.lazy(), mine).collect()
             gone = marked.filter(pl.col(DELETED_BY).is_not_null())

@@ -270,6 +270,9 @@ async def kill_often(folder: Path, kills: int, seed: int, *, life_s: float = 0.3
                 await asyncio.to_thread(service.start)
                 if tell and (number + 1) % tell == 0:
                     print(f"{number + 1} kills, {account.accepted} readings, {found.deletions} deletions", flush=True)
+            # On a busy machine lives may be too short for that.
+            while not found.deletions or not found.snapshots:  # noqa: ASYNC110 - counts, no event
+                await asyncio.sleep(0.02)
             done = True
 
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:

@@ -167,6 +167,28 @@ def test_a_deletion_during_a_pass_that_has_read_its_readings_is_not_undone(tmp_p
         assert all_rows(store) == rates_of(some(4, user="other"))
 
 
+def test_a_deletion_after_a_pass_has_read_and_before_it_looks_at_deletions_is_not_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path) as store:
+        write(store, [*some(10), *some(4, user="other")])
+        real, counted = store.compactor._arrived, []  # noqa: SLF001 - the moment between two reads
+
+        def arrived() -> tuple[pl.DataFrame, int]:
+            found = real()
+            counted.append(delete(store, "user"))
+            return found
+
+        monkeypatch.setattr(store.compactor, "_arrived", arrived)
+        store.compactor.compact()
+        monkeypatch.undo()
+        assert counted == [10]
+        assert all_rows(store) == rates_of(some(4, user="other"))
+        store.compactor.compact()
+        assert users_in_files(tmp_path) == {"other"}
+        assert all_rows(store) == rates_of(some(4, user="other"))
+
+
 def test_a_damaged_file_deletes_nothing_and_one_damaged_later_is_caught_up_with(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         write(store, [*some(10), *some(10, user="other")])

@@ -1,10 +1,11 @@
-"""Power cuts while Parquet files are published: whatever unsynced steps are lost, no acknowledged reading is.
+"""Power cuts while files are published, also without what was deleted: no acknowledged reading is lost, whatever is.
 
 kill -9 does not show this: the kernel keeps what a dead process wrote. Here the steps are written down as they are
 done; after every one of them the power goes, and every combination of the steps that no sync has made durable is lost.
 SQLite's commit is durable when it returns (synchronous=FULL), so the list of files is as of the last commit.
 """
 
+import asyncio
 import itertools
 import sqlite3
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from mockexport.ingest.catalogue import READINGS_FOLDER, StoredFile, listed
 from mockexport.ingest.checksums import file_sha256
 from mockexport.ingest.database import connect
 from mockexport.ingest.readings import DAY_US
+from mockexport.ingest.snapshots import Wanted
 from tests.ingest.scripted_disk import Operation, PowerCutDisk, after_power_cut, pending
 from tests.ingest.stored import NOON_US, opened, some, write
 
@@ -33,7 +35,7 @@ class _CommitNoted(sqlite3.Connection):
 
 
 def _record(folder: Path, skip: Callable[[Operation], bool]) -> tuple[PowerCutDisk, dict[int, list[StoredFile]]]:
-    """Publish files, merge them with others, over two days; return the steps, and what was listed after which."""
+    """Publish files, merge them with others, delete from one; return the steps, and what was listed after which."""
     disk = PowerCutDisk(skip)
     lists: dict[int, list[StoredFile]] = {0: []}
 
@@ -51,6 +53,9 @@ def _record(folder: Path, skip: Callable[[Operation], bool]) -> tuple[PowerCutDi
         write(store, some(20))
         store.compactor.compact()
         write(store, [*some(25, device="device_b"), *some(5, start_us=NOON_US + DAY_US)])
+        store.compactor.compact()
+        # What is deleted is rewritten: by the same steps.
+        assert asyncio.run(store.delete(Wanted(NOON_US, NOON_US + 4 * 10**6, "user"))) == 10
         store.compactor.compact()
     return disk, lists
 
@@ -87,9 +92,9 @@ def _syncs(folder: Path) -> list[Operation]:
 
 
 def test_the_steps_are_synced_where_the_model_says(tmp_path: Path) -> None:
-    # Three files in two folders, and the data folder itself at the start.
+    # Four files in two folders, and the data folder itself at the start.
     kinds = [each.kind for each in _syncs(tmp_path)]
-    assert kinds.count("sync") == 3
+    assert kinds.count("sync") == 4
     assert kinds.count("sync_folder") >= 6
 
 
