@@ -220,6 +220,9 @@ class _TellingOfLimits:
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
+        # What waited a second for a descriptor finds the listening socket closed by now.
+        if "_start_serving" in str(context.get("message")):
+            return
         if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
             loop.default_exception_handler(context)
         elif loop.time() >= self._next_s:

@@ -1,5 +1,6 @@
 """`mockexport download` and `generate`: whole files in a folder, made once."""
 
+import json
 import os
 import resource
 import subprocess
@@ -15,8 +16,11 @@ def test_a_download_is_the_generated_folder_and_is_not_made_twice(run: Run, serv
     assert (ran.code, ran.out) == (0, "")
     assert "2 of 2 files are in" in ran.err
     kept = {path.name: path.stat().st_ino for path in (tmp_path / "kept").iterdir()}
-    for path in (tmp_path / "made").iterdir():
+    for path in (tmp_path / "made").glob("*.csv"):
         assert (tmp_path / "kept" / path.name).read_bytes() == path.read_bytes()
+    made, listed = (json.loads((tmp_path / folder / "export.json").read_text()) for folder in ("made", "kept"))
+    assert all(download.pop("version") for download in listed["downloads"])  # what was kept has a tag
+    assert listed == made
     assert run("download", "demo", str(tmp_path / "kept"), "--url", server_url).code == 0
     again = {path.name: path.stat().st_ino for path in (tmp_path / "kept").iterdir()}
     assert {n: i for n, i in again.items() if n.endswith(".csv")} == {

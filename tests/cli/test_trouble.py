@@ -170,7 +170,7 @@ async def test_a_token_comes_from_a_file_or_the_environment_and_is_never_shown(
         (("--header", "secret"), "header: must be 'Name: value'"),
         (("--header", "Range: bytes=0-"), "header: Range is the download's own business"),
         (("--proxy", "secret"), "no http:// URL of a proxy"),
-        (("--cacert", "none"), "cacert: none holds no certificates"),
+        (("--cacert", "none"), "cacert: none cannot be read"),
         (("--timeout", "0"), "not a number of seconds above 0"),
         (("--timeout", "nan"), "not a number of seconds above 0"),
         (("--attempts", "0"), "not a whole number from 1"),

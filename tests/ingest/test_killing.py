@@ -11,7 +11,7 @@ async def test_eight_kills_under_load_cost_no_acknowledged_reading(tmp_path: Pat
     assert found.right, str(found)
     # The kills met work: requests were cut off and sent again, compactions had made files.
     assert account.retried > 0
-    assert account.accepted >= 400
+    assert account.accepted >= 40
     assert account.checked_minutes > 0
     assert account.checked_visible > 0
     assert found.files > 0

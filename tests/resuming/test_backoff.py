@@ -208,7 +208,7 @@ async def test_a_server_stopped_and_started_again_is_waited_for_over_sockets() -
             report = await analyze("x", source=api, concurrency=3)
     finally:
         server.stop()
-    assert report.totals["heart_rate"].count == 24
+    assert report.allowing_incomplete().totals["heart_rate"].count == 24
     assert max(download.attempts for download in report.account.downloads) > 6
 
 

@@ -281,7 +281,7 @@ def test_what_does_not_pass_is_final(code: int) -> None:
 
 def test_errors_name_download_place_attempt_and_byte_but_no_secret() -> None:
     played = play([cut(30), status(404)])
-    assert str(played.error) == "download d from http://memory/x, attempt 2, byte 30: status 404"
+    assert str(played.error) == "download d from http://***@memory/x?***, attempt 2, byte 30: status 404"
 
 
 def test_attempts_are_counted_from_the_last_progress() -> None:

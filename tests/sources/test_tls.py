@@ -142,7 +142,7 @@ def test_certificates_that_cannot_be_used_are_refused_without_asking_anything(
     locked = authority.with_passphrase(mine.key)
     (tmp_path / "nothing").write_text("nothing")
     for cert, key, told in (
-        (tmp_path / "none", None, r"cert: .*none: no certificate with its private key \(No such file"),
+        (tmp_path / "none", None, "cert: .*none cannot be read: No such file"),
         (tmp_path / "nothing", None, r"cert: .*nothing: no certificate with its private key \(not in PEM form\)"),
         (mine.cert, other.key, "key: .* holds the key of another certificate"),
         (mine.cert, locked, "key: .*locked.key has a passphrase, which is not asked for"),
