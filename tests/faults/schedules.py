@@ -239,12 +239,10 @@ def _judge(
     if checkpoint.history and all(account.verdict.complete for account in of_id.values()):
         assert checkpoint.data is None, "a complete run removes its checkpoint"
     incomplete = [i for i, account in of_id.items() if not account.verdict.complete]
-    reports = (
-        report_of(reduce(Summary().merge, choice, Summary().empty()), ()) for choice in itertools.product(*choices)
-    )
-    assert any(report == _with_incomplete(text, incomplete) for text in reports), (
-        f"the report is not that of the downloads that count: {report}"
-    )
+    merged = (reduce(Summary().merge, choice, Summary().empty()) for choice in itertools.product(*choices))
+    right = next((choice for choice in merged if choice == state), None)
+    assert right is not None, f"the report is not that of the downloads that count: {report}"
+    assert report == _with_incomplete(report_of(right, ()), incomplete)
     if any(account.verdict.kind is VerdictKind.FAILED for account in of_id.values()):
         return "incomplete"
     return "differs" if incomplete else "same"
