@@ -5,7 +5,8 @@ its protocol steps aside, and this one, an `asyncio.BufferedProtocol`, has the t
 be. At the body's end aiohttp gets its connection back, as if it had seen that end; before it, only to close it.
 
 Rules: bytes are taken only while somebody waits for them; in between, the transport does not read, and TCP stops the
-sender. Whoever is called off has no bytes written to his memory afterwards.
+sender. Should it read all the same, the few bytes that it gets are kept for who comes next. Whoever is called off has
+no bytes written to his memory afterwards.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ __all__ = ["Receiver", "take_over"]
 
 # Less than this is not worth a change of hands.
 LEAST_BYTES = 64 * 1024
+# Room for bytes that come while nobody waits: reading is paused with the first of them.
+SPARE_BYTES = 256
 
 
 class Receiver(asyncio.BufferedProtocol):
@@ -30,6 +33,8 @@ class Receiver(asyncio.BufferedProtocol):
         self._left = left
         self._into = memoryview(b"")
         self._filled = 0
+        self._spare = bytearray(SPARE_BYTES)
+        self._early = bytearray()  # what came while nobody waited
         self._waiter: asyncio.Future[None] | None = None
         self._failed: ExchangeFailed | None = None
         self._is_lost = False
@@ -49,8 +54,10 @@ class Receiver(asyncio.BufferedProtocol):
             return 0
         self._into, self._filled = into[: self._left], 0
         self._waiter = asyncio.get_running_loop().create_future()
+        self._take_early()
         try:
-            self._transport.resume_reading()
+            if not self._waiter.done():
+                self._transport.resume_reading()
             await self._waiter
         finally:
             self._waiter, self._into = None, memoryview(b"")
@@ -59,8 +66,15 @@ class Receiver(asyncio.BufferedProtocol):
         if not self._filled and self._failed is not None:
             raise self._failed
         if not self._left:
-            self._give_back(whole=True)
+            self._give_back(whole=not self._early)  # more than was announced is no part of another reply
         return self._filled
+
+    def _take_early(self) -> None:
+        size = min(len(self._early), len(self._into))
+        if size:
+            self._into[:size] = self._early[:size]
+            del self._early[:size]
+            self._count(size)
 
     def flush(self) -> int:
         """Have `receive` return what has come so far; return how much that is."""
@@ -97,10 +111,17 @@ class Receiver(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go."""
-        return self._into[self._filled :]
+        return self._into[self._filled :] or memoryview(self._spare)
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take note of so many bytes."""
+        if self._filled >= len(self._into):
+            self._early += self._spare[:nbytes]
+            self._transport.pause_reading()
+        else:
+            self._count(nbytes)
+
+    def _count(self, nbytes: int) -> None:
         self._filled += nbytes
         self._left -= nbytes
         if self._filled == len(self._into):

@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
 
 from mockexport import Download, ExportApi, RetryPolicy, TimeLimits, TransferError, analyze
 from mockexport.pipeline.streams import Marker, Opened, Retry, offer
-from mockexport.sources.receiving import LEAST_BYTES
+from mockexport.sources.receiving import LEAST_BYTES, Receiver
 from mockexport.unpacking.stream import OwnRoom
 from tests.rows import HEADER
 
@@ -195,6 +196,33 @@ async def test_a_reader_that_takes_nothing_makes_the_sender_wait() -> None:
             await asyncio.sleep(0.1)
         assert sent < len(body) - 65_536
         await pieces.aclose()
+
+
+async def test_bytes_that_come_while_nobody_waits_are_the_first_of_those_who_do() -> None:
+    transport, response = Mock(spec=asyncio.Transport), Mock(spec=aiohttp.ClientResponse)
+    receiver = Receiver(response, transport, 300)
+
+    def come(data: bytes) -> None:
+        view = receiver.get_buffer(-1)
+        view[: len(data)] = data
+        receiver.buffer_updated(len(data))
+
+    come(b"a" * 100)
+    transport.pause_reading.assert_called()
+    into = memoryview(bytearray(80))
+    assert await receiver.receive(into) == 80
+    waiting = asyncio.create_task(receiver.receive(into))
+    await asyncio.sleep(0)
+    assert receiver.flush() == 20
+    assert await waiting == 20
+    come(b"b" * 10)
+    come(b"c" * 190)
+    found = b""
+    while size := await receiver.receive(into):
+        found += into[:size]
+    assert found == b"b" * 10 + b"c" * 190
+    response.content.feed_eof.assert_called_once_with()
+    response.close.assert_not_called()
 
 
 async def test_whoever_is_called_off_finds_his_memory_left_alone_and_the_connection_closed() -> None:
