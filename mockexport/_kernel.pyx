@@ -20,7 +20,6 @@ cdef extern from "native/heap.h" nogil:
 cdef extern from "native/index.h" nogil:
     const char *index_name
     int choose_index(const char *name)
-    size_t count_line_ends(const uint8_t *data, size_t size)
 
 cdef extern from "native/families.h" nogil:
     enum:
@@ -239,17 +238,6 @@ def use_path(name=None):
 def settle_heap():
     """Set the C library's heap up for a process that is a run and nothing else (native/heap.h). It lasts."""
     tune_heap()
-
-
-def count_lines(data):
-    """Return the number of line ends in bytes."""
-    cdef Py_buffer view
-    cdef size_t lines
-    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-    with nogil:
-        lines = count_line_ends(<const uint8_t *>view.buf, <size_t>view.len)
-    PyBuffer_Release(&view)
-    return lines
 
 
 # Families by the names and limits that they have in fingerprints (reducers.family), in the order of a state.

@@ -200,26 +200,4 @@ static int mark_unplain(const uint8_t *data, size_t size, uint8_t *marks) {
     return any != 0;
 }
 
-/* The number of line ends in `size` bytes; reads no byte beyond them. */
-static size_t count_line_ends(const uint8_t *data, size_t size) {
-    size_t lines = 0, at = 0;
-#if defined(__x86_64__)
-    const __m128i n = _mm_set1_epi8('\n'), zero = _mm_setzero_si128();
-    while (size - at >= 16) {
-        /* A byte's counter holds 255 hits at the most. */
-        size_t rounds = (size - at) / 16 < 255 ? (size - at) / 16 : 255;
-        __m128i sums = zero;
-        for (size_t round = 0; round < rounds; round++, at += 16) {
-            sums = _mm_sub_epi8(sums, _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(data + at)), n));
-        }
-        sums = _mm_sad_epu8(sums, zero);
-        lines += (size_t)_mm_cvtsi128_si64(sums) + (size_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(sums, sums));
-    }
-#endif
-    for (; at < size; at++) {
-        lines += data[at] == '\n';
-    }
-    return lines;
-}
-
 #endif

@@ -291,14 +291,6 @@ def test_the_kernel_reduces_for_summary_and_decodes_for_the_rest() -> None:
         choose_engine(Summary(), USUAL, wanted="fast")
 
 
-def test_line_ends_are_counted_in_any_bytes() -> None:
-    draw = random.Random(5)
-    for size in (0, 1, 15, 16, 17, 5_000, 70_000):
-        data = bytes(draw.choices(b"\n\na\x0b\x09", k=size))
-        assert _kernel.count_lines(data) == data.count(b"\n")
-    assert _kernel.count_lines(b"\n" * 10_000) == 10_000
-
-
 async def test_reports_are_equal_byte_by_byte(tmp_path: Path) -> None:
     generate("demo", tmp_path)
     reports = {wanted: await analyze(folder=tmp_path, engine=wanted) for wanted in ("kernel", "python")}
