@@ -59,7 +59,9 @@ class Snapshot(Generic[R]):
         from mockexport.report.cell import report_cell  # no sooner: most runs are in no notebook
 
         covered = "" if self.share is None else f", {self.share:.0%} of all"
-        return report_cell(self.report, f"provisional, of {self.rows:,} rows{covered}, after {self.elapsed_s:.1f} s")
+        told = f"provisional, of {self.rows:,} rows{covered}, after {self.elapsed_s:.1f} s"
+        report = self.report
+        return report_cell(report.account.export_id, told, report.totals, report.notes)
 
 
 class Run(Generic[R]):

@@ -62,7 +62,8 @@ def pieces_of_several(reports: Sequence[Report[Any]], options: argparse.Namespac
     for report in sorted(reports, key=lambda report: report.account.export_id):
         yield f"{before}    {json.dumps(report.account.export_id)}: "
         shown = report.counts() if options.counts else report
-        yield from json_pieces(shown, round_to=options.round, margin="    ")
+        parts = shown.patients, shown.totals, shown.incomplete, shown.notes
+        yield from json_pieces(*parts, round_to=options.round, margin="    ")
         before = ",\n"
     yield "\n  }\n}\n"
 

@@ -10,7 +10,7 @@ from typing import Any
 from mockexport.model import ANOMALY_RULES, AnomalyRule, VerdictKind
 from mockexport.report.charts import GAP_PATTERN, Scale, range_bar, share_bar
 from mockexport.report.html_account import account_parts, coverage_parts, facts
-from mockexport.report.markup import Markup, element, named, page, shown, table
+from mockexport.report.markup import Markup, element, figure, named, page, shown, table
 from mockexport.report.plain import columns_of, counted, heading, when
 from mockexport.report.report import Report
 
@@ -231,12 +231,12 @@ class _Page:
         """Return a column's figures, all with fractions if one has them."""
         values = [row.get(name) for row in rows]
         places = self._places if any(isinstance(value, float) for value in values) else 0
-        return [self._cell(float(value) if places and type(value) is int else value) for value in values]
+        return [figure(float(value) if places and type(value) is int else value, self._places) for value in values]
 
     def _range(self, row: Mapping[str, Any]) -> Markup:
         low, mean, high = row["min"], row.get("mean"), row["max"]
-        told = f"from {self._cell(low)} to {self._cell(high)}"
-        told += f", mean {self._cell(mean)}" if isinstance(mean, int | float) else ""
+        told = f"from {figure(low, self._places)} to {figure(high, self._places)}"
+        told += f", mean {figure(mean, self._places)}" if isinstance(mean, int | float) else ""
         scale = self._scale(row["event_type"])
         return range_bar(scale, low, mean if isinstance(mean, int | float) else None, high, told)
 
@@ -258,13 +258,6 @@ class _Page:
 
     def _title(self, name: str) -> str:
         return "latency (s)" if name == "latency" else shown(heading(name, [*self._patients, *self._totals]))
-
-    def _cell(self, value: Any) -> str:
-        if value is None:
-            return "–"
-        if isinstance(value, float):
-            return f"{value:,.{self._places}f}"
-        return f"{value:,}" if isinstance(value, int) else shown(str(value))
 
 
 def _are_numbers(rows: Sequence[Mapping[str, Any]], name: str) -> bool:

@@ -5,38 +5,42 @@ results takes half a minute: with an indent the standard library's encoder is Py
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from math import isfinite
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from mockexport.report.report import Report
+from typing import Any
 
 __all__ = ["json_pieces"]
 
 
-def json_pieces(report: "Report[Any]", *, round_to: int | None = None, margin: str = "") -> Iterator[str]:
-    """Yield a report as an object of JSON, in pieces; its lines but the first are behind `margin`.
+def json_pieces(
+    patients: Mapping[str, Mapping[str, Any]],
+    totals: Mapping[str, Any],
+    incomplete: Sequence[str],
+    notes: Sequence[str],
+    *,
+    round_to: int | None = None,
+    margin: str = "",
+) -> Iterator[str]:
+    """Yield a report's parts (see Report) as an object of JSON, in pieces; its lines but the first are behind `margin`.
 
     Raises:
         ValueError: a result holds what JSON cannot, such as a fraction that is no number.
     """
-    report = report.allowing_incomplete()  # it says so
     told = _Telling(round_to).told
     yield "{\n"
-    for name, texts in (("incomplete", report.incomplete), ("notes", report.notes)):
+    for name, texts in (("incomplete", incomplete), ("notes", notes)):
         if texts:
             yield f"{margin}  {_key(name)}{told(list(texts), margin + '  ')},\n"
     yield f"{margin}  {_key('patients')}{{"
     before = "\n"
-    for patient_id in sorted(report.patients):
-        yield f"{before}{margin}    {json.dumps(patient_id)}: {told(report.patients[patient_id], margin + '    ')}"
+    for patient_id in sorted(patients):
+        yield f"{before}{margin}    {json.dumps(patient_id)}: {told(patients[patient_id], margin + '    ')}"
         before = ",\n"
     yield "},\n" if before == "\n" else f"\n{margin}  }},\n"
-    yield f"{margin}  {_key('totals')}{told(report.totals, margin + '  ')}\n{margin}}}"
+    yield f"{margin}  {_key('totals')}{told(totals, margin + '  ')}\n{margin}}}"
 
 
 class _Telling:

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
+from typing import Any
 
-__all__ = ["Markup", "element", "named", "page", "policy", "shown", "table"]
+__all__ = ["Markup", "element", "figure", "named", "page", "policy", "shown", "table"]
 
 _VOID = ("link", "meta", "br")
 
@@ -54,6 +55,15 @@ def shown(text: str) -> str:
 def named(text: str) -> Markup:
     """Return an id from data, apart from the direction in which the text around it is written."""
     return element("bdi", shown(text))
+
+
+def figure(value: Any, places: int) -> str:
+    """Return a figure for people: fractions with so many places, a dash for what there is not."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.{places}f}"
+    return f"{value:,}" if isinstance(value, int) else shown(str(value))
 
 
 def table(label: str, heads: Sequence[tuple[str, str | None]], lines: Iterable[Sequence[object]]) -> Markup:

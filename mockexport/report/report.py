@@ -50,7 +50,11 @@ class Report(Generic[R]):
         """Return what a notebook shows under the cell: the totals, and whether the report is whole."""
         from mockexport.report.cell import report_cell  # no sooner: most runs are in no notebook
 
-        return report_cell(self)
+        told = f"{counted(len(self._patients), 'patient')}, {counted(self.account.rows, 'row')}"
+        if self.incomplete:
+            number = counted(len(self.incomplete), "download")
+            told = f"INCOMPLETE, {number} failed or not as announced; the others: {told}"
+        return report_cell(self.account.export_id, told, self._totals, self.notes)
 
     @property
     def patients(self) -> Mapping[str, Mapping[str, R]]:
@@ -145,5 +149,5 @@ class Report(Generic[R]):
         Raises:
             ValueError: a result holds what JSON cannot, such as a fraction that is no number.
         """
-        yield from json_pieces(self, round_to=round_to)
+        yield from json_pieces(self._patients, self._totals, self.incomplete, self.notes, round_to=round_to)
         yield "\n"

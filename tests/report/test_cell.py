@@ -24,7 +24,7 @@ def test_ids_are_escaped_and_long_lists_cut() -> None:
     assert "<i>" not in shown
     assert "&lt;i&gt;029" in shown
     assert "&lt;i&gt;030" not in shown
-    assert "and 1 more event types" in shown
+    assert "and 1 more event type</p>" in shown
     assert "Note: a &lt;b&gt; note" in shown
 
 
