@@ -33,6 +33,7 @@ from typing import Any
 from mockexport.shown import public_url, shown, shown_list
 
 __all__ = [
+    "OUTAGE_STATUSES",
     "ArrowUnavailable",
     "BadRowError",
     "CheckpointError",
@@ -144,6 +145,10 @@ class FolderError(SourceError):
     def __init__(self, path: object, problem: str) -> None:
         self.path: str = str(path)
         super().__init__(f"{path}: {problem}")
+
+
+# Statuses that speak of the server, or of what stands before it, and not of what was asked for.
+OUTAGE_STATUSES = frozenset({429, 502, 503, 504})
 
 
 class TransferError(SourceError):

@@ -126,6 +126,12 @@ def test_no_repetition_of_an_odd_character_takes_quadratic_time(name: str) -> No
         assert_in_a_straight_line(parser, unit, length)
 
 
+def test_a_header_of_spaces_takes_no_longer_than_one_of_letters() -> None:
+    # So much of a line is looked into that a square of it shows between lines of one length, and not with the length.
+    spaces, letters = (min(spent_s(header, f"x{unit * 64 * KIB}x") for _ in range(3)) for unit in (" ", "a"))
+    assert spaces < 20 * max(letters, NOTHING_S / 4)
+
+
 @settings(max_examples=40)
 @given(name=st.sampled_from([*PARSERS]), unit=st.text(st.sampled_from([*string.punctuation, *"\n\t 1ae"]), min_size=2))
 def test_no_pattern_that_repeats_takes_quadratic_time(name: str, unit: str) -> None:

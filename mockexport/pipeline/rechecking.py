@@ -8,16 +8,13 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
-from mockexport.errors import TransferError, first_error_alone
+from mockexport.errors import OUTAGE_STATUSES, TransferError, first_error_alone
 from mockexport.events import Listener, StartedOver
 from mockexport.model import Export
 from mockexport.pipeline.checkpoint import Saved
 from mockexport.pipeline.streams import Source, is_unchanged
 
 __all__ = ["still_valid"]
-
-# Of a server that is down, or is asked too much: they say nothing of the download.
-_OUTAGE_STATUSES = frozenset({429, 502, 503, 504})
 
 
 async def still_valid(saved: Saved, source: Source, export: Export, *, concurrency: int, emit: Listener) -> Saved:
@@ -52,7 +49,7 @@ async def _changed(versions: Mapping[int, str], source: Source, export: Export, 
             try:
                 return not await is_unchanged(source.stream(export.id, export.downloads[place]), version)
             except TransferError as error:
-                if error.passing and (error.status is None or error.status in _OUTAGE_STATUSES):
+                if error.passing and (error.status is None or error.status in OUTAGE_STATUSES):
                     raise
                 return True
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+from mockexport.errors import OUTAGE_STATUSES
 from mockexport.pipeline.streams import Mark, version_of
 
 __all__ = [
@@ -31,8 +32,6 @@ __all__ = [
 
 # Statuses that may pass (RFC 9110, section 15, and RFC 6585); all others are final.
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-# Those of them that speak of the server, or of what stands before it, and not of what was asked for.
-OUTAGE_STATUSES = frozenset({429, 502, 503, 504})
 # Statuses that the user can do something about; the parameters are those of sources.http.Access.
 _REMEDIES = {
     401: "the server asks for a token, or does not take the one it got (Access.token)",

@@ -147,3 +147,18 @@ async def test_chunks_are_views_of_the_buffers_that_bytes_came_into() -> None:
             found += chunk.data
         at += size
     assert found + b"".join(chunk.data for chunk in cutter.rest()) == body
+
+
+async def test_bytes_of_a_leg_that_has_begun_anew_are_in_no_chunk() -> None:
+    pool, (first, second) = SlabPool(1024, 1), (Cutter(SPAN), Cutter(SPAN))
+    with Workers(choose_engine(Summary(), Schema(), wanted="python"), 1) as workers:
+        room = Room(pool, workers, first)
+        (await room.free())[: len(ROW)] = ROW
+        assert first.took(len(ROW)) == []
+        room.turn_to(second)
+        assert first.rest() == []
+        (await room.free())[: len(HEADER)] = HEADER
+        assert second.took(len(HEADER)) == []
+        (chunk,) = second.rest()
+        assert bytes(chunk.data) == HEADER
+        room.close()

@@ -205,6 +205,7 @@ def test_only_statuses_that_may_pass_are_tried_again(status: int) -> None:
         assert isinstance(answer, Refused)
         assert answer.problem.partition(":")[0] == f"status {status}"  # what helps may follow
         assert (answer.passing, answer.retry_after) == (status in {408, 425, 429, 500, 502, 503, 504}, "7")
+        assert answer.outage == (status in {429, 502, 503, 504})
 
 
 @pytest.mark.parametrize("status", [400, 403, 412, 501])
