@@ -303,9 +303,10 @@ def test_progress_does_not_refill_the_time() -> None:
     assert 900 < played.took_s <= 1000
 
 
+@pytest.mark.parametrize("code", [503, 500], ids=["an outage", "this download alone"])
 @pytest.mark.parametrize(("text", "least"), [("7", 7), ("Sun, 06 Nov 1994 08:49:47 GMT", 10), ("0", 0)])
-def test_retry_after_is_a_minimum(text: str, least: float) -> None:
-    played = play([status(503, Retry_After=text), Answer()])
+def test_retry_after_is_a_minimum(text: str, least: float, code: int) -> None:
+    played = play([status(code, Retry_After=text), Answer()])
     (retry,) = [marker for marker in played.markers if isinstance(marker, Retry)]
     assert retry.asked_s == least
     assert retry.wait_s >= least
