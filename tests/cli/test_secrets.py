@@ -4,9 +4,13 @@ import json
 import traceback
 from pathlib import Path
 
+import aiohttp
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from mockexport import Access, ExportApi, MockExportError, RetryPolicy, ServerUnreachable, analyze
+from mockexport.sources.http_faults import explain
 from mockexport.sources.manifest import read_manifest
 from tests.cli.conftest import Run
 from tests.sources.raw import raw_server
@@ -101,6 +105,15 @@ async def test_a_traceback_shows_no_secret(answer: bytes) -> None:
         with pytest.raises(MockExportError) as raised:
             await analyze(urls=address, retry=RetryPolicy(attempts=1), access=Access(headers=(("X-Key", HUSH),)))
     assert HUSH not in told_by(raised.value)
+
+
+def test_what_the_http_library_raised_keeps_no_secret_once_it_is_explained() -> None:
+    url = URL(f"http://user:{HUSH}@host/?sig={HUSH}")
+    asked = aiohttp.RequestInfo(url, "GET", CIMultiDictProxy(CIMultiDict({"X-Key": HUSH})), url)
+    for error in (aiohttp.ClientResponseError(asked, (), status=502), aiohttp.InvalidURL(url)):
+        assert HUSH in told_by(error)
+        explain(error)
+        assert HUSH not in told_by(error)
 
 
 async def test_a_proxys_password_is_in_no_traceback() -> None:

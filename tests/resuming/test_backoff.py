@@ -141,6 +141,51 @@ def test_a_question_that_is_not_answered_soon_is_asked_by_the_next_one_too() -> 
     assert begun == [3.0, 3.0 + LEASE_S, *[3.0 + 7.0] * 3]
 
 
+def test_a_broken_connection_is_looked_into_by_one_for_all() -> None:
+    async def work() -> list[float]:
+        loop = asyncio.get_running_loop()
+        backoff = Backoff(RetryPolicy())
+        backoff.doubt()
+        begun = []
+
+        async def ask() -> None:
+            await backoff.turn()
+            begun.append(loop.time() - START_S)
+            await asyncio.sleep(2.0)
+            backoff.answered()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(ask())
+        return begun
+
+    begun, _ = run(work)
+    assert begun == [0.0, 2.0, 2.0]
+
+
+def test_an_outage_that_has_lasted_too_long_is_waited_for_by_nobody() -> None:
+    async def work() -> list[float]:
+        loop = asyncio.get_running_loop()
+        policy = RetryPolicy()
+        backoff = Backoff(policy)
+        backoff.failed(1, None, answer=False)
+        await asyncio.sleep(policy.outage_s)
+        backoff.failed(1, 3.0, answer=False)
+        begun = []
+
+        async def ask() -> None:
+            await backoff.turn()
+            begun.append(loop.time() - START_S - policy.outage_s)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(ask())
+        return begun
+
+    begun, _ = run(work)
+    assert begun == [0.0] * 3
+
+
 def test_what_the_server_asked_to_wait_is_waited_though_another_was_answered() -> None:
     async def work() -> float:
         backoff = Backoff(RetryPolicy())

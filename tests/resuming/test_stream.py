@@ -296,6 +296,14 @@ def test_attempts_are_counted_from_the_last_progress() -> None:
     assert len(played.asked) == 3
 
 
+def test_an_outage_counts_once_beside_what_fails_after_it() -> None:
+    others = RetryPolicy().most_failures - 2
+    played = play([cut(1), *[status(503)] * 6, *[status(500)] * others, part(1)])
+    assert played.data == BODY
+    played = play([cut(1), *[status(500)] * (others + 2), part(1)])
+    assert "status 500" in str(played.error)
+
+
 def test_progress_does_not_refill_the_time() -> None:
     slow = [Answer(206, part(n).fields, BODY[n : n + 1], "break", after_s=50) for n in range(1, 100)]
     played = play([cut(1), *slow], limits=TimeLimits(total_s=1000))

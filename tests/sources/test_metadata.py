@@ -11,6 +11,7 @@ from mockexport.sources.metadata import (
     Reply,
     decode_json,
     format_api_time,
+    is_json,
 )
 
 
@@ -126,3 +127,9 @@ def test_a_time_that_is_none_is_a_value_error_that_names_the_field(name: str) ->
     metadata = decode_json(f'{{"id": "d", "{name}": "26/08/2025"}}'.encode(), DownloadMetadata)
     with pytest.raises(ValueError, match=f"^{name} "):
         metadata.to_download()
+
+
+def test_only_an_object_of_json_shows_its_own_end() -> None:
+    assert is_json(b'\xef\xbb\xbf {"a": [1]}\n')
+    for body in (b"", b"12", b"[1]", b'"a"', b'{"a": [1]', b'{"a": 1}}', b"http://host/a.csv\n", b"{" * 100_000):
+        assert not is_json(body)
