@@ -16,7 +16,7 @@ from mockexport.distributed.tasks import Task
 from mockexport.errors import BadRowError, MockExportError
 from mockexport.formats import MAX_ROW_BYTES, CsvDecoder, Cutter
 from mockexport.formats.schema import Schema
-from mockexport.model import Download, Span
+from mockexport.model import Download, Entry, Reading, Span
 from mockexport.pipeline.checkpoint import SavedFlight
 from mockexport.pipeline.flights import Part
 from mockexport.pipeline.landed import Landed, borders_of
@@ -44,13 +44,12 @@ class Divided:
 
     position: int
     download: Download
-    header: str
     mark: Mark
     landed: Landed[Any]
     tasks: set[int] = field(default_factory=set)
     attempts: int = 1
     fetched_bytes: int = 0
-    bad_row: tuple[int, BadRowError] | None = None
+    bad_row: tuple[Part, BadRowError] | None = None
 
 
 class Planner:
@@ -138,7 +137,7 @@ class Planner:
         total = mark.total
         if total is None:
             return []
-        divided = Divided(position, download, header, mark, Landed(work.reducer))
+        divided = Divided(position, download, mark, Landed(work.reducer))
         landed = divided.landed
         for saved in parts:
             if saved.done:
@@ -160,13 +159,17 @@ class Planner:
             work.emit(events.Restored(download.id, landed.size_bytes, landed.rows, finished=False))
             self._following.land(download.id, None, landed.size_bytes, landed.rows)
         work.emit(events.Divided(download.id, len(spans)))
-        tasks = []
-        for span in spans:
-            length = (span.end or total) - span.start
-            share = Share(work.export_id, ((position, download),), {}, part=Part(span, header, mark))
-            tasks.append(self._task(share, _size(download) * length // total))
-        divided.tasks = {task.number for task in tasks}
-        return tasks
+        return [self.span(divided, span, Entry(Reading(header if span.start else None))) for span in spans]
+
+    def span(self, divided: Divided, span: Span, entry: Entry) -> Task:
+        """Return the task of a span of a download that is divided."""
+        total = divided.mark.total or 1
+        size = _size(divided.download) * ((span.end or total) - span.start) // total
+        part = Part(span, entry, divided.mark)
+        share = Share(self._work.export_id, ((divided.position, divided.download),), {}, part=part)
+        task = self._task(share, size)
+        divided.tasks.add(task.number)
+        return task
 
     async def _probe(self, download: Download) -> tuple[str, Mark, int] | None:
         """Return a download's header line, by what its content is known, and the byte at which its rows begin.
@@ -174,7 +177,7 @@ class Planner:
         None if it cannot be had in parts. What comes beside the header is dropped: a reading or two of a socket.
         """
         cutter = Cutter(Span(download.id), 1)
-        decoder = CsvDecoder(self._schema)
+        decoder = CsvDecoder(self._schema, download_id=download.id)
         mark: Mark | None = None
         stream = self._work.source.stream(self._work.export_id, download)
         try:
@@ -184,7 +187,7 @@ class Planner:
                         mark = piece.mark
                     if isinstance(piece, bytes):
                         for chunk in cutter.feed(piece):
-                            decoder.skip_header(chunk)
+                            decoder.take(chunk)
                             if decoder.header is not None:
                                 break
                     if decoder.header is not None or (isinstance(piece, Opened) and mark is None):

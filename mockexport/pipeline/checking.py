@@ -9,7 +9,7 @@ from itertools import chain, groupby, pairwise
 from typing import Any
 
 from mockexport.errors import HeaderError, StateError
-from mockexport.formats.csv import read_header
+from mockexport.formats import CsvDecoder
 from mockexport.formats.schema import Schema
 from mockexport.formats.tally import Tally
 from mockexport.model import Export
@@ -70,7 +70,7 @@ def _check_flights(
     if not (etag.startswith('"') and etag.isprintable()) or (total is not None and total < 0):
         raise ValueError("a download that it goes on with has no tag, or no length")
     for flight in flights:
-        if (flight.mark, flight.header) != (first.mark, first.header):
+        if flight.mark != first.mark:
             raise ValueError("spans of one download are of different contents")
         if flight.end is None:
             fits = flight.start == 0 and len(flights) == 1
@@ -84,6 +84,7 @@ def _check_flights(
     if any(flight.end is None or flight.end > following.start for flight, following in pairwise(flights)):
         raise ValueError("spans of one download overlap")
     try:
-        read_header(first.header, schema, download_id=download_id, line=1)
+        for header in {flight.header for flight in flights} | {flight.entered.header for flight in flights} - {None}:
+            CsvDecoder(schema, header=header, download_id=download_id)
     except HeaderError:
         raise ValueError("the header that it goes on with does not name the columns") from None

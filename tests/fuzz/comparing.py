@@ -81,6 +81,7 @@ def outcome(
                 fold.feed(chunk)
         for chunk in cutter.finish():
             fold.feed(chunk)
+        fold.finish()
     except FormatError as raised:
         error = str(raised)
     return chosen.reducer.dump(fold.state), fold.tally.to_bytes(), fold.rows, fold.offset, error
