@@ -49,6 +49,7 @@ def _check_finished(saved: Saved, places: Mapping[str, int]) -> None:
         numbers = (
             account.rows, account.filtered_rows, account.attempts, account.received_bytes, account.fetched_bytes,
             *account.bad_rows.values(), *account.missing_values.values(),
+            *account.noted.values(),
         )  # fmt: skip
         if not account.verdict.complete or min(numbers) < 0:
             raise ValueError("a finished download is not finished, or has counts below zero")

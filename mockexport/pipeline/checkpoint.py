@@ -29,7 +29,7 @@ from mockexport.report.account import DownloadAccount
 __all__ = ["Belonging", "Checkpoint", "Saved", "SavedFlight", "SavedRun", "from_bytes", "to_bytes"]
 
 # What it begins with says the format of all of it; nothing inside says it again.
-_NAME, _FORMAT = b"mockexport checkpoint", 3
+_NAME, _FORMAT = b"mockexport checkpoint", 4
 _MAGIC = b"%s %d\n" % (_NAME, _FORMAT)
 _DIGEST_BYTES = 32
 
