@@ -129,9 +129,7 @@ def for_completion() -> list[Command]:
 
 def _commands(parser: Command, *, everything: bool) -> dict[str, Command]:
     """Add the commands; their help names all options if it is to tell `everything`."""
-    commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", required=True, parser_class=Command
-    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Command)
     add = partial(commands.add_parser, everything=everything)
     for name, add_command in (
         ("analyze", _analyze),
