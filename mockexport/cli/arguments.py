@@ -180,7 +180,7 @@ def _version(parser: argparse.ArgumentParser) -> None:
 _Add = Callable[..., Any]
 
 
-def _command(add: _Add, name: str, summary: str) -> Command:
+def _command(add: _Add, name: str, summary: str, *, help_all: str = argparse.SUPPRESS) -> Command:
     examples = "".join(f"  {line}\n" for line in _EXAMPLES.get(name, "").splitlines())
     command: Command = add(
         name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False,
@@ -189,13 +189,14 @@ def _command(add: _Add, name: str, summary: str) -> Command:
     command.usage = f"mockexport {name} [option …]"
     command.option("-d", "--verbose", action="store_true", help="a debug log on stderr")
     _version(command)
+    command.add_argument("--help-all", action="help", help=help_all)
     return command
 
 
 def _with_many(add: _Add, name: str, summary: str) -> Command:
     """Add a command of more options than one wants to read: its help tells `groups.FIRST`, --help-all the others."""
-    command = _command(partial(add, first=groups.FIRST), name, summary)
-    command.add_argument("--help-all", action="help", help="show all other options, too, and exit")
+    told = "show all other options, too, and exit"
+    command = _command(partial(add, first=groups.FIRST), name, summary, help_all=told)
     _quiet(command)
     return command
 
