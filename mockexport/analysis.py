@@ -17,7 +17,7 @@ from mockexport.events import Listener
 from mockexport.formats.filters import Filter
 from mockexport.formats.schema import Schema
 from mockexport.pipeline.checkpoint import Checkpoint
-from mockexport.pipeline.run import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAULT_QUEUE_SIZE, Pipeline
+from mockexport.pipeline.run import DEFAULT_CONCURRENCY, DEFAULT_QUEUE_SIZE, Pipeline
 from mockexport.pipeline.sharing import Crew
 from mockexport.pipeline.streams import Source
 from mockexport.reducers import Reducer, Statistics, Summary
@@ -48,8 +48,9 @@ class RunOptions(SourceOptions, total=False):
             that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
         split: divide longer downloads into spans of about so many bytes, which come over connections of their own,
             where the server can resume; by default none is divided.
-        chunk_bytes: size of the chunks that go through the queue, in bytes; 384 KiB by default.
-        queue_size: chunks that may wait in the queue; 4 by default.
+        chunk_bytes: size of the chunks that go through the queue, in bytes; by default 768 KiB, and 384 KiB for
+            reducers and the engine that are written in Python.
+        queue_size: chunks that may wait in the queue; 2 by default.
         coverage: count rows by hour of UTC, too; the account of each download tells them.
         strict: make the first bad row an error instead of counting it.
         engine: "auto" for the fastest that there is for the reducer, or "kernel" (compiled) or "python"; the report is
@@ -67,7 +68,7 @@ class RunOptions(SourceOptions, total=False):
     schema: Schema | None
     filter: Filter | None
     split: int | None
-    chunk_bytes: int
+    chunk_bytes: int | None
     queue_size: int
     coverage: bool
     strict: bool
@@ -178,7 +179,7 @@ async def run_export(
     schema: Schema | None = None,
     filter: Filter | None = None,  # noqa: A002 - what everybody calls it
     split: int | None = None,
-    chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+    chunk_bytes: int | None = None,
     queue_size: int = DEFAULT_QUEUE_SIZE,
     coverage: bool = False,
     strict: bool = False,

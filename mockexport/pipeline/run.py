@@ -47,15 +47,16 @@ from mockexport.pipeline.workers import Workers
 from mockexport.reducers import Reducer, Result
 from mockexport.report.account import DownloadAccount
 
-__all__ = ["DEFAULT_CHUNK_BYTES", "DEFAULT_CONCURRENCY", "DEFAULT_QUEUE_SIZE", "Outcome", "Pipeline", "RunStatistics"]
+__all__ = ["DEFAULT_CONCURRENCY", "DEFAULT_QUEUE_SIZE", "Outcome", "Pipeline", "RunStatistics"]
 
 # Enough to keep two cores and a fast line busy, little enough for any server.
 DEFAULT_CONCURRENCY = 4
-# A hand-over costs as much as a thousand rows: large enough to bear it, small enough for the memory budget, in which
-# batches of Python objects are the most.
-DEFAULT_CHUNK_BYTES = 384 * 1024
+# A hand-over costs as much as a thousand rows, and two threads' waking: large enough to bear it, small enough for the
+# memory budget, in which batches of Python objects are the most, where there are any.
+NATIVE_CHUNK_BYTES = 768 * 1024
+BATCH_CHUNK_BYTES = 384 * 1024
 # Evens out a consumer's hiccup; more would only cost memory.
-DEFAULT_QUEUE_SIZE = 4
+DEFAULT_QUEUE_SIZE = 2
 # What a crash may cost, beside the little that saving takes.
 CHECKPOINT_EVERY_S = 5.0
 
@@ -115,7 +116,8 @@ class Pipeline(Generic[S]):
         concurrency: streams open at once, of downloads or of spans of them.
         split: divide downloads that are longer into spans of about so many bytes, each on a connection of its own,
             where the source can be asked for a part and proves that the content is the same; None for never.
-        chunk_bytes: size of a chunk, in bytes; a chunk holds one row at the least.
+        chunk_bytes: size of a chunk, in bytes; a chunk holds one row at the least. By default 768 KiB, and 384 KiB
+            where an engine makes batches of them.
         queue_size: chunks that may wait for a consumer.
         consumers: how many chunks are folded at once; by default as many as there are cores, and one for an engine
             that holds the interpreter's lock.
@@ -138,7 +140,7 @@ class Pipeline(Generic[S]):
         filter: Filter | None = None,  # noqa: A002 - what everybody calls it
         concurrency: int = DEFAULT_CONCURRENCY,
         split: int | None = None,
-        chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+        chunk_bytes: int | None = None,
         queue_size: int = DEFAULT_QUEUE_SIZE,
         consumers: int | None = None,
         coverage: bool = False,
@@ -158,6 +160,8 @@ class Pipeline(Generic[S]):
             reducer, self._schema, asked=asked, coverage=coverage, strict=strict, wanted=engine
         )
         self._limited: Limited[Any, Any] = Limited(self._engine.reducer, self._limits)
+        if chunk_bytes is None:
+            chunk_bytes = NATIVE_CHUNK_BYTES if self._engine.folds_natively else BATCH_CHUNK_BYTES
         if consumers is None:
             consumers = self._engine.useful_threads(os.cpu_count() or 1)
         for option, number in (
@@ -329,7 +333,7 @@ class Pipeline(Generic[S]):
 
     async def _consume(self, workers: Workers) -> None:
         while True:
-            with self._idle.running():
+            with self._idle:
                 slab = await self._queue.get()
             lane = slab.lane
             if not lane.abandoned and lane.error is None:
