@@ -1,7 +1,9 @@
 """A format of somebody's own goes wherever CSV goes."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
@@ -40,12 +42,12 @@ class SpacedDecoder:
 ROWS = b"P1 2025-01-01T00:00:00Z hr 60\nP2 2025-01-01T00:00:01Z hr 70\nP1 2025-01-01T00:00:02Z hr 61\n"
 
 
-async def piped(data: bytes):
+async def piped(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
 @pytest.mark.parametrize("engine", ["auto", "python"])
-def test_the_report_is_the_one_of_the_same_rows_as_csv(engine: str) -> None:
+def test_the_report_is_the_one_of_the_same_rows_as_csv(engine: Literal["auto", "python"]) -> None:
     as_csv = HEADER + ROWS.replace(b" ", b",")
     reports = [
         asyncio.run(analyze(source=Piped(piped(data)), schema=schema, engine=engine))
