@@ -20,7 +20,7 @@ import msgspec
 from mockexport import __version__
 from mockexport.errors import CheckpointError, OutputError
 from mockexport.formats.filters import Filter
-from mockexport.formats.schema import Schema
+from mockexport.formats.format import Format
 from mockexport.model import Download, SizeLimits, Span
 from mockexport.newfile import NewFile, read_file
 from mockexport.pipeline.streams import Mark
@@ -29,7 +29,7 @@ from mockexport.report.account import DownloadAccount
 __all__ = ["Belonging", "Checkpoint", "Saved", "SavedFlight", "SavedRun", "from_bytes", "to_bytes"]
 
 # What it begins with says the format of all of it; nothing inside says it again.
-_NAME, _FORMAT = b"mockexport checkpoint", 3
+_NAME, _FORMAT = b"mockexport checkpoint", 4
 _MAGIC = b"%s %d\n" % (_NAME, _FORMAT)
 _DIGEST_BYTES = 32
 
@@ -102,7 +102,7 @@ class Belonging:
         downloads: Sequence[Download],
         *,
         source: str,
-        schema: Schema,
+        schema: Format,
         asked: Filter,
         reducer: str,
         strict: bool,
@@ -111,11 +111,10 @@ class Belonging:
     ) -> "Belonging":
         """Return to whom a run's checkpoint belongs; `as_of` is what a DatedSource says."""
         announced = hashlib.sha256(msgspec.json.encode(downloads) + as_of.encode()).hexdigest()
-        columns = repr((*schema.columns, schema.delimiter, sorted(schema.null_tokens), schema.timezone))
         ids = [None if ids is None else sorted(ids) for ids in (asked.patients, asked.event_types)]
         # A digest: whose rows were asked for is nobody's business.
         asked_for = hashlib.sha256(repr((asked.since_us, asked.until_us, *ids)).encode()).hexdigest()
-        return cls(__version__, export_id, source, announced, columns, asked_for, reducer, strict, coverage)
+        return cls(__version__, export_id, source, announced, schema.fingerprint, asked_for, reducer, strict, coverage)
 
     def difference(self, other: "Belonging") -> str | None:
         """Say in what `other`, a saved one, differs from this; None if they are the same."""

@@ -27,8 +27,8 @@ from mockexport.errors import (
     reducer_at_work,
 )
 from mockexport.events import Advanced, Event, Listener, RunFinished, RunStarted
-from mockexport.formats import Cutter
 from mockexport.formats.filters import Filter
+from mockexport.formats.format import Format
 from mockexport.formats.schema import Schema
 from mockexport.model import Chunk, Download, Export, SizeLimits, Span, Verdict, VerdictKind
 from mockexport.pipeline.checkpoint import Belonging, Checkpoint, SavedFlight
@@ -111,7 +111,7 @@ class Pipeline(Generic[S]):
     Args:
         source: where the bytes come from.
         reducer: what becomes of the rows.
-        schema: how the columns are called.
+        schema: how bytes become rows.
         filter: the rows that are asked for; downloads whose metadata says that they hold none are not fetched.
         concurrency: streams open at once, of downloads or of spans of them.
         split: divide downloads that are longer into spans of about so many bytes, each on a connection of its own,
@@ -136,7 +136,7 @@ class Pipeline(Generic[S]):
         source: Source,
         reducer: Reducer[S, Any],
         *,
-        schema: Schema | None = None,
+        schema: Format | None = None,
         filter: Filter | None = None,  # noqa: A002 - what everybody calls it
         concurrency: int = DEFAULT_CONCURRENCY,
         split: int | None = None,
@@ -153,7 +153,7 @@ class Pipeline(Generic[S]):
         size_limits: SizeLimits | None = None,
     ) -> None:
         self._limits = size_limits or SizeLimits()
-        self._schema = schema or Schema()
+        self._schema: Format = schema or Schema()
         self._asked = filter or Filter()
         asked = None if self._asked.is_open else self._asked
         self._engine = choose_engine(
@@ -326,7 +326,7 @@ class Pipeline(Generic[S]):
     def _new_leg(self, span: Span, base: SavedFlight | None = None, header: str | None = None) -> Leg[S]:
         offset = span.read_from if base is None else base.offset
         fold = self._engine.new_fold(span, header if base is None else base.header)
-        return Leg(span, Lane(fold, self._limited, span, base), Cutter(span, offset=offset))
+        return Leg(span, Lane(fold, self._limited, span, base), self._schema.cutter(span, offset=offset))
 
     def _flight(self, position: int, download: Download) -> Flight[S]:
         return Flight(position, download, self._limited, self._new_leg)
