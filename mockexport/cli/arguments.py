@@ -537,8 +537,8 @@ def _most_varied(command: _Command) -> None:
 def _effort(command: _Command) -> None:
     command.group("how the work is done")
     command.option(
-        "--chunk-size", type=_size, default=384 * 1024, metavar="BYTES",
-        help="bytes that go through the queue at once; K and M are understood (default: 384K)",
+        "--chunk-size", type=_size, metavar="BYTES",
+        help="bytes that go through the queue at once; K and M are understood (default: 768K; in Python 384K)",
     )  # fmt: skip
     command.option(
         "--engine", choices=("auto", "kernel", "python"), default="auto",

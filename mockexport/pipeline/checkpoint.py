@@ -20,7 +20,7 @@ import msgspec
 from mockexport import __version__
 from mockexport.errors import CheckpointError, OutputError
 from mockexport.formats.filters import Filter
-from mockexport.formats.schema import Schema
+from mockexport.formats.format import Format
 from mockexport.model import Download, MaxBad, SizeLimits, Span
 from mockexport.newfile import NewFile, read_file
 from mockexport.pipeline.streams import Mark
@@ -103,7 +103,7 @@ class Belonging:
         downloads: Sequence[Download],
         *,
         source: str,
-        schema: Schema,
+        schema: Format,
         asked: Filter,
         reducer: str,
         strict: bool,
@@ -113,13 +113,12 @@ class Belonging:
     ) -> "Belonging":
         """Return to whom a run's checkpoint belongs; `as_of` is what a DatedSource says."""
         announced = hashlib.sha256(msgspec.json.encode(downloads) + as_of.encode()).hexdigest()
-        columns = repr((*schema.columns, schema.delimiter, sorted(schema.null_tokens), schema.timezone))
         ids = [None if ids is None else sorted(ids) for ids in (asked.patients, asked.event_types)]
         # A digest: whose rows were asked for is nobody's business.
         asked_for = hashlib.sha256(repr((asked.since_us, asked.until_us, *ids)).encode()).hexdigest()
         return cls(
-            __version__, export_id, source, announced, columns, asked_for, reducer, strict, coverage, str(max_bad)
-        )
+            __version__, export_id, source, announced, schema.fingerprint, asked_for, reducer, strict, coverage, str(max_bad)
+        )  # fmt: skip
 
     def difference(self, other: "Belonging") -> str | None:
         """Say in what `other`, a saved one, differs from this; None if they are the same."""

@@ -27,8 +27,8 @@ from mockexport.errors import (
     reducer_at_work,
 )
 from mockexport.events import Advanced, Event, Listener, RunFinished, RunStarted
-from mockexport.formats import Cutter
 from mockexport.formats.filters import Filter
+from mockexport.formats.format import Format
 from mockexport.formats.schema import Schema
 from mockexport.model import Chunk, Download, Export, MaxBad, SizeLimits, Span, Verdict, VerdictKind
 from mockexport.pipeline.checkpoint import Belonging, Checkpoint, SavedFlight
@@ -48,7 +48,6 @@ from mockexport.reducers import Reducer, Result
 from mockexport.report.account import DownloadAccount
 
 __all__ = [
-    "DEFAULT_CHUNK_BYTES",
     "DEFAULT_CONCURRENCY",
     "DEFAULT_MAX_BAD",
     "DEFAULT_QUEUE_SIZE",
@@ -59,11 +58,12 @@ __all__ = [
 
 # Enough to keep two cores and a fast line busy, little enough for any server.
 DEFAULT_CONCURRENCY = 4
-# A hand-over costs as much as a thousand rows: large enough to bear it, small enough for the memory budget, in which
-# batches of Python objects are the most.
-DEFAULT_CHUNK_BYTES = 384 * 1024
+# A hand-over costs as much as a thousand rows, and two threads' waking: large enough to bear it, small enough for the
+# memory budget, in which batches of Python objects are the most, where there are any.
+NATIVE_CHUNK_BYTES = 768 * 1024
+BATCH_CHUNK_BYTES = 384 * 1024
 # Evens out a consumer's hiccup; more would only cost memory.
-DEFAULT_QUEUE_SIZE = 4
+DEFAULT_QUEUE_SIZE = 2
 # A table that was read as what it is has hardly any bad rows; one in ten is a table read as something else.
 DEFAULT_MAX_BAD = "10%"
 # What a crash may cost, beside the little that saving takes.
@@ -120,12 +120,13 @@ class Pipeline(Generic[S]):
     Args:
         source: where the bytes come from.
         reducer: what becomes of the rows.
-        schema: how the columns are called.
+        schema: how bytes become rows.
         filter: the rows that are asked for; downloads whose metadata says that they hold none are not fetched.
         concurrency: streams open at once, of downloads or of spans of them.
         split: divide downloads that are longer into spans of about so many bytes, each on a connection of its own,
             where the source can be asked for a part and proves that the content is the same; None for never.
-        chunk_bytes: size of a chunk, in bytes; a chunk holds one row at the least.
+        chunk_bytes: size of a chunk, in bytes; a chunk holds one row at the least. By default 768 KiB, and 384 KiB
+            where an engine makes batches of them.
         queue_size: chunks that may wait for a consumer.
         consumers: how many chunks are folded at once; by default as many as there are cores, and one for an engine
             that holds the interpreter's lock.
@@ -145,11 +146,11 @@ class Pipeline(Generic[S]):
         source: Source,
         reducer: Reducer[S, Any],
         *,
-        schema: Schema | None = None,
+        schema: Format | None = None,
         filter: Filter | None = None,  # noqa: A002 - what everybody calls it
         concurrency: int = DEFAULT_CONCURRENCY,
         split: int | None = None,
-        chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+        chunk_bytes: int | None = None,
         queue_size: int = DEFAULT_QUEUE_SIZE,
         consumers: int | None = None,
         coverage: bool = False,
@@ -163,13 +164,15 @@ class Pipeline(Generic[S]):
         size_limits: SizeLimits | None = None,
     ) -> None:
         self._limits = size_limits or SizeLimits()
-        self._schema = schema or Schema()
+        self._schema: Format = schema or Schema()
         self._asked = filter or Filter()
         asked = None if self._asked.is_open else self._asked
         self._engine = choose_engine(
             reducer, self._schema, asked=asked, coverage=coverage, strict=strict, wanted=engine
         )
         self._limited: Limited[Any, Any] = Limited(self._engine.reducer, self._limits)
+        if chunk_bytes is None:
+            chunk_bytes = NATIVE_CHUNK_BYTES if self._engine.folds_natively else BATCH_CHUNK_BYTES
         if consumers is None:
             consumers = self._engine.useful_threads(os.cpu_count() or 1)
         for option, number in (
@@ -335,14 +338,14 @@ class Pipeline(Generic[S]):
     def _new_leg(self, span: Span, base: SavedFlight | None = None, header: str | None = None) -> Leg[S]:
         offset = span.read_from if base is None else base.offset
         fold = self._engine.new_fold(span, header if base is None else base.header)
-        return Leg(span, Lane(fold, self._limited, span, base), Cutter(span, offset=offset))
+        return Leg(span, Lane(fold, self._limited, span, base), self._schema.cutter(span, offset=offset))
 
     def _flight(self, position: int, download: Download) -> Flight[S]:
         return Flight(position, download, self._limited, self._new_leg)
 
     async def _consume(self, workers: Workers) -> None:
         while True:
-            with self._idle.running():
+            with self._idle:
                 slab = await self._queue.get()
             lane = slab.lane
             if not lane.abandoned and lane.error is None:

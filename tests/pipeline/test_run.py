@@ -471,7 +471,7 @@ async def test_nothing_is_told_of_an_attempt_that_was_given_up() -> None:
 
     first: list[Step] = [body(5), folding, Fail("cut")]
     source = Scripted("x", {Download("a", rows=1): [first, [body(1)]]})
-    report = await analyze("x", source=source, reducer=Slow(), chunk_bytes=1, listener=listen)
+    report = await analyze("x", source=source, reducer=Slow(), chunk_bytes=1, queue_size=4, listener=listen)
     assert kinds(report) == [VerdictKind.VERIFIED]
     told = [event.rows for event in events if isinstance(event, Advanced)]
     assert told == sorted(told)
