@@ -117,7 +117,8 @@ class Belonging:
         # A digest: whose rows were asked for is nobody's business.
         asked_for = hashlib.sha256(repr((asked.since_us, asked.until_us, *ids)).encode()).hexdigest()
         return cls(
-            __version__, export_id, source, announced, schema.fingerprint, asked_for, reducer, strict, coverage, str(max_bad)
+            __version__, export_id, source, announced, schema.fingerprint, asked_for, reducer, strict, coverage,
+            str(max_bad),
         )  # fmt: skip
 
     def difference(self, other: "Belonging") -> str | None:
