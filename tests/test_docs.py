@@ -43,6 +43,7 @@ def test_every_option_of_a_command_is_on_its_page(command: str) -> None:
         "--help-all",
         "--version",
         "--verbose",
+        "--quiet",
         "--time",
     }
     text = section("reference/cli.md", command)
