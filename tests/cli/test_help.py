@@ -62,7 +62,9 @@ def test_quiet_says_nothing_of_what_is_as_it_should_be(run: Run, server_url: str
     ran = run("demo", "--url", server_url, "-q")
     assert (ran.code, ran.err) == (0, "")
     assert run("demo", "--url", server_url, "-q", "-d").err != ""
-    (tmp_path / "a.csv").write_text("patient_id,event_time,event_type,value\nP1,never,x,1\n")
+    (tmp_path / "a.csv").write_text(
+        "patient_id,event_time,event_type,value\n" + "P1,2025-08-26T10:00:00,x,1\n" * 20 + "P1,never,x,1\n"
+    )
     assert "warning: 1 bad row" in run("--from", str(tmp_path), "-q").err
     assert "error: " in run("nosuch", "--url", server_url, "--quiet").err
     assert "2 verified" in run("demo", "--url", server_url).err
