@@ -553,6 +553,11 @@ def _trouble(command: _Command) -> None:
         help="when a download has failed: finish the others, or stop there (default: continue)",
     )  # fmt: skip
     command.option("--compress", action="store_true", help="ask for gzip; gives up resuming midway")
+    command.option(
+        "--max-bad", default="10%", metavar="N|P%",
+        help="with more bad rows than this, a number or a share, a download has failed; with bad ones alone it always"
+        " has (default: 10%%)",
+    )  # fmt: skip
     command.option("--strict", action="store_true", help="end at the first bad row")
 
 
