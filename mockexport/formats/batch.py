@@ -1,6 +1,7 @@
 """A chunk decoded into columns, and what a decoder has to say of the rows that did not make it into them."""
 
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -136,6 +137,8 @@ class Decoded:
     lines: list[int] = field(default_factory=list)
     # And of those without a value.
     missing_lines: list[int] = field(default_factory=list)
+    # What is worth knowing of the rows, by its name (see noted.Noted): how often it was met.
+    noted: Counter[str] = field(default_factory=Counter)
 
     @property
     def first_fault(self) -> BadRow | None:

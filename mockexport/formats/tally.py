@@ -11,6 +11,7 @@ from mockexport.errors import StateError
 from mockexport.formats.batch import BadRow, Decoded
 from mockexport.formats.coverage import HourCounts
 from mockexport.formats.fields import BadRowReason, check_id
+from mockexport.formats.noted import Noted
 
 __all__ = ["MAX_EXAMPLES", "Tally"]
 
@@ -36,6 +37,7 @@ class Tally:
         "first_us",
         "last_us",
         "missing",
+        "noted",
         "patients",
         "rows",
     )
@@ -45,6 +47,7 @@ class Tally:
         self.bad: Counter[str] = Counter()  # by reason
         self.examples: list[BadRow] = []  # the first few, in order
         self.missing: Counter[str] = Counter()  # by event type
+        self.noted: Counter[str] = Counter()  # by name (see Noted); not only of rows
         self.filtered: int = 0  # with a value, and not asked for
         self.first_us: int | None = None
         self.last_us: int | None = None
@@ -87,6 +90,7 @@ class Tally:
             self._widen(row.event_time, row.event_time)
             self.patients.add(row.patient_id)
             self.event_types.add(row.event_type)
+        self.noted += decoded.noted
         for bad in decoded.bad:
             self.bad[bad.reason.value] += 1
         self.examples += decoded.bad[: MAX_EXAMPLES - len(self.examples)]
@@ -101,6 +105,7 @@ class Tally:
             self.cut_off = later.cut_off
         self.bad += later.bad
         self.missing += later.missing
+        self.noted += later.noted
         self.filtered += later.filtered
         if lines is not None:
             wanted = later.examples[: MAX_EXAMPLES - len(self.examples)]
@@ -126,6 +131,7 @@ class Tally:
                 "bad": self.bad,
                 "examples": [[bad.line, bad.reason] for bad in self.examples],
                 "missing": self.missing,
+                "noted": self.noted,
                 "filtered": self.filtered,
                 "first_us": self.first_us,
                 "last_us": self.last_us,
@@ -151,6 +157,7 @@ class Tally:
             tally.bad = Counter({BadRowReason(reason).value: _count(n) for reason, n in saved["bad"].items()})
             tally.examples = [BadRow(_count(line), BadRowReason(reason)) for line, reason in saved["examples"]]
             tally.missing = Counter({event_type: _count(n) for event_type, n in saved["missing"].items()})
+            tally.noted = Counter({Noted(name).value: _count(n) for name, n in saved["noted"].items()})
             tally.filtered = _count(saved["filtered"])
             tally.first_us, tally.last_us = _time_us(saved["first_us"]), _time_us(saved["last_us"])
             tally.patients, tally.event_types = _ids(saved["patients"]), _ids(saved["event_types"])

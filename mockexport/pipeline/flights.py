@@ -315,4 +315,5 @@ def account_of(
         filtered_rows=tally.filtered,
         coverage=coverage,
         version=version,
+        noted=dict(sorted(tally.noted.items())),
     )

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mockexport.formats import BadRow
@@ -18,9 +18,10 @@ class DownloadAccount:
     """How one download went.
 
     `rows` counts all but blank lines, `bad_rows` by reason, `first_bad_rows` are the first few; `missing_values` counts
-    by event type, `filtered_rows` are rows with a value that were not asked for (see Filter). `attempts` begins at 1;
-    `received_bytes` are those of the last attempt, `fetched_bytes` of all. `coverage` is None where it was not
-    asked for. `version` is the content's entity tag, or else its date and length, None if it came with neither.
+    by event type, `noted` what else is worth knowing of its rows (see noted.Noted), `filtered_rows` are rows with a
+    value that were not asked for (see Filter). `attempts` begins at 1; `received_bytes` are those of the last attempt,
+    `fetched_bytes` of all. `coverage` is None where it was not asked for. `version` is the content's entity tag, or
+    else its date and length, None if it came with neither.
     """
 
     download_id: str
@@ -35,6 +36,7 @@ class DownloadAccount:
     filtered_rows: int = 0
     coverage: Coverage | None = None
     version: str | None = None
+    noted: Mapping[str, int] = field(default_factory=dict)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the account as what JSON can hold."""
@@ -46,6 +48,7 @@ class DownloadAccount:
             "bad_rows": dict(self.bad_rows),
             "first_bad_rows": [{"line": bad.line, "reason": bad.reason} for bad in self.first_bad_rows],
             "missing_values": dict(self.missing_values),
+            "noted": dict(self.noted),
             "filtered_rows": self.filtered_rows,
             "attempts": self.attempts,
             "received_bytes": self.received_bytes,

@@ -1,11 +1,14 @@
 """Tallies merge and travel like states,."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mockexport import StateError
 from mockexport.formats import BadRow, BadRowReason, Batch, Decoded, MissingValue
+from mockexport.formats.noted import Noted
 from mockexport.formats.tally import MAX_EXAMPLES, Tally
 from tests.rows import batches
 
@@ -18,7 +21,12 @@ def decodeds(draw: st.DrawFn) -> Decoded:
         st.lists(st.builds(MissingValue, st.sampled_from("AB"), st.integers(-9, 9), st.just("x")), max_size=3)
     )
     bad = draw(st.lists(st.builds(BadRow, st.integers(1, 99), st.sampled_from(BadRowReason)), max_size=9))
-    return Decoded(draw(batches()), missing, bad)
+    noted = Counter(draw(st.lists(st.sampled_from(Noted), max_size=4)))
+    return Decoded(draw(batches()), missing, bad, noted=Counter({str(name): n for name, n in noted.items()}))
+
+
+NOTED_BELOW_ZERO = Tally().to_bytes().replace(b'"noted": {}', b'"noted": {"dates only": -1}')
+NOTED_UNKNOWN = Tally().to_bytes().replace(b'"noted": {}', b'"noted": {"nice weather": 1}')
 
 
 def tally_of(*parts: Decoded) -> Tally:
@@ -35,6 +43,7 @@ def test_merging_two_tallies_is_counting_both_parts(first: Decoded, second: Deco
     assert merged == tally_of(first, second)
     assert merged.rows == first.rows + second.rows
     assert merged.bad_rows == len(first.bad) + len(second.bad)
+    assert merged.noted == first.noted + second.noted
 
 
 @given(decodeds())
@@ -44,7 +53,9 @@ def test_a_tally_survives_the_trip_to_bytes(part: Decoded) -> None:
     assert Tally.from_bytes(tally.to_bytes()).to_bytes() == tally.to_bytes()
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"tally": 2}', Tally().to_bytes()[:-1]])
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"[]", b'{"tally": 2}', Tally().to_bytes()[:-1], NOTED_BELOW_ZERO, NOTED_UNKNOWN]
+)
 def test_other_bytes_are_no_tally(data: bytes) -> None:
     with pytest.raises(StateError):
         Tally.from_bytes(data)

@@ -182,7 +182,7 @@ def test_what_cannot_be_is_refused_before_anything_is_fetched(name: str) -> None
 
 def test_a_checkpoint_says_its_format_once() -> None:
     data = saved()
-    with pytest.raises(ValueError, match=r"it has format 2, and this is format 3"):
-        from_bytes(data.replace(b"checkpoint 3\n", b"checkpoint 2\n", 1), Belonging("", "", "", "", "", "", "", False))
+    with pytest.raises(ValueError, match=r"it has format 3, and this is format 4"):
+        from_bytes(data.replace(b"checkpoint 4\n", b"checkpoint 3\n", 1), Belonging("", "", "", "", "", "", "", False))
     assert data.count(b"mockexport checkpoint") == 1
     assert b"mockexport state" not in data

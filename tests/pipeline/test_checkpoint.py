@@ -41,7 +41,16 @@ BELONGING = Belonging("1", "x", "memory", "abc", "columns", "asked", "summary 1"
 SAVED = Saved(
     (
         DownloadAccount(
-            "a", Verdict(VerdictKind.VERIFIED), 3, {"NUL byte": 1}, (BadRow(2, BadRowReason.NUL),), {"hr": 1}, 2, 9, 12
+            "a",
+            Verdict(VerdictKind.VERIFIED),
+            3,
+            {"NUL byte": 1},
+            (BadRow(2, BadRowReason.NUL),),
+            {"hr": 1},
+            2,
+            9,
+            12,
+            noted={"dates only": 2},
         ),
     ),
     (SavedRun(0, 1, b"state\n\xff"),),
