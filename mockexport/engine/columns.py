@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from mockexport._kernel import ColumnScan, State
 from mockexport.engine.kernel import is_ended, line_after, new_scan, tally_of, unended_line
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
-from mockexport.formats import Batch, CsvDecoder, Decoded
+from mockexport.formats import Batch, Decoded
 from mockexport.formats.batch import table, with_missing
 from mockexport.formats.filters import Filter
 from mockexport.formats.layout import Layout
@@ -119,7 +119,7 @@ class ColumnsFold(Generic[S]):
         self._asked = asked
         self._strict = strict
         self._keep_missing = keep_missing
-        self._decoder = CsvDecoder(schema, header=header, pending=pending, download_id=span.download_id)
+        self._decoder = schema.decoder(header, pending=pending, download_id=span.download_id)
         self._ids = State([])  # it numbers them; its groups stay empty
         self._scan: ColumnScan | None = None  # of the header in force, which is `_layout`
         self._layout: Layout | None = None

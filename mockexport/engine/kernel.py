@@ -252,7 +252,7 @@ class KernelFold:
         self._asked = asked
         self._coverage = coverage
         self._strict = strict
-        self._decoder = CsvDecoder(schema, header=header, pending=pending, download_id=span.download_id)
+        self._decoder = schema.decoder(header, pending=pending, download_id=span.download_id)
         self._part: _Part | None = None
         self._empty = reducer.empty()
         self._tally: Tally | None = None  # as long as it is up to date

@@ -3,9 +3,9 @@
 from typing import Any, Generic, TypeVar
 
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
-from mockexport.formats import CsvDecoder, Decoded
+from mockexport.formats import Decoded
 from mockexport.formats.filters import Filter
-from mockexport.formats.schema import Schema
+from mockexport.formats.format import Format
 from mockexport.formats.tally import Tally
 from mockexport.model import Chunk, Span
 from mockexport.reducers import Reducer
@@ -21,7 +21,7 @@ class ReferenceFold(Generic[S]):
     def __init__(
         self,
         span: Span,
-        schema: Schema,
+        schema: Format,
         reducer: Reducer[S, Any],
         *,
         asked: Filter | None = None,
@@ -39,7 +39,7 @@ class ReferenceFold(Generic[S]):
         self._reducer = reducer
         self._asked = asked
         self._strict = strict
-        self._decoder = CsvDecoder(schema, header=header, pending=pending, download_id=span.download_id)
+        self._decoder = schema.decoder(header, pending=pending, download_id=span.download_id)
 
     @property
     def header(self) -> str | None:

@@ -3,13 +3,18 @@
 import codecs
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mockexport.errors import OptionError
+from mockexport.formats.cutting import Cutter
 from mockexport.formats.fields import BadField, parse_value
 from mockexport.formats.quoting import Quoting
 from mockexport.formats.times import check_time_formats
 from mockexport.formats.zones import zone_named
+from mockexport.model import Span
+
+if TYPE_CHECKING:
+    from mockexport.formats.csv import CsvDecoder
 
 __all__ = ["CENSORED", "ROLES", "TEXT", "THOUSANDS", "Schema"]
 
@@ -173,9 +178,19 @@ class Schema:
 
     @property
     def fingerprint(self) -> str:
-        """A text that is the same for the same description, and for no other."""
+        """All that says how bytes are read (see format.Format)."""
         parts = [(item.name, getattr(self, item.name)) for item in fields(self)]
         return repr([(name, sorted(part) if isinstance(part, frozenset) else part) for name, part in parts])
+
+    def cutter(self, span: Span, *, offset: int = 0) -> Cutter:
+        """Return what cuts a span's bytes into chunks of whole lines (see format.Format)."""
+        return Cutter(span, offset=offset)
+
+    def decoder(self, header: str | None = None, *, pending: bytes = b"", download_id: str = "") -> "CsvDecoder":
+        """Return what decodes a span's chunks (see format.Format)."""
+        from mockexport.formats.csv import CsvDecoder  # it is described by this
+
+        return CsvDecoder(self, header=header, pending=pending, download_id=download_id)
 
 
 def _is_sign(text: str) -> bool:

@@ -68,7 +68,7 @@ def put_together(
 def held_to_the_whole(
     engine: Engine[Any], body: bytes, borders: Sequence[int], order: random.Random, chunk_bytes: int, piece: int
 ) -> None:
-    whole = stretch_of(engine, body, Span("d"), None, chunk_bytes, 1000)
+    whole = stretch_of(engine, body, Span("d", 0, len(body)), Entry(Reading()), chunk_bytes, 1000)
     landed = put_together(engine, body, borders, order, chunk_bytes, piece)
     (found,) = landed.stretches
     assert found.tally == whole.tally
