@@ -216,7 +216,7 @@ def tally_of(scan: Scan) -> Tally:
 class Scanning:
     """A scan to be done: of `data`, the chunk's or what it was turned into, from byte `start` on.
 
-    The first row there is line number `line`; `rows` come before it and are for the reference.
+    The first row there is line number `line`.
     """
 
     chunk: Chunk
@@ -225,7 +225,6 @@ class Scanning:
     line: int
     scan: Scan
     part: _Part
-    rows: list[tuple[int, bytes]]
 
 
 class KernelFold:
@@ -302,7 +301,12 @@ class KernelFold:
             return None
         # All of a chunk or nothing, if strict: a bad row that ends the run leaves the state as it was before.
         part = self._new_part() if self._part is None or self._strict else self._part
-        return Scanning(chunk, taken.data, taken.start, taken.line, part.scan, part, taken.rows)
+        part.handed_back.cut_off = False
+        if taken.rows:  # a header may be among them, so what follows is scanned afterwards
+            last = taken.rows[-1][0] if taken.start == len(taken.data) and not is_ended(chunk) else None
+            decoded = self._decoder.decode_rows(taken.rows, unended_line=last)
+            part.judge(decoded, self.download_id, chunk.offset, strict=self._strict)
+        return Scanning(chunk, taken.data, taken.start, taken.line, part.scan, part)
 
     def end(self, scanning: Scanning, rows: list[tuple[int, bytes]]) -> None:
         """Take in a chunk whose scan has handed these rows back.
@@ -312,9 +316,7 @@ class KernelFold:
             BadRowError: for the first bad row, where none is allowed.
         """
         chunk, part = scanning.chunk, scanning.part
-        part.handed_back.cut_off = False
         data, start, line, scan = scanning.data, scanning.start, scanning.line, scanning.scan
-        rows = [*scanning.rows, *rows]
         while True:
             if rows:
                 decoded = self._decoder.decode_rows(rows, unended_line=unended_line(chunk, rows, line, scan))

@@ -378,9 +378,12 @@ static int scan_chunk(row_scan *scan, summary_state *state, const uint8_t *data,
         if (taken < 0) {
             return -1;
         }
-        at += (size_t)taken;
+        at = (size_t)taken < size - at ? at + (size_t)taken : size;
     }
-    scan->stopped_at = at < size ? at : size;
+    scan->stopped_at = at;
+    if (at == size && !scan->is_open) {
+        scan->stopped = 0;
+    }
     return 0;
 }
 

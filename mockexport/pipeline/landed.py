@@ -157,7 +157,9 @@ def _joined(merge: Callable[[S, S], S], earlier: Stretch[S], later: Stretch[S]) 
 
 def fits(earlier: Stretch[Any], later: Stretch[Any]) -> bool:
     """Tell whether a stretch was read as the one before it has been left."""
-    return earlier.is_empty or later.is_empty or earlier.left == later.entered
+    if later.is_empty and not earlier.left.pending:
+        return True
+    return earlier.is_empty or earlier.left == later.entered
 
 
 def borders_of(total: int, span_bytes: int, *, beyond: int) -> Sequence[int]:
