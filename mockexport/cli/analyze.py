@@ -15,7 +15,7 @@ from mockexport.cli import exits
 from mockexport.cli.cluster import Analyze, analyzed, analyzing
 from mockexport.cli.faces import pieces_of, pieces_of_several, write, write_page
 from mockexport.cli.fetching import asking, fetching, listening, reaching, write_accounts
-from mockexport.cli.hints import about_bad_rows
+from mockexport.cli.hints import about_bad_rows, about_note
 from mockexport.cli.outputs import checked_outputs, refuse_other_than_names
 from mockexport.cli.progress import Shown, showing_progress
 from mockexport.cli.statistics import chosen_reducer
@@ -65,9 +65,7 @@ async def analyze(options: argparse.Namespace) -> int:
         async with analyzing(options) as analyze_export:
             reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
     for report in reports:
-        account_for(report.account)
-        for note in report.notes:
-            say(f"note: {note}")
+        account_for(report)
         if options.save is not None:
             kept = str(Path(options.save, report.account.export_id)) if several else options.save
             kept_in(kept, report.account, goes_on=options.save_format == "csv")
@@ -127,19 +125,14 @@ async def chosen_exports(options: argparse.Namespace) -> list[str | None]:
     return [*named]
 
 
-def account_for(account: Account) -> None:
-    """Tell on stderr what came of the run, in a line or two."""
+def account_for(report: Report[Any]) -> None:
+    """Tell on stderr what came of the run, in a line or two, and what is to be known of its figures."""
+    account = report.account
     told = ", ".join(f"{number} {kind}" for kind, number in account.verdicts.items()) or "no downloads"
     say(f"{account.export_id}: {counted(account.rows, 'row')}; {told}")
-    if account.bad_rows:
-        counting = [download for download in account.downloads if download.verdict.counts]
-        reasons = _reasons(counting)
-        first = next(d for d in counting if d.first_bad_rows)
-        say(
-            f"warning: {counted(account.bad_rows, 'bad row')} left out"
-            f" ({', '.join(f'{number:,} {reason}' for reason, number in sorted(reasons.items()))});"
-            f" the first is line {first.first_bad_rows[0].line} of download {first.download_id}"
-        )
+    for note in report.notes:
+        hint = about_note(note.kind)
+        say(f"{'note' if hint is None else 'warning'}: {note}{f'; {hint}' if hint else ''}")
     for told in about_bad_rows(_reasons(account.downloads)):
         say(told)
     # Where rows were announced, the verdict says whether there are as many.
@@ -148,8 +141,6 @@ def account_for(account: Account) -> None:
         say(f"no row in {counted(len(empty), 'download')}; the first is {empty[0]}")
     if account.filtered_rows:
         say(f"{counted(account.filtered_rows, 'row')} not asked for")
-    if account.missing_values:
-        say(f"{counted(account.missing_values, 'row')} without a value, part of no statistic")
 
 
 def _reasons(downloads: Iterable[DownloadAccount]) -> Counter[str]:
