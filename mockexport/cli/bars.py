@@ -33,6 +33,8 @@ __all__ = ["Bars", "Bottom", "bars_on"]
 DRAW_EVERY_S = 0.1
 # Columns from which on there is room for bytes a second beside the bars.
 _WIDE = 100
+# Cells of a bar, for which what is told beside it is cut short.
+_LEAST_BAR = 8
 
 
 class Bottom:
@@ -50,9 +52,10 @@ class Bottom:
     def width_height(self) -> tuple[int, int]:
         """Return how many cells and lines the terminal has now."""
         try:
-            return os.get_terminal_size(self._terminal.fileno())
+            width, height = os.get_terminal_size(self._terminal.fileno())
         except OSError:
-            return 80, 24
+            width, height = 0, 0
+        return width or 80, height or 24  # a terminal may not know
 
     def draw(self, lines: Sequence[str]) -> None:
         """Replace the lowest lines; they are as wide as the terminal at most."""
@@ -164,14 +167,15 @@ class Bars:
             rows, received_bytes = self._so_far.get(download_id, (0, 0))
             told = f"{size(received_bytes)}  {rows:,} rows"
             bars.append((download_id[:8], rows, self._announced.get(download_id), told, began_s))
-        names = [shortened(printable(name), 24) for name, *_ in bars]
+        names = [shortened(printable(name), max(min(24, width // 4), 1)) for name, *_ in bars]
         name_cells = max(map(cells_of, names))
-        told_cells = max(len(told) for *_, told, _ in bars)
         # Beside the bar: the percentage and how long it takes, with a space before each, and a cell that stays free.
-        room = width - name_cells - told_cells - len(" ") - len(" 100%") - len(" ") - len(" 00:00") - 1
+        room = width - name_cells - len(" ") - len(" 100%") - len(" 00:00") - 1
+        told_cells = min(max(len(told) for *_, told, _ in bars), max(room - _LEAST_BAR - 1, 0))
+        room -= told_cells + 1
         lines = [
-            f"{name}{' ' * (name_cells - cells_of(name))} {self._bar(done, of, room)} {told.ljust(told_cells)}"
-            f" {self._left_time(done, of, since_s)}"
+            f"{name}{' ' * (name_cells - cells_of(name))} {self._bar(done, of, room)}"
+            f" {told[:told_cells].ljust(told_cells)} {self._left_time(done, of, since_s)}"
             for name, (_, done, of, told, since_s) in zip(names, bars, strict=True)
         ]
         self._bottom.draw([*self._above, *lines][: height - 1])
