@@ -198,8 +198,7 @@ class CsvDecoder:
         self._read(text, self._download_id, line)
 
     def _read(self, text: str, download_id: str, line: int) -> None:
-        schema = replace(self._schema, delimiter=self._quoting.delimiter)
-        self._layout = read_header(text, schema, download_id=download_id, line=line)
+        self._layout = read_header(text, self._schema, download_id=download_id, line=line, quoting=self._quoting)
         self._text = text
 
     def decode_rows(self, rows: Iterable[tuple[int, bytes]], *, unended_line: int | None = None) -> Decoded:

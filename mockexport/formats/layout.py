@@ -1,10 +1,11 @@
 """Where a header puts the columns that a schema describes: names in, places out."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mockexport.errors import HeaderError
 from mockexport.formats.fields import BadField, check_id
 from mockexport.formats.hints import instead
+from mockexport.formats.quoting import Quoting
 from mockexport.formats.schema import Schema
 
 __all__ = ["Condition", "Layout", "Part", "Value", "file_names", "names_again", "read_header"]
@@ -58,15 +59,14 @@ def names_again(fields: list[str], layout: Layout) -> bool:
     return bool(layout.names) and all(fields.count(name) == 1 for name in layout.names)
 
 
-def read_header(text: str, schema: Schema, *, download_id: str, line: int, delimiter: str | None = None) -> Layout:
+def read_header(text: str, schema: Schema, *, download_id: str, line: int, quoting: Quoting | None = None) -> Layout:
     """Return where the header `text` puts the columns of `schema`; further columns are ignored.
 
     Raises:
         HeaderError: naming the column that is missing or repeated, and what came instead.
     """
-    quoting = schema.quoting if delimiter is None else replace(schema, delimiter=delimiter).quoting
     try:
-        names = quoting.split(text)
+        names = (quoting or schema.quoting).split(text)
     except BadField as bad:
         raise HeaderError(download_id, line, f"{bad.reason}; {instead(text, schema)}") from None
     finding = _Finding(names, text, schema, download_id, line)
