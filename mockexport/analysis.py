@@ -15,9 +15,10 @@ from mockexport.engine.choosing import KERNEL_REMEDY, kernel_problem
 from mockexport.errors import OptionError
 from mockexport.events import Listener
 from mockexport.formats.filters import Filter
+from mockexport.formats.format import Format
 from mockexport.formats.schema import Schema
 from mockexport.pipeline.checkpoint import Checkpoint
-from mockexport.pipeline.run import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAULT_QUEUE_SIZE, Pipeline
+from mockexport.pipeline.run import DEFAULT_CONCURRENCY, DEFAULT_MAX_BAD, DEFAULT_QUEUE_SIZE, Pipeline
 from mockexport.pipeline.sharing import Crew
 from mockexport.pipeline.streams import Source
 from mockexport.reducers import Reducer, Statistics, Summary
@@ -43,15 +44,19 @@ class RunOptions(SourceOptions, total=False):
         save: a folder to keep the files in; what is there already, verified and unchanged, is not fetched again.
         save_format: "csv", the bytes as they came, by default; or "parquet", for other tools (takes the extra
             `mockexport[parquet]`): a second run then fetches everything anew.
-        schema: how the columns are called and separated, and what times without an offset are local to.
+        schema: how bytes become rows: of a table, how its columns are called and separated, and what times without an
+            offset are local to.
         filter: the rows that are asked for, all by default. Verdicts are of all rows; a download whose metadata says
             that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
         split: divide longer downloads into spans of about so many bytes, which come over connections of their own,
             where the server can resume; by default none is divided.
-        chunk_bytes: size of the chunks that go through the queue, in bytes; 384 KiB by default.
-        queue_size: chunks that may wait in the queue; 4 by default.
+        chunk_bytes: size of the chunks that go through the queue, in bytes; by default 768 KiB, and 384 KiB for
+            reducers and the engine that are written in Python.
+        queue_size: chunks that may wait in the queue; 2 by default.
         coverage: count rows by hour of UTC, too; the account of each download tells them.
         strict: make the first bad row an error instead of counting it.
+        max_bad: with more bad rows than this, a number of rows or a share such as "10%" (the default), a download has
+            failed; one whose rows are all bad always has.
         engine: "auto" for the fastest that there is for the reducer, or "kernel" (compiled) or "python"; the report is
             the same.
         on_failure: "continue" with the other downloads when one has failed, or "stop": the others are then skipped.
@@ -64,13 +69,14 @@ class RunOptions(SourceOptions, total=False):
 
     save: str | Path | None
     save_format: Literal["csv", "parquet"]
-    schema: Schema | None
+    schema: Format | None
     filter: Filter | None
     split: int | None
-    chunk_bytes: int
+    chunk_bytes: int | None
     queue_size: int
     coverage: bool
     strict: bool
+    max_bad: int | str
     engine: Literal["auto", "kernel", "python"]
     on_failure: Literal["continue", "stop"]
     checkpoint: str | Path | None
@@ -175,13 +181,14 @@ async def run_export(
     crew: Crew | None = None,
     save: str | Path | None = None,
     save_format: str = "csv",
-    schema: Schema | None = None,
+    schema: Format | None = None,
     filter: Filter | None = None,  # noqa: A002 - what everybody calls it
     split: int | None = None,
-    chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+    chunk_bytes: int | None = None,
     queue_size: int = DEFAULT_QUEUE_SIZE,
     coverage: bool = False,
     strict: bool = False,
+    max_bad: int | str = DEFAULT_MAX_BAD,
     engine: str = "auto",
     on_failure: str = "continue",
     checkpoint: str | Path | None = None,
@@ -236,6 +243,7 @@ async def run_export(
             queue_size=queue_size,
             coverage=coverage,
             strict=strict,
+            max_bad=max_bad,
             engine=engine,
             stop_on_failure=on_failure == "stop",
             # The mock server's address is another one each time; what it serves is not.
@@ -283,12 +291,14 @@ def _refuse_files_of(source: Source, save: Path) -> None:
 
 
 def _saving(
-    source: Source, folder: str | Path, save_format: str, schema: Schema | None, engine: str
+    source: Source, folder: str | Path, save_format: str, schema: Format | None, engine: str
 ) -> "Saving | SavingParquet":
     """Return the source that keeps files; imported no sooner, as a run's memory is a budget."""
     if save_format == "parquet":
         from mockexport.saving.parquet import SavingParquet
 
+        if schema is not None and not isinstance(schema, Schema):
+            raise OptionError("save_format", "is of tables only; csv keeps the files as they come")
         return SavingParquet(source, folder, schema=schema, engine=engine)
     from mockexport.saving.source import Saving
 

@@ -14,7 +14,8 @@ from mockexport import events
 from mockexport.distributed.following import Following
 from mockexport.distributed.tasks import Task
 from mockexport.errors import BadRowError, MockExportError
-from mockexport.formats import MAX_ROW_BYTES, CsvDecoder, Cutter
+from mockexport.formats import MAX_ROW_BYTES, Cutter
+from mockexport.formats.format import Format
 from mockexport.formats.schema import Schema
 from mockexport.model import Download, Span
 from mockexport.pipeline.checkpoint import SavedFlight
@@ -77,7 +78,7 @@ class Planner:
         self._run = run
         self._reducer = reducer
         self._options = options
-        self._schema: Schema = options.get("schema") or Schema()
+        self._schema: Format = options.get("schema") or Schema()
         self._work = work
         self._following = following
         self._threads = threads
@@ -174,7 +175,7 @@ class Planner:
         None if it cannot be had in parts. What comes beside the header is dropped: a reading or two of a socket.
         """
         cutter = Cutter(Span(download.id), 1)
-        decoder = CsvDecoder(self._schema)
+        decoder = self._schema.decoder()
         mark: Mark | None = None
         stream = self._work.source.stream(self._work.export_id, download)
         try:
@@ -184,7 +185,7 @@ class Planner:
                         mark = piece.mark
                     if isinstance(piece, bytes):
                         for chunk in cutter.feed(piece):
-                            decoder.skip_header(chunk)
+                            decoder.decode(chunk)
                             if decoder.header is not None:
                                 break
                     if decoder.header is not None or (isinstance(piece, Opened) and mark is None):

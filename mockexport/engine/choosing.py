@@ -8,6 +8,7 @@ from mockexport.engine.fold import NewFold
 from mockexport.engine.reference import ReferenceFold
 from mockexport.errors import OptionError
 from mockexport.formats.filters import Filter
+from mockexport.formats.format import Format
 from mockexport.formats.schema import Schema
 from mockexport.reducers import Reducer
 
@@ -49,7 +50,7 @@ class Engine(Generic[S]):
 
 def choose_engine(
     reducer: Reducer[Any, Any],
-    schema: Schema,
+    schema: Format,
     *,
     asked: Filter | None = None,
     coverage: bool = False,
@@ -66,7 +67,7 @@ def choose_engine(
     if wanted not in ENGINES:
         raise OptionError("engine", f"{wanted!a} is none of {', '.join(ENGINES)}")
     problem = kernel_problem()
-    if problem is None and wanted != "python":
+    if problem is None and wanted != "python" and isinstance(schema, Schema):
         return _compiled(reducer, schema, asked, coverage, strict)
     if wanted == "kernel":
         raise OptionError("engine", f"the kernel cannot be used: {problem}")

@@ -3,9 +3,8 @@
 from typing import Any, Generic, TypeVar
 
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
-from mockexport.formats import CsvDecoder
 from mockexport.formats.filters import Filter
-from mockexport.formats.schema import Schema
+from mockexport.formats.format import Format
 from mockexport.formats.tally import Tally
 from mockexport.model import Chunk, Span
 from mockexport.reducers import Reducer
@@ -21,7 +20,7 @@ class ReferenceFold(Generic[S]):
     def __init__(
         self,
         span: Span,
-        schema: Schema,
+        schema: Format,
         reducer: Reducer[S, Any],
         *,
         asked: Filter | None = None,
@@ -38,7 +37,7 @@ class ReferenceFold(Generic[S]):
         self._reducer = reducer
         self._asked = asked
         self._strict = strict
-        self._decoder = CsvDecoder(schema, header=header)
+        self._decoder = schema.decoder(header)
 
     @property
     def header(self) -> str | None:

@@ -1,5 +1,6 @@
 """How bytes become rows. CSV is the only format so far, and this is its reference.
 
+format.py    what every format gives the pipeline
 cutting.py   bytes of a span → chunks of whole rows
 csv.py       chunks → columns, header, bad rows
 fields.py    the grammar of one field

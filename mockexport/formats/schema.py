@@ -1,9 +1,15 @@
 """How a table is described: what its columns are called, and what in them has which meaning."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mockexport.errors import OptionError
+from mockexport.formats.cutting import Cutter
 from mockexport.formats.zones import zone_named
+from mockexport.model import Span
+
+if TYPE_CHECKING:
+    from mockexport.formats.csv import CsvDecoder
 
 __all__ = ["Schema"]
 
@@ -44,3 +50,18 @@ class Schema:
     def columns(self) -> tuple[str, str, str, str]:
         """The names of the columns, in the order patient, time, type, value."""
         return (self.patient_id, self.event_time, self.event_type, self.value)
+
+    @property
+    def fingerprint(self) -> str:
+        """All that says how bytes are read (see format.Format)."""
+        return repr((*self.columns, self.delimiter, sorted(self.null_tokens), self.timezone))
+
+    def cutter(self, span: Span, *, offset: int = 0) -> Cutter:
+        """Return what cuts a span's bytes into chunks of whole rows (see format.Format)."""
+        return Cutter(span, offset=offset)
+
+    def decoder(self, header: str | None = None) -> "CsvDecoder":
+        """Return what decodes a span's chunks (see format.Format)."""
+        from mockexport.formats.csv import CsvDecoder  # it is described by this
+
+        return CsvDecoder(self, header=header)

@@ -9,8 +9,7 @@ from itertools import chain, groupby, pairwise
 from typing import Any
 
 from mockexport.errors import HeaderError, StateError
-from mockexport.formats.csv import read_header
-from mockexport.formats.schema import Schema
+from mockexport.formats.format import Format
 from mockexport.formats.tally import Tally
 from mockexport.model import Export
 from mockexport.pipeline.checkpoint import Saved, SavedFlight
@@ -19,7 +18,7 @@ from mockexport.reducers import Reducer, load_state
 __all__ = ["check_saved"]
 
 
-def check_saved(saved: Saved, export: Export, schema: Schema, reducer: Reducer[Any, Any]) -> None:
+def check_saved(saved: Saved, export: Export, schema: Format, reducer: Reducer[Any, Any]) -> None:
     """Return if a run of this export could have saved this.
 
     Raises:
@@ -61,7 +60,7 @@ def _check_finished(saved: Saved, places: Mapping[str, int]) -> None:
 
 
 def _check_flights(
-    download_id: str, flights: Sequence[SavedFlight], schema: Schema, reducer: Reducer[Any, Any]
+    download_id: str, flights: Sequence[SavedFlight], schema: Format, reducer: Reducer[Any, Any]
 ) -> None:
     """Hold the spans of one download, in order, against each other and against its length."""
     first = flights[0]
@@ -84,6 +83,6 @@ def _check_flights(
     if any(flight.end is None or flight.end > following.start for flight, following in pairwise(flights)):
         raise ValueError("spans of one download overlap")
     try:
-        read_header(first.header, schema, download_id=download_id, line=1)
+        schema.decoder(first.header)
     except HeaderError:
         raise ValueError("the header that it goes on with does not name the columns") from None

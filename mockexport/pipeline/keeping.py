@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from mockexport.errors import CheckpointError, reducer_at_work
 from mockexport.events import CheckpointSaved, Listener, Restored
-from mockexport.formats.schema import Schema
+from mockexport.formats.format import Format
 from mockexport.model import Export, Verdict
 from mockexport.pipeline.checking import check_saved
 from mockexport.pipeline.checkpoint import Belonging, Checkpoint, Saved, SavedFlight, SavedRun
@@ -51,7 +51,7 @@ class Keeper(Generic[S]):
         self._belonging: Belonging | None = None
         self._known: dict[str, list[SavedFlight]] = {}  # what may be gone on from, of downloads that are not in flight
 
-    def load(self, belonging: Belonging, export: Export, schema: Schema) -> Saved:
+    def load(self, belonging: Belonging, export: Export, schema: Format) -> Saved:
         """Return what an earlier run has saved; what follows is saved as that `belonging`.
 
         Raises:
