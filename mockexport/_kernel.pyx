@@ -13,6 +13,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 import os
+from operator import index
 
 cdef extern from "native/heap.h" nogil:
     void tune_heap()
@@ -504,8 +505,9 @@ cdef object _integer(wide number):
 
 cdef wide _wide(number) except? -1:
     """Return an integer of Python's; OverflowError if it takes more than 128 bits."""
-    cdef int64_t high = number >> 64
-    cdef uint64_t low = number & _WORD
+    whole = index(number)
+    cdef int64_t high = whole >> 64
+    cdef uint64_t low = whole & _WORD
     return <wide>(<wide_size>(<uint64_t>high) << 64 | low)
 
 
