@@ -56,6 +56,7 @@ if WANTED != "no":
                 "load",
                 "room",
                 "rows",
+                "reach",
                 "scanning",
                 "state",
                 "wide",
