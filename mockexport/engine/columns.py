@@ -31,8 +31,8 @@ S = TypeVar("S")
 class NumberedBatch(Batch):
     """A Batch whose ids are numbers, places in a list of names; its four lists are made when they are asked for.
 
-    `patients` and `types` are 32-bit numbers, `times` and `scaled` (the values) integers of 64 and 128 bits, as bytes. The lists of
-    names grow at their end as rows come; what is in them stays.
+    `patients` and `types` are 32-bit numbers, `times` and `scaled` (the values) integers of 64 and 128 bits, as bytes.
+    The lists of names grow at their end as rows come; what is in them stays.
     """
 
     patients: bytes

@@ -1,7 +1,7 @@
 """A state's bytes: its groups in the order of their ids, as columns; of `Summary` and `Selection`, in both engines.
 
-All numbers are little-endian, and columns follow each other without gaps. A number of several words of 64 bits has a column
-for each, the lowest first:
+All numbers are little-endian, and columns follow each other without gaps. A number of several words of 64 bits has a
+column for each, the lowest first:
 
 - the number of patients, of event types and of groups: three 64-bit integers;
 - the length of each patient in bytes (16-bit), and all patients in UTF-8, ascending; the same of the event types;

@@ -26,10 +26,11 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 _MAGIC = b"mockexport state 2"
-# More values than this nobody has, in a group or over all: so nothing comes near the ends of 64 and 128 bits.
+# More values than this nobody has, in a group or over all: so nothing comes near the ends of the kernel's integers.
 MAX_COUNT = 10**15
-# Values are nearer to zero (fields.MAX_VALUE), and so are the middles of their buckets; and times, and what counts them.
+# Values are nearer to zero (fields.MAX_VALUE), and so are the middles of their buckets.
 MAX_VALUE_SIZE = 2**110
+# And so are times.
 MAX_SIZE = 2**62
 
 

@@ -177,7 +177,18 @@ def test_anything_else_is_no_value(text: str) -> None:
     assert raised.value.reason is BadRowReason.VALUE
 
 
-@pytest.mark.parametrize("text", ["1e999", "1e16", "1000000000000001", "-1000000000000000.1", "1000000000000000.000000000000000001", "1" + "0" * 60_000, "1e" + "9" * 60_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1e999",
+        "1e16",
+        "1000000000000001",
+        "-1000000000000000.1",
+        "1000000000000000.000000000000000001",
+        "1" + "0" * 60_000,
+        "1e" + "9" * 60_000,
+    ],
+)
 def test_a_value_beyond_its_range_says_so(text: str) -> None:
     with pytest.raises(BadField) as raised:
         parse_value(text)

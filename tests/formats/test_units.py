@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mockexport import Report, Schema, analyze
+from mockexport import Report, Schema, Statistics, analyze
 from mockexport.engine.choosing import kernel_problem
 from mockexport.formats.noted import Noted
 
@@ -17,19 +18,19 @@ FREE_T4 = (
     "1.27e-11 2.29e-11 1.78e-11 9.43e-12 1.45e-11 1.56e-11 2.14e-11 9.24e-12 2.26e-11 2.04e-11 2.30e-11 2.15e-11 "
     "1.77e-11 1.22e-11 2.37e-11 1.86e-11 9.17e-12 2.34e-11 9.25e-12 1.50e-11 1.93e-11 9.08e-12 2.05e-11 9.05e-12 "
     "1.11e-11 9.03e-12 1.75e-11 1.14e-11 1.51e-11 2.38e-11"
-).split()
+)
 
 
-async def report_of(tmp_path: Path, engine: str, values: Sequence[str]) -> Report:
+async def report_of(tmp_path: Path, engine: Any, values: Sequence[str]) -> Report[Statistics]:
     """The report of a table with one value a day."""
     rows = [f"S0,2024-02-{1 + day // 24:02} {day % 24:02}:00:00,x,{value},mol/L\n" for day, value in enumerate(values)]
     (tmp_path / "table.csv").write_text("subject,collected,analyte,result,unit\n" + "".join(rows))
-    return await analyze(files=[tmp_path / "table.csv"], schema=SCHEMA, engine=engine, chunk_bytes=4096)
+    return await analyze(files=tmp_path / "table.csv", schema=SCHEMA, engine=engine, chunk_bytes=4096)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_a_hormone_in_mol_per_litre_has_its_figures(tmp_path: Path, engine: str) -> None:
-    found = (await report_of(tmp_path, engine, FREE_T4)).patients["S0"]["x"]
+    found = (await report_of(tmp_path, engine, FREE_T4.split())).patients["S0"]["x"]
     assert (found.count, found.mean, found.min, found.max) == (30, 1.6198333333333334e-11, 9.03e-12, 2.38e-11)
 
 
