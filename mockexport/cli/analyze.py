@@ -15,15 +15,16 @@ from mockexport.cli import exits
 from mockexport.cli.cluster import Analyze, analyzed, analyzing
 from mockexport.cli.faces import pieces_of, pieces_of_several, write, write_page
 from mockexport.cli.fetching import asking, fetching, listening, reaching, write_accounts
-from mockexport.cli.hints import about_bad_rows
+from mockexport.cli.hints import about_bad_rows, about_note
 from mockexport.cli.outputs import checked_outputs, refuse_other_than_names
 from mockexport.cli.progress import Shown, showing_progress
 from mockexport.cli.statistics import chosen_reducer
-from mockexport.cli.text import put, say
+from mockexport.cli.text import inform, put, say
 from mockexport.errors import OptionError
 from mockexport.model import VerdictKind
 from mockexport.reducers import Reducer
 from mockexport.report.account import Account, DownloadAccount
+from mockexport.report.notes import Note
 from mockexport.report.plain import counted, size
 from mockexport.report.report import Report
 from mockexport.sources.opening import open_source
@@ -37,7 +38,7 @@ async def analyze(options: argparse.Namespace) -> int:
     output, html = outputs.get("output"), outputs.get("html")
     reducer = chosen_reducer(options)
     with (
-        showing_progress(verbose=options.verbose, preview=options.preview) as shown,
+        showing_progress(bars=not (options.verbose or options.quiet), preview=options.preview) as shown,
         listening(options, shown) as listener,
     ):
         settings = fetching(options, listener)
@@ -65,9 +66,7 @@ async def analyze(options: argparse.Namespace) -> int:
         async with analyzing(options) as analyze_export:
             reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
     for report in reports:
-        account_for(report.account)
-        for note in report.notes:
-            say(f"note: {note}")
+        account_for(report)
         if options.save is not None:
             kept = str(Path(options.save, report.account.export_id)) if several else options.save
             kept_in(kept, report.account, goes_on=options.save_format == "csv")
@@ -127,19 +126,13 @@ async def chosen_exports(options: argparse.Namespace) -> list[str | None]:
     return [*named]
 
 
-def account_for(account: Account) -> None:
-    """Tell on stderr what came of the run, in a line or two."""
+def account_for(report: Report[Any]) -> None:
+    """Tell on stderr what came of the run, in a line or two, and what is to be known of its figures."""
+    account = report.account
     told = ", ".join(f"{number} {kind}" for kind, number in account.verdicts.items()) or "no downloads"
-    say(f"{account.export_id}: {counted(account.rows, 'row')}; {told}")
-    if account.bad_rows:
-        counting = [download for download in account.downloads if download.verdict.counts]
-        reasons = _reasons(counting)
-        first = next(d for d in counting if d.first_bad_rows)
-        say(
-            f"warning: {counted(account.bad_rows, 'bad row')} left out"
-            f" ({', '.join(f'{number:,} {reason}' for reason, number in sorted(reasons.items()))});"
-            f" the first is line {first.first_bad_rows[0].line} of download {first.download_id}"
-        )
+    inform(f"{account.export_id}: {counted(account.rows, 'row')}; {told}")
+    for note in report.notes:
+        _tell_note(note)
     for told in about_bad_rows(_reasons(account.downloads)):
         say(told)
     # Where rows were announced, the verdict says whether there are as many.
@@ -147,9 +140,16 @@ def account_for(account: Account) -> None:
     if empty:
         say(f"no row in {counted(len(empty), 'download')}; the first is {empty[0]}")
     if account.filtered_rows:
-        say(f"{counted(account.filtered_rows, 'row')} not asked for")
-    if account.missing_values:
-        say(f"{counted(account.missing_values, 'row')} without a value, part of no statistic")
+        inform(f"{counted(account.filtered_rows, 'row')} not asked for")
+
+
+def _tell_note(note: Note) -> None:
+    """Tell of a note on stderr: a warning where it casts doubt on the figures, and then what to do."""
+    hint = about_note(note.kind)
+    if hint is None:
+        inform(f"note: {note}")
+    else:
+        say(f"warning: {note}{f'; {hint}' if hint else ''}")
 
 
 def _reasons(downloads: Iterable[DownloadAccount]) -> Counter[str]:
@@ -171,7 +171,7 @@ def kept_in(directory: str, account: Account, *, goes_on: bool = True) -> None:
     """Tell on stderr how many files a run has kept, and, where another `goes_on` with them, what helps."""
     kept = sum(download.verdict.counts for download in account.downloads)
     more = "" if kept == len(account.downloads) or not goes_on else "; the same command again fetches what is missing"
-    say(f"{kept} of {len(account.downloads)} files are in {directory}{more}")
+    inform(f"{kept} of {len(account.downloads)} files are in {directory}{more}")
 
 
 @contextmanager
