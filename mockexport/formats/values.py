@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Callable
-from decimal import Decimal
 from functools import lru_cache
 
 from mockexport.formats.fields import BadField, BadRowReason, parse_value
 from mockexport.formats.noted import Noted
 from mockexport.formats.schema import Schema
+from mockexport.model import VALUE_SCALE
 
 __all__ = ["ReadValue", "null_numbers", "value_reader"]
 
-# Returns a number in units of 10⁻⁹, None if there is none; and what is to be noted, if anything.
+# Returns a number in units of 10⁻¹⁸, None if there is none; and what is to be noted, if anything.
 ReadValue = Callable[[str], tuple[int | None, Noted | None]]
 
 _CENSORED = re.compile(r"(?:[<>]=?|[≤≥])[ \t]*(.*)", re.DOTALL)
@@ -24,8 +24,8 @@ def value_reader(schema: Schema) -> ReadValue:
     """Return what reads values as a schema describes them. It raises BadField for what is none."""
     plain = plain_number(schema.decimal, schema.thousands)
     tokens = schema.null_tokens
-    numbers = {text: parse_value(number) for text, number in schema.replace}
-    nulls = frozenset(parse_value(number) for number in null_numbers(schema))
+    numbers = {text: parse_value(number)[0] for text, number in schema.replace}
+    nulls = frozenset(parse_value(number)[0] for number in null_numbers(schema))
     words = tokens | numbers.keys()
 
     def read(text: str) -> tuple[int | None, Noted | None]:
@@ -34,15 +34,17 @@ def value_reader(schema: Schema) -> ReadValue:
         if text in words:
             return numbers.get(text), None
         try:
-            number = parse_value(plain(text))
+            number, rounded = parse_value(plain(text))
         except BadField as bad:
             return otherwise(text, bad)
-        return (None if number in nulls else number), None
+        if number in nulls:
+            return None, None
+        return number, Noted.ROUNDED if rounded else None
 
     def otherwise(text: str, bad: BadField) -> tuple[int | None, Noted | None]:
         match = _CENSORED.fullmatch(text)
         if match is not None and schema.censored != "bad":
-            bound = parse_value(plain(match[1]))
+            bound, _ = parse_value(plain(match[1]))
             return (None, Noted.CENSORED) if schema.censored == "leave-out" else (bound, Noted.CENSORED_BOUND)
         if schema.text == "missing" and bad.reason is BadRowReason.VALUE:
             return None, Noted.TEXT
@@ -57,10 +59,11 @@ def null_numbers(schema: Schema) -> list[str]:
     found = []
     for token in schema.null_tokens:
         try:
-            parse_value(plain(token))
+            number, _ = parse_value(plain(token))
         except BadField:
             continue
-        found.append(format(Decimal(plain(token)), "f"))
+        whole, rest = divmod(abs(number), VALUE_SCALE)
+        found.append(f"{'-' if number < 0 else ''}{whole}.{rest:018}")
     return found
 
 

@@ -29,6 +29,12 @@ typedef struct {
     uint32_t length;
 } token;
 
+/* A number that means "no value", as read_value returns it. */
+typedef struct {
+    int64_t value;
+    wide apart;
+} null_number;
+
 /* Which rows are asked for: (time - since), without a sign, is below `width`, and the ids are among these, if so said.
  * Scans share it and do not change it. */
 typedef struct {
@@ -42,7 +48,7 @@ typedef struct {
     uint8_t delimiter;
     token *null_tokens;
     uint32_t null_count;
-    int64_t *null_numbers; /* those of them that are numbers */
+    null_number *null_numbers; /* those of them that are numbers */
     uint32_t null_number_count;
     time_reading times;
     /* What is asked for, NULL where everything is; and by number of the group: 0 not known yet, 1 no, 2 yes. */
@@ -245,9 +251,11 @@ static inline int is_null_token(const row_scan *scan, const uint8_t *at, uint32_
     return 0;
 }
 
-static inline int is_null_number(const row_scan *scan, int64_t value) {
+/* Whether a value is one that means "no value"; `apart` is what it is if it is WIDE. */
+static inline int is_null_number(const row_scan *scan, int64_t value, wide apart) {
     for (uint32_t i = 0; i < scan->null_number_count; i++) {
-        if (scan->null_numbers[i] == value) {
+        const null_number *null = &scan->null_numbers[i];
+        if (null->value == value && (value != WIDE || null->apart == apart)) {
             return 1;
         }
     }
@@ -404,7 +412,7 @@ static inline void add_value(summary_state *state, int64_t number, int64_t time_
 
 /* The same for what is kept of the group besides. */
 static inline int add_further(summary_state *state, int64_t number, int64_t time_us, int64_t value) {
-    return add_to_families(&state->family_groups[number], state->families, time_us, value);
+    return add_to_families(&state->family_groups[number], state->groups[number].apart, state->families, time_us, value);
 }
 
 /* Where a row is in its block. */
@@ -421,7 +429,42 @@ typedef struct {
     int has_filter;
 } block_count;
 
-/* Take in a row with a value: 1, or 0 if it must be set aside, or -1. `to_columns` and `further` are constants. */
+/* Count a row that was taken in. */
+static inline __attribute__((always_inline)) void count_row(block_count *taken, int64_t time_us) {
+    taken->rows++;
+    if (__builtin_expect(taken->covered != NULL, 0)) {
+        count_time(taken->covered, time_us);
+    }
+    if (__builtin_expect(time_us < taken->first_us, 0)) {
+        taken->first_us = time_us;
+    }
+    if (__builtin_expect(time_us > taken->last_us, 1)) {
+        taken->last_us = time_us;
+    }
+}
+
+/* Take in a row with a wide value, but for its count: 1, or 0 if it must be set aside, or -1. */
+static __attribute__((noinline)) int take_wide(row_scan *scan, summary_state *state, row_ids ids, int64_t time_us,
+                                               wide value) {
+    int64_t number = group_of(state, ids);
+    if (number < 0) {
+        return number == -1 ? -1 : 0;
+    }
+    int asked = scan->filter != NULL ? is_asked(scan, state, number, time_us) : 1;
+    if (asked < 0) {
+        return -1;
+    }
+    if (!asked) {
+        scan->filtered++;
+    } else if (scan->to_columns) {
+        put_row(&scan->columns, state->groups[number].patient, state->groups[number].type, time_us, value);
+    } else if (add_wide_value(state, number, time_us, value) < 0) {
+        return -1;
+    }
+    return 1;
+}
+
+/* Take in a row with a narrow value: 1, or 0 if it must be set aside, or -1. `to_columns` and `further` are constants. */
 static inline __attribute__((always_inline)) int take_row(row_scan *scan, summary_state *state, row_ids ids,
                                                           int64_t time_us, int64_t value, block_count *taken,
                                                           const int to_columns, const int further) {
@@ -436,23 +479,14 @@ static inline __attribute__((always_inline)) int take_row(row_scan *scan, summar
         }
         scan->filtered++;
     } else if (to_columns) {
-        put_row(&scan->columns, state->groups[number].patient, state->groups[number].type, time_us, value);
+        put_row(&scan->columns, state->groups[number].patient, state->groups[number].type, time_us, (wide)value * UNIT);
     } else {
         add_value(state, number, time_us, value);
         if (further && add_further(state, number, time_us, value) < 0) {
             return -1;
         }
     }
-    taken->rows++;
-    if (__builtin_expect(taken->covered != NULL, 0)) {
-        count_time(taken->covered, time_us);
-    }
-    if (__builtin_expect(time_us < taken->first_us, 0)) {
-        taken->first_us = time_us;
-    }
-    if (__builtin_expect(time_us > taken->last_us, 1)) {
-        taken->last_us = time_us;
-    }
+    count_row(taken, time_us);
     return 1;
 }
 

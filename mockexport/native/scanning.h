@@ -104,6 +104,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
         row_ids ids;
         uint32_t end, time, time_length, value_at, value_length;
         int64_t time_us, value;
+        wide apart;
         if (__builtin_expect((size_t)(last - at) < fields, 0)) {
             goto irregular;
         }
@@ -162,11 +163,11 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
         id_words(ids.type, ids.type_length, &ids.type_low, &ids.type_high);
         int is_missing = value_length == 0 || (has_nulls && is_null_token(scan, data + value_at, value_length));
         if (__builtin_expect(!is_missing, 1)) {
-            value = read_value(data + value_at, value_length);
+            value = read_value(data + value_at, value_length, &apart);
             if (__builtin_expect(value == NOT_PLAIN, 0)) {
                 goto unclear;
             }
-            is_missing = has_nulls && is_null_number(scan, value);
+            is_missing = has_nulls && is_null_number(scan, value, apart);
         }
         if (__builtin_expect(is_missing, 0)) {
             int counted = take_missing(scan, state, ids, time_us);
@@ -178,7 +179,16 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             }
         } else {
             ids.hash = pair_hash(ids.patient_low, ids.patient_high, ids.type_low, ids.type_high);
-            if (far) {
+            if (__builtin_expect(value == WIDE, 0)) {
+                int done = take_wide(scan, state, ids, time_us, apart);
+                if (done <= 0) {
+                    if (done < 0) {
+                        return -1;
+                    }
+                    goto unclear;
+                }
+                count_row(&taken, time_us);
+            } else if (far) {
                 __builtin_prefetch(&state->slots[slot_of(ids.hash, state->bits)]);
                 rows[pending] = (pending_row){ids, {start, end, line}, time_us, value};
                 if (++pending == BATCH_ROWS) {
