@@ -10,7 +10,7 @@ from mockexport.errors import OptionError
 from mockexport.formats.filters import Filter
 from mockexport.formats.format import Format
 from mockexport.formats.schema import Schema
-from mockexport.reducers import Reducer
+from mockexport.reducers import Distinct, Reducer
 
 __all__ = ["ENGINES", "KERNEL_REMEDY", "Engine", "choose_engine", "kernel_problem"]
 
@@ -90,6 +90,8 @@ def _compiled(
 
     if schema.timezone is not None:
         offsets_of(schema.timezone)  # now: later, all threads would want it at once
+    if isinstance(reducer, Distinct) and (inner := twin_of(reducer.reducer)) is not None:
+        reducer = Distinct(inner)
     twin = twin_of(reducer)
     if twin is not None:
         return Engine(
