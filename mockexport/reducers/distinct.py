@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from mockexport.formats.batch import Batch
 from mockexport.formats.fields import check_id
-from mockexport.reducers.protocol import MAX_COUNT, MAX_SIZE, Reducer, Result
+from mockexport.reducers.protocol import MAX_COUNT, MAX_SIZE, MAX_VALUE_SIZE, Reducer, Result
 from mockexport.reducers.summary import columns_by_group
 
 __all__ = ["ROW_BYTES", "Distinct", "DistinctState"]
@@ -25,8 +25,6 @@ _LEAST_WAITING = 256 * ROW_BYTES
 # Rows that the other reducer is given at once.
 _BATCH_ROWS = 16 * 1024
 _TIME_BIAS, _VALUE_BIAS, _WORD = 2**63, 2**127, 2**64 - 1
-# Values are nearer to zero.
-_VALUE_END = 2**110
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -217,5 +215,5 @@ def _check(patient_id: Any, event_type: Any, ordered: bytes, count: int) -> None
     if any(later <= earlier for earlier, later in pairwise(ordered[at : at + ROW_BYTES] for at in _starts(ordered))):
         raise ValueError("the rows are not in order, or one is there twice")
     times, values = _unpacked(ordered)
-    if max(map(abs, times)) >= MAX_SIZE or max(map(abs, values)) >= _VALUE_END:
+    if max(map(abs, times)) >= MAX_SIZE or max(map(abs, values)) >= MAX_VALUE_SIZE:
         raise ValueError("there are no such times or values")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mockexport import Batch, Distinct, Download, LimitError, Report, Selection, SizeLimits, Summary, analyze
+from mockexport.model import VALUE_SCALE
 from mockexport.reducers import distinct
 from mockexport.reducers.distinct import ROW_BYTES
 from tests.faults.memory import MemorySource
@@ -56,7 +57,7 @@ def test_rows_in_any_number_are_put_in_order_each_once(monkeypatch: pytest.Monke
     reducer = Distinct(Selection(["count", "sum", "min", "max"]))
     state = reducer.empty()
     for number in range(200):
-        value = (number * 37 % 50 - 25) * 10**9
+        value = (number * 37 % 50 - 25) * VALUE_SCALE
         state = reducer.update(state, Batch(["P"], [T0 - number % 50], ["hr"], [value]))
         # No more waits than is in order, and some.
         assert state.held <= 2 * 50 + 3
