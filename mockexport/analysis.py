@@ -11,13 +11,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from mockexport import __version__
-<<<<<<< HEAD
 from mockexport.engine.choosing import kernel_problem
-from mockexport.errors import OptionError
-=======
-from mockexport.engine.choosing import KERNEL_REMEDY, kernel_problem
 from mockexport.errors import NotedError, OptionError
->>>>>>> main
 from mockexport.events import Listener
 from mockexport.formats.filters import Filter
 from mockexport.formats.format import Format
