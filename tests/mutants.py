@@ -115,6 +115,8 @@ TESTS = {
         "tests/ingest/test_wire.py",
         "tests/ingest/test_process.py",
     ],
+    "ingest/lanes.py": ["tests/ingest/test_averages.py"],
+    "ingest/queries.py": ["tests/ingest/test_averages.py"],
     "ingest/compaction.py": ["tests/ingest/test_concurrency.py"],
     "pipeline/ranges.py": ["tests/pipeline/test_ranges.py", "tests/pipeline/test_checkpoint.py", "tests/faults"],
 }
@@ -442,6 +444,9 @@ MUTANTS = [
     Mutant("a refusal is said once", WIRE, "        self._refusal_due = False\n        self._refused_at = self", "        self._refused_at = self"),
     Mutant("half a request is told of the end", WIRE, "            self.transport.write(_STOPPING)\n", ""),
     Mutant("places are scarce", WIRE, "                connection.give_way()", "                pass"),
+    Mutant("long questions give way", "ingest/queries.py", "                self.lanes.give_way()\n", ""),
+    Mutant("long questions give way for a while", "ingest/lanes.py", "self._no_short_one.wait(PATIENCE_S)", "self._no_short_one.wait()"),
+    Mutant("a question costs its own days", "ingest/queries.py", "file.rows * within // ((last - first + 1) * file.users)", "file.rows // file.users"),
     Mutant("a pass stops between days", COMPACTION, "        if self._closing:", "        if False:"),
 ]  # fmt: skip
 
