@@ -7,9 +7,11 @@ histogram.py quantiles
 calendar.py  counts per hour and day
 counts.py    counts alone: the example to learn from
 per_group.py reducers that are written row by row
+latest.py    resources that come again, in their latest version, before another reducer
 """
 
 from mockexport.reducers.counts import Counts
+from mockexport.reducers.latest import Latest
 from mockexport.reducers.per_group import GroupReducer
 from mockexport.reducers.protocol import Reducer, Result, load_state, pack_state, unpack_state
 from mockexport.reducers.selection import Selection
@@ -18,6 +20,7 @@ from mockexport.reducers.summary import Statistics, Summary
 __all__ = [
     "Counts",
     "GroupReducer",
+    "Latest",
     "Reducer",
     "Result",
     "Selection",
