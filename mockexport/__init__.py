@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     )
     from mockexport.formats import Batch, Row
     from mockexport.formats.coverage import Coverage
+    from mockexport.formats.fhir import FhirObservations
     from mockexport.formats.filters import Filter
     from mockexport.formats.schema import Schema
     from mockexport.live import Run, Snapshot
@@ -116,6 +117,7 @@ __all__ = [
     "ExportApi",
     "ExportNotFound",
     "Faults",
+    "FhirObservations",
     "Files",
     "Filter",
     "Folder",
@@ -198,6 +200,7 @@ _HOMES = {
         "StateError",
         "TransferError",
     ),
+    "formats.fhir": ("FhirObservations",),
     "formats.filters": ("Filter",),
     "formats.schema": ("Schema",),
     "formats": ("Batch", "Row"),

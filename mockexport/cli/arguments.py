@@ -237,6 +237,7 @@ def _analyze(add: _Add, name: str) -> None:
     _export(command)
     _where(command, local=True)
     _rows(command)
+    _fhir(command)
     _asked(command)
     _statistics(command)
     _faces(command)
@@ -266,6 +267,10 @@ def _analyze(add: _Add, name: str) -> None:
     )  # fmt: skip
     _most_listed(command)
     _most_varied(command)
+    command.option(
+        "--max-resources", type=_positive, metavar="N",
+        help="rows of FHIR resources with ids, which are kept to the end, 64 bytes each (default: 20000000)",
+    )  # fmt: skip
     command.option("--max-rules", type=_bytes, metavar="BYTES", help="length of --rules (default: 1M)")
     command.option("--max-checkpoint", type=_bytes, metavar="BYTES", help="length of --checkpoint (default: 2G)")
 
@@ -475,6 +480,24 @@ def _rows(command: _Command) -> None:
     command.option(
         "--timezone", metavar="NAME", help="what times without an offset are local to: Europe/Berlin (default: UTC)"
     )
+
+
+def _fhir(command: _Command) -> None:
+    command.group("how to read FHIR Observations")
+    command.option(
+        "--input", choices=("csv", "fhir"),
+        help="what the data is: tables, or FHIR Observations as NDJSON (default: fhir where names end in .ndjson or"
+        " .jsonl, compressed or not)",
+    )  # fmt: skip
+    command.option(
+        "--fhir-codes", metavar="FILE", help="further LOINC codes, or other meanings of known ones: a TOML file"
+    )
+    command.option(
+        "--fhir-base", metavar="URL", help="the FHIR server's URL: patients referred to by it are those without"
+    )
+    command.option("--fhir-preliminary", action="store_true", help="let preliminary observations count")
+    command.option("--fhir-issued", action="store_true", help="without an effective time, take the one of issue")
+    command.option("--fhir-unitless", action="store_true", help="without any unit, take the usual one")
 
 
 def _asked(command: _Command) -> None:

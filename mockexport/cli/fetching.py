@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from mockexport.analysis import RunOptions
+from mockexport.cli.fhir import observations
 from mockexport.errors import OptionError
 from mockexport.events import Event, EventLog, Listener
 from mockexport.formats.filters import Filter
@@ -64,7 +65,7 @@ def fetching(options: argparse.Namespace, listener: Listener) -> RunOptions:
     """Return where the data is and how to run, as far as analyze and download have options in common."""
     settings: RunOptions = {
         "compress": options.compress,
-        "schema": _schema(options),
+        "schema": observations(options) or _schema(options),
         "chunk_bytes": options.chunk_size,
         "strict": options.strict,
         "engine": options.engine,
@@ -93,6 +94,7 @@ def _size_limits(options: argparse.Namespace) -> SizeLimits:
         "announced": "announced",
         "groups": "groups",
         "types": "types",
+        "resources": "resources",
         "window": "window_bytes",
         "reply": "reply_bytes",
         "list": "list_bytes",

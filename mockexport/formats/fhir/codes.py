@@ -99,12 +99,12 @@ def read_codes(path: str | Path) -> dict[str, Measure]:
         with Path(path).open("rb") as file:
             text = file.read(MAX_FILE_BYTES + 1)
         if len(text) > MAX_FILE_BYTES:
-            raise OptionError("fhir_codes", f"{path}: is longer than {MAX_FILE_BYTES:,} bytes")
+            raise OptionError("fhir-codes", f"{path}: is longer than {MAX_FILE_BYTES:,} bytes")
         tables = tomllib.loads(text.decode())
     except OSError as error:
-        raise OptionError("fhir_codes", f"{path}: cannot be read: {error.strerror}") from error
+        raise OptionError("fhir-codes", f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise OptionError("fhir_codes", f"{path}: is no TOML: {error}") from error
+        raise OptionError("fhir-codes", f"{path}: is no TOML: {error}") from error
     return {code: _measure(path, code, table) for code, table in tables.items()}
 
 
@@ -115,5 +115,5 @@ def _measure(path: str | Path, code: str, table: Any) -> Measure:
             try:
                 return Measure(table["type"], tuple(units))
             except BadField as bad:
-                raise OptionError("fhir_codes", f"{path}: type of {code!a}: {bad.reason}") from None
-    raise OptionError("fhir_codes", f'{path}: a code is a table: ["{code}"], type = "…", units = ["…"]')
+                raise OptionError("fhir-codes", f"{path}: type of {code!a}: {bad.reason}") from None
+    raise OptionError("fhir-codes", f'{path}: a code is a table: ["{code}"], type = "…", units = ["…"]')

@@ -6,7 +6,7 @@ Numbers stay texts: what they are worth is decided where they are used, exactly.
 
 import json
 import re
-from typing import Any, Never
+from typing import Any, NamedTuple, Never
 
 from mockexport.formats.fields import BadField, BadRowReason
 
@@ -20,10 +20,10 @@ MAX_NESTING = 100
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
-class Number(str):
-    """The text of a JSON number."""
+class Number(NamedTuple):
+    """A JSON number, as its text: no text by itself, so that nobody takes it for one."""
 
-    __slots__ = ()
+    text: str
 
 
 def read_object(raw: bytes) -> dict[str, Any]:

@@ -178,7 +178,7 @@ class Rules:
         if kind == "valueInteger" and not measure.units:
             if not isinstance(value, Number):
                 raise BadField(BadRowReason.VALUE)
-            return Quantity(parse_value(value), measure.event_type)
+            return Quantity(parse_value(value.text), measure.event_type)
         return Noted.OTHER_VALUES
 
 

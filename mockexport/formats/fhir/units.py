@@ -50,7 +50,7 @@ def quantity_of(quantity: dict[str, Any], measure: Measure, *, unitless: bool) -
     if comparator is not None and comparator not in COMPARATORS:
         raise BadField(BadRowReason.ELEMENT)
     event_type, factor, accepted = _unit_of(quantity, measure, unitless)
-    value = parse_value(number if factor == 1 else _hundredfold(number))
+    value = parse_value(number.text if factor == 1 else _hundredfold(number.text))
     return Quantity(value, event_type, accepted, comparator)
 
 
