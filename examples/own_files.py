@@ -29,7 +29,7 @@ ASKED = mockexport.Filter.of(since="2025-08-26", timezone="Europe/Berlin")
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "ward.csv").write_text(ROWS)
-        report = asyncio.run(mockexport.analyze(folder=folder, schema=SCHEMA, filter=ASKED))
+        report = asyncio.run(mockexport.analyze(folder=folder, schema=SCHEMA, filter=ASKED, max_bad=1))
     print(report.to_json(), end="")
     for download in report.account.downloads:
         print(

@@ -18,7 +18,7 @@ from mockexport.formats.filters import Filter
 from mockexport.formats.format import Format
 from mockexport.formats.schema import Schema
 from mockexport.pipeline.checkpoint import Checkpoint
-from mockexport.pipeline.run import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, DEFAULT_QUEUE_SIZE, Pipeline
+from mockexport.pipeline.run import DEFAULT_CONCURRENCY, DEFAULT_MAX_BAD, DEFAULT_QUEUE_SIZE, Pipeline
 from mockexport.pipeline.sharing import Crew
 from mockexport.pipeline.streams import Source
 from mockexport.reducers import Reducer, Statistics, Summary
@@ -50,10 +50,13 @@ class RunOptions(SourceOptions, total=False):
             that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
         split: divide longer downloads into spans of about so many bytes, which come over connections of their own,
             where the server can resume; by default none is divided.
-        chunk_bytes: size of the chunks that go through the queue, in bytes; 384 KiB by default.
-        queue_size: chunks that may wait in the queue; 4 by default.
+        chunk_bytes: size of the chunks that go through the queue, in bytes; by default 768 KiB, and 384 KiB for
+            reducers and the engine that are written in Python.
+        queue_size: chunks that may wait in the queue; 2 by default.
         coverage: count rows by hour of UTC, too; the account of each download tells them.
         strict: make the first bad row an error instead of counting it.
+        max_bad: with more bad rows than this, a number of rows or a share such as "10%" (the default), a download has
+            failed; one whose rows are all bad always has.
         engine: "auto" for the fastest that there is for the reducer, or "kernel" (compiled) or "python"; the report is
             the same.
         on_failure: "continue" with the other downloads when one has failed, or "stop": the others are then skipped.
@@ -69,10 +72,11 @@ class RunOptions(SourceOptions, total=False):
     schema: Format | None
     filter: Filter | None
     split: int | None
-    chunk_bytes: int
+    chunk_bytes: int | None
     queue_size: int
     coverage: bool
     strict: bool
+    max_bad: int | str
     engine: Literal["auto", "kernel", "python"]
     on_failure: Literal["continue", "stop"]
     checkpoint: str | Path | None
@@ -180,10 +184,11 @@ async def run_export(
     schema: Format | None = None,
     filter: Filter | None = None,  # noqa: A002 - what everybody calls it
     split: int | None = None,
-    chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+    chunk_bytes: int | None = None,
     queue_size: int = DEFAULT_QUEUE_SIZE,
     coverage: bool = False,
     strict: bool = False,
+    max_bad: int | str = DEFAULT_MAX_BAD,
     engine: str = "auto",
     on_failure: str = "continue",
     checkpoint: str | Path | None = None,
@@ -238,6 +243,7 @@ async def run_export(
             queue_size=queue_size,
             coverage=coverage,
             strict=strict,
+            max_bad=max_bad,
             engine=engine,
             stop_on_failure=on_failure == "stop",
             # The mock server's address is another one each time; what it serves is not.

@@ -4,6 +4,7 @@ Times are integer microseconds of UTC since 1970 (`…_us`), sizes and offsets a
 of 10⁻⁹ (see `VALUE_SCALE`), so that sums are exact.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from decimal import Context, Decimal, Inexact, InvalidOperation
@@ -19,6 +20,7 @@ __all__ = [
     "Chunk",
     "Download",
     "Export",
+    "MaxBad",
     "SizeLimits",
     "Span",
     "Verdict",
@@ -152,6 +154,51 @@ class SizeLimits:
     def told(self, name: str) -> str:
         """Say a limit of bytes, as part of a message: what it is, and how it is called."""
         return f"{getattr(self, name):,} bytes, which is the limit (SizeLimits.{name})"
+
+
+@dataclass(frozen=True, slots=True)
+class MaxBad:
+    """How many bad rows a download may have: so many, or so many percent of its rows. All of them are always too many.
+
+    Args:
+        number: of rows, or percent.
+        percent: which of the two it is.
+
+    Raises:
+        OptionError: if it is below 0, or above 100 percent.
+    """
+
+    number: Decimal
+    percent: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number <= (100 if self.percent else 2**63):
+            raise OptionError("max_bad", f"{self} is neither a number of rows nor a share from 0% to 100%")
+
+    @classmethod
+    def of(cls, said: int | str) -> "MaxBad":
+        """Return what somebody says: a number of rows, or text that is one, or a share such as `10%`.
+
+        Raises:
+            OptionError: it is nothing of the kind.
+        """
+        text = str(said)
+        match = None if isinstance(said, bool) else _MAX_BAD.fullmatch(text)
+        if match is None:
+            raise OptionError("max_bad", f"{text[:40]!a} is neither a number of rows nor a share such as 10%")
+        return cls(Decimal(match[1]), match[2] is not None)
+
+    def exceeded(self, bad: int, rows: int) -> bool:
+        """Tell whether so many bad rows, of so many in all, are too many."""
+        if not bad:
+            return False
+        return bad >= rows or (bad * 100 > self.number * rows if self.percent else bad > self.number)
+
+    def __str__(self) -> str:
+        return f"{self.number:f}%" if self.percent else f"{self.number:,}"
+
+
+_MAX_BAD = re.compile(r"(\d{1,18}|\d{1,3}\.\d{1,9}(?=%))(%)?", re.ASCII)
 
 
 # Bounds may lie far beyond all values, but not so far that to write them out would fill memory.

@@ -3,7 +3,8 @@
 import argparse
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from mockexport.cli.text import put, say
 from mockexport.errors import OptionError
 from mockexport.model import VerdictKind
 from mockexport.reducers import Reducer
-from mockexport.report.account import Account
+from mockexport.report.account import Account, DownloadAccount
 from mockexport.report.plain import counted, size
 from mockexport.report.report import Report
 from mockexport.sources.opening import open_source
@@ -131,19 +132,16 @@ def account_for(account: Account) -> None:
     told = ", ".join(f"{number} {kind}" for kind, number in account.verdicts.items()) or "no downloads"
     say(f"{account.export_id}: {counted(account.rows, 'row')}; {told}")
     if account.bad_rows:
-        reasons: dict[str, int] = {}
         counting = [download for download in account.downloads if download.verdict.counts]
-        for download in counting:
-            for reason, number in download.bad_rows.items():
-                reasons[reason] = reasons.get(reason, 0) + number
+        reasons = _reasons(counting)
         first = next(d for d in counting if d.first_bad_rows)
         say(
             f"warning: {counted(account.bad_rows, 'bad row')} left out"
             f" ({', '.join(f'{number:,} {reason}' for reason, number in sorted(reasons.items()))});"
             f" the first is line {first.first_bad_rows[0].line} of download {first.download_id}"
         )
-        for told in about_bad_rows(reasons):
-            say(told)
+    for told in about_bad_rows(_reasons(account.downloads)):
+        say(told)
     # Where rows were announced, the verdict says whether there are as many.
     empty = [d.download_id for d in account.downloads if d.verdict.kind is VerdictKind.UNVERIFIABLE and not d.rows]
     if empty:
@@ -152,6 +150,14 @@ def account_for(account: Account) -> None:
         say(f"{counted(account.filtered_rows, 'row')} not asked for")
     if account.missing_values:
         say(f"{counted(account.missing_values, 'row')} without a value, part of no statistic")
+
+
+def _reasons(downloads: Iterable[DownloadAccount]) -> Counter[str]:
+    """Return how many rows of some downloads are bad for which reason."""
+    reasons: Counter[str] = Counter()
+    for download in downloads:
+        reasons.update(download.bad_rows)
+    return reasons
 
 
 def tell_times(accounts: Sequence[Account]) -> None:

@@ -560,8 +560,8 @@ def _most_varied(command: _Command) -> None:
 def _effort(command: _Command) -> None:
     command.group("how the work is done")
     command.option(
-        "--chunk-size", type=_size, default=384 * 1024, metavar="BYTES",
-        help="bytes that go through the queue at once; K and M are understood (default: 384K)",
+        "--chunk-size", type=_size, metavar="BYTES",
+        help="bytes that go through the queue at once; K and M are understood (default: 768K; in Python 384K)",
     )  # fmt: skip
     command.option(
         "--engine", choices=("auto", "kernel", "python"), default="auto",
@@ -576,6 +576,11 @@ def _trouble(command: _Command) -> None:
         help="when a download has failed: finish the others, or stop there (default: continue)",
     )  # fmt: skip
     command.option("--compress", action="store_true", help="ask for gzip; gives up resuming midway")
+    command.option(
+        "--max-bad", default="10%", metavar="N|P%",
+        help="with more bad rows than this, a number or a share, a download has failed; with bad ones alone it always"
+        " has (default: 10%%)",
+    )  # fmt: skip
     command.option("--strict", action="store_true", help="end at the first bad row")
 
 

@@ -68,6 +68,7 @@ def fetching(options: argparse.Namespace, listener: Listener) -> RunOptions:
         "schema": observations(options) or _schema(options),
         "chunk_bytes": options.chunk_size,
         "strict": options.strict,
+        "max_bad": options.max_bad,
         "engine": options.engine,
         "on_failure": options.on_failure,
         "listener": listener,

@@ -47,6 +47,7 @@ _OPTIONS = {
     "SizeLimits.checkpoint_bytes": "--max-checkpoint",
     "(most_bytes)": "(--max-rules)",
     "analyze.workers_s": "--dask-wait",
+    "analyze.max_bad": "--max-bad",
     "connected.ca": "--dask-ca",
     "connected.cert": "--dask-cert",
     "connected.key": "--dask-key",

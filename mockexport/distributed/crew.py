@@ -264,7 +264,7 @@ class ClusterCrew:
             verdict = work.rules.verdict(download, divided.landed.tally, divided.landed.offset)
             if verdict.kind is VerdictKind.FAILED:
                 return await self._anew(divided, verdict.reasons[0])
-            await self._judged(divided, work.rules.final(download, verdict))
+            await self._judged(divided, work.rules.final(download, verdict, divided.landed.tally))
         return []
 
     async def _anew(self, divided: Divided, reason: str) -> list[Task]:

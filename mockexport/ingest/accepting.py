@@ -22,24 +22,32 @@ __all__ = ["PromptServer"]
 
 # Out of file descriptors, the next look is so much later.
 _PAUSE_S = 0.1
-# While there is much to do, a connection on which nothing has come yet is looked at once more, so much later, before it
-# becomes one of the loop's, which costs as much as three refusals.
+# While there is much to do, a connection on which nothing has come yet is looked at again so much later, and up to so
+# many times, before it becomes one of the loop's, which costs as much as three refusals.
 _SILENT_S = 0.005
+_LOOKS = 8
 # A request with one reading; what is longer is left to the parser.
 _LOOK_BYTES = 4_096
+# What is sent waits for the close that follows, so that both go out as one packet. Linux alone knows it.
+_WITH_THE_CLOSE: int = getattr(socket, "MSG_MORE", 0)
+
+
+# What has come on a connection already, and its request, if that is whole and has been admitted.
+_First = tuple[bytes, Admitted | None]
 
 
 class _Acceptor:
     """Takes up the connections of one listening socket; stands where uvicorn expects an `asyncio.Server`."""
 
     def __init__(
-        self, listener: socket.socket, connection: Callable[[Admitted | None], asyncio.Protocol], entrance: Entrance
+        self, listener: socket.socket, connection: Callable[[_First], asyncio.Protocol], entrance: Entrance
     ) -> None:
         self.sockets = (listener,)
         self._listener, self._connection, self._entrance = listener, connection, entrance
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[object]] = set()
-        self._silent: list[socket.socket] = []
+        # With how often each has been looked at.
+        self._silent: list[tuple[socket.socket, int]] = []
         self._closed = False
         listener.setblocking(False)
         self._listen()
@@ -60,50 +68,50 @@ class _Acceptor:
                 return
             if self._entrance.admission.calm:
                 self._take_up(accepted)
-            elif not self._judged(accepted):
-                if not self._silent:
-                    self._loop.call_later(_SILENT_S, self._look_again)
-                self._silent.append(accepted)
+            else:
+                self._judge(accepted, 1)
 
     def _look_again(self) -> None:
         silent, self._silent = self._silent, []
-        for accepted in silent:
-            if not self._judged(accepted):
-                self._take_up(accepted)
+        for accepted, looks in silent:
+            self._judge(accepted, looks + 1)
 
-    def _judged(self, accepted: socket.socket) -> bool:
-        """Admit or refuse a connection whose request is there and whole; tell whether that was so."""
+    def _judge(self, accepted: socket.socket, looks: int) -> None:
+        """Take up a connection with what has come on it; refuse one whose request is whole where that is too much."""
         try:
-            data = accepted.recv(_LOOK_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            data = accepted.recv(_LOOK_BYTES, socket.MSG_DONTWAIT)
             if not is_whole_post(data):
-                return False
-            if not self._entrance.admission.full:
+                self._take_up(accepted, (data, None))
+            elif not self._entrance.admission.full:
                 # Counted now: what else is taken up in this turn must know of it.
-                self._take_up(accepted, self._entrance.begin(len(data)))
-                return True
-            self._entrance.refuse()
-            # Taken, not only looked at: a close with unread bytes would reset the connection and take the reply back.
-            accepted.recv(len(data))
-            accepted.send(LAST_REFUSAL)
+                self._take_up(accepted, (data, self._entrance.begin(len(data))))
+            else:
+                self._entrance.refuse()
+                accepted.send(LAST_REFUSAL, _WITH_THE_CLOSE)
+                accepted.close()
         except BlockingIOError:
-            return False
+            if looks == _LOOKS:
+                self._take_up(accepted)
+                return
+            if not self._silent:
+                self._loop.call_later(_SILENT_S, self._look_again)
+            self._silent.append((accepted, looks))
         except OSError:
-            pass  # the client has left
-        accepted.close()
-        return True
+            accepted.close()  # the client has left
 
-    def _take_up(self, accepted: socket.socket, admitted: Admitted | None = None) -> None:
-        task = self._loop.create_task(self._open(accepted, admitted))
+    def _take_up(self, accepted: socket.socket, first: _First = (b"", None)) -> None:
+        task = self._loop.create_task(self._open(accepted, first))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    async def _open(self, accepted: socket.socket, admitted: Admitted | None) -> None:
+    async def _open(self, accepted: socket.socket, first: _First) -> None:
         try:
             if self._closed:
                 raise ConnectionAbortedError
-            await self._loop.connect_accepted_socket(lambda: self._connection(admitted), accepted)
+            await self._loop.connect_accepted_socket(lambda: self._connection(first), accepted)
         except OSError:
             accepted.close()
+            admitted = first[1]
             if admitted is not None:
                 self._entrance.admission.end(admitted)
 
@@ -125,12 +133,12 @@ class PromptServer(Server):
         await super().startup(sockets)
         entrance = self.lifespan.state[ENTRANCE]
 
-        def connection(admitted: Admitted | None) -> asyncio.Protocol:
+        def connection(first: _First) -> asyncio.Protocol:
             made = self.config.http_protocol_class(  # type: ignore[call-arg]
                 config=self.config, server_state=self.server_state, app_state=self.lifespan.state
             )
-            if admitted is not None and isinstance(made, DeadlineProtocol):
-                made.expect(admitted)
+            if isinstance(made, DeadlineProtocol):
+                made.begin_with(*first)
             return made
 
         listeners = [socket.socket(fileno=os.dup(each.fileno())) for server in self.servers for each in server.sockets]

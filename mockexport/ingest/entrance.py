@@ -36,14 +36,15 @@ class Entrance:
     def refuse(self, connection: Waiting | None = None) -> bool:
         """Count a refusal; tell whether to say it now. If not, the connection is told to when its turn comes.
 
-        One without a connection is said now in any case.
+        A connection is given where it is back before it was asked to be; any other is refused now.
         """
         self.admission.refused += 1
         if not self._looking:
             self._look_later()
-        if self.refusals.take_one() or connection is None:
+        if self.refusals.take_one(heeded=connection is None):
             return True
-        self.refusals.wait(connection)
+        if connection is not None:
+            self.refusals.wait(connection)
         return False
 
     def _look_later(self) -> None:

@@ -27,7 +27,7 @@ from uvicorn.server import ServerState
 
 from mockexport.ingest.admission import Admitted
 from mockexport.ingest.entrance import ENTRANCE, Entrance
-from mockexport.ingest.refusals import BUSY_BODY, REFUSAL, is_whole_post, last_words
+from mockexport.ingest.refusals import BUSY_BODY, REFUSAL, RETRY_AFTER_S, is_whole_post, last_words
 
 __all__ = ["HEAD_BYTES", "DeadlineProtocol", "bound_host", "install"]
 
@@ -127,13 +127,15 @@ class DeadlineProtocol(HttpToolsProtocol):
             sweep = _sweeps[self.loop] = _Sweep(self.loop)
         self._sweep = sweep
         self._entrance: Entrance = app_state[ENTRANCE]
+        self._came = b""
         self._admitted: Admitted | None = None
         self._refusal_due = False
+        self._refused_at = -_NEVER
         self._body_bytes = 0
 
-    def expect(self, admitted: Admitted) -> None:
-        """Learn that the first request, which is there and whole, has been admitted."""
-        self._admitted = admitted
+    def begin_with(self, data: bytes, admitted: Admitted | None) -> None:
+        """Learn what has come before this connection was one of the loop's, and whether it is an admitted request."""
+        self._came, self._admitted = data, admitted
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -144,6 +146,9 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.quiet_since = self.loop.time()
         self.deadline = self.quiet_since + self.head_timeout_s
         self._sweep.add(self)
+        if self._came:
+            self.data_received(self._came)
+            self._came = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._sweep.discard(self)
@@ -243,9 +248,11 @@ class DeadlineProtocol(HttpToolsProtocol):
     def _refuse(self) -> None:
         """Refuse a whole request that nobody has looked at."""
         self._unset_keepalive_if_required()
-        self.quiet_since = self.loop.time()
-        self.deadline = self.quiet_since + self.timeout_keep_alive
-        if self._entrance.refuse(self):
+        now = self.quiet_since = self.loop.time()
+        self.deadline = now + self.timeout_keep_alive
+        heeded = now - self._refused_at >= RETRY_AFTER_S
+        if self._entrance.refuse(None if heeded else self):
+            self._refused_at = now
             self.transport.write(REFUSAL)
         else:
             self._refusal_due = True
@@ -255,6 +262,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         if not self._refusal_due or self.transport.is_closing():
             return False
         self._refusal_due = False
+        self._refused_at = self.loop.time()
         self.transport.write(REFUSAL)
         return True
 

@@ -6,8 +6,8 @@ knows the same content again; of one that is divided, the same for each span beg
 file is replaced as a whole.
 
 Rules: no clock and no tasks here. A file is used only if it is whole and belongs to this very run: the same export and
-metadata, source, columns, filter, reducer, coverage, strictness and version. It holds patients' data: its owner's
-alone (0600).
+metadata, source, columns, filter, reducer, coverage, limit of bad rows, strictness and version. It holds patients'
+data: its owner's alone (0600).
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from mockexport import __version__
 from mockexport.errors import CheckpointError, OutputError
 from mockexport.formats.filters import Filter
 from mockexport.formats.format import Format
-from mockexport.model import Download, SizeLimits, Span
+from mockexport.model import Download, MaxBad, SizeLimits, Span
 from mockexport.newfile import NewFile, read_file
 from mockexport.pipeline.streams import Mark
 from mockexport.report.account import DownloadAccount
@@ -94,6 +94,7 @@ class Belonging:
     reducer: str
     strict: bool
     coverage: bool = False
+    max_bad: str = ""
 
     @classmethod
     def of(
@@ -106,6 +107,7 @@ class Belonging:
         asked: Filter,
         reducer: str,
         strict: bool,
+        max_bad: MaxBad,
         coverage: bool = False,
         as_of: str = "",
     ) -> "Belonging":
@@ -114,7 +116,10 @@ class Belonging:
         ids = [None if ids is None else sorted(ids) for ids in (asked.patients, asked.event_types)]
         # A digest: whose rows were asked for is nobody's business.
         asked_for = hashlib.sha256(repr((asked.since_us, asked.until_us, *ids)).encode()).hexdigest()
-        return cls(__version__, export_id, source, announced, schema.fingerprint, asked_for, reducer, strict, coverage)
+        return cls(
+            __version__, export_id, source, announced, schema.fingerprint, asked_for, reducer, strict, coverage,
+            str(max_bad),
+        )  # fmt: skip
 
     def difference(self, other: "Belonging") -> str | None:
         """Say in what `other`, a saved one, differs from this; None if they are the same."""
@@ -134,6 +139,8 @@ class Belonging:
             return "it was made for other statistics"
         if other.coverage != self.coverage:
             return f"it was made {'with' if other.coverage else 'without'} coverage over time (which --html asks for)"
+        if other.max_bad != self.max_bad:
+            return f"it was made with up to {other.max_bad} of bad rows allowed (analyze.max_bad), not {self.max_bad}"
         if other.strict != self.strict:
             return f"it was made {'with' if other.strict else 'without'} strict"
         return None

@@ -6,8 +6,6 @@ start to an offset: that is what can be saved.
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -118,12 +116,18 @@ class Stopwatch:
     """Adds up the time spent inside it, by any number of tasks."""
 
     def __init__(self) -> None:
-        self.total_s: float = 0.0
+        self._inside = 0
+        self._balance = 0.0  # of those who have left; of those inside, minus the time at which they came
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.total_s += time.monotonic() - start
+    @property
+    def total_s(self) -> float:
+        """The seconds so far, those of who is inside included."""
+        return self._balance + self._inside * time.monotonic() if self._inside else self._balance
+
+    def __enter__(self) -> None:
+        self._inside += 1
+        self._balance -= time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._inside -= 1
+        self._balance += time.monotonic()

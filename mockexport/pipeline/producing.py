@@ -205,7 +205,7 @@ class Producers(Generic[S]):
         try:
             async with leash, aclosing(stream.pieces()) as pieces:
                 while not leg.cutter.done:
-                    with self._network.running():
+                    with self._network:
                         piece = await anext(pieces, None)
                     if piece is None or leg.lane.abandoned:
                         break
@@ -255,7 +255,7 @@ class Producers(Generic[S]):
             if leg.lane.error is not None:
                 raise leg.lane.error
             leg.lane.chunk_put()
-            with self._full.running():
+            with self._full:
                 await self._queue.put(Slab(leg.lane, chunk))
 
     def _take(self, flight: Flight[S], leg: Leg[S], marker: Marker) -> Leg[S]:
@@ -277,7 +277,7 @@ class Producers(Generic[S]):
 
     async def _finish(self, flight: Flight[S], verdict: Verdict) -> Verdict:
         """Hand a download over that has its verdict."""
-        verdict = self._rules.final(flight.download, verdict)
+        verdict = self._rules.final(flight.download, verdict, flight.tally)
         account = await self._keeper.land(verdict, flight)
         bad_rows = sum(account.bad_rows.values())
         self._emit(DownloadFinished(account.download_id, verdict, account.received_bytes, account.rows, bad_rows))

@@ -30,7 +30,7 @@ from mockexport.events import Advanced, Event, Listener, RunFinished, RunStarted
 from mockexport.formats.filters import Filter
 from mockexport.formats.format import Format
 from mockexport.formats.schema import Schema
-from mockexport.model import Chunk, Download, Export, SizeLimits, Span, Verdict, VerdictKind
+from mockexport.model import Chunk, Download, Export, MaxBad, SizeLimits, Span, Verdict, VerdictKind
 from mockexport.pipeline.checkpoint import Belonging, Checkpoint, SavedFlight
 from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
@@ -47,15 +47,25 @@ from mockexport.pipeline.workers import Workers
 from mockexport.reducers import Latest, Reducer, Result
 from mockexport.report.account import DownloadAccount
 
-__all__ = ["DEFAULT_CHUNK_BYTES", "DEFAULT_CONCURRENCY", "DEFAULT_QUEUE_SIZE", "Outcome", "Pipeline", "RunStatistics"]
+__all__ = [
+    "DEFAULT_CONCURRENCY",
+    "DEFAULT_MAX_BAD",
+    "DEFAULT_QUEUE_SIZE",
+    "Outcome",
+    "Pipeline",
+    "RunStatistics",
+]
 
 # Enough to keep two cores and a fast line busy, little enough for any server.
 DEFAULT_CONCURRENCY = 4
-# A hand-over costs as much as a thousand rows: large enough to bear it, small enough for the memory budget, in which
-# batches of Python objects are the most.
-DEFAULT_CHUNK_BYTES = 384 * 1024
+# A hand-over costs as much as a thousand rows, and two threads' waking: large enough to bear it, small enough for the
+# memory budget, in which batches of Python objects are the most, where there are any.
+NATIVE_CHUNK_BYTES = 768 * 1024
+BATCH_CHUNK_BYTES = 384 * 1024
 # Evens out a consumer's hiccup; more would only cost memory.
-DEFAULT_QUEUE_SIZE = 4
+DEFAULT_QUEUE_SIZE = 2
+# A table that was read as what it is has hardly any bad rows; one in ten is a table read as something else.
+DEFAULT_MAX_BAD = "10%"
 # What a crash may cost, beside the little that saving takes.
 CHECKPOINT_EVERY_S = 5.0
 
@@ -116,12 +126,14 @@ class Pipeline(Generic[S]):
         concurrency: streams open at once, of downloads or of spans of them.
         split: divide downloads that are longer into spans of about so many bytes, each on a connection of its own,
             where the source can be asked for a part and proves that the content is the same; None for never.
-        chunk_bytes: size of a chunk, in bytes; a chunk holds one row at the least.
+        chunk_bytes: size of a chunk, in bytes; a chunk holds one row at the least. By default 768 KiB, and 384 KiB
+            where an engine makes batches of them.
         queue_size: chunks that may wait for a consumer.
         consumers: how many chunks are folded at once; by default as many as there are cores, and one for an engine
             that holds the interpreter's lock.
         coverage: count rows by hour of UTC, for the downloads' accounts.
         strict: make the first bad row an error.
+        max_bad: with more bad rows than this, a number or a share, a download has failed.
         engine: "auto" for the fastest there is for the reducer, or "kernel" or "python" (see engine.choose_engine).
         stop_on_failure: break the other downloads off when one has failed; they count as skipped.
         checkpoint: where to keep what another run can go on from; removed once every download is complete.
@@ -139,11 +151,12 @@ class Pipeline(Generic[S]):
         filter: Filter | None = None,  # noqa: A002 - what everybody calls it
         concurrency: int = DEFAULT_CONCURRENCY,
         split: int | None = None,
-        chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+        chunk_bytes: int | None = None,
         queue_size: int = DEFAULT_QUEUE_SIZE,
         consumers: int | None = None,
         coverage: bool = False,
         strict: bool = False,
+        max_bad: int | str = DEFAULT_MAX_BAD,
         engine: str = "auto",
         stop_on_failure: bool = False,
         checkpoint: Checkpoint | None = None,
@@ -159,6 +172,8 @@ class Pipeline(Generic[S]):
             reducer, self._schema, asked=asked, coverage=coverage, strict=strict, wanted=engine
         )
         self._limited: Limited[Any, Any] = Limited(self._engine.reducer, self._limits)
+        if chunk_bytes is None:
+            chunk_bytes = NATIVE_CHUNK_BYTES if self._engine.folds_natively else BATCH_CHUNK_BYTES
         if consumers is None:
             consumers = self._engine.useful_threads(os.cpu_count() or 1)
         for option, number in (
@@ -177,6 +192,7 @@ class Pipeline(Generic[S]):
         self._consumers = consumers
         self._coverage = coverage
         self._strict = strict
+        self._max_bad = MaxBad.of(max_bad)
         self._stop_on_failure = stop_on_failure
         self._checkpoint = checkpoint
         self._listener = listener
@@ -237,7 +253,7 @@ class Pipeline(Generic[S]):
         # Downloads start in time order, so that their states can be merged early.
         waiting = [at for at in enumerate(export.downloads) if at[1].id not in self._keeper.accounts]
         positions = {download.id: position for position, download in waiting}
-        rules = Rules(self._strict, overlapping(export.downloads))
+        rules = Rules(self._strict, self._max_bad, overlapping(export.downloads))
         try:
             if crew is None:
                 await self._bring_in(export.id, starmap(self._flight, waiting), positions, rules)
@@ -277,7 +293,7 @@ class Pipeline(Generic[S]):
         self._keeper.keeps_apart = share.keeps_apart
         for saved in share.known:
             self._keeper.know(saved.download_id, [*self._keeper.known_of(saved.download_id), saved])
-        rules = Rules(self._strict, share.overlaps)
+        rules = Rules(self._strict, self._max_bad, share.overlaps)
         positions = {download.id: position for position, download in share.downloads}
         flights, span = starmap(self._flight, share.downloads), None
         if share.part is None:
@@ -330,7 +346,7 @@ class Pipeline(Generic[S]):
 
     async def _consume(self, workers: Workers) -> None:
         while True:
-            with self._idle.running():
+            with self._idle:
                 slab = await self._queue.get()
             lane = slab.lane
             if not lane.abandoned and lane.error is None:
@@ -386,6 +402,7 @@ class Pipeline(Generic[S]):
             reducer=self._reducer.fingerprint,
             coverage=self._coverage,
             strict=self._strict,
+            max_bad=self._max_bad,
         )
 
     def _emit(self, event: Event) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from mockexport.errors import BadRowError
 from mockexport.formats.fields import format_time
 from mockexport.formats.tally import Tally
-from mockexport.model import Download, Verdict, VerdictKind
+from mockexport.model import Download, MaxBad, Verdict, VerdictKind
 
-__all__ = ["Rules", "judge", "overlapping"]
+__all__ = ["Rules", "judge", "overlapping", "too_many_bad"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +17,12 @@ class Rules:
 
     Args:
         strict: make the first bad row an error.
+        max_bad: with more bad rows than this a download has failed.
         overlaps: by download id, which other's time range it overlaps, in words (see `overlapping`).
     """
 
     strict: bool
+    max_bad: MaxBad
     overlaps: Mapping[str, str]
 
     def verdict(self, download: Download, tally: Tally, end: int) -> Verdict:
@@ -35,12 +37,32 @@ class Rules:
             raise BadRowError(download.id, stump.line, end, stump.reason)
         return verdict
 
-    def final(self, download: Download, verdict: Verdict) -> Verdict:
-        """Return a verdict on the rows with what is to be said of the download beside others."""
+    def final(self, download: Download, verdict: Verdict, tally: Tally) -> Verdict:
+        """Return a verdict on the rows with what is to be said of bad ones, and of the download beside others.
+
+        To fetch rows that are bad once more would not mend them, so they are judged here, and not by `verdict`.
+        """
+        if verdict.counts and (too_many := too_many_bad(tally, self.max_bad)) is not None:
+            return Verdict(VerdictKind.FAILED, (too_many,))
         overlap = self.overlaps.get(download.id)
         if verdict.counts and overlap is not None:
             return Verdict(VerdictKind.MISMATCH, (*verdict.reasons, overlap))
         return verdict
+
+
+def too_many_bad(tally: Tally, most: MaxBad) -> str | None:
+    """Say how many bad rows there are, and why and where, if they are more than there may be; None if they are not."""
+    if not most.exceeded(tally.bad_rows, tally.rows):
+        return None
+    reasons = sorted(tally.bad.items(), key=lambda each: (-each[1], each[0]))
+    told = ", ".join(f"{number:,} {reason}" for reason, number in reasons)
+    examples = sorted(tally.examples, key=lambda bad: bad.reason != reasons[0][0])
+    where = f"; line {examples[0].line:,} is one ({examples[0].reason})" if examples else ""
+    if tally.bad_rows == tally.rows:
+        number = "its only row is" if tally.rows == 1 else f"all its {tally.rows:,} rows are"
+        return f"{number} bad: {told}{where}"
+    number = f"{tally.bad_rows:,} of its {tally.rows:,} rows"
+    return f"{number} are bad, more than {most} (analyze.max_bad): {told}{where}"
 
 
 def judge(download: Download, tally: Tally) -> Verdict:

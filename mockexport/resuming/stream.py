@@ -22,7 +22,7 @@ from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.resuming.watching import Watch
 from mockexport.unpacking.compression import START_BYTES, BadCompression, compression_of
 from mockexport.unpacking.gunzip import Gunzip, GzipLimits
-from mockexport.unpacking.stream import IN_LINE_BYTES, next_step
+from mockexport.unpacking.stream import decoded
 
 __all__ = ["ResumingStream", "read_whole"]
 
@@ -180,11 +180,11 @@ class ResumingStream:
                             body.last = bytes(piece[-1:])
                             yield piece
                         else:
-                            steps = decoder.feed(bytes(piece))
-                            while decoded := await next_step(steps, in_line=len(piece) <= IN_LINE_BYTES):
-                                self._offset += len(decoded)
-                                body.last = decoded
-                                yield decoded
+                            async with aclosing(decoded(decoder, bytes(piece))) as made:
+                                async for step in made:
+                                    self._offset += len(step)
+                                    body.last = step
+                                    yield step
                     if self._is_whole(body, decoder):
                         return
                 finally:

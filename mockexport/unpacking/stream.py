@@ -18,7 +18,7 @@ from mockexport.unpacking.compression import (
     refuse_others,
 )
 
-__all__ = ["IN_LINE_BYTES", "OwnRoom", "UnpackedStream", "next_step"]
+__all__ = ["OwnRoom", "UnpackedStream", "decoded"]
 
 # A compressed piece this short is decoded in less time than a thread takes to be told of it.
 IN_LINE_BYTES = 2 * 1024
@@ -138,8 +138,9 @@ class UnpackedStream:
                 if decoder is None:
                     yield piece
                 else:
-                    async for step in _steps(decoder, bytes(piece)):
-                        yield step
+                    async with aclosing(decoded(decoder, bytes(piece))) as made:
+                        async for step in made:
+                            yield step
         if opened is not None:
             yield opened
         if not decided and start:
@@ -183,15 +184,26 @@ def _decoder_for(compression: Compression, limits: SizeLimits) -> Decoder:
     return Unzstd(ZstdLimits.of(limits))
 
 
-async def _steps(decoder: Decoder, piece: bytes) -> AsyncGenerator[bytes]:
+async def decoded(decoder: Decoder, piece: bytes) -> AsyncGenerator[bytes]:
+    """Yield what a piece holds, decoded in a thread, which makes the next while the last is being used. Close it.
+
+    Raises:
+        BadCompression: what came before it has been yielded.
+    """
     steps = decoder.feed(piece)
-    while step := await next_step(steps, in_line=len(piece) <= IN_LINE_BYTES):
-        yield step
-
-
-async def next_step(steps: Iterator[bytes], *, in_line: bool) -> bytes:
-    """Return what the next steps of decoding give, none at the end: some milliseconds of work, in a thread."""
-    return next(steps, b"") if in_line else await asyncio.to_thread(_gathered, steps)
+    if len(piece) <= IN_LINE_BYTES:
+        for step in steps:
+            yield step
+        return
+    loop = asyncio.get_running_loop()
+    ahead = loop.run_in_executor(None, _gathered, steps)
+    try:
+        while made := await ahead:
+            ahead = loop.run_in_executor(None, _gathered, steps)
+            yield made
+    finally:
+        if not ahead.cancel() and not ahead.cancelled():
+            ahead.exception()  # nobody asks for it any more
 
 
 def _gathered(steps: Iterator[bytes]) -> bytes:

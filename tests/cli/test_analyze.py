@@ -208,10 +208,23 @@ def test_exit_6_for_a_bad_row_if_strict_and_a_warning_if_not(run: Run, tmp_path:
     strict = run("--from", folder, "--strict")
     assert (strict.code, strict.out) == (6, "")
     assert "line 3" in strict.err
-    lenient = run("--from", folder)
+    lenient = run("--from", folder, "--max-bad", "1")
     assert lenient.code == 0
     assert "1 bad row left out (1 bad value); the first is line 3 of download a" in lenient.err
     assert "P001" not in strict.err + lenient.err
+
+
+def test_a_table_with_many_bad_rows_has_failed_and_a_good_report_stays(run: Run, tmp_path: Path) -> None:
+    folder = str(export(tmp_path / "x", GOOD, BAD, rows=2))
+    report = tmp_path / "report.json"
+    report.write_text("good")
+    ran = run("--from", folder, "-o", str(report))
+    assert (ran.code, report.read_text()) == (3, "good")
+    assert "1 of its 2 rows are bad, more than 10% (--max-bad): 1 bad value; line 3 is one (bad value)" in ran.err
+    assert "bad value: a value is a number like 37.5" in ran.err
+    assert json.loads(Path(f"{report}.partial").read_text())["incomplete"] == ["a"]
+    kept = run("download", "--url", "http://127.0.0.1:1", "x", str(tmp_path), "--max-bad", "1,5")
+    assert kept.code == 2
 
 
 def test_missing_values_are_told(run: Run, tmp_path: Path) -> None:
@@ -332,7 +345,7 @@ def test_the_bad_rows_of_a_failed_download_are_not_told_as_part_of_the_report(ru
         sha256 = hashlib.sha256(text).hexdigest()
         listed.append({"id": name, "file": f"{name}.csv", "rows": rows, "bytes": len(text), "sha256": sha256})
     (folder / "export.json").write_text(json.dumps({"id": "x", "downloads": listed}))
-    ran = run("analyze", "--from", str(folder))
+    ran = run("analyze", "--from", str(folder), "--max-bad", "1")
     assert ran.code == 3
     assert "1 bad row left out (1 bad value); the first is line 3 of download b" in ran.err
 

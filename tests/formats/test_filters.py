@@ -27,7 +27,7 @@ from mockexport.engine.choosing import kernel_problem
 from mockexport.events import Event, Restored, Skipped
 from mockexport.formats import CsvDecoder
 from mockexport.formats.fields import format_time, parse_time
-from mockexport.model import Chunk, Span
+from mockexport.model import Chunk, MaxBad, Span
 from mockexport.pipeline.checkpoint import Belonging
 from mockexport.sources.scripted import Fail, Scripted, Step
 from tests.rows import HEADER, csv_bodies
@@ -45,7 +45,7 @@ async def filtered(
     bodies: dict[Download, bytes], asked: Filter, *, reducer: Reducer[Any, Any] | None = None, **options: Any
 ) -> Report[Any]:
     source = Scripted("x", {download: [[body]] for download, body in bodies.items()})
-    return await analyze("x", source=source, filter=asked, reducer=reducer, **options)
+    return await analyze("x", source=source, filter=asked, reducer=reducer, max_bad=1000, **options)
 
 
 times = st.sampled_from(
@@ -89,7 +89,9 @@ def only(body: bytes, asked: Filter) -> bytes:
 async def test_a_filtered_report_is_that_of_the_rows_asked_for(
     engine: str, bodies: list[bytes], asked: Filter, chunk_bytes: int
 ) -> None:
-    named = {Download(f"d{number}"): body for number, body in enumerate(bodies)}
+    # A row that is good: with bad ones alone a download has failed.
+    good = HEADER + rows(TEN)
+    named = {Download(f"d{number}"): body.replace(HEADER, good) for number, body in enumerate(bodies)}
     found = await filtered(named, asked, engine=engine, chunk_bytes=chunk_bytes)
     expected = await filtered({download: only(body, asked) for download, body in named.items()}, Filter())
     assert found.to_json() == expected.to_json()
@@ -230,6 +232,7 @@ async def test_a_run_with_a_filter_goes_on_from_its_checkpoint(tmp_path: Path) -
         asked=ASKED,
         reducer=Summary().fingerprint,
         strict=False,
+        max_bad=MaxBad.of("10%"),
     )
     assert [(run.start, run.end) for run in Checkpoint(checkpoint).load(belonging).runs] == [(0, 2)]
     seen: list[Event] = []
@@ -265,7 +268,9 @@ async def test_a_checkpoint_of_other_rows_is_refused(tmp_path: Path) -> None:
 )
 def test_a_checkpoint_belongs_to_all_that_was_asked_for(change: dict[str, Any]) -> None:
     def belonging(asked: Filter) -> Belonging:
-        return Belonging.of("x", [WANTED], source="s", schema=Schema(), asked=asked, reducer="r", strict=False)
+        return Belonging.of(
+            "x", [WANTED], source="s", schema=Schema(), asked=asked, reducer="r", strict=False, max_bad=MaxBad.of(1)
+        )
 
     told = belonging(ASKED).difference(belonging(replace(ASKED, **change)))
     assert told == "it was made of other rows: the filter differs"

@@ -14,6 +14,7 @@ from uvicorn import Config
 from mockexport.ingest import lanes as lanes_room
 from mockexport.ingest import refusals as refusals_room
 from mockexport.ingest import store as store_room
+from mockexport.ingest import wire as wire_room
 from mockexport.ingest.accepting import PromptServer
 from mockexport.ingest.admission import Admission
 from mockexport.ingest.application import create_app
@@ -63,12 +64,14 @@ async def test_while_it_is_full_posts_are_refused_and_all_else_is_served_on_kept
         connection[1].close()
 
 
+@pytest.mark.parametrize("calm", [True, False])
 async def test_while_it_is_full_new_connections_are_refused_by_their_first_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, calm: bool
 ) -> None:
     async with serving(tmp_path) as client:
         _full(monkeypatch)
-        for pieces in ([_POST], [_POST[:20], _POST[20:]], [b"", _POST]):
+        monkeypatch.setattr(Admission, "calm", calm)
+        for pieces in ([_POST], [_POST[:20], _POST[20:]], [b"", _POST], [b"", b"", b"", b"", _POST]):
             reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
             for piece in pieces[:-1]:
                 writer.write(piece)
@@ -132,6 +135,32 @@ async def test_refusals_that_wait_for_their_turn_are_said_once_each_and_in_order
         writer.write(_HEALTH)
         replies = [await _ask(reader, writer, b"") for _ in range(3)]
         assert [status for status, _ in replies] == [503, 503, 200]
+        for _, writer in connections:
+            writer.close()
+
+
+async def test_whoever_heeds_retry_after_is_refused_at_once_and_whoever_does_not_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as client:
+        monkeypatch.setattr(refusals_room, "REFUSALS_PER_S", 0)
+        monkeypatch.setattr(refusals_room, "_BURST", 0)
+        _full(monkeypatch)
+        refusals = client.app.entrance.refusals
+        refusals.flush(0.0)
+        connections = [await asyncio.open_connection("127.0.0.1", client.port) for _ in range(2)]
+        for connection in connections:
+            assert (await _ask(*connection, _HEALTH))[0] == 200
+            assert (await _ask(*connection, _POST))[0] == 503, "nobody has told it to wait"
+        connections[0][1].write(_POST)
+        while not refusals.waiting:  # noqa: ASYNC110 - the server's doing
+            await asyncio.sleep(0.001)
+        monkeypatch.setattr(wire_room, "RETRY_AFTER_S", 0)
+        assert (await _ask(*connections[1], _POST))[0] == 503, "a second is over"
+        assert refusals.waiting == 1
+        monkeypatch.setattr(refusals_room, "_BURST", 10)
+        monkeypatch.setattr(refusals_room, "REFUSALS_PER_S", 10_000)
+        assert (await _ask(*connections[0], b""))[0] == 503
         for _, writer in connections:
             writer.close()
 

@@ -76,13 +76,14 @@ async def test_the_reports_bytes_depend_on_the_data_alone(
 ) -> None:
     plain = {Download(str(i)): [[data]] for i, data in enumerate(bodies)}
     cut = {Download(str(i)): [pieces(data, piece)] for i, data in enumerate(bodies)}
-    expected = await analyze("x", source=Scripted("x", plain), concurrency=1)
+    expected = await analyze("x", source=Scripted("x", plain), concurrency=1, max_bad=100)
     found = await analyze(
         "x",
         source=Scripted("x", cut),
         concurrency=concurrency,
         chunk_bytes=chunk_bytes,
         queue_size=queue_size,
+        max_bad=100,
     )
     assert found.to_json() == expected.to_json()
     strip = [replace(download, fetched_bytes=0) for download in found.account.downloads]
@@ -137,7 +138,7 @@ async def test_a_body_that_ends_cleanly_inside_its_last_row_does_not_pass_for_wh
 
 
 async def test_a_bad_last_row_without_line_end_is_a_row_where_none_is_announced() -> None:
-    report = await analyze("x", source=Scripted("x", {Download("d"): [[body(1) + b"junk"]]}))
+    report = await analyze("x", source=Scripted("x", {Download("d"): [[body(1) + b"junk"]]}), max_bad=1)
     assert report.account.downloads[0].bad_rows == {"too few fields": 1}
 
 
@@ -319,7 +320,7 @@ async def test_the_first_bad_row_ends_a_strict_run() -> None:
 
 async def test_bad_rows_are_counted_and_the_rest_is_reduced() -> None:
     source = Scripted("x", {Download("d", rows=3): [[HEADER + row() + row(value="nan") + row()]]})
-    report = await analyze("x", source=source)
+    report = await analyze("x", source=source, max_bad=1)
     (told,) = report.account.downloads
     assert (told.rows, told.bad_rows, [bad.line for bad in told.first_bad_rows]) == (3, {"bad value": 1}, [3])
     assert kinds(report) == [VerdictKind.VERIFIED]
@@ -470,7 +471,7 @@ async def test_nothing_is_told_of_an_attempt_that_was_given_up() -> None:
 
     first: list[Step] = [body(5), folding, Fail("cut")]
     source = Scripted("x", {Download("a", rows=1): [first, [body(1)]]})
-    report = await analyze("x", source=source, reducer=Slow(), chunk_bytes=1, listener=listen)
+    report = await analyze("x", source=source, reducer=Slow(), chunk_bytes=1, queue_size=4, listener=listen)
     assert kinds(report) == [VerdictKind.VERIFIED]
     told = [event.rows for event in events if isinstance(event, Advanced)]
     assert told == sorted(told)

@@ -124,7 +124,7 @@ async def test_rows_may_be_longer_than_a_slab(engine: Literal["python", "kernel"
     body = names + b"".join(ROW[:-1] + b"," + b"x" * length + b"\n" for length in lengths)
     source = Scripted("x", {Download("d"): [[body]]})
     report = await analyze(
-        "x", source=source, engine=engine, chunk_bytes=chunk_bytes, concurrency=1, queue_size=1
+        "x", source=source, engine=engine, chunk_bytes=chunk_bytes, concurrency=1, queue_size=1, max_bad=2
     )  # fmt: skip
     (account,) = report.account.downloads
     assert report.totals["heart_rate"].count == 6

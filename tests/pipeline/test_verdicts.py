@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from mockexport import BadRowError, Download, VerdictKind
 from mockexport.formats import BadRow, BadRowReason, Batch, Decoded
 from mockexport.formats.tally import Tally
+from mockexport.model import MaxBad
 from mockexport.pipeline.verdicts import Rules, judge, overlapping
 from tests.formats.test_tally import tally_of
 
@@ -72,12 +73,12 @@ def test_exactly_the_downloads_that_share_time_overlap(ranges: list[tuple[int, i
 
 
 def test_of_downloads_that_overlap_none_is_verified() -> None:
-    rules = Rules(False, {"d": "its time range overlaps that of download e"})
+    rules = Rules(False, MaxBad.of(1), {"d": "its time range overlaps that of download e"})
     verdict = rules.verdict(announced(), counted(), 99)
     assert verdict.kind is VerdictKind.VERIFIED
-    assert rules.final(announced(), verdict).kind is VerdictKind.MISMATCH
+    assert rules.final(announced(), verdict, counted()).kind is VerdictKind.MISMATCH
 
 
 def test_where_no_bad_row_is_allowed_the_stump_of_a_row_at_the_end_is_an_error() -> None:
     with pytest.raises(BadRowError, match="line 3"):
-        Rules(True, {}).verdict(announced(), counted(), 99)
+        Rules(True, MaxBad.of("10%"), {}).verdict(announced(), counted(), 99)

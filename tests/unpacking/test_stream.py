@@ -1,14 +1,19 @@
 """Streams that may be compressed: which of them can be gone on with in the middle, and that no byte is lost."""
 
 import asyncio
+import gc
 import gzip
-from collections.abc import AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import Any
 
 import pytest
 
 from mockexport.model import Verdict
 from mockexport.pipeline.streams import Mark, Opened, Piece, Resumed, Retry, StartOver
-from mockexport.unpacking.stream import UnpackedStream
+from mockexport.unpacking.compression import BadCompression
+from mockexport.unpacking.stream import GATHERED_BYTES, IN_LINE_BYTES, UnpackedStream, decoded
 
 MARK = Mark('"a"', 90, "http://h:1")
 OPENED, VOID = Opened(MARK, '"a"'), Opened(None, '"a"')
@@ -58,3 +63,43 @@ def test_a_plain_body_can_be_gone_on_with_and_a_compressed_one_cannot(given: lis
         return [piece async for piece in UnpackedStream(Played(given), "d", "here").pieces()]
 
     assert asyncio.run(unpacked()) == passed
+
+
+class Damaged:
+    """A decoder of whose piece the first part is good."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        yield piece * (GATHERED_BYTES // len(piece) + 1)
+        self.reached.set()
+        raise BadCompression("damaged", passing=True)
+
+    def finish(self) -> None:
+        pass
+
+
+LONG = bytes(IN_LINE_BYTES + 1)
+
+
+async def test_the_next_part_is_decoded_while_the_last_is_used_and_its_damage_told_in_its_turn() -> None:
+    decoder = Damaged()
+    async with aclosing(decoded(decoder, LONG)) as made:
+        assert await anext(made)
+        assert await asyncio.to_thread(decoder.reached.wait, 10)
+        with pytest.raises(BadCompression):
+            await anext(made)
+
+
+async def test_damage_that_nobody_comes_to_is_not_complained_of() -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    decoder = Damaged()
+    async with aclosing(decoded(decoder, LONG)) as made:
+        await anext(made)
+        assert await asyncio.to_thread(decoder.reached.wait, 10)
+        await asyncio.sleep(0.05)  # until the loop has heard of it
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
