@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mockexport.errors import ContentError
+from mockexport.formats import Decoded
 from mockexport.formats.fhir import FhirObservations
 from mockexport.formats.fhir.json_lines import MAX_LINE_BYTES, MAX_NESTING
 from mockexport.formats.noted import Noted
@@ -13,7 +14,7 @@ from tests.observations import GOOD, chunk_of, decoded, observation
 LINE = json.dumps(GOOD).encode()
 
 
-def decode(data: bytes, *, offset: int = 0):
+def decode(data: bytes, *, offset: int = 0) -> Decoded:
     return FhirObservations().decoder().decode(chunk_of(data, offset=offset))
 
 

@@ -341,7 +341,7 @@ def test_no_value_is_a_missing_one_by_its_reason() -> None:
 
 
 def test_one_component_may_be_missing_and_one_there() -> None:
-    absent = {"dataAbsentReason": {"coding": [{"code": "error"}]}}
+    absent: dict[str, Any] = {"dataAbsentReason": {"coding": [{"code": "error"}]}}
     pressures = [component("8480-6", None, **absent), component("8462-4", 80)]
     found = decoded(observation(code=concept("85354-9"), valueQuantity=None, component=pressures))
     assert [row.event_type for row in found.missing] == ["bp_sys"]
