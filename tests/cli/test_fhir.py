@@ -9,7 +9,7 @@ import pytest
 
 from mockexport.server.exports import EventType, GeneratedDownload
 from mockexport.server.generation import rows_of
-from mockexport.server.observations import KINDS, lines_of
+from mockexport.server.fhir.observations import KINDS, lines_of
 from tests.cli.conftest import Run
 from tests.observations import observation
 
