@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mockexport import AnomalyRule, Filter, MockExportError, Schema, Selection, Summary
-from mockexport.cli import arguments
+from mockexport.cli import words
 from mockexport.engine.choosing import choose_engine, kernel_problem
 from mockexport.errors import nearest
 from mockexport.formats.csv import read_header
@@ -90,11 +90,11 @@ PARSERS: dict[str, tuple[Parser, int]] = {
     "faults": (Faults.parse, 64 * KIB),
     "public URL": (lambda text: public_url(f"http://{text}"), 64 * KIB),
     "nearest": (lambda text: nearest(text, ["abc"]), 64 * KIB),
-    "columns": (arguments._columns, 64 * KIB),  # noqa: SLF001 - parsers of arguments, all of them
-    "delimiter": (arguments._delimiter, 64 * KIB),  # noqa: SLF001 - parsers of arguments, all of them
-    "number": (arguments._natural, 64 * KIB),  # noqa: SLF001 - parsers of arguments, all of them
-    "duration": (arguments._seconds, 64 * KIB),  # noqa: SLF001 - parsers of arguments, all of them
-    "size": (arguments._size, 64 * KIB),  # noqa: SLF001 - parsers of arguments, all of them
+    "columns": (words.columns, 64 * KIB),
+    "delimiter": (words.delimiter, 64 * KIB),
+    "number": (words.natural, 64 * KIB),
+    "duration": (words.seconds, 64 * KIB),
+    "size": (words.chunk_length, 64 * KIB),
     "shown": (printable, 64 * KIB),
     "readable": (readable, 64 * KIB),
     "reading": (parse_reading_time, 64 * KIB),

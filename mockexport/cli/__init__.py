@@ -1,6 +1,8 @@
 """The command line: parse the arguments, call one function of the library, print what it returns.
 
-arguments.py   what can be said          exits.py      exit codes
+arguments.py   the commands              groups.py     the options they share, by groups
+parser.py      help and environment      words.py      what an option's word means
+completion.py  what a shell completes    exits.py      exit codes
 running.py     one command from start to end: signals, log, errors
 analyze.py, browse.py, keep.py, serve.py, doctor.py    the commands
 faces.py       the report as columns, CSV, a page     outputs.py    where results go

@@ -19,7 +19,7 @@ from mockexport.cli.hints import about_bad_rows
 from mockexport.cli.outputs import checked_outputs, refuse_other_than_names
 from mockexport.cli.progress import Shown, showing_progress
 from mockexport.cli.statistics import chosen_reducer
-from mockexport.cli.text import put, say
+from mockexport.cli.text import inform, put, say
 from mockexport.errors import OptionError
 from mockexport.model import VerdictKind
 from mockexport.reducers import Reducer
@@ -37,7 +37,7 @@ async def analyze(options: argparse.Namespace) -> int:
     output, html = outputs.get("output"), outputs.get("html")
     reducer = chosen_reducer(options)
     with (
-        showing_progress(verbose=options.verbose, preview=options.preview) as shown,
+        showing_progress(bars=not (options.verbose or options.quiet), preview=options.preview) as shown,
         listening(options, shown) as listener,
     ):
         settings = fetching(options, listener)
@@ -130,7 +130,7 @@ async def chosen_exports(options: argparse.Namespace) -> list[str | None]:
 def account_for(account: Account) -> None:
     """Tell on stderr what came of the run, in a line or two."""
     told = ", ".join(f"{number} {kind}" for kind, number in account.verdicts.items()) or "no downloads"
-    say(f"{account.export_id}: {counted(account.rows, 'row')}; {told}")
+    inform(f"{account.export_id}: {counted(account.rows, 'row')}; {told}")
     if account.bad_rows:
         counting = [download for download in account.downloads if download.verdict.counts]
         reasons = _reasons(counting)
@@ -147,9 +147,9 @@ def account_for(account: Account) -> None:
     if empty:
         say(f"no row in {counted(len(empty), 'download')}; the first is {empty[0]}")
     if account.filtered_rows:
-        say(f"{counted(account.filtered_rows, 'row')} not asked for")
+        inform(f"{counted(account.filtered_rows, 'row')} not asked for")
     if account.missing_values:
-        say(f"{counted(account.missing_values, 'row')} without a value, part of no statistic")
+        inform(f"{counted(account.missing_values, 'row')} without a value, part of no statistic")
 
 
 def _reasons(downloads: Iterable[DownloadAccount]) -> Counter[str]:
@@ -171,7 +171,7 @@ def kept_in(directory: str, account: Account, *, goes_on: bool = True) -> None:
     """Tell on stderr how many files a run has kept, and, where another `goes_on` with them, what helps."""
     kept = sum(download.verdict.counts for download in account.downloads)
     more = "" if kept == len(account.downloads) or not goes_on else "; the same command again fetches what is missing"
-    say(f"{kept} of {len(account.downloads)} files are in {directory}{more}")
+    inform(f"{kept} of {len(account.downloads)} files are in {directory}{more}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mockexport.analysis import analyze
-from mockexport.cli.text import say
+from mockexport.cli.text import inform
 from mockexport.errors import OptionError
 from mockexport.report.plain import counted
 from mockexport.report.report import Report
@@ -45,7 +45,7 @@ async def analyzing(options: argparse.Namespace) -> AsyncIterator[Analyze]:
         if not (number.isascii() and number.isdecimal()) or not 1 <= int(number) <= 1000:
             raise OptionError("dask", f"{options.dask!a} is not local: and a number of processes")
         async with distributed.local_cluster(int(number)) as client:
-            say(f"{counted(int(number), 'worker process', 'worker processes')} on this machine")
+            inform(f"{counted(int(number), 'worker process', 'worker processes')} on this machine")
             yield partial(distributed.analyze, client=client, workers_s=options.dask_wait)
         return
     async with distributed.connected(

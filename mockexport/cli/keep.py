@@ -11,7 +11,7 @@ from mockexport.cli.analyze import account_for, kept_in, tell_times, telling_wha
 from mockexport.cli.fetching import fetching, listening, write_accounts
 from mockexport.cli.outputs import checked_outputs
 from mockexport.cli.progress import showing_progress
-from mockexport.cli.text import say
+from mockexport.cli.text import inform
 from mockexport.server.folder import generate as generate_export
 
 __all__ = ["download", "generate"]
@@ -20,7 +20,7 @@ __all__ = ["download", "generate"]
 async def download(options: argparse.Namespace) -> int:
     """Run `mockexport download`: the same pass as analyze, with the files kept."""
     checked_outputs(options)
-    with showing_progress(verbose=options.verbose) as shown, listening(options, shown) as listener:
+    with showing_progress(bars=not (options.verbose or options.quiet)) as shown, listening(options, shown) as listener:
         settings = fetching(options, listener)
         settings["save"] = options.directory
         with telling_what_is_left(options.directory):
@@ -45,5 +45,5 @@ async def generate(options: argparse.Namespace) -> int:
         await asyncio.to_thread(generate_export, options.export, Path(options.directory), progress=going_on)
     finally:
         ended.set()
-    say(f"{options.export} is in {options.directory}; its data is synthetic")
+    inform(f"{options.export} is in {options.directory}; its data is synthetic")
     return 0

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mockexport.cli.text import announced, say
+from mockexport.cli.text import announced, inform, say
 from mockexport.events import (
     Advanced,
     Divided,
@@ -58,11 +58,11 @@ class Shown(Protocol):
 
 
 @contextmanager
-def showing_progress(*, verbose: bool, preview: bool = False) -> Iterator[Shown]:
-    """Yield what shows a run in the way that fits stderr; provisional totals are for a terminal only."""
-    if verbose or sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+def showing_progress(*, bars: bool, preview: bool = False) -> Iterator[Shown]:
+    """Yield what shows a run in the way that fits stderr; `bars` and provisional totals are for a terminal only."""
+    if not bars or sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         if preview:
-            say("note: no preview: it needs a terminal on stderr, and goes without --verbose")
+            say("note: no preview: it needs a terminal on stderr, and goes without --verbose and --quiet")
         yield Lines()
         return
     from rich.console import Console, Group  # as late as this: it is large, and only a terminal needs it
@@ -156,7 +156,7 @@ class Lines:
                 pass
         if self._now() >= self._next_s:
             self._next_s = self._now() + LINE_EVERY_S
-            say(self._how_far())
+            inform(self._how_far())
 
     def _how_far(self) -> str:
         rows, received_bytes = (sum(numbers) for numbers in zip(*self._so_far.values(), (0, 0), strict=True))
@@ -174,7 +174,7 @@ class Lines:
 def _quiet(event: Event) -> None:
     match event:
         case RunStarted():
-            say(_announced(event))
+            inform(_announced(event))
         case StartedOver() | Retried() | Restored() | Kept() | WorkerLost() | DownloadFinished():
             _tell(event)
         case DownloadStarted():
@@ -203,26 +203,26 @@ def _tell(event: StartedOver | Retried | Restored | Kept | WorkerLost | Download
     """Say what a user should know at once; the rest is for the debug log."""
     if isinstance(event, Restored):
         spared = "all of it" if event.finished else f"its first {event.rows:,} rows"
-        say(f"download {event.download_id}: {spared} from the checkpoint")
+        inform(f"download {event.download_id}: {spared} from the checkpoint")
     elif isinstance(event, Kept):
         if event.finished:
             _log.debug("download %s: all of it from the folder", event.download_id)
         else:
             told = f"its first {size(event.offset)} are in the folder already; the rest is fetched"
-            say(f"download {event.download_id}: {told}")
+            inform(f"download {event.download_id}: {told}")
     elif isinstance(event, Retried):
-        say(
+        inform(
             f"download {event.download_id}: attempt {event.attempt} failed ({event.reason});"
             f" going on from byte {event.offset:,} in {event.wait_s:.1f} s"
         )
     elif isinstance(event, StartedOver):
-        say(
+        inform(
             f"download {event.download_id}: attempt {event.attempt} failed ({event.reason});"
             f" starting over in {event.wait_s:.1f} s"
         )
     elif isinstance(event, WorkerLost):
         one_or_more = "download" if len(event.download_ids) == 1 else "downloads"
-        say(
+        inform(
             f"worker {event.worker} was lost; others bring anew what it had in hand of"
             f" {one_or_more} {', '.join(event.download_ids)}"
         )

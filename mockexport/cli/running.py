@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from mockexport.cli import exits
-from mockexport.cli.text import say
+from mockexport.cli.text import quieten, say
 from mockexport.errors import MockExportError
 
 __all__ = ["run"]
@@ -21,7 +21,9 @@ Command = Callable[[argparse.Namespace], Awaitable[int] | int]
 
 def run(options: argparse.Namespace) -> int:
     """Run the command that `options` name; return its exit code, whatever happens."""
-    _start_log(verbose=options.verbose)
+    quiet = getattr(options, "quiet", False) and not options.verbose
+    quieten(quiet=quiet)
+    _start_log(verbose=options.verbose, quiet=quiet)
     for variable, meant in options.misspelt.items():
         say(f"warning: {variable} is read by nothing; did you mean {meant}?")
     try:
@@ -76,6 +78,10 @@ def _command(name: str) -> Command:
         from mockexport.cli.doctor import doctor
 
         return doctor
+    if name == "completion":
+        from mockexport.cli.completion import completion
+
+        return completion
     from mockexport.cli import browse
 
     return browse.show if name == "show" else browse.list_exports
@@ -120,11 +126,11 @@ class _Said(logging.Handler):
         say(self.format(record))
 
 
-def _start_log(*, verbose: bool) -> None:
+def _start_log(*, verbose: bool, quiet: bool) -> None:
     handler = _Said()
     if verbose:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     log = logging.getLogger("mockexport")
     log.handlers[:] = [handler]
     log.propagate = False
-    log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    log.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)

@@ -6,7 +6,7 @@ from pathlib import Path
 from mockexport.access import new_token
 from mockexport.cli import exits
 from mockexport.cli.fetching import read_token
-from mockexport.cli.text import put, say
+from mockexport.cli.text import inform, put, say
 from mockexport.ingest.extra import explained
 from mockexport.server.faults import Faults
 from mockexport.server.run import serve as serve_exports
@@ -20,7 +20,7 @@ async def serve(options: argparse.Namespace) -> int:
 
     def ready(url: str) -> None:
         put(url + "\n")
-        say(f"serving {'synthetic data' if options.data is None else options.data}; Ctrl-C ends it")
+        inform(f"serving {'synthetic data' if options.data is None else options.data}; Ctrl-C ends it")
 
     data = None if options.data is None else Path(options.data)
     faults = None if options.faults is None else Faults.parse(options.faults, seed=options.seed)

@@ -11,7 +11,9 @@ from mockexport.model import Download
 from mockexport.report.plain import counted
 from mockexport.shown import shown
 
-__all__ = ["announced", "put", "say"]
+__all__ = ["announced", "inform", "put", "quieten", "say"]
+
+_quiet = False
 
 
 def put(pieces: str | Iterable[str]) -> None:
@@ -66,6 +68,18 @@ def say(text: str) -> None:
         # What is left unsaid must not be tried again at exit, which would change the exit code.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def inform(text: str) -> None:
+    """Say what is as it should be; with --quiet, do not."""
+    if not _quiet:
+        say(text)
+
+
+def quieten(*, quiet: bool) -> None:
+    """Take --quiet to heart, in this process: from now on `inform` says nothing, or again what it is given."""
+    global _quiet
+    _quiet = quiet
 
 
 def announced(downloads: Sequence[Download]) -> str:

@@ -47,6 +47,10 @@ class Forms:
     units: bool = False
     days: bool = False
 
+    def lines(self, rows: int) -> int:
+        """Return how many lines so many rows come in."""
+        return rows + self.duplicates * (-(-rows // 5) - (-rows // 7)) + self.days * -(-rows // 11)
+
 
 def lines_of(pieces: Iterable[bytes], download_id: str, forms: Forms | None = None) -> Iterator[bytes]:
     """Yield the rows of a CSV (its header first, columns as in the export API) as NDJSON, piece by piece."""
@@ -96,7 +100,7 @@ def _template(event_type: str, variant: int, turned: bool) -> tuple[str, str, st
     if text:
         quantity += f'"unit":{json.dumps(text)},'
     if ucum:
-        quantity += f"{_SYSTEM}\"code\":{json.dumps(ucum)},"
+        quantity += f'{_SYSTEM}"code":{json.dumps(ucum)},'
     coded = _concept(code, turned)
     own = _concept("85354-9", turned) if in_panel else coded
     head = f'"meta":{{"versionId":"2"}},"status":"final",{_CATEGORY},{own},"subject":{{"reference":"Patient/'
@@ -110,7 +114,7 @@ def _template(event_type: str, variant: int, turned: bool) -> tuple[str, str, st
 
 
 def _concept(code: str, turned: bool) -> str:
-    codings = ['{"system":"http://loinc.org","code":"%s"}' % code]
+    codings = [f'{{"system":"http://loinc.org","code":"{code}"}}']
     if turned:
         codings.insert(0, '{"system":"urn:oid:1.2.3","code":"LOCAL"}')
     return f'"code":{{"coding":[{",".join(codings)}]}}'
