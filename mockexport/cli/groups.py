@@ -7,8 +7,8 @@ from mockexport.cli.parser import Command, Several
 from mockexport.cli.words import chunk_length, columns, delimiter, length, places, positive, seconds
 
 __all__ = [
-    "FIRST", "asked", "effort", "exports", "faces", "fhir", "most_listed", "most_varied", "reading", "statistics", "told",
-    "trouble", "where",
+    "FIRST", "asked", "effort", "exports", "faces", "fhir", "most_listed", "most_varied", "reading", "statistics",
+    "told", "trouble", "where",
 ]  # fmt: skip
 
 # The twenty of analyze that matter first; a further one takes the place of another. And those of every command.
