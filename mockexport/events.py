@@ -8,10 +8,12 @@ run that was killed, too. Progress within a download (`Advanced`) is left out: i
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import msgspec
+from msgspec.structs import fields
 
 from mockexport.errors import OutputError
 from mockexport.model import Download, Verdict
@@ -39,8 +41,21 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+# What fields are called on a line of JSON, where that is another name.
+_ON_A_LINE = {
+    "download_id": "download",
+    "download_ids": "downloads",
+    "asked_s": "retry_after_s",
+    "void_bytes": "bytes_fetched_twice",
+    "received_bytes": "bytes",
+}
+
+
+class _Event(msgspec.Struct, frozen=True, tag_field="event", rename=_ON_A_LINE):
+    """An event; its tag is its name on a line of JSON."""
+
+
+class RunStarted(_Event, frozen=True, tag="run_started"):
     """The export is known and the first downloads are about to start."""
 
     export_id: str
@@ -48,15 +63,13 @@ class RunStarted:
     engine: str
 
 
-@dataclass(frozen=True, slots=True)
-class DownloadStarted:
+class DownloadStarted(_Event, frozen=True, tag="started"):
     """A producer has asked for the download's bytes."""
 
     download_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Advanced:
+class Advanced(_Event, frozen=True, tag="advanced"):
     """Another chunk has been reduced: the download's rows and bytes so far, in this attempt."""
 
     download_id: str
@@ -64,8 +77,7 @@ class Advanced:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(_Event, frozen=True, tag="opened"):
     """A body begins at its first byte; `resumable` if it can be resumed midway, because the server tags it strongly."""
 
     download_id: str
@@ -73,16 +85,14 @@ class Opened:
     total_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Divided:
+class Divided(_Event, frozen=True, tag="divided"):
     """What is left of the download comes in so many spans, on connections of their own."""
 
     download_id: str
     spans: int
 
 
-@dataclass(frozen=True, slots=True)
-class Retried:
+class Retried(_Event, frozen=True, tag="retried"):
     """An attempt failed and another follows after a wait; the `offset` bytes received so far are kept.
 
     `attempt` is the number of the one that failed, from 1; `reason` says why. `asked_s` is how long the server asked
@@ -97,16 +107,14 @@ class Retried:
     asked_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Resumed:
+class Resumed(_Event, frozen=True, tag="resumed"):
     """The server goes on with byte `offset`."""
 
     download_id: str
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class StartedOver:
+class StartedOver(_Event, frozen=True, tag="restarted"):
     """An attempt failed and the download begins again from nothing, after a wait.
 
     `attempt` is the number of the one that failed, from 1; `reason` says why. `void_bytes` had been received, and are
@@ -121,8 +129,7 @@ class StartedOver:
     asked_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(_Event, frozen=True, tag="restored"):
     """A checkpoint spares the download's first `offset` bytes and `rows` rows; if `finished`, all of them."""
 
     download_id: str
@@ -131,8 +138,7 @@ class Restored:
     finished: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(_Event, frozen=True, tag="kept"):
     """The download's first `offset` bytes are read from the file that an earlier run has kept; if `finished`, all."""
 
     download_id: str
@@ -140,16 +146,14 @@ class Kept:
     finished: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(_Event, frozen=True, tag="skipped"):
     """The download is not fetched: its metadata says that nothing in it is asked for, and `reason` why."""
 
     download_id: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerLost:
+class WorkerLost(_Event, frozen=True, tag="worker_lost"):
     """A worker of a cluster is gone; what it had in hand of these downloads, others bring anew.
 
     What it told of them was true and is not told again; what follows is of those others. `worker` is its address.
@@ -159,16 +163,14 @@ class WorkerLost:
     download_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointSaved:
+class CheckpointSaved(_Event, frozen=True, tag="checkpoint_saved"):
     """The checkpoint on disk is of now: so many downloads finished, so many in flight."""
 
     finished: int
     in_flight: int
 
 
-@dataclass(frozen=True, slots=True)
-class DownloadFinished:
+class DownloadFinished(_Event, frozen=True, tag="finished"):
     """The download has its verdict; nothing more comes of it."""
 
     download_id: str
@@ -178,8 +180,7 @@ class DownloadFinished:
     bad_rows: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(_Event, frozen=True, tag="run_finished"):
     """All downloads have their verdicts and the states are merged."""
 
     export_id: str
@@ -208,62 +209,18 @@ Listener = Callable[[Event], None]
 
 def to_plain(event: Event) -> dict[str, Any] | None:
     """Return an event as what JSON can hold, None for those that are left out."""
-    match event:
-        case RunStarted(export_id, downloads, engine):
-            announced = [{"id": download.id, "rows": download.rows} for download in downloads]
-            return {"event": "run_started", "export_id": export_id, "engine": engine, "downloads": announced}
-        case DownloadStarted(download_id):
-            return {"event": "started", "download": download_id}
-        case Opened(download_id, resumable, total_bytes):
-            return {"event": "opened", "download": download_id, "resumable": resumable, "total_bytes": total_bytes}
-        case Divided(download_id, spans):
-            return {"event": "divided", "download": download_id, "spans": spans}
-        case Retried(download_id, attempt, wait_s, reason, offset, asked_s):
-            return {
-                "event": "retried",
-                "download": download_id,
-                "attempt": attempt,
-                "reason": reason,
-                "wait_s": round(wait_s, 3),
-                "retry_after_s": asked_s,
-                "offset": offset,
-            }
-        case Resumed(download_id, offset):
-            return {"event": "resumed", "download": download_id, "offset": offset}
-        case StartedOver(download_id, attempt, wait_s, reason, void_bytes, asked_s):
-            return {
-                "event": "restarted",
-                "download": download_id,
-                "attempt": attempt,
-                "reason": reason,
-                "wait_s": round(wait_s, 3),
-                "retry_after_s": asked_s,
-                "bytes_fetched_twice": void_bytes,
-            }
-        case Restored(download_id, offset, rows, finished):
-            return {"event": "restored", "download": download_id, "offset": offset, "rows": rows, "finished": finished}
-        case Kept(download_id, offset, finished):
-            return {"event": "kept", "download": download_id, "offset": offset, "finished": finished}
-        case Skipped(download_id, reason):
-            return {"event": "skipped", "download": download_id, "reason": reason}
-        case WorkerLost(worker, download_ids):
-            return {"event": "worker_lost", "worker": worker, "downloads": list(download_ids)}
-        case CheckpointSaved(finished_downloads, in_flight):
-            return {"event": "checkpoint_saved", "finished": finished_downloads, "in_flight": in_flight}
-        case DownloadFinished(download_id, verdict, received_bytes, rows, bad_rows):
-            return {
-                "event": "finished",
-                "download": download_id,
-                "verdict": verdict.kind,
-                "reasons": list(verdict.reasons),
-                "rows": rows,
-                "bad_rows": bad_rows,
-                "bytes": received_bytes,
-            }
-        case RunFinished(export_id, elapsed_s):
-            return {"event": "run_finished", "export_id": export_id, "elapsed_s": round(elapsed_s, 3)}
-        case _:
-            return None
+    if isinstance(event, Advanced):
+        return None
+    plain: dict[str, Any] = {"event": type(event).__struct_config__.tag}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if isinstance(value, Verdict):
+            plain |= {"verdict": value.kind, "reasons": list(value.reasons)}
+        elif isinstance(event, RunStarted) and value is event.downloads:
+            plain["downloads"] = [{"id": download.id, "rows": download.rows} for download in event.downloads]
+        else:
+            plain[field.encode_name] = round(value, 3) if isinstance(value, float) else value
+    return plain
 
 
 class EventLog:

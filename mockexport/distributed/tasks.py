@@ -14,11 +14,13 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
 from types import FunctionType
 from typing import Any, cast
+
+from msgspec.structs import astuple
 
 from mockexport import __version__, events
 from mockexport.distributed.clusters import require_dask
@@ -199,7 +201,7 @@ class _Telling:
                 self._happened.append(event)
 
     def _tell(self, number: int | None, event: Event) -> None:
-        values = [getattr(event, field.name) for field in fields(event)]
+        values = list(astuple(event))
         worker = self._worker
         message: Message = (
             self._task.number, self._token, worker.id, worker.address, number, type(event).__name__, values

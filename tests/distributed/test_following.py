@@ -2,11 +2,11 @@
 
 import gc
 import weakref
-from dataclasses import fields
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from mockexport.distributed.following import Following
 from mockexport.distributed.tasks import Result, Task
@@ -30,7 +30,7 @@ def following(told: list[Event], tasks: int = 1) -> Following:
 
 
 def tell(to: Following, token: str, place: int | None, event: Event, *, number: int = 0, worker: str = "w1") -> None:
-    values: list[Any] = [getattr(event, field.name) for field in fields(event)]
+    values: list[Any] = list(astuple(event))
     to.hear((0.0, (number, token, worker, f"tcp://{worker}", place, type(event).__name__, values)))
     assert to.error is None
 
