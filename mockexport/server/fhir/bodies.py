@@ -1,4 +1,4 @@
-"""The bytes of a job's file: Observations of a download's rows, gzip where it is asked for, and what goes wrong with them.
+"""The bytes of a job's file: Observations of a download's rows, gzip where asked for, and what goes wrong.
 
 Rules: pure and without I/O; a piece is at hand before the next is begun.
 """

@@ -10,8 +10,9 @@ from typing import Any
 
 from mockexport.server.catalogue import Offer
 from mockexport.server.faults import Faults
+from mockexport.server.fhir.observations import Forms
 
-__all__ = ["Job", "Jobs", "manifest_page"]
+__all__ = ["Job", "Jobs", "forms_of", "manifest_page"]
 
 # A server that runs for weeks forgets jobs; the oldest go first.
 MAX_JOBS = 1_000
@@ -69,6 +70,12 @@ class Jobs:
         return len(self._jobs)
 
 
+def forms_of(faults: Faults, download_id: str) -> Forms:
+    """Return in which forms a download's Observations come: always the same, as a file never changes."""
+    kinds = ("duplicates", "orders", "units", "days")
+    return Forms(**{kind: faults.happens(f"fhir-{kind}", download_id) for kind in kinds})
+
+
 def manifest_page(job: Job, page: int, base: str, faults: Faults, *, needs_token: bool) -> dict[str, Any] | None:
     """Return a page of a job's manifest, from 0; None if there is none. `base` is the URL of the FHIR server."""
     paged = faults.happens("fhir-pages", job.number)
@@ -84,9 +91,8 @@ def manifest_page(job: Job, page: int, base: str, faults: Faults, *, needs_token
         if not stu4:
             entry["type"] = "Observation"
         if not stu1:
-            entry["count"] = offer.metadata.rows
-        if faults.happens("fhir-wrong-count", job.number, job.links, index):
-            entry["count"] = (offer.metadata.rows or 0) + 1
+            entry["count"] = forms_of(faults, offer.metadata.id).lines(offer.metadata.rows or 0)
+            entry["count"] += faults.happens("fhir-wrong-count", job.number, job.links, index)
         output.append(entry)
     problems = []
     if page == 0 and faults.happens("fhir-error-file", job.number):

@@ -19,8 +19,7 @@ from mockexport.server.catalogue import Catalogue
 from mockexport.server.faults import Faults
 from mockexport.server.fhir.authorization import Authorization
 from mockexport.server.fhir.bodies import BROKEN, LOGIN_PAGE, broken, file_pieces, outcome, packed
-from mockexport.server.fhir.jobs import SLOW_POLLS, Jobs, manifest_page
-from mockexport.server.fhir.observations import Forms
+from mockexport.server.fhir.jobs import SLOW_POLLS, Jobs, forms_of, manifest_page
 
 __all__ = ["BulkData"]
 
@@ -211,12 +210,6 @@ class BulkData:
 
 
 WORKERS: web.AppKey[ThreadPoolExecutor] = web.AppKey("fhir_workers")
-
-
-def forms_of(faults: Faults, download_id: str) -> Forms:
-    """Return in which forms a download's Observations come: always the same, as a file never changes."""
-    kinds = ("duplicates", "orders", "units", "days")
-    return Forms(**{kind: faults.happens(f"fhir-{kind}", download_id) for kind in kinds})
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:
