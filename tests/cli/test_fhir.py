@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mockexport.server.exports import EventType, GeneratedDownload
-from mockexport.server.generation import rows_of
 from mockexport.server.fhir.observations import KINDS, lines_of
+from mockexport.server.generation import rows_of
 from tests.cli.conftest import Run
 from tests.observations import observation
 
