@@ -55,6 +55,7 @@ if WANTED != "no":
                 "load",
                 "room",
                 "rows",
+                "reach",
                 "state",
             ],
         ),

@@ -100,6 +100,11 @@ cdef extern from "native/state.h" nogil:
     void free_ids(id_table *table)
     void free_state(summary_state *state)
 
+cdef extern from "native/reach.h" nogil:
+    ctypedef struct reach:
+        pass
+    uint32_t write_reaches(const summary_state *state, reach *out)
+
 cdef extern from "native/columns.h" nogil:
     ctypedef struct numbered_row:
         uint32_t patient
@@ -390,6 +395,22 @@ cdef class State:
             return PyBytes_FromStringAndSize(<const char *>out.bytes, <Py_ssize_t>out.used)
         finally:
             free(out.bytes)
+
+    def reaches(self):
+        """Return how far each group reaches, as reducers.reach.pack_reaches does."""
+        cdef uint32_t written
+        self._begin()
+        cdef reach *out = <reach *>malloc((<size_t>self.state.count + 1) * sizeof(reach))
+        if out == NULL:
+            self.busy = False
+            raise MemoryError
+        with nogil:
+            written = write_reaches(&self.state, out)
+        self.busy = False
+        try:
+            return PyBytes_FromStringAndSize(<const char *>out, <Py_ssize_t>(written * sizeof(reach)))
+        finally:
+            free(out)
 
     def load(self, bytes data not None):
         """Take in what `dump`, of either engine, wrote; ValueError if it is no state, and this one is of no use then."""

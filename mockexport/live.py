@@ -19,6 +19,7 @@ from mockexport.pipeline.peeking import Look
 from mockexport.pipeline.run import Pipeline
 from mockexport.reducers import Reducer, Statistics
 from mockexport.report.account import Account
+from mockexport.report.notes import STATISTICS, Note
 from mockexport.report.report import Report
 
 __all__ = ["Run", "Snapshot"]
@@ -196,8 +197,9 @@ class Run(Generic[R]):
         unasked = {account.download_id for account in accounts if account.verdict.unasked}
         announced = [d.rows for d in self._downloads if d.id not in unasked]
         result = look.result
+        notes = tuple(Note(STATISTICS, text) for text in result.notes)
         return Snapshot(
-            report=Report(result.patients, result.totals, incomplete, account, result.notes, allow_incomplete=True),
+            report=Report(result.patients, result.totals, incomplete, account, notes, allow_incomplete=True),
             rows=account.rows + sum(rows for rows, _ in look.in_flight.values()),
             received_bytes=sum(a.received_bytes for a in accounts) + sum(n for _, n in look.in_flight.values()),
             announced_rows=None if None in announced else sum(rows or 0 for rows in announced),

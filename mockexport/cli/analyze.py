@@ -15,7 +15,7 @@ from mockexport.cli import exits
 from mockexport.cli.cluster import Analyze, analyzed, analyzing
 from mockexport.cli.faces import pieces_of, pieces_of_several, write, write_page
 from mockexport.cli.fetching import asking, fetching, listening, reaching, write_accounts
-from mockexport.cli.hints import about_bad_rows
+from mockexport.cli.hints import about_bad_rows, about_note
 from mockexport.cli.outputs import checked_outputs, refuse_other_than_names
 from mockexport.cli.progress import Shown, showing_progress
 from mockexport.cli.statistics import chosen_reducer
@@ -24,6 +24,7 @@ from mockexport.errors import OptionError
 from mockexport.model import VerdictKind
 from mockexport.reducers import Reducer
 from mockexport.report.account import Account, DownloadAccount
+from mockexport.report.notes import Note
 from mockexport.report.plain import counted, size
 from mockexport.report.report import Report
 from mockexport.sources.opening import open_source
@@ -65,9 +66,7 @@ async def analyze(options: argparse.Namespace) -> int:
         async with analyzing(options) as analyze_export:
             reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
     for report in reports:
-        account_for(report.account)
-        for note in report.notes:
-            say(f"note: {note}")
+        account_for(report)
         if options.save is not None:
             kept = str(Path(options.save, report.account.export_id)) if several else options.save
             kept_in(kept, report.account, goes_on=options.save_format == "csv")
@@ -127,19 +126,13 @@ async def chosen_exports(options: argparse.Namespace) -> list[str | None]:
     return [*named]
 
 
-def account_for(account: Account) -> None:
-    """Tell on stderr what came of the run, in a line or two."""
+def account_for(report: Report[Any]) -> None:
+    """Tell on stderr what came of the run, in a line or two, and what is to be known of its figures."""
+    account = report.account
     told = ", ".join(f"{number} {kind}" for kind, number in account.verdicts.items()) or "no downloads"
     inform(f"{account.export_id}: {counted(account.rows, 'row')}; {told}")
-    if account.bad_rows:
-        counting = [download for download in account.downloads if download.verdict.counts]
-        reasons = _reasons(counting)
-        first = next(d for d in counting if d.first_bad_rows)
-        say(
-            f"warning: {counted(account.bad_rows, 'bad row')} left out"
-            f" ({', '.join(f'{number:,} {reason}' for reason, number in sorted(reasons.items()))});"
-            f" the first is line {first.first_bad_rows[0].line} of download {first.download_id}"
-        )
+    for note in report.notes:
+        _tell_note(note)
     for told in about_bad_rows(_reasons(account.downloads)):
         say(told)
     # Where rows were announced, the verdict says whether there are as many.
@@ -148,8 +141,15 @@ def account_for(account: Account) -> None:
         say(f"no row in {counted(len(empty), 'download')}; the first is {empty[0]}")
     if account.filtered_rows:
         inform(f"{counted(account.filtered_rows, 'row')} not asked for")
-    if account.missing_values:
-        inform(f"{counted(account.missing_values, 'row')} without a value, part of no statistic")
+
+
+def _tell_note(note: Note) -> None:
+    """Tell of a note on stderr: a warning where it casts doubt on the figures, and then what to do."""
+    hint = about_note(note.kind)
+    if hint is None:
+        inform(f"note: {note}")
+    else:
+        say(f"warning: {note}{f'; {hint}' if hint else ''}")
 
 
 def _reasons(downloads: Iterable[DownloadAccount]) -> Counter[str]:

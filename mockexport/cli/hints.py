@@ -9,8 +9,9 @@ from mockexport.cli.arguments import COMMANDS
 from mockexport.errors import BadRowError, ExportNotFound, MockExportError, nearest
 from mockexport.formats.csv import INTO_UTF8
 from mockexport.formats.fields import BadRowReason
+from mockexport.report.notes import BAD_ROWS, IDS_ALIKE, NOT_COMPARED, OVERLAPS, TYPES_ALIKE
 
-__all__ = ["about_bad_rows", "about_error"]
+__all__ = ["about_bad_rows", "about_error", "about_note"]
 
 # For reasons that befall whole tables, and have a remedy or a rule that a sentence can tell.
 _GOOD_ROWS = {
@@ -25,6 +26,21 @@ _GOOD_ROWS = {
 def about_bad_rows(reasons: Iterable[str]) -> list[str]:
     """Return what a good row is like, for the reasons why rows are bad."""
     return [f"{reason}: {told}" for reason, told in _GOOD_ROWS.items() if reason in reasons]
+
+
+# What a note may mean for the figures, and what to do then; what is not here is as it should be.
+_DOUBTS = {
+    BAD_ROWS: "",
+    OVERLAPS: "look whether the files hold the same rows",
+    NOT_COMPARED: "look whether the files hold the same rows",
+    IDS_ALIKE: "the JSON report names them",
+    TYPES_ALIKE: "the JSON report names them",
+}
+
+
+def about_note(kind: str) -> str | None:
+    """Return what to do about a note that casts doubt on the figures, if it does not say so; None if it casts none."""
+    return _DOUBTS.get(kind)
 
 
 def about_error(error: MockExportError, options: argparse.Namespace) -> str | None:

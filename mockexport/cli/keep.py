@@ -25,7 +25,7 @@ async def download(options: argparse.Namespace) -> int:
         settings["save"] = options.directory
         with telling_what_is_left(options.directory):
             report = await analyze_export(options.export, **settings)
-    account_for(report.account)
+    account_for(report)
     write_accounts(options, [report.account])
     kept_in(options.directory, report.account)
     if options.time:

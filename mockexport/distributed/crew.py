@@ -25,11 +25,12 @@ from mockexport.errors import (
     first_error_alone,
 )
 from mockexport.model import Verdict, VerdictKind
-from mockexport.pipeline.flights import Part, account_of
+from mockexport.pipeline.flights import Part, account_of, reached_of
 from mockexport.pipeline.producing import PartVoid, Stopped
 from mockexport.pipeline.sharing import Work
 from mockexport.reducers import Reducer
 from mockexport.report.account import DownloadAccount
+from mockexport.report.overlaps import Reached
 from mockexport.shown import foreign
 
 __all__ = ["STAYS", "WORKERS_S", "ClusterCrew"]
@@ -296,6 +297,10 @@ class ClusterCrew:
             account, attempts=account.attempts + attempts, fetched_bytes=account.fetched_bytes + fetched_bytes
         )
 
+    def _reached(self, divided: Divided, verdict: Verdict) -> Reached | None:
+        compared = verdict.counts and self._work.rules.compares(divided.download)
+        return reached_of(self._work.reducer, divided.landed.state) if compared else None
+
     async def _judged(self, divided: Divided, verdict: Verdict) -> None:
         """Hand a divided download over that has its verdict."""
         await self._give_up(divided)
@@ -307,6 +312,7 @@ class ClusterCrew:
             received_bytes=divided.landed.size_bytes,
             fetched_bytes=divided.fetched_bytes,
             version=divided.mark.version,
+            reached=self._reached(divided, verdict),
         )
         await self._work.keeper.take_over(divided.position, account, divided.landed)
         self._following.finished(account)

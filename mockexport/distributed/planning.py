@@ -118,7 +118,10 @@ class Planner:
         ids = {download.id for _, download in downloads}
         known = tuple(saved for i in ids for saved in work.keeper.known_of(i) if saved.span == Span(i))
         overlaps = {i: text for i, text in work.rules.overlaps.items() if i in ids}
-        share = Share(work.export_id, tuple(downloads), overlaps, known, keeps_apart=work.keeper.keeps_apart)
+        share = Share(
+            work.export_id, tuple(downloads), overlaps, known,
+            keeps_apart=work.keeper.keeps_apart, several=work.rules.several,
+        )  # fmt: skip
         return self._task(share, sum(_size(download) for _, download in downloads))
 
     def _task(self, share: Share, size: int) -> Task:

@@ -87,6 +87,10 @@ class _Twin(Generic[R]):
         """Return the bytes that the reference writes."""
         return state.dump()
 
+    def reaches(self, state: State) -> bytes:
+        """Return how far each group reaches, as the reference does."""
+        return state.reaches()
+
     def load(self, data: bytes) -> State:
         """Return the state that `dump`, of either engine, wrote."""
         state = self.empty()

@@ -14,6 +14,7 @@ from mockexport.formats.tally import Tally
 from mockexport.model import Export
 from mockexport.pipeline.checkpoint import Saved, SavedFlight
 from mockexport.reducers import Reducer, load_state
+from mockexport.reducers.reach import REACH_BYTES
 
 __all__ = ["check_saved"]
 
@@ -50,7 +51,8 @@ def _check_finished(saved: Saved, places: Mapping[str, int]) -> None:
             *account.bad_rows.values(), *account.missing_values.values(),
             *account.noted.values(),
         )  # fmt: skip
-        if not account.verdict.complete or min(numbers) < 0:
+        reaches = b"" if account.reached is None else account.reached.reaches
+        if not account.verdict.complete or min(numbers) < 0 or len(reaches) % REACH_BYTES:
             raise ValueError("a finished download is not finished, or has counts below zero")
     if not all(0 <= run.start < run.end <= len(places) for run in saved.runs):
         raise ValueError("a state is of places that there are not")

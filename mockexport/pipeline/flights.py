@@ -20,10 +20,11 @@ from mockexport.pipeline.checkpoint import SavedFlight
 from mockexport.pipeline.landed import Landed, Stretch, borders_of
 from mockexport.pipeline.lanes import Lane
 from mockexport.pipeline.streams import Kept, Mark, Marker, Opened, Resumed, Retry, StartOver
-from mockexport.reducers import Reducer
+from mockexport.pipeline.variety import Limited
 from mockexport.report.account import DownloadAccount
+from mockexport.report.overlaps import Reached
 
-__all__ = ["Flight", "Leg", "Part", "account_of"]
+__all__ = ["Flight", "Leg", "Part", "account_of", "reached_of"]
 
 S = TypeVar("S")
 
@@ -75,7 +76,7 @@ class Flight(Generic[S]):
         self,
         position: int,
         download: Download,
-        reducer: Reducer[S, Any],
+        reducer: Limited[S, Any],
         new_leg: Callable[[Span, SavedFlight | None, str | None], Leg[S]],
     ) -> None:
         self.position = position
@@ -268,8 +269,8 @@ class Flight(Generic[S]):
         self._attempts += leg.attempts - leg.since
         self._fetched_bytes += leg.fetched_bytes
 
-    def account(self, verdict: Verdict) -> DownloadAccount:
-        """Return how it went, with legs at rest."""
+    def account(self, verdict: Verdict, *, compared: bool = False) -> DownloadAccount:
+        """Return how it went, with legs at rest; if it is to be `compared` with others, how far its groups reach."""
         return account_of(
             self.download,
             verdict,
@@ -278,7 +279,13 @@ class Flight(Generic[S]):
             received_bytes=self.received_bytes,
             fetched_bytes=self.fetched_bytes,
             version=self.version,
+            reached=reached_of(self._reducer, self.landed.state) if verdict.counts and compared else None,
         )
+
+
+def reached_of(reducer: Limited[S, Any], state: S) -> Reached | None:
+    """Return how far the groups of a download's state reach."""
+    return Reached.of(reducer.reaches(state))
 
 
 def account_of(
@@ -290,6 +297,7 @@ def account_of(
     received_bytes: int,
     fetched_bytes: int,
     version: str | None,
+    reached: Reached | None,
 ) -> DownloadAccount:
     """Return how a download went."""
     coverage = None
@@ -316,4 +324,5 @@ def account_of(
         coverage=coverage,
         version=version,
         noted=dict(sorted(tally.noted.items())),
+        reached=reached,
     )

@@ -7,6 +7,7 @@ Rules: a state is looked into only while nobody changes it: a lane's while its t
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +22,7 @@ from mockexport.pipeline.landed import Landed
 from mockexport.pipeline.ranges import RangeMerger, merging
 from mockexport.reducers import Reducer, load_state
 from mockexport.report.account import DownloadAccount
+from mockexport.report.overlaps import MAX_REACHES, without_reaches
 
 __all__ = ["Keeper"]
 
@@ -44,6 +46,7 @@ class Keeper(Generic[S]):
         # What another run is to replace is not merged with its neighbours.
         self.keeps_apart: bool = checkpoint is not None
         self._merger: RangeMerger[S] = RangeMerger(merging(reducer))
+        self._groups = 0  # to be compared, of all downloads
         self._reducer = reducer
         self._checkpoint = checkpoint
         self._every_s = every_s
@@ -76,7 +79,7 @@ class Keeper(Generic[S]):
         for run in saved.runs:
             self._merger.add(run.start, run.end, load_state(self._reducer, run.state))
         for account in saved.finished:
-            self.accounts[account.download_id] = account
+            self._note(account)
             if account.verdict.unasked:
                 continue
             self._emit(Restored(account.download_id, account.received_bytes, account.rows, finished=True))
@@ -101,11 +104,12 @@ class Keeper(Generic[S]):
         """Return what an earlier run has left of a download."""
         return self._known.get(download_id, [])
 
-    async def land(self, verdict: Verdict, flight: Flight[S]) -> DownloadAccount:
-        """Merge a download that has its verdict; return its account."""
+    async def land(self, verdict: Verdict, flight: Flight[S], *, compared: bool = False) -> DownloadAccount:
+        """Merge a download that has its verdict, and may be `compared` with others; return its account."""
         async with self.merging:
+            account = flight.account(verdict, compared=compared)  # of its own state, before others are merged into that
             self._merge(verdict, flight.position, flight.landed)
-            account = self.accounts[flight.download.id] = flight.account(verdict)
+            self._note(account)
             del self.in_flight[flight.download.id]
             if self._checkpoint is not None and not verdict.counts:
                 # Another run may have more luck, and begin where this one got to.
@@ -123,6 +127,17 @@ class Keeper(Generic[S]):
             self._merger.add(position, position + 1, landed.state)
         else:
             self._merger.add_apart(position, landed.state)
+
+    def _note(self, account: DownloadAccount) -> None:
+        """Take the account of a download; with too many groups to compare, in all of them, drop how far these reach."""
+        self.accounts[account.download_id] = account
+        if account.reached is None:
+            return
+        self._groups += account.reached.groups
+        if self._groups > MAX_REACHES:
+            for download_id, each in self.accounts.items():
+                if each.reached is not None and each.reached.reaches:
+                    self.accounts[download_id] = replace(each, reached=without_reaches(each.reached))
 
     def brought(self) -> list[SavedRun]:
         """Return the merged states as bytes, those that are kept apart among them: for whoever merges on."""
@@ -145,13 +160,14 @@ class Keeper(Generic[S]):
                     self._merger.add_apart(run.start, state)
                 else:
                     self._merger.add(run.start, run.end, state)
-            self.accounts |= {account.download_id: account for account in accounts}
+            for account in accounts:
+                self._note(account)
 
     async def take_over(self, position: int, account: DownloadAccount, landed: Landed[S]) -> None:
         """Merge a download that others have brought in spans, and that has its verdict."""
         async with self.merging:
             self._merge(account.verdict, position, landed)
-            self.accounts[account.download_id] = account
+            self._note(account)
 
     def know(self, download_id: str, saved: list[SavedFlight]) -> None:
         """Keep of a download that is not whole yet what another run can go on from; nothing of one that begins anew."""

@@ -278,7 +278,7 @@ class Producers(Generic[S]):
     async def _finish(self, flight: Flight[S], verdict: Verdict) -> Verdict:
         """Hand a download over that has its verdict."""
         verdict = self._rules.final(flight.download, verdict, flight.tally)
-        account = await self._keeper.land(verdict, flight)
+        account = await self._keeper.land(verdict, flight, compared=self._rules.compares(flight.download))
         bad_rows = sum(account.bad_rows.values())
         self._emit(DownloadFinished(account.download_id, verdict, account.received_bytes, account.rows, bad_rows))
         return verdict

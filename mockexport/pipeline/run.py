@@ -253,7 +253,7 @@ class Pipeline(Generic[S]):
         # Downloads start in time order, so that their states can be merged early.
         waiting = [at for at in enumerate(export.downloads) if at[1].id not in self._keeper.accounts]
         positions = {download.id: position for position, download in waiting}
-        rules = Rules(self._strict, self._max_bad, overlapping(export.downloads))
+        rules = Rules(self._strict, self._max_bad, overlapping(export.downloads), several=len(export.downloads) > 1)
         try:
             if crew is None:
                 await self._bring_in(export.id, starmap(self._flight, waiting), positions, rules)
@@ -293,7 +293,7 @@ class Pipeline(Generic[S]):
         self._keeper.keeps_apart = share.keeps_apart
         for saved in share.known:
             self._keeper.know(saved.download_id, [*self._keeper.known_of(saved.download_id), saved])
-        rules = Rules(self._strict, self._max_bad, share.overlaps)
+        rules = Rules(self._strict, self._max_bad, share.overlaps, several=share.several)
         positions = {download.id: position for position, download in share.downloads}
         flights, span = starmap(self._flight, share.downloads), None
         if share.part is None:

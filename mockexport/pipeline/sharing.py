@@ -14,8 +14,8 @@ from mockexport.pipeline.checkpoint import SavedFlight, SavedRun
 from mockexport.pipeline.flights import Part
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.streams import Source
+from mockexport.pipeline.variety import Limited
 from mockexport.pipeline.verdicts import Rules
-from mockexport.reducers import Reducer
 from mockexport.report.account import DownloadAccount
 
 __all__ = ["Brought", "BroughtSpan", "Crew", "Share", "Work"]
@@ -26,6 +26,7 @@ class Share:
     """What of an export to bring in: downloads at their places in time order, or one span, `part`, of the only one.
 
     `known` is what an earlier run has left of them. `keeps_apart`: do not merge what another run is to replace.
+    `several`: the export has more downloads than one.
     """
 
     export_id: str
@@ -34,6 +35,7 @@ class Share:
     known: tuple[SavedFlight, ...] = ()
     part: Part | None = None
     keeps_apart: bool = False
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Work:
     waiting: list[tuple[int, Download]]
     rules: Rules
     source: Source
-    reducer: Reducer[Any, Any]
+    reducer: Limited[Any, Any]
     keeper: Keeper[Any]
     split: int | None
     stop_on_failure: bool

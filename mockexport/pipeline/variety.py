@@ -72,6 +72,14 @@ class Limited(Generic[S, R]):
         """Return the state as bytes."""
         return self._reducer.dump(state)
 
+    def reaches(self, state: S) -> bytes:
+        """Return how far in time each group reaches (see reducers.reach); nothing of a reducer that cannot say."""
+        reaches = getattr(self._reducer, "reaches", None)
+        if reaches is None:
+            return b""
+        with reducer_at_work(self._reducer, "reaches"):
+            return cast("bytes", reaches(state))
+
     def load(self, data: bytes) -> S:
         """Return the state that `dump` wrote."""
         return self._reducer.load(data)

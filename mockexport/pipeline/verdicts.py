@@ -18,12 +18,14 @@ class Rules:
     Args:
         strict: make the first bad row an error.
         max_bad: with more bad rows than this a download has failed.
+        several: the export has more downloads than one.
         overlaps: by download id, which other's time range it overlaps, in words (see `overlapping`).
     """
 
     strict: bool
     max_bad: MaxBad
     overlaps: Mapping[str, str]
+    several: bool = False
 
     def verdict(self, download: Download, tally: Tally, end: int) -> Verdict:
         """Hold a download's rows, which end with byte `end`, against its metadata.
@@ -36,6 +38,10 @@ class Rules:
             stump = tally.examples[-1]
             raise BadRowError(download.id, stump.line, end, stump.reason)
         return verdict
+
+    def compares(self, download: Download) -> bool:
+        """Tell whether a download's rows may be in another, too, without anything announced that would show it."""
+        return self.several and (download.start_us is None or download.end_us is None)
 
     def final(self, download: Download, verdict: Verdict, tally: Tally) -> Verdict:
         """Return a verdict on the rows with what is to be said of bad ones, and of the download beside others.

@@ -20,6 +20,7 @@ from mockexport.reducers.family import Family
 from mockexport.reducers.histogram import Histogram
 from mockexport.reducers.packing import pack_rows, unpack_rows
 from mockexport.reducers.protocol import Result
+from mockexport.reducers.reach import pack_reaches
 from mockexport.reducers.rules import check_rules
 from mockexport.reducers.spread import Squares, stddev_of, variance_of
 from mockexport.reducers.summary import Group, Statistics, columns_by_group, number, statistics_of, told_rules
@@ -164,6 +165,10 @@ class Selection:
             for key, cell in sorted(state.items(), key=lambda item: item[0])
         ]
         return pack_rows(rows, self.families)
+
+    def reaches(self, state: SelectionState) -> bytes:
+        """Return how far in time each group reaches (see reach.py)."""
+        return pack_reaches((*key, cell.group.first_us, cell.group.last_us) for key, cell in state.items())
 
     def load(self, data: bytes) -> SelectionState:
         """Return the state that `dump` wrote."""

@@ -14,6 +14,7 @@ from mockexport.formats.batch import Batch
 from mockexport.model import ANOMALY_RULES, VALUE_SCALE, AnomalyRule
 from mockexport.reducers.packing import pack_rows, unpack_rows
 from mockexport.reducers.protocol import MAX_SIZE, Result, is_count
+from mockexport.reducers.reach import pack_reaches
 from mockexport.reducers.rules import check_rules
 
 __all__ = [
@@ -156,6 +157,10 @@ class Summary:
     def dump(self, state: SummaryState) -> bytes:
         """Return the groups as columns, sorted by key (see packing.py)."""
         return pack_rows([[*key, *state[key].numbers] for key in sorted(state)])
+
+    def reaches(self, state: SummaryState) -> bytes:
+        """Return how far in time each group reaches (see reach.py)."""
+        return pack_reaches((*key, group.first_us, group.last_us) for key, group in state.items())
 
     def load(self, data: bytes) -> SummaryState:
         """Return the state that `dump` wrote."""

@@ -9,6 +9,7 @@ from typing import Any
 from mockexport.formats import BadRow
 from mockexport.formats.coverage import Coverage
 from mockexport.model import Verdict, VerdictKind
+from mockexport.report.overlaps import Reached
 
 __all__ = ["Account", "DownloadAccount"]
 
@@ -21,7 +22,7 @@ class DownloadAccount:
     by event type, `noted` what else is worth knowing of its rows (see noted.Noted), `filtered_rows` are rows with a
     value that were not asked for (see Filter). `attempts` begins at 1; `received_bytes` are those of the last attempt,
     `fetched_bytes` of all. `coverage` is None where it was not asked for. `version` is the content's entity tag, or
-    else its date and length, None if it came with neither.
+    else its date and length, None if it came with neither. `reached` is for the notes on overlaps.
     """
 
     download_id: str
@@ -37,6 +38,7 @@ class DownloadAccount:
     coverage: Coverage | None = None
     version: str | None = None
     noted: Mapping[str, int] = field(default_factory=dict)
+    reached: Reached | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return the account as what JSON can hold."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from mockexport.report.frame import flat_rows
 from mockexport.report.markup import Markup, element, figure, named, shown
+from mockexport.report.notes import Note
 from mockexport.report.plain import columns_of, counted, heading
 
 __all__ = ["report_cell"]
@@ -17,7 +18,7 @@ _PLACES = 2
 _MOST_TYPES = 30
 
 
-def report_cell(export_id: str, told: str, totals: Mapping[str, Any], notes: Sequence[str]) -> Markup:
+def report_cell(export_id: str, told: str, totals: Mapping[str, Any], notes: Sequence[Note]) -> Markup:
     """Return a report's totals and notes as a piece of HTML, behind what is `told` of it."""
     rows = list(flat_rows(None, totals))
     names = [name for name in columns_of(rows)[0] if name not in ("patient_id", "event_type")]
@@ -37,5 +38,5 @@ def report_cell(export_id: str, told: str, totals: Mapping[str, Any], notes: Seq
         element("p", element("b", named(export_id)), f": {told}"),
         element("table", element("thead", head), element("tbody", *lines)),
         *more,
-        *(element("p", f"Note: {shown(note)}") for note in notes),
+        *(element("p", f"Note: {shown(str(note))}") for note in notes),
     )

@@ -80,7 +80,7 @@ class _Page:
             ("Patients", f"{len(self._report.patients):,}"),
             ("Downloads", ", ".join(f"{number:,} {kind}" for kind, number in account.verdicts.items()) or "none"),
         ]
-        notes = [element("p", f"Note: {shown(note)}") for note in self._report.notes]
+        notes = [element("p", f"Note: {shown(str(note))}") for note in self._report.notes]
         synthetic = [element("p", "The data is synthetic: the mock server made it up.")] if account.synthetic else []
         return [self._state(), *synthetic, *self._doubts(), *notes, facts(told)]
 
@@ -105,10 +105,6 @@ class _Page:
                 f"{unverified:,} of {len(account.downloads):,} downloads could not be verified: "
                 "how many rows they should have was announced nowhere."
             )
-        if account.bad_rows:
-            told.append(f"{counted(account.bad_rows, 'bad row')} left out; the end of the page says why.")
-        if account.missing_values:
-            told.append(f"{counted(account.missing_values, 'row')} without a value, part of no statistic.")
         return [element("p", " ".join(told))] if told else []
 
     def totals(self) -> list[Markup]:

@@ -12,6 +12,8 @@ from math import isfinite
 from operator import attrgetter
 from typing import Any
 
+from mockexport.report.notes import Note
+
 __all__ = ["json_pieces"]
 
 
@@ -19,7 +21,7 @@ def json_pieces(
     patients: Mapping[str, Mapping[str, Any]],
     totals: Mapping[str, Any],
     incomplete: Sequence[str],
-    notes: Sequence[str],
+    notes: Sequence[Note],
     *,
     round_to: int | None = None,
     margin: str = "",
@@ -31,9 +33,9 @@ def json_pieces(
     """
     told = _Telling(round_to).told
     yield "{\n"
-    for name, texts in (("incomplete", incomplete), ("notes", notes)):
-        if texts:
-            yield f"{margin}  {_key(name)}{told(list(texts), margin + '  ')},\n"
+    for name, parts in (("incomplete", list(incomplete)), ("notes", [note.to_plain() for note in notes])):
+        if parts:
+            yield f"{margin}  {_key(name)}{told(parts, margin + '  ')},\n"
     yield f"{margin}  {_key('patients')}{{"
     before = "\n"
     for patient_id in sorted(patients):

@@ -8,6 +8,7 @@ from mockexport.errors import IncompleteReport
 from mockexport.reducers import Result, Statistics
 from mockexport.report.account import Account
 from mockexport.report.json import json_pieces
+from mockexport.report.notes import STATISTICS, Note, notes_of
 from mockexport.report.plain import counted
 
 __all__ = ["Report"]
@@ -21,15 +22,15 @@ class Report(Generic[R]):
 
     `incomplete` holds the ids of downloads that failed or mismatched, in time order: empty for a whole report. Figures
     of an incomplete one are given to those only who allow it, by `analyze(…, allow_incomplete=True)`; its JSON and its
-    other faces say that it is incomplete. `notes` are what a reader must know of the figures, such as that quantiles
-    are approximate: mostly nothing.
+    other faces say that it is incomplete. `notes` are what a reader must know of the figures, such as bad rows,
+    values left out, or that quantiles are approximate: mostly nothing.
     """
 
     _patients: Mapping[str, Mapping[str, R]]
     _totals: Mapping[str, R]
     incomplete: tuple[str, ...]
     account: Account
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     allow_incomplete: bool = False
 
     @classmethod
@@ -40,7 +41,9 @@ class Report(Generic[R]):
             patient_id: dict(sorted(result.patients[patient_id].items())) for patient_id in sorted(result.patients)
         }
         totals = dict(sorted(result.totals.items()))
-        return cls(patients, totals, incomplete, account, result.notes, allow_incomplete)
+        notes = notes_of(account, patients, totals, result.notes)
+        kept = tuple(replace(download, reached=None) for download in account.downloads)  # it has done its service
+        return cls(patients, totals, incomplete, replace(account, downloads=kept), notes, allow_incomplete)
 
     def __repr__(self) -> str:
         told = f"{counted(len(self._patients), 'patient')}, {counted(len(self._totals), 'event type')}"
@@ -101,7 +104,8 @@ class Report(Generic[R]):
             for patient_id, types in self._patients.items()
         }
         totals = {event_type: statistics.count for event_type, statistics in self._totals.items()}
-        return Report(patients, totals, self.incomplete, self.account, allow_incomplete=self.allow_incomplete)
+        notes = tuple(note for note in self.notes if note.kind != STATISTICS)
+        return Report(patients, totals, self.incomplete, self.account, notes, self.allow_incomplete)
 
     def rows(self, *, totals: bool = False) -> Iterator[dict[str, Any]]:
         """Yield the report as flat rows, in order: `patient_id`, `event_type`, and the fields of the result.

@@ -121,7 +121,7 @@ def _legend(report: Report[Any], names: Sequence[str], left_out: Sequence[str], 
     if left_out:
         names_left_out = ", ".join(map(printable, left_out))
         paragraphs.append(wrapped(f"Not in columns: {names_left_out}; they are in the JSON.", width))
-    paragraphs += [wrapped(f"Note: {printable(note)}", width) for note in report.notes]
+    paragraphs += [wrapped(f"Note: {printable(str(note))}", width) for note in report.notes]
     if report.incomplete:
         ids = ", ".join(map(printable, report.incomplete[:_MOST_NAMED]))
         more = len(report.incomplete) - _MOST_NAMED

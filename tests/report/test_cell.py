@@ -2,6 +2,7 @@
 
 from mockexport import Report, VerdictKind
 from mockexport.live import Snapshot
+from mockexport.report.notes import Note
 from tests.report.test_report import account, report
 
 
@@ -19,7 +20,9 @@ def test_an_incomplete_report_says_so_first() -> None:
 
 
 def test_ids_are_escaped_and_long_lists_cut() -> None:
-    many = Report({}, {f"<i>{number:03}": 1 for number in range(31)}, (), account(), ("a <b> note",))
+    many = Report(
+        {}, {f"<i>{number:03}": 1 for number in range(31)}, (), account(), (Note("statistics", "a <b> note"),)
+    )
     shown = many._repr_html_()
     assert "<i>" not in shown
     assert "&lt;i&gt;029" in shown

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mockexport import Report, Statistics
+from mockexport.report.notes import Note
 from tests.report.test_report import account
 
 
@@ -61,10 +62,12 @@ def test_the_text_is_the_standard_librarys(
     notes: list[str],
     round_to: int | None,
 ) -> None:
-    report: Report[Any] = Report(patients, totals, tuple(incomplete), account(), tuple(notes))
+    report: Report[Any] = Report(
+        patients, totals, tuple(incomplete), account(), tuple(Note("statistics", note) for note in notes)
+    )
     whole = {"patients": plain(patients, round_to), "totals": plain(totals, round_to)}
     whole |= {"incomplete": incomplete} if incomplete else {}
-    whole |= {"notes": notes} if notes else {}
+    whole |= {"notes": [{"kind": "statistics", "text": note} for note in notes]} if notes else {}
     assert report.to_json(round_to=round_to) == json.dumps(whole, sort_keys=True, indent=2, allow_nan=False) + "\n"
 
 
