@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from mockexport import __version__
 from mockexport.engine.choosing import KERNEL_REMEDY, kernel_problem
-from mockexport.errors import OptionError
+from mockexport.errors import NotedError, OptionError
 from mockexport.events import Listener
 from mockexport.formats.filters import Filter
 from mockexport.formats.format import Format
@@ -23,6 +23,7 @@ from mockexport.pipeline.sharing import Crew
 from mockexport.pipeline.streams import Source
 from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report.account import Account
+from mockexport.report.notes import STATISTICS
 from mockexport.report.report import Report
 from mockexport.sources.opening import SourceOptions, open_source
 
@@ -54,7 +55,7 @@ class RunOptions(SourceOptions, total=False):
             reducers and the engine that are written in Python.
         queue_size: chunks that may wait in the queue; 2 by default.
         coverage: count rows by hour of UTC, too; the account of each download tells them.
-        strict: make the first bad row an error instead of counting it.
+        strict: make the first bad row an error instead of counting it, and so whatever would be noted of the data.
         max_bad: with more bad rows than this, a number of rows or a share such as "10%" (the default), a download has
             failed; one whose rows are all bad always has.
         engine: "auto" for the fastest that there is for the reducer, or "kernel" (compiled) or "python"; the report is
@@ -112,7 +113,7 @@ async def analyze(
 
     Raises:
         ExportNotFound, ServerUnreachable, MetadataError, FolderError: if the export cannot be had at all.
-        BadRowError: for a bad row, if strict.
+        BadRowError, NotedError: for a bad row, or for something to be noted, if strict.
         ReducerError: if the reducer raises.
         OutputError: if a file to be kept, or the checkpoint, cannot be written.
         CheckpointError: if the checkpoint that is there belongs to another run.
@@ -276,7 +277,10 @@ async def run_export(
         elapsed_s=outcome.elapsed_s + time.monotonic() - divided_from,
         downloads=outcome.downloads,
     )
-    return Report.of(result, account, allow_incomplete=allow_incomplete)
+    report = Report.of(result, account, allow_incomplete=allow_incomplete)
+    if strict and (noted := [note for note in report.notes if note.kind != STATISTICS]):
+        raise NotedError(f"the report of {export_id}", "; ".join(map(str, noted)))
+    return report
 
 
 def _same(save: str | Path, folder: str | Path | None) -> bool:

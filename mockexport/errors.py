@@ -13,7 +13,8 @@
     ├── FormatError              the data's
     │   ├── HeaderError              the first line does not name the columns
     │   │   └── ContentError             no file of resources at all, but a page or the server's own words
-    │   └── BadRowError              a bad row where none is allowed (strict)
+    │   ├── BadRowError              a bad row where none is allowed (strict)
+    │   └── NotedError               something to note where nothing may be (strict)
     ├── IncompleteReport         downloads failed or differ, and nobody said that the figures of the others will do
     ├── ReducerError             a reducer raised: its author's
     ├── StateError               saved bytes are no state of this reducer
@@ -48,6 +49,7 @@ __all__ = [
     "LimitError",
     "MetadataError",
     "MockExportError",
+    "NotedError",
     "OptionError",
     "OutputError",
     "ReducerError",
@@ -219,6 +221,14 @@ class BadRowError(FormatError):
             f"download {download_id}, line {line} (in the chunk at byte {offset}): bad row: {reason};"
             " without strict it would be counted and passed over"
         )
+
+
+class NotedError(FormatError):
+    """Something is to be noted where nothing may be; `where` is a download or the report."""
+
+    def __init__(self, where: str, noted: str) -> None:
+        self.noted = noted
+        super().__init__(f"{where}: {noted}; without strict this would be a note beside the figures")
 
 
 class IncompleteReport(MockExportError):  # noqa: N818 - a state of the world, named as one

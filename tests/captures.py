@@ -33,13 +33,13 @@ from tests.ingest.running import RunningService
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 _DRAWN = "return document.readyState === 'complete'"
-_STEER = re.compile(r"(\x1b\[\d*A|\x1b\[2K|\x1b\[\?\d+[hl]|\r|\n)")
+_STEER = re.compile(r"(\x1b\[\d*A|\x1b\[J|\x1b\[\?\d+[hl]|\r|\n)")
 
 
 def screens(output: str) -> list[list[str]]:
     """Return what the terminal showed before each time that the cursor went up, and at the end; colours stay.
 
-    Only what `rich` steers by is known here: a line up, a line erased, and back to its begin.
+    Only what the bars steer by is known here: lines up, what is below erased, and back to a line's begin.
     """
     shown: list[list[str]] = []
     lines, row, fresh = [""], 0, False
@@ -54,8 +54,8 @@ def screens(output: str) -> list[list[str]]:
             if not shown or shown[-1] != lines:
                 shown.append(list(lines))
             row -= int(part[2:-1] or 1)
-        elif part == "\x1b[2K":
-            lines[row] = ""
+        elif part == "\x1b[J":
+            lines[row:] = [""]
         elif not part.startswith("\x1b[?"):
             lines[row] = part if fresh and part else lines[row] + part
         fresh = False if part else fresh

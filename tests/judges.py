@@ -1,7 +1,7 @@
 """What others think of the package: the judges from outside, each run as its users run it.
 
-    uv run --group judges python -m tests.judges              all of them
-    uv run --group judges python -m tests.judges types wheel  these
+    uv run --group dev --group judges python -m tests.judges              all of them
+    uv run --group dev --group judges python -m tests.judges types wheel  these
 
     types      mypy --strict on package and tests; pyright on the installed wheel: every public type known
     project    validate-pyproject, and sp-repo-review, whose ignored checks have a reason each in pyproject.toml

@@ -44,7 +44,6 @@ ROOMS = [
 FENCES = {
     "aiohttp": {"sources", "server", "ingest"},  # the service itself has none; the devices that play against it have
     "yarl": {"sources"},
-    "aiofiles": {"sources", "saving"},
     "fastapi": {"ingest"},
     "polars": {"ingest"},
     "pydantic": {"ingest"},
@@ -54,7 +53,7 @@ FENCES = {
     "distributed": {"distributed"},
     "dask": {"distributed"},
     "pytest": {"testing"},
-    "rich": {"cli"},
+    "rich": set(),
     "numpy": set(),
     "pandas": set(),
 }

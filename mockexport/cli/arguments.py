@@ -33,7 +33,7 @@ _FOR_A_SERVER = ("token_file", "header", "proxy", "cacert", "cert", "key", "link
 _EPILOG = """\
 exit codes:
   0  nothing failed or mismatched      5  server unreachable or export unknown
-  2  usage                             6  a bad row, with --strict
+  2  usage                             6  a bad row or note, with --strict
   3  a download failed                 130  interrupted (143: terminated)
   4  a download differs from its       1  anything else
      metadata

@@ -8,6 +8,7 @@ from mockexport.errors import (
     ExportNotFound,
     FolderError,
     MetadataError,
+    NotedError,
     OptionError,
     ServerUnreachable,
 )
@@ -58,7 +59,7 @@ def of_error(error: Exception) -> int:
             return USAGE
         case ServerUnreachable() | ExportNotFound() | MetadataError() | FolderError():
             return UNREACHABLE
-        case BadRowError():
+        case BadRowError() | NotedError():
             return BAD_ROW
         case _:
             return OTHER

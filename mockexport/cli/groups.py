@@ -215,4 +215,8 @@ def trouble(command: Command) -> None:
         help="with more bad rows than this, a number or a share, a download has failed; with bad ones alone it always"
         " has (default: 10%%)",
     )  # fmt: skip
-    command.option("--strict", action="store_true", help="end at the first bad row")
+    command.option(
+        "--strict",
+        action="store_true",
+        help="end at the first bad row, and at whatever else would be noted of the data",
+    )

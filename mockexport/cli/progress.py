@@ -28,21 +28,16 @@ from mockexport.events import (
 )
 from mockexport.model import VerdictKind
 from mockexport.report.plain import counted, size, wrapped
-from mockexport.shown import printable
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from mockexport.live import Snapshot
 
-__all__ = ["Lines", "Shown", "showing_progress"]
+__all__ = ["Lines", "Shown", "provisional", "showing_progress", "tell"]
 
 _log = logging.getLogger("mockexport")
 
 # How often to say how far a run is where no bars show it: a log of a night is some hundred lines longer.
 LINE_EVERY_S = 30.0
-# Columns from which on there is room for bytes a second beside the bars.
-_WIDE = 100
 
 
 class Shown(Protocol):
@@ -60,40 +55,24 @@ class Shown(Protocol):
 @contextmanager
 def showing_progress(*, bars: bool, preview: bool = False) -> Iterator[Shown]:
     """Yield what shows a run in the way that fits stderr; `bars` and provisional totals are for a terminal only."""
-    if not bars or sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if (
+        not bars
+        or sys.stderr is None
+        or not sys.stderr.isatty()
+        or os.environ.get("TERM") == "dumb"
+        or os.name != "posix"
+    ):
         if preview:
             say("note: no preview: it needs a terminal on stderr, and goes without --verbose and --quiet")
         yield Lines()
         return
-    from rich.console import Console, Group  # as late as this: it is large, and only a terminal needs it
-    from rich.live import Live
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.text import Text
+    from mockexport.cli.bars import bars_on  # no sooner: only a terminal needs it
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[told]}", markup=False),
-        TimeRemainingColumn(compact=True),
-    )
-    console = Console(stderr=True)
-    progress = Progress(*columns, console=console, transient=True)
-    if not preview:
-        with progress:
-            yield _Bars(progress, narrow=console.width < _WIDE)
-        return
-    with Live(progress, console=console, transient=True) as live:
-
-        def show(snapshot: "Snapshot[Any]") -> None:
-            room = console.height - len(progress.tasks) - 1
-            text = "\n".join(_provisional(snapshot, console.width, room))
-            live.update(Group(Text(text, overflow="crop", no_wrap=True), progress))
-
-        yield _Bars(progress, show, narrow=console.width < _WIDE)
+    with bars_on(sys.stderr, preview=preview) as drawn:
+        yield drawn
 
 
-def _provisional(snapshot: "Snapshot[Any]", width: int, height: int) -> list[str]:
+def provisional(snapshot: "Snapshot[Any]", width: int, height: int) -> list[str]:
     """Return what is known so far, after how much of all that is: patients if they fit the window, else totals."""
     from mockexport.report.report import Report
     from mockexport.report.table import to_table  # no sooner: most runs have no preview
@@ -176,7 +155,7 @@ def _quiet(event: Event) -> None:
         case RunStarted():
             inform(_announced(event))
         case StartedOver() | Retried() | Restored() | Kept() | WorkerLost() | DownloadFinished():
-            _tell(event)
+            tell(event)
         case DownloadStarted():
             _log.debug("download %s started", event.download_id)
         case Opened(download_id, resumable=False):
@@ -199,7 +178,7 @@ def _announced(event: RunStarted) -> str:
     return f"{event.export_id}: {announced(event.downloads)}"
 
 
-def _tell(event: StartedOver | Retried | Restored | Kept | WorkerLost | DownloadFinished) -> None:
+def tell(event: StartedOver | Retried | Restored | Kept | WorkerLost | DownloadFinished) -> None:
     """Say what a user should know at once; the rest is for the debug log."""
     if isinstance(event, Restored):
         spared = "all of it" if event.finished else f"its first {event.rows:,} rows"
@@ -230,76 +209,3 @@ def _tell(event: StartedOver | Retried | Restored | Kept | WorkerLost | Download
         say(f"download {event.download_id}: {event.verdict}")
     else:
         _log.debug("download %s: %s, %s rows", event.download_id, event.verdict, f"{event.rows:,}")
-
-
-class _Bars:
-    """A bar per download in flight, and one for the run; measured in rows, which are announced."""
-
-    def __init__(
-        self, progress: "Progress", show: "Callable[[Snapshot[Any]], object] | None" = None, *, narrow: bool
-    ) -> None:
-        self.previews = show is not None
-        self._narrow = narrow
-        self._show = show
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-        self._announced: dict[str, int | None] = {}
-        self._bytes: dict[str, int] = {}
-        self._rows: dict[str, int] = {}
-        self._total: TaskID | None = None
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case RunStarted():
-                self._announced |= {download.id: download.rows for download in event.downloads}
-                counts = [rows for rows in self._announced.values() if rows is not None]
-                total = sum(counts) if len(counts) == len(self._announced) else None
-                self._total = self._progress.add_task(printable(event.export_id), total=total, told="")
-            case DownloadStarted(download_id):
-                self._tasks[download_id] = self._progress.add_task(
-                    printable(download_id[:8]), total=self._announced[download_id], told=""
-                )
-            case Advanced(download_id, received_bytes, rows):
-                self._advance(download_id, received_bytes, rows)
-            case Skipped(download_id):
-                self._forgo(download_id)
-            case StartedOver(download_id):
-                _tell(event)
-                self._advance(download_id, 0, 0)
-            case Retried() | Kept() | WorkerLost():
-                _tell(event)
-            case Restored(download_id, offset, rows):
-                _tell(event)
-                self._advance(download_id, offset, rows)
-            case DownloadFinished(download_id, _, received_bytes, rows):
-                _tell(event)
-                self._advance(download_id, received_bytes, rows)
-                self._progress.remove_task(self._tasks.pop(download_id))
-            case _:
-                pass
-
-    def preview(self, snapshot: "Snapshot[Any]") -> None:
-        """Show provisional totals above the bars."""
-        if self._show is not None:
-            self._show(snapshot)
-
-    def _forgo(self, download_id: str) -> None:
-        """Take a download that is not fetched out of what there is to do."""
-        rows = self._announced[download_id]
-        if self._total is not None and rows is not None:
-            total = next(task.total for task in self._progress.tasks if task.id == self._total)
-            self._progress.update(self._total, total=None if total is None else total - rows)
-
-    def _advance(self, download_id: str, received_bytes: int, rows: int) -> None:
-        self._bytes[download_id], self._rows[download_id] = received_bytes, rows
-        if download_id in self._tasks:
-            told = f"{size(received_bytes)}  {rows:,} rows"
-            self._progress.update(self._tasks[download_id], completed=rows, told=told)
-        if self._total is not None:
-            all_rows, all_bytes = sum(self._rows.values()), sum(self._bytes.values())
-            elapsed_s = self._progress.tasks[0].elapsed or 0
-            told = f"{size(all_bytes)}  {all_rows:,} rows"
-            if elapsed_s:
-                told += "" if self._narrow else f"  {size(all_bytes / elapsed_s)}/s"
-                told += f"  {all_rows / elapsed_s:,.0f} rows/s"
-            self._progress.update(self._total, completed=all_rows, told=told)

@@ -20,6 +20,7 @@ from mockexport.errors import (
     BadRowError,
     HeaderError,
     LimitError,
+    NotedError,
     OptionError,
     OutputError,
     ReducerError,
@@ -132,7 +133,7 @@ class Pipeline(Generic[S]):
         consumers: how many chunks are folded at once; by default as many as there are cores, and one for an engine
             that holds the interpreter's lock.
         coverage: count rows by hour of UTC, for the downloads' accounts.
-        strict: make the first bad row an error.
+        strict: make the first bad row an error, and what else would be noted of rows.
         max_bad: with more bad rows than this, a number or a share, a download has failed.
         engine: "auto" for the fastest there is for the reducer, or "kernel" or "python" (see engine.choose_engine).
         stop_on_failure: break the other downloads off when one has failed; they count as skipped.
@@ -237,7 +238,7 @@ class Pipeline(Generic[S]):
 
         Raises:
             ExportNotFound, SourceError: if the export cannot be discovered.
-            BadRowError: for a bad row, if strict.
+            BadRowError, NotedError: for a bad row, or something to be noted of rows, if strict.
             ReducerError: if the reducer raises.
             LimitError: if there is more of something than there may be.
         """
@@ -269,7 +270,7 @@ class Pipeline(Generic[S]):
                         saving.cancel()
         except Stopped:
             self._skip_the_rest(export)
-        except (BadRowError, ReducerError, LimitError, OutputError):
+        except (BadRowError, NotedError, ReducerError, LimitError, OutputError):
             # A merge that has raised may have left its states half changed; a disk that is full is full.
             raise
         except BaseException:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mockexport.errors import BadRowError
+from mockexport.errors import BadRowError, NotedError
 from mockexport.formats.fields import format_time
 from mockexport.formats.tally import Tally
 from mockexport.model import Download, MaxBad, Verdict, VerdictKind
@@ -16,7 +16,7 @@ class Rules:
     """The rules of one run.
 
     Args:
-        strict: make the first bad row an error.
+        strict: make the first bad row an error, and what else would be noted of rows.
         max_bad: with more bad rows than this a download has failed.
         several: the export has more downloads than one.
         overlaps: by download id, which other's time range it overlaps, in words (see `overlapping`).
@@ -32,11 +32,16 @@ class Rules:
 
         Raises:
             BadRowError: the stump of a row at the very end, where no announced number tells it from a row, if strict.
+            NotedError: there is something else to be noted of its rows, if strict.
         """
         verdict = judge(download, tally)
         if self.strict and tally.bad and verdict.kind is not VerdictKind.FAILED:
             stump = tally.examples[-1]
             raise BadRowError(download.id, stump.line, end, stump.reason)
+        if self.strict and verdict.counts and (tally.missing or tally.noted):
+            missing = {"missing values": tally.missing.total()} if tally.missing else {}
+            told = ", ".join(f"{number:,} {kind}" for kind, number in sorted({**missing, **tally.noted}.items()))
+            raise NotedError(f"download {download.id}", told)
         return verdict
 
     def compares(self, download: Download) -> bool:

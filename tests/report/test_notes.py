@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport import Download, Export, Filter, Report, Selection, Statistics, Summary, analyze
+from mockexport import Download, Export, Filter, NotedError, Report, Selection, Statistics, Summary, analyze
 from mockexport.engine.choosing import kernel_problem
 from mockexport.formats import Batch
 from mockexport.reducers.reach import pack_reaches
@@ -152,3 +152,23 @@ async def test_a_checkpoint_and_many_downloads_come_to_the_same_notes(tmp_path: 
     (note,) = report.notes
     assert (note.count, len(note.downloads), note.to_plain()["further_downloads"]) == (1, 10, 2)
     assert Export.of("x", bodies).downloads[0].id == note.downloads[0]
+
+
+@pytest.mark.parametrize("engine", ["python", "auto"])
+@pytest.mark.parametrize(
+    ("bodies", "told"),
+    [
+        ([rows("P1", 0), rows("P1", 1, value="")], "download 1.csv: 1 missing values"),
+        ([rows("P1", 0, 9), rows("P1", 5)], "the report of x: 2 downloads hold values of the same"),
+        ([rows("07", 0), rows("7", 0)], "the report of x: 2 patient ids differ"),
+    ],
+)
+async def test_what_would_be_noted_ends_a_strict_run(bodies: list[bytes], told: str, engine: str) -> None:
+    with pytest.raises(NotedError, match=told):
+        await report_of(*bodies, engine=engine, strict=True)
+
+
+async def test_what_a_reducer_says_of_its_statistics_is_no_end() -> None:
+    many = b"".join(rows("P1", at % 1440, value=f"72.{at:04}") for at in range(4200))
+    report = await report_of(many, strict=True, reducer=Selection(["median"]))
+    assert kinds(report) == ["statistics"]
