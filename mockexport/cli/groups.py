@@ -117,6 +117,19 @@ def reading(command: Command) -> None:
 
 
 def fhir(command: Command) -> None:
+    command.group("where FHIR data is")
+    command.option(
+        "--fhir", metavar="URL",
+        help="start a FHIR Bulk Data export at the server with this base URL, and wait for it",
+    )  # fmt: skip
+    command.option("--group", metavar="ID", help="with --fhir: of this group (default: of all patients)")
+    command.option("--fhir-status", metavar="URL", help="wait for a FHIR job that was started before")
+    command.option("--fhir-manifest", metavar="URL", help="read what the manifest of a finished FHIR job names")
+    command.option("--fhir-client-id", metavar="ID", help="who asks, for a FHIR server that gives out tokens")
+    command.option("--fhir-key", metavar="FILE", help="its private key, PEM or a JWK set (mockexport[fhir])")
+    command.option(
+        "--fhir-keep", action="store_true", help="leave the job on the server also when the report is complete"
+    )
     command.group("how to read FHIR Observations")
     command.option(
         "--input", choices=("csv", "fhir"),

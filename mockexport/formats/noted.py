@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from mockexport.shown import shown
 
-__all__ = ["Noted", "noted_name", "unmapped"]
+__all__ = ["Noted", "noted_name", "unmapped", "unmapped_code"]
 
 
 class Noted(StrEnum):
@@ -64,6 +64,11 @@ _MAX_CODE = 64
 def unmapped(code: str) -> str:
     """Return how a value of a code that means no type is noted."""
     return _UNMAPPED + (shown(code)[:_MAX_CODE] or "none")
+
+
+def unmapped_code(name: str) -> str | None:
+    """Return the code that something noted is of; None if it is of none."""
+    return name.removeprefix(_UNMAPPED) if name.startswith(_UNMAPPED) else None
 
 
 def noted_name(text: str) -> str:

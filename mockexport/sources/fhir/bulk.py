@@ -49,7 +49,6 @@ class FhirBulk:
 
     Args:
         server: where to begin.
-        type_filters: searches of Observations, one of which each that is wanted matches; the server may not know them.
         session, retry, limits, access, size_limits: as of ExportApi.
     """
 
@@ -57,7 +56,6 @@ class FhirBulk:
         self,
         server: FhirServer,
         *,
-        type_filters: tuple[str, ...] = (),
         session: "aiohttp.ClientSession | None" = None,
         retry: RetryPolicy | None = None,
         limits: TimeLimits | None = None,
@@ -65,7 +63,6 @@ class FhirBulk:
         size_limits: SizeLimits | None = None,
     ) -> None:
         self._server = server
-        self._type_filters = type_filters
         self._retry = retry or RetryPolicy()
         self._limits = limits or TimeLimits()
         self._size_limits = size_limits or SizeLimits()
@@ -176,7 +173,7 @@ class FhirBulk:
         url = f"{base}/{path}/$export"
         asked: list[tuple[str, str]] = [
             ("_type", "Observation"),
-            *(("_typeFilter", text) for text in self._type_filters),
+            *(("_typeFilter", text) for text in self._server.type_filters),
         ]
         method, wait_s, failures = "GET", None, 0
         while True:
@@ -184,7 +181,7 @@ class FhirBulk:
             codes, told = outcome_of(body)
             problem = f"HTTP {head.status}" + (f", {told}" if told else "")
             if head.status == 202:
-                found = head.values("Content-Location")
+                found = head.values("content-location")
                 if len(found) != 1:
                     raise MetadataError(
                         self.name, "a job was started, and the reply does not say where (Content-Location)"

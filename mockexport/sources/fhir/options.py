@@ -28,6 +28,8 @@ class FhirServer:
         client_id: who the client is for the server, where that asks for signed assertions (SMART Backend Services).
         key: a file with the client's private key: PEM, or a JWK set.
         scope: of the token that is asked for.
+        type_filters: with `url`, searches of which a wanted Observation matches one; where the server does not know
+            such, all are fetched. What is counted does not depend on it.
         job: is told where the job is, so that it can be taken up again, or ended.
 
     Raises:
@@ -41,6 +43,7 @@ class FhirServer:
     client_id: str | None = None
     key: str | Path | None = None
     scope: str = "system/Observation.rs"
+    type_filters: tuple[str, ...] = ()
     job: Job = field(default_factory=Job, compare=False)
 
     def __post_init__(self) -> None:

@@ -41,10 +41,10 @@ class Refusal:
 
 def polled(head: Head, body: bytes, now_s: float) -> Again | Done | Refusal:
     """Return what the answer to a question for a job's status means; `now_s` is in seconds since 1970."""
-    asked_s = retry_after_s(next(iter(head.values("Retry-After")), None), now_s)
+    asked_s = retry_after_s(next(iter(head.values("retry-after")), None), now_s)
     codes, told = outcome_of(body)
     if head.status == 202:
-        return Again(asked_s, foreign(next(iter(head.values("X-Progress")), "")))
+        return Again(asked_s, foreign(next(iter(head.values("x-progress")), "")))
     if head.status == 200:
         return Done()
     problem = f"HTTP {head.status}" + (f", {told}" if told else "")
