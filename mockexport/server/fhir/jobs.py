@@ -34,6 +34,7 @@ class Job:
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     polls: int = 0
     links: int = 0
+    pages_asked: set[int] = field(default_factory=set)
     files_asked: dict[str, int] = field(default_factory=dict)
 
     def file(self, index: int) -> Offer | None:

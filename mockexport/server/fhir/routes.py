@@ -101,7 +101,9 @@ class BulkData:
         page_text = request.query.get("page", "1")
         page = int(page_text) - 1 if page_text.isdecimal() and len(page_text) < 6 else -1
         slow = self._faults.happens("fhir-slow-job", job.number) and job.polls <= SLOW_POLLS
-        if slow or (page > 0 and self._faults.happens("fhir-pages", job.number, page, job.polls)):
+        late = page > 0 and page not in job.pages_asked and self._faults.happens("fhir-pages", job.number)
+        job.pages_asked.add(page)
+        if slow or late:
             headers = {"X-Progress": f"{job.polls * 20} % done", hdrs.RETRY_AFTER: self._retry_after(job.polls)}
             return web.Response(status=202, headers=headers)
         if page == 0 and job.polls > 1:
