@@ -1,7 +1,7 @@
 """The frozen values that every other room speaks of. Nothing here computes more than its own validity.
 
 Times are integer microseconds of UTC since 1970 (`…_us`), sizes and offsets are bytes, values are integers in units
-of 10⁻⁹ (see `VALUE_SCALE`), so that sums are exact.
+of 10⁻¹⁸ (see `VALUE_SCALE`), so that sums are exact.
 """
 
 import re
@@ -27,8 +27,9 @@ __all__ = [
     "VerdictKind",
 ]
 
-# A value is held exactly to nine decimal places: the integer `value × VALUE_SCALE`.
-VALUE_SCALE = 10**9
+# A value is held exactly to eighteen decimal places: the integer `value × VALUE_SCALE`. Nine would
+# leave nothing of a hormone in mol/l.
+VALUE_SCALE = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,15 +200,15 @@ _MAX_BAD = re.compile(r"(\d{1,18}|\d{1,3}\.\d{1,9}(?=%))(%)?", re.ASCII)
 
 
 # Bounds may lie far beyond all values, but not so far that to write them out would fill memory.
-_BOUNDS = Context(prec=40, traps=[Inexact, InvalidOperation])
-_BEYOND_ALL_VALUES = 10**40
+_BOUNDS = Context(prec=50, traps=[Inexact, InvalidOperation])
+_BEYOND_ALL_VALUES = 10**50
 
 
 @dataclass(frozen=True, slots=True)
 class AnomalyRule:
     """A value is an anomaly below `low` or above `high`; the bounds themselves are normal, and None is no bound.
 
-    A bound is an integer or a decimal of up to nine places; text and a float mean what they show. Kept are integers
+    A bound is an integer or a decimal of up to eighteen places; text and a float mean what they show. Kept are integers
     where integral, and Decimals.
 
     Raises:
@@ -230,7 +231,7 @@ class AnomalyRule:
 
     @property
     def normal(self) -> tuple[int, int]:
-        """The lowest and the highest normal value in units of 10⁻⁹; where there is no bound, one beyond all values."""
+        """The lowest and the highest normal value in units of 10⁻¹⁸; where there is no bound, one beyond all values."""
         return (
             -_BEYOND_ALL_VALUES if self.low is None else _scaled(self.low),
             _BEYOND_ALL_VALUES if self.high is None else _scaled(self.high),
@@ -246,14 +247,14 @@ def _bound(name: str, bound: object) -> int | Decimal:
     try:
         scaled = _scaled(bound)
     except (InvalidOperation, Inexact, ValueError, OverflowError):
-        raise OptionError("rule", f"{name} is no decimal number of up to nine places and a sensible size") from None
+        raise OptionError("rule", f"{name} is no decimal number of up to eighteen places and a sensible size") from None
     whole, rest = divmod(scaled, VALUE_SCALE)
-    return _BOUNDS.normalize(_BOUNDS.scaleb(Decimal(scaled), -9)) if rest else whole
+    return _BOUNDS.normalize(_BOUNDS.scaleb(Decimal(scaled), -18)) if rest else whole
 
 
 def _scaled(bound: int | float | str | Decimal) -> int:
     # A float's text is its shortest, so 36.6 is what was meant by it and not the nearest double.
-    return int(_BOUNDS.quantize(_BOUNDS.scaleb(Decimal(str(bound)), 9), Decimal(1)))
+    return int(_BOUNDS.quantize(_BOUNDS.scaleb(Decimal(str(bound)), 18), Decimal(1)))
 
 
 # Clinical plausibility bounds per event type; a type without a rule has no anomalies.
