@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from mockexport.pipeline.streams import ByteStream, Source, StartOver
     from mockexport.reducers import (
         Counts,
+        Distinct,
         GroupReducer,
         Reducer,
         Result,
@@ -111,6 +112,7 @@ __all__ = [
     "ClusterError",
     "Counts",
     "Coverage",
+    "Distinct",
     "Download",
     "DownloadAccount",
     "Export",
@@ -210,6 +212,7 @@ _HOMES = {
     "pipeline.run": ("Pipeline", "RunStatistics"),
     "reducers": (
         "Counts",
+        "Distinct",
         "GroupReducer",
         "Reducer",
         "Result",

@@ -242,6 +242,9 @@ def _analyze(add: _Add, name: str) -> None:
     )  # fmt: skip
     groups.most_listed(command)
     groups.most_varied(command)
+    command.option(
+        "--max-distinct", type=positive, metavar="N", help="different rows, with --distinct (default: 10000000)"
+    )
     command.option("--max-rules", type=length, metavar="BYTES", help="length of --rules (default: 1M)")
     command.option("--max-checkpoint", type=length, metavar="BYTES", help="length of --checkpoint (default: 2G)")
 

@@ -94,6 +94,7 @@ def _size_limits(options: argparse.Namespace) -> SizeLimits:
         "announced": "announced",
         "groups": "groups",
         "types": "types",
+        "distinct": "distinct",
         "window": "window_bytes",
         "reply": "reply_bytes",
         "list": "list_bytes",

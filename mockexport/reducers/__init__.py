@@ -5,11 +5,13 @@ selection.py  those and more, chosen by name; the families behind them:
 spread.py    variance and standard deviation
 histogram.py quantiles
 calendar.py  counts per hour and day
+distinct.py  those of another reducer, of rows that count once
 counts.py    counts alone: the example to learn from
 per_group.py reducers that are written row by row
 """
 
 from mockexport.reducers.counts import Counts
+from mockexport.reducers.distinct import Distinct
 from mockexport.reducers.per_group import GroupReducer
 from mockexport.reducers.protocol import Reducer, Result, load_state, pack_state, unpack_state
 from mockexport.reducers.selection import Selection
@@ -17,6 +19,7 @@ from mockexport.reducers.summary import Statistics, Summary
 
 __all__ = [
     "Counts",
+    "Distinct",
     "GroupReducer",
     "Reducer",
     "Result",

@@ -10,6 +10,7 @@ import mockexport.reducers
 from mockexport import (
     Batch,
     Counts,
+    Distinct,
     GroupReducer,
     Reducer,
     Schema,
@@ -32,7 +33,7 @@ NAMES = [*STATISTICS, "p0", "p97.5", "p100"]
 SELECTIONS = [
     Selection([name for name in NAMES if Selection([name]).families in ((), (family,))]) for family in FAMILIES
 ]
-BUILT_IN: list[Reducer[Any, Any]] = [Summary(), Counts(), *SELECTIONS, Selection(NAMES)]
+BUILT_IN: list[Reducer[Any, Any]] = [Summary(), Counts(), *SELECTIONS, Selection(NAMES), Distinct(Summary())]
 if kernel_problem() is None:
     engines = [choose_engine(reducer, Schema()) for reducer in BUILT_IN]
     BUILT_IN += [engine.reducer for engine in engines if engine.name == "kernel"]
