@@ -1,7 +1,7 @@
 """The kernel alone, one core, bytes in memory: `python -m tests.benchmarks.kernel CASE` prints rows per second as JSON.
 
-CASE is `GROUPS-VALUES-PATH`, such as `10-integers-avx2`: how many groups, integers, decimals, moles (such as 1.27e-11) or
-unusual (one row in a hundred quoted, by the reference's word), and the instructions, or `best`.
+CASE is `GROUPS-VALUES-PATH`, such as `10-integers-avx2`: how many groups, integers, decimals, moles (such as 1.27e-11)
+or unusual (one row in a hundred quoted, by the reference's word), and the instructions, or `best`.
 `10-integers-best-stddev,p95` asks for those statistics instead of the usual ones.
 """
 
