@@ -17,7 +17,7 @@ class InRange(mockexport.GroupReducer[list[int], float]):
 
     def add(self, group: list[int], row: mockexport.Row) -> list[int]:
         low, high = RANGES[row.event_type]
-        return [group[0] + (low <= row.value / 10**9 <= high), group[1] + 1]
+        return [group[0] + (low <= row.value / 10**18 <= high), group[1] + 1]
 
     def combine(self, earlier: list[int], later: list[int]) -> list[int]:
         return [earlier[0] + later[0], earlier[1] + later[1]]

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from mockexport.pipeline.streams import ByteStream, Source, StartOver
     from mockexport.reducers import (
         Counts,
+        Distinct,
         GroupReducer,
         Reducer,
         Result,
@@ -112,6 +113,7 @@ __all__ = [
     "ClusterError",
     "Counts",
     "Coverage",
+    "Distinct",
     "Download",
     "DownloadAccount",
     "Export",
@@ -213,6 +215,7 @@ _HOMES = {
     "pipeline.run": ("Pipeline", "RunStatistics"),
     "reducers": (
         "Counts",
+        "Distinct",
         "GroupReducer",
         "Reducer",
         "Result",

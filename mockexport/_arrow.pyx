@@ -6,7 +6,6 @@ and are copied. https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInt
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
@@ -65,26 +64,6 @@ def stream_capsule(field, data):
     _fill_schema(&of.schema, field)
     _fill_array(&of.array, data)
     return capsule
-
-
-def widened(numbers):
-    """Return 64-bit integers, given as their bytes, as 128-bit ones."""
-    cdef Py_buffer view
-    cdef Py_ssize_t at, count
-    cdef const int64_t *narrow
-    cdef int64_t *wide
-    PyObject_GetBuffer(numbers, &view, PyBUF_SIMPLE)
-    try:
-        count = view.len // 8
-        made = PyBytes_FromStringAndSize(NULL, 16 * count)
-        narrow = <const int64_t *>view.buf
-        wide = <int64_t *>PyBytes_AsString(made)
-        for at in range(count):
-            wide[2 * at] = narrow[at]
-            wide[2 * at + 1] = narrow[at] >> 63
-        return made
-    finally:
-        PyBuffer_Release(&view)
 
 
 cdef int _fill_schema(ArrowSchema *into, field) except -1:

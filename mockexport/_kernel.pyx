@@ -10,9 +10,10 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 import os
+from operator import index
 
 cdef extern from "native/heap.h" nogil:
     void tune_heap()
@@ -20,6 +21,14 @@ cdef extern from "native/heap.h" nogil:
 cdef extern from "native/index.h" nogil:
     const char *index_name
     int choose_index(const char *name)
+
+cdef extern from "native/wide.h" nogil:
+    ctypedef long long wide  # of 128 bits: `_integer` and `_wide` convert it
+    ctypedef unsigned long long wide_size
+    ctypedef struct big:
+        uint64_t words[6]
+    wide WIDE_END
+    int narrow_of(wide value, int64_t *narrow)
 
 cdef extern from "native/families.h" nogil:
     enum:
@@ -31,9 +40,11 @@ cdef extern from "native/families.h" nogil:
         KEPT_BITS
         MAX_UNITS
     uint64_t hash_key[2]
-    ctypedef struct counted:
-        int64_t key
+    ctypedef struct wide_counted:
+        wide key
         uint64_t count
+    ctypedef struct wide_part:
+        size_t used
     ctypedef struct counter:
         uint32_t used
         uint8_t over
@@ -42,9 +53,10 @@ cdef extern from "native/families.h" nogil:
         counter values
         counter hours
         counter days
-    counted *sorted_counts(const counter *of)
-    int add_to_families(family_group *into, unsigned families, int64_t time_us, int64_t value)
-    int merge_families(family_group *into, const family_group *other)
+    size_t wide_values(const wide_part *of)
+    wide_counted *sorted_counts(const counter *of, const wide_part *apart, int of_values)
+    int add_to_families(family_group *into, wide_part *apart, unsigned families, int64_t time_us, int64_t value)
+    int merge_families(family_group *into, wide_part *apart, const family_group *other, const wide_part *other_apart)
     void free_families(family_group *of, size_t count)
 
 cdef extern from "native/state.h" nogil:
@@ -69,9 +81,10 @@ cdef extern from "native/state.h" nogil:
         uint64_t anomalies
         int64_t first_us
         int64_t last_us
+        wide_part *apart
     ctypedef struct bounds:
-        int64_t low
-        int64_t high
+        wide low
+        wide high
     ctypedef struct normal_range:
         pass
     ctypedef struct summary_state:
@@ -86,7 +99,12 @@ cdef extern from "native/state.h" nogil:
         family_group *family_groups
     void id_words(const uint8_t *at, uint32_t length, uint64_t *low, uint64_t *high)
     uint32_t id_length(const id_record *record)
-    uint64_t is_anomaly(const normal_range *normal, int64_t value)
+    int add_wide_value(summary_state *state, int64_t number, int64_t time_us, wide value)
+    big total_of(const group *of)
+    wide low_of(const group *of)
+    wide high_of(const group *of)
+    big squares_of(const group *of, const family_group *kept)
+    void free_groups(group *groups, size_t count)
     int begin_state(summary_state *state)
     const uint8_t *id_bytes(const id_table *table, uint32_t number)
     int64_t add_id(id_table *table, uint64_t low, uint64_t high, uint32_t length, const uint8_t *bytes, int plain)
@@ -95,7 +113,7 @@ cdef extern from "native/state.h" nogil:
     int64_t intern_type(summary_state *, uint64_t, uint64_t, uint32_t, const uint8_t *, int)
     int64_t intern_group(summary_state *state, uint32_t patient, uint32_t type)
     void add_total(group *into, uint64_t low, uint64_t high)
-    void add_group(group *into, const group *other)
+    int add_group(group *into, const group *other)
     int merge_states(summary_state *earlier, const summary_state *later)
     void free_ids(id_table *table)
     void free_state(summary_state *state)
@@ -110,12 +128,12 @@ cdef extern from "native/columns.h" nogil:
         uint32_t patient
         uint32_t type
         int64_t time_us
-        int64_t value
+        wide value
     ctypedef struct row_columns:
         uint32_t *patients
         uint32_t *types
         int64_t *times
-        int64_t *values
+        wide *values
         size_t count
     int insert_rows(row_columns *columns, const numbered_row *rows, const size_t *places, size_t count)
 
@@ -182,6 +200,8 @@ cdef extern from "native/scanning.h" nogil:
         size_t aside_count
         uint64_t lines
     uint64_t load64(const void *at)
+    void add_value(summary_state *state, int64_t number, int64_t time_us, int64_t value)
+    int add_further(summary_state *state, int64_t number, int64_t time_us, int64_t value)
     int scan_chunk(row_scan *scan, summary_state *state, const uint8_t *data, size_t size)
     void free_scan(row_scan *scan)
 
@@ -257,14 +277,13 @@ FAMILIES = {
 cdef class State:
     """The groups of `Summary` or, with `families` (names out of FAMILIES), of `Selection`.
 
-    `rules` are (event type, lowest normal, highest normal), bounds in units of 10⁻⁹.
+    `rules` are (event type, lowest normal, highest normal), bounds in units of 10⁻¹⁸.
     """
 
     cdef summary_state state
     cdef bint busy
 
     def __cinit__(self, rules, families=()):
-        cdef int64_t lowest, highest
         cdef size_t number = 0
         for family in families:
             self.state.families |= <unsigned>FAMILIES[family]
@@ -275,10 +294,9 @@ cdef class State:
         if self.state.rules == NULL:
             raise MemoryError
         for name, low, high in copied:
-            # Values are within ±10¹⁸: bounds beyond 64 bits might as well be at their ends.
-            lowest, highest = max(INT64_MIN, min(low, INT64_MAX)), max(INT64_MIN, min(high, INT64_MAX))
             _intern(&self.state, &self.state.ruled, name)
-            self.state.rules[number] = bounds(lowest, highest)
+            # Bounds beyond all values might as well be there.
+            self.state.rules[number] = bounds(_wide(max(-_END, min(low, _END))), _wide(max(-_END, min(high, _END))))
             number += 1
 
     def __dealloc__(self):
@@ -321,11 +339,8 @@ cdef class State:
             if number >= self.state.count:
                 raise IndexError(number)
             at = &self.state.groups[number]
-            further = _further(&self.state.family_groups[number], self.state.families) if self.state.families else ()
-            return (
-                _text(&self.state.patients, at.patient), _text(&self.state.types, at.type),
-                at.count, _total(at), at.low, at.high, at.anomalies, at.first_us, at.last_us, *further,
-            )
+            further = _further(at, &self.state.family_groups[number], self.state.families) if self.state.families else ()
+            return _text(&self.state.patients, at.patient), _text(&self.state.types, at.type), *_numbers(at), *further
         finally:
             self.busy = False
 
@@ -350,17 +365,15 @@ cdef class State:
                 raise MemoryError
             return [
                 (
-                    _text(&self.state.types, number), waits[number].count, _total(&waits[number]),
-                    sums[number].count, _total(&sums[number]), sums[number].low, sums[number].high,
-                    sums[number].anomalies, sums[number].first_us, sums[number].last_us,
-                    *_further(&further[number], self.state.families),
+                    _text(&self.state.types, number), waits[number].count, _narrow_total(&waits[number]),
+                    *_numbers(&sums[number]), *_further(&sums[number], &further[number], self.state.families),
                 )
                 for number in range(types)
                 if waits[number].count
             ]
         finally:
             self.busy = False
-            free(sums)
+            free_groups(sums, 0 if sums == NULL else types)
             free(waits)
             free_families(further, 0 if further == NULL else types)
 
@@ -431,22 +444,19 @@ cdef class State:
 
     def add_rows(self, patients, times, types, values):
         """Add rows given as columns: those that the reference has decoded."""
-        cdef group one
-        cdef int64_t value, at_us, number
+        cdef wide value
+        cdef int64_t narrow, at_us, number
+        cdef int result
         for patient, time_us, event_type, scaled in zip(patients, times, types, values, strict=True):
             # Both are converted before a group is looked at: what runs Python could move groups.
-            value, at_us = scaled, time_us
+            value, at_us = _wide(scaled), time_us
             number = self._group(patient, event_type)
-            one.count = 1
-            one.total_low = <uint64_t>value
-            one.total_high = <uint64_t>(value >> 63)
-            one.low = one.high = value
-            one.anomalies = is_anomaly(&self.state.normal[self.state.groups[number].type], value)
-            one.first_us = one.last_us = at_us
-            add_group(&self.state.groups[number], &one)
-            if self.state.families and add_to_families(
-                &self.state.family_groups[number], self.state.families, at_us, value
-            ) < 0:
+            if narrow_of(value, &narrow):
+                add_value(&self.state, number, at_us, narrow)
+                result = add_further(&self.state, number, at_us, narrow) if self.state.families else 0
+            else:
+                result = add_wide_value(&self.state, number, at_us, value)
+            if result < 0:
                 raise MemoryError
 
     cdef int64_t _group(self, str patient, str event_type) except -1:
@@ -503,11 +513,69 @@ cdef str _text(id_table *table, uint32_t number):
     return PyBytes_FromStringAndSize(<const char *>id_bytes(table, number), id_length(&table.records[number])).decode()
 
 
-cdef object _total(const group *at):
-    cdef int64_t high = <int64_t>at.total_high
-    if high == 0 and at.total_low >> 63 == 0 or high == -1 and at.total_low >> 63 == 1:
-        return <int64_t>at.total_low
-    return (<object>high << 64) | <object>at.total_low
+_WORD = 0xFFFFFFFFFFFFFFFF
+_END = 2**126  # native/wide.h has it, too
+
+
+cdef object _integer(wide number):
+    cdef int64_t low = <int64_t>number
+    if number == low:
+        return low
+    return (<object>(<int64_t>(<wide_size>number >> 64)) << 64) | <object>(<uint64_t>number)
+
+
+cdef wide _wide(number) except? -1:
+    """Return an integer of Python's; OverflowError if it takes more than 128 bits."""
+    whole = index(number)
+    cdef int64_t high = whole >> 64
+    cdef uint64_t low = whole & _WORD
+    return <wide>(<wide_size>(<uint64_t>high) << 64 | low)
+
+
+cdef object _big_integer(const big *number):
+    cdef int word = 5
+    cdef uint64_t sign = <uint64_t>(<int64_t>number.words[5] >> 63)
+    while word > 0 and number.words[word] == sign and (number.words[word - 1] >> 63) == (sign & 1):
+        word -= 1
+    found = <object>(<int64_t>number.words[word])
+    while word > 0:
+        word -= 1
+        found = (found << 64) | <object>number.words[word]
+    return found
+
+
+cdef object _narrow_total(const group *at):
+    return (<object>(<int64_t>at.total_high) << 64) | <object>at.total_low
+
+
+cdef tuple _numbers(const group *at):
+    """Return the numbers of a dumped row, but for families."""
+    cdef big total = total_of(at)
+    return (
+        at.count, _big_integer(&total), _integer(low_of(at)), _integer(high_of(at)), at.anomalies, at.first_us,
+        at.last_us,
+    )
+
+
+def integers(bytes numbers not None):
+    """Return 128-bit integers, given as their bytes, as a list."""
+    cdef const uint8_t *at = <const uint8_t *><const char *>numbers
+    cdef Py_ssize_t count = len(numbers) // 16, number, earlier
+    cdef Py_ssize_t[1024] places  # where a number like this one has been before, perhaps: devices have few
+    cdef wide value
+    cdef unsigned slot
+    cdef list found = [None] * count
+    memset(places, 0, sizeof(places))
+    for number in range(count):
+        memcpy(&value, at + 16 * number, 16)
+        slot = <unsigned>(<uint64_t>(<uint64_t>value * <uint64_t>0x9E3779B97F4A7C15) >> 54)
+        earlier = places[slot]
+        if earlier < number and memcmp(at + 16 * earlier, &value, 16) == 0:
+            found[number] = found[earlier]
+        else:
+            found[number] = _integer(value)
+            places[slot] = number
+    return found
 
 
 cdef int _sum_by_type(const summary_state *state, group *sums, group *waits, family_group *further) noexcept nogil:
@@ -521,36 +589,41 @@ cdef int _sum_by_type(const summary_state *state, group *sums, group *waits, fam
         at = &state.groups[number]
         if at.count == 0:
             continue
-        add_group(&sums[at.type], at)
+        if add_group(&sums[at.type], at) < 0:
+            return -1
         waits[at.type].count += 1
         add_total(&waits[at.type], <uint64_t>at.last_us - <uint64_t>at.first_us, 0)
-        if state.families and merge_families(&further[at.type], &state.family_groups[number]) < 0:
+        if state.families and merge_families(
+            &further[at.type], sums[at.type].apart, &state.family_groups[number], at.apart
+        ) < 0:
             return -1
     return 0
 
 
-cdef list _further(const family_group *of, unsigned families):
+cdef list _further(const group *at, const family_group *of, unsigned families):
     """Return what is kept of a group beside Summary's numbers, as the reference's families write it."""
+    cdef big squares
     found = []
     if families & FAMILY_SQUARES:
-        found.append((<object>of.squares[2] << 128) | (<object>of.squares[1] << 64) | <object>of.squares[0])
+        squares = squares_of(at, of)
+        found.append(_big_integer(&squares))
     if families & FAMILY_VALUES:
-        found.append(_counts(&of.values))
+        found.append(_counts(&of.values, at.apart, True))
     if families & FAMILY_HOURS:
-        found.append(_counts(&of.hours))
+        found.append(_counts(&of.hours, NULL, False))
     if families & FAMILY_DAYS:
-        found.append(_counts(&of.days))
+        found.append(_counts(&of.days, NULL, False))
     return found
 
 
-cdef list _counts(const counter *of):
-    cdef counted *entries = sorted_counts(of)
-    cdef uint32_t number
+cdef list _counts(const counter *of, const wide_part *apart, bint of_values):
+    cdef wide_counted *entries = sorted_counts(of, apart, of_values)
+    cdef size_t number
     if entries == NULL:
         raise MemoryError
     found = [1 if of.over else 0]
-    for number in range(of.used):
-        found.append(entries[number].key)
+    for number in range(of.used + wide_values(apart)):
+        found.append(_integer(entries[number].key))
         found.append(entries[number].count)
     free(entries)
     return found
@@ -779,7 +852,7 @@ cdef class ColumnScan(Scan):
         self.scan.to_columns = True
 
     def keep_missing(self):
-        """Take rows without a value into the columns too, with the least 64-bit integer for one."""
+        """Take rows without a value into the columns too, with batch.NO_VALUE for one."""
         self.scan.keep_missing = True
 
     cdef int _begin(self) except -1:
@@ -825,7 +898,7 @@ cdef class ColumnScan(Scan):
                 rows[number].patient = <uint32_t>_intern(&self.state.state, &self.state.state.patients, patient)
                 rows[number].type = <uint32_t>_intern(&self.state.state, &self.state.state.types, event_type)
                 rows[number].time_us = time_us
-                rows[number].value = value
+                rows[number].value = _wide(value)
                 number += 1
                 aside += 1
             if insert_rows(&self.scan.columns, rows, places, number) < 0:
@@ -838,7 +911,7 @@ cdef class ColumnScan(Scan):
             free(places)
 
     def columns(self):
-        """Return patients and event types (32-bit numbers), times and values (64-bit), each as bytes of its numbers."""
+        """Return patients and event types (32-bit numbers), times (64-bit), values (128-bit), as bytes."""
         cdef row_columns *at = &self.scan.columns
         self.state._begin()
         try:
@@ -846,7 +919,7 @@ cdef class ColumnScan(Scan):
                 PyBytes_FromStringAndSize(<const char *>at.patients, <Py_ssize_t>(at.count * sizeof(uint32_t))),
                 PyBytes_FromStringAndSize(<const char *>at.types, <Py_ssize_t>(at.count * sizeof(uint32_t))),
                 PyBytes_FromStringAndSize(<const char *>at.times, <Py_ssize_t>(at.count * sizeof(int64_t))),
-                PyBytes_FromStringAndSize(<const char *>at.values, <Py_ssize_t>(at.count * sizeof(int64_t))),
+                PyBytes_FromStringAndSize(<const char *>at.values, <Py_ssize_t>(at.count * sizeof(wide))),
             )
         finally:
             self.state.busy = False

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from mockexport import __version__
-from mockexport.engine.choosing import KERNEL_REMEDY, kernel_problem
+from mockexport.engine.choosing import kernel_problem
 from mockexport.errors import NotedError, OptionError
 from mockexport.events import Listener
 from mockexport.formats.filters import Filter
@@ -205,9 +205,7 @@ async def run_export(
     A crew, if there is one, brings the downloads in.
     """
     if engine == "auto" and (problem := kernel_problem()) is not None:
-        _log.warning(
-            "this is the slow engine, in Python: there is no compiled kernel, as %s; %s", problem, KERNEL_REMEDY
-        )
+        _log.warning("this is the slow engine, in Python: there is no compiled kernel, as %s", problem)
     if export_id is None and all(where.get(given) is None for given in _OF_ONE_EXPORT):
         export_id = "demo"
     for name in where.keys() - SourceOptions.__annotations__.keys():

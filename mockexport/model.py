@@ -1,7 +1,7 @@
 """The frozen values that every other room speaks of. Nothing here computes more than its own validity.
 
 Times are integer microseconds of UTC since 1970 (`…_us`), sizes and offsets are bytes, values are integers in units
-of 10⁻⁹ (see `VALUE_SCALE`), so that sums are exact.
+of 10⁻¹⁸ (see `VALUE_SCALE`), so that sums are exact.
 """
 
 import re
@@ -27,8 +27,9 @@ __all__ = [
     "VerdictKind",
 ]
 
-# A value is held exactly to nine decimal places: the integer `value × VALUE_SCALE`.
-VALUE_SCALE = 10**9
+# A value is held exactly to eighteen decimal places: the integer `value × VALUE_SCALE`. Nine would
+# leave nothing of a hormone in mol/l.
+VALUE_SCALE = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class SizeLimits:
         groups: pairs of a patient and an event type, over all downloads; and patients of one download.
         types: event types.
         resources: rows of resources with ids, which are kept until the latest version of each is known.
+        distinct: different rows, where each counts once (reducers.Distinct).
         window_bytes: the memory that a zstd body may ask for; counted as the power of two below.
         reply_bytes: one reply of a server about exports and downloads.
         list_bytes: a list of URLs, a manifest, or an `export.json`.
@@ -131,6 +133,8 @@ class SizeLimits:
     types: int = 10_000
     # Of 64 bytes each: a gigabyte and a quarter.
     resources: int = 20_000_000
+    # At up to 48 bytes: half a gigabyte.
+    distinct: int = 10_000_000
     # What the `zstd` program, too, accepts unasked.
     window_bytes: int = 2**27
     # A million patients of one download.
@@ -202,15 +206,15 @@ _MAX_BAD = re.compile(r"(\d{1,18}|\d{1,3}\.\d{1,9}(?=%))(%)?", re.ASCII)
 
 
 # Bounds may lie far beyond all values, but not so far that to write them out would fill memory.
-_BOUNDS = Context(prec=40, traps=[Inexact, InvalidOperation])
-_BEYOND_ALL_VALUES = 10**40
+_BOUNDS = Context(prec=50, traps=[Inexact, InvalidOperation])
+_BEYOND_ALL_VALUES = 10**50
 
 
 @dataclass(frozen=True, slots=True)
 class AnomalyRule:
     """A value is an anomaly below `low` or above `high`; the bounds themselves are normal, and None is no bound.
 
-    A bound is an integer or a decimal of up to nine places; text and a float mean what they show. Kept are integers
+    A bound is an integer or a decimal of up to eighteen places; text and a float mean what they show. Kept are integers
     where integral, and Decimals.
 
     Raises:
@@ -233,7 +237,7 @@ class AnomalyRule:
 
     @property
     def normal(self) -> tuple[int, int]:
-        """The lowest and the highest normal value in units of 10⁻⁹; where there is no bound, one beyond all values."""
+        """The lowest and the highest normal value in units of 10⁻¹⁸; where there is no bound, one beyond all values."""
         return (
             -_BEYOND_ALL_VALUES if self.low is None else _scaled(self.low),
             _BEYOND_ALL_VALUES if self.high is None else _scaled(self.high),
@@ -249,14 +253,14 @@ def _bound(name: str, bound: object) -> int | Decimal:
     try:
         scaled = _scaled(bound)
     except (InvalidOperation, Inexact, ValueError, OverflowError):
-        raise OptionError("rule", f"{name} is no decimal number of up to nine places and a sensible size") from None
+        raise OptionError("rule", f"{name} is no decimal number of up to eighteen places and a sensible size") from None
     whole, rest = divmod(scaled, VALUE_SCALE)
-    return _BOUNDS.normalize(_BOUNDS.scaleb(Decimal(scaled), -9)) if rest else whole
+    return _BOUNDS.normalize(_BOUNDS.scaleb(Decimal(scaled), -18)) if rest else whole
 
 
 def _scaled(bound: int | float | str | Decimal) -> int:
     # A float's text is its shortest, so 36.6 is what was meant by it and not the nearest double.
-    return int(_BOUNDS.quantize(_BOUNDS.scaleb(Decimal(str(bound)), 9), Decimal(1)))
+    return int(_BOUNDS.quantize(_BOUNDS.scaleb(Decimal(str(bound)), 18), Decimal(1)))
 
 
 # Clinical plausibility bounds per event type; a type without a rule has no anomalies.

@@ -10,8 +10,10 @@ ids = st.sampled_from(["P001", "P002", "ä", "x y", "=1+1", "<script>"])
 types = st.sampled_from(["heart_rate", "spo2", "bp_sys", "steps"])
 times = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)
 values = st.one_of(
-    st.integers(0, 250).map(lambda number: number * 10**9),
-    st.integers(-(10**18), 10**18),
+    st.integers(0, 250).map(lambda number: number * 10**18),
+    st.integers(-(10**18), 10**18).map(lambda number: number * 10**9),
+    st.integers(-(10**33), 10**33),
+    st.integers(-9, 9),
 )
 
 
@@ -27,10 +29,18 @@ def batches(draw: st.DrawFn, max_size: int = 8) -> Batch:
 def crowded_batches(draw: st.DrawFn) -> Batch:
     """One patient's rows, with up to many thousand different values: below, at and beyond what is kept apart."""
     size = draw(st.sampled_from([0, 1, 600, 2048, 4095, 4096, 4097, 6000]))
-    first = draw(st.sampled_from([-(10**18), -2048, 0, 10**6, 72 * 10**9]))
-    step = draw(st.sampled_from([1, 10**7, 166 * 10**12]))
+    first = draw(st.sampled_from([-(10**33), -2048, 0, 10**6, 72 * 10**18]))
+    step = draw(st.sampled_from([1, 10**8, 10**16, 166 * 10**27]))
     found = [first + number * step for number in range(size)]
     return Batch(["P"] * size, list(range(size)), ["heart_rate"] * size, found)
+
+
+@st.composite
+def numbers(draw: st.DrawFn) -> str:
+    """A number within the range of values, of up to 25 places, most with an exponent that moves its point about."""
+    places, moved = draw(st.integers(0, 25)), draw(st.sampled_from([0, 0, 1, -5, 12, -30]))
+    whole, rest = divmod(draw(st.integers(0, 10 ** draw(st.integers(0, 14 + places)))), 10**places)
+    return f"{draw(st.sampled_from(['', '', '-', '+']))}{whole}.{f'{rest:0{places}}' if places else ''}e{moved}"
 
 
 good_fields = st.tuples(
@@ -39,7 +49,7 @@ good_fields = st.tuples(
         ["2025-08-26T00:00:04.906404Z", "2025-08-26T00:00:07Z", "2024-02-29 23:59:59", "2025-08-26T00:00:00+02:00"]
     ),
     st.sampled_from(["heart_rate", "spo2"]),
-    st.sampled_from(["72", "-0", "+5", "72.0", "7.2e1", ".5", "1e-9", "", "1000000000"]),
+    st.one_of(st.sampled_from(["72", "-0", "+5", "72.0", "7.2e1", ".5", "1e-9", "", "1000000000", "1e15"]), numbers()),
 ).map(",".join)
 
 bad_lines = st.sampled_from(
@@ -54,7 +64,7 @@ bad_lines = st.sampled_from(
         "P001,2025-02-30T00:00:04Z,heart_rate,72",
         "P001,1756166400,heart_rate,72",
         "P001,2025-08-26T00:00:04Z,heart_rate,nan",
-        "P001,2025-08-26T00:00:04Z,heart_rate,1e10",
+        "P001,2025-08-26T00:00:04Z,heart_rate,1e16",
         "P001,2025-08-26T00:00:04Z,heart\0rate,72",
         "\udcff\udcfe,2025-08-26T00:00:04Z,heart_rate,72",
     ]

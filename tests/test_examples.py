@@ -32,13 +32,13 @@ def test_the_examples_of_reducers_keep_the_laws_and_agree(monkeypatch: pytest.Mo
     fast = runpy.run_path(str(ROOT / "examples" / "fast_reducer.py"))["FastInRange"]()
     check_reducer(slow, commutative=True)
     check_reducer(fast, commutative=True, rounds=25)
-    rows = [Row("P", time, name, time * 7 * 10**9) for time in range(30) for name in ("bp_sys", "spo2")]
+    rows = [Row("P", time, name, time * 7 * 10**18) for time in range(30) for name in ("bp_sys", "spo2")]
     batch = Batch(*([*column] for column in zip(*rows, strict=True)))
     assert fast.dump(fast.update(fast.empty(), batch)) == slow.dump(slow.update(slow.empty(), batch))
     # Of an event type without a range there is no share, least of all one of 0.
     for reducer in (slow, fast):
         with pytest.raises((KeyError, polars.exceptions.InvalidOperationError)):
-            reducer.update(reducer.empty(), Batch(["P"], [0], ["glucose"], [5 * 10**9]))
+            reducer.update(reducer.empty(), Batch(["P"], [0], ["glucose"], [5 * 10**18]))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

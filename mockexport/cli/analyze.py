@@ -23,7 +23,7 @@ from mockexport.cli.statistics import chosen_reducer
 from mockexport.cli.text import inform, put, say
 from mockexport.errors import OptionError
 from mockexport.model import VerdictKind
-from mockexport.reducers import Reducer
+from mockexport.reducers import Distinct, Reducer
 from mockexport.report.account import Account, DownloadAccount
 from mockexport.report.notes import Note
 from mockexport.report.plain import counted, size
@@ -37,7 +37,8 @@ async def analyze(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
     outputs = checked_outputs(options)
     output, html = outputs.get("output"), outputs.get("html")
-    reducer = chosen_reducer(options)
+    chosen = chosen_reducer(options)
+    reducer: Reducer[Any, Any] = Distinct[Any, Any](chosen) if options.distinct else chosen
     with (
         showing_progress(bars=not (options.verbose or options.quiet), preview=options.preview) as shown,
         listening(options, shown) as listener,
@@ -85,7 +86,7 @@ async def analyze(options: argparse.Namespace) -> int:
     if options.time:
         tell_times(accounts)
     if html is not None:
-        write_page(html, reports[0], reducer.rules, options)
+        write_page(html, reports[0], chosen.rules, options)
     code = exits.of_accounts(accounts)
     await end_job(settings, keep=options.fhir_keep, complete=not code)
     return code

@@ -248,6 +248,9 @@ def _analyze(add: _Add, name: str) -> None:
         "--max-resources", type=positive, metavar="N",
         help="rows of FHIR resources with ids, which are kept to the end, 64 bytes each (default: 20000000)",
     )  # fmt: skip
+    command.option(
+        "--max-distinct", type=positive, metavar="N", help="different rows, with --distinct (default: 10000000)"
+    )
     command.option("--max-rules", type=length, metavar="BYTES", help="length of --rules (default: 1M)")
     command.option("--max-checkpoint", type=length, metavar="BYTES", help="length of --checkpoint (default: 2G)")
 

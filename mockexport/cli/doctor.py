@@ -9,14 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 
 from mockexport import __version__
 from mockexport.cli.text import put
-from mockexport.engine.choosing import KERNEL_REMEDY, kernel_problem
+from mockexport.engine.choosing import kernel_problem
 from mockexport.report.plain import size
 from mockexport.server.generation import generator_problem
 
 __all__ = ["doctor"]
 
 # What is looked for: the package's name, and what it is here for.
-_NEEDED = ("aiohttp", "msgspec")
+_NEEDED = ("aiofiles", "aiohttp", "msgspec")
 _EXTRAS = ("isal", "zlib-ng", "fastapi", "polars", "pydantic", "uvicorn", "dask", "cryptography", "pyarrow")
 
 
@@ -42,7 +42,7 @@ def _engine() -> str:
     """Return which engine reads the rows by default, and why."""
     problem = kernel_problem()
     if problem is not None:
-        return f"python: there is no compiled kernel, as {problem}; {KERNEL_REMEDY}"
+        return f"python: there is no compiled kernel, as {problem}"
     from mockexport.engine.kernel import instructions
 
     return f"kernel: it is built and can be loaded; instructions: {instructions()}"

@@ -98,6 +98,7 @@ def _size_limits(options: argparse.Namespace) -> SizeLimits:
         "groups": "groups",
         "types": "types",
         "resources": "resources",
+        "distinct": "distinct",
         "window": "window_bytes",
         "reply": "reply_bytes",
         "list": "list_bytes",

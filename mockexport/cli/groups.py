@@ -89,6 +89,10 @@ def statistics(command: Command) -> None:
         " variance, stddev, median, p95 (any from p0 to p100, such as p97.5), per_hour, per_day",
     )  # fmt: skip
     command.option(
+        "--distinct", action="store_true",
+        help="count rows once that are alike in patient, type, time and value, over all files; up to 48 bytes a row",
+    )  # fmt: skip
+    command.option(
         "--rules", metavar="FILE",
         help="what an anomaly is: a TOML file of event types with low, high or both, in place of the built-in rules",
     )  # fmt: skip

@@ -43,6 +43,7 @@ _OPTIONS = {
     "SizeLimits.groups": "--max-groups",
     "SizeLimits.types": "--max-types",
     "SizeLimits.resources": "--max-resources",
+    "SizeLimits.distinct": "--max-distinct",
     "SizeLimits.window_bytes": "--max-window",
     "SizeLimits.reply_bytes": "--max-reply",
     "SizeLimits.list_bytes": "--max-list",

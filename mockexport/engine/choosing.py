@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mockexport.engine.fold import NewFold
 from mockexport.engine.reference import ReferenceFold
+from mockexport.engine.unbuilt import unbuilt
 from mockexport.errors import OptionError
 from mockexport.formats.filters import Filter
 from mockexport.formats.format import Format
 from mockexport.formats.schema import Schema
-from mockexport.reducers import Latest, Reducer
+from mockexport.reducers import Distinct, Latest, Reducer
 
-__all__ = ["ENGINES", "KERNEL_REMEDY", "Engine", "choose_engine", "kernel_problem"]
+__all__ = ["ENGINES", "Engine", "choose_engine", "kernel_problem"]
 
 # What may be asked for: the best there is for the reducer, or one of the two.
 ENGINES = ("auto", "kernel", "python")
-
-# What to do where there is no kernel.
-KERNEL_REMEDY = "to get it, install a C compiler (GCC or Clang), and then mockexport once more"
 
 if TYPE_CHECKING:
     from mockexport._kernel import Crew
@@ -103,6 +101,8 @@ def _compiled(
 
     if schema.timezone is not None:
         offsets_of(schema.timezone)  # now: later, all threads would want it at once
+    if isinstance(reducer, Distinct) and (inner := twin_of(reducer.reducer)) is not None:
+        reducer = Distinct(inner)
     twin = twin_of(reducer)
     if twin is not None:
         return Engine(
@@ -127,11 +127,9 @@ def _compiled(
 
 
 def kernel_problem() -> str | None:
-    """Return why the kernel cannot be used; None if it can."""
+    """Return why the kernel cannot be used, and what to do; None if it can."""
     try:
         import mockexport._kernel  # noqa: F401
     except ImportError as error:
-        # "No module named …" is all that Python has to say of one that was not built.
-        missing = isinstance(error, ModuleNotFoundError)
-        return "it was not built when mockexport was installed" if missing else f"it cannot be loaded ({error})"
+        return unbuilt("_kernel", error)
     return None

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mockexport._kernel import ColumnScan, State
+from mockexport._kernel import ColumnScan, State, integers
 from mockexport.engine.kernel import is_ended, line_after, new_scan
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
 from mockexport.formats import Batch, CsvDecoder
@@ -31,8 +31,8 @@ S = TypeVar("S")
 class NumberedBatch(Batch):
     """A Batch whose ids are numbers, places in a list of names; its four lists are made when they are asked for.
 
-    `patients` and `types` are 32-bit numbers, `times` and `scaled` (the values) 64-bit integers, as bytes. The lists of
-    names grow at their end as rows come; what is in them stays.
+    `patients` and `types` are 32-bit numbers, `times` and `scaled` (the values) integers of 64 and 128 bits, as bytes.
+    The lists of names grow at their end as rows come; what is in them stays.
     """
 
     patients: bytes
@@ -71,11 +71,11 @@ class NumberedBatch(Batch):
 
     @cached_property
     def values(self) -> list[int]:
-        """The value of each row, in units of 10⁻⁹."""
-        return memoryview(self.scaled).cast("q").tolist()
+        """The value of each row, in units of 10⁻¹⁸."""
+        return integers(self.scaled)
 
     def __len__(self) -> int:
-        return len(self.scaled) // 8
+        return len(self.times) // 8
 
     def _table(self) -> "Table":
         return table(self.patients, self.patient_names, self.types, self.type_names, self.times, self.scaled)

@@ -137,8 +137,8 @@ def times(name: str, times_us: bytes) -> Column:
 
 
 def decimals(name: str, scaled: bytes) -> Column:
-    """Return a column of decimal numbers, given as 64-bit integers of 10⁻⁹: exact, which doubles would not be."""
-    return Column(name, b"d:19,9", len(scaled) // 8, (None, _compiled().widened(scaled)))
+    """Return a column of decimal numbers, given as 128-bit integers of 10⁻¹⁸: exact, which doubles would not be."""
+    return Column(name, b"d:38,18", len(scaled) // 16, (None, scaled))
 
 
 def booleans(name: str, values: Sequence[bool | None]) -> Column:

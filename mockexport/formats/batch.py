@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NO_VALUE",
     "UPDATED_UNKNOWN",
+    "VALUE_BYTES",
     "BadRow",
     "Batch",
     "Decoded",
@@ -23,15 +24,18 @@ __all__ = [
     "Identity",
     "MissingValue",
     "Row",
+    "packed",
     "with_missing",
 ]
 
+# A value as bytes, the lowest first, as in columns of them.
+VALUE_BYTES = 16
 # Stands for the value of a row that has none, where such rows are kept; values reach nowhere near it.
-NO_VALUE = -(2**63)
+NO_VALUE = -(2**126)
 
 
 class Row(NamedTuple):
-    """A row with its value: time in microseconds of UTC since 1970, value in units of 10⁻⁹."""
+    """A row with its value: time in microseconds of UTC since 1970, value in units of 10⁻¹⁸."""
 
     patient_id: str
     event_time: int
@@ -43,12 +47,12 @@ class Row(NamedTuple):
 class Batch:
     """Rows as four columns of one length, for reducers written in Python; rows without a value are not among them.
 
-    `event_times` are microseconds of UTC since 1970; `values` are integers in units of 10⁻⁹ (model.VALUE_SCALE).
+    `event_times` are microseconds of UTC since 1970; `values` are integers in units of 10⁻¹⁸ (model.VALUE_SCALE).
     Two batches are equal if their rows are, whichever engine made them.
 
     Data frames take a batch as it is, by the Arrow PyCapsule interface (`polars.DataFrame(batch)`): `patient_id` and
     `event_type` as dictionaries of texts, `event_time` as timestamps of UTC in microseconds, and `value` as decimals
-    with nine places, which are exact. That takes the compiled parts; without them it is an ArrowUnavailable.
+    with eighteen places, which are exact. That takes the compiled parts; without them it is an ArrowUnavailable.
     """
 
     patient_ids: list[str] = field(default_factory=list)
@@ -94,7 +98,7 @@ class Batch:
             *_numbered(self.patient_ids),
             *_numbered(self.event_types),
             array("q", self.event_times).tobytes(),
-            array("q", self.values).tobytes(),
+            packed(self.values),
         )
 
 
@@ -132,10 +136,18 @@ class Identity(NamedTuple):
 UPDATED_UNKNOWN = -(2**62)
 
 
+def packed(values: Iterable[int]) -> bytes:
+    """Return values as a column of bytes."""
+    return b"".join([value.to_bytes(VALUE_BYTES, "little", signed=True) for value in values])
+
+
 def table(
     patients: bytes, patient_names: Sequence[str], types: bytes, type_names: Sequence[str], times: bytes, scaled: bytes
 ) -> "arrow.Table":
-    """Return rows as a table: ids as 32-bit numbers, places in a list of names; times and values as 64-bit integers."""
+    """Return rows as a table: ids as 32-bit numbers, places in a list of names; times as 64-bit integers.
+
+    Values are integers of VALUE_BYTES each.
+    """
     from mockexport.formats import arrow  # no sooner: most runs want no data frame
 
     columns = (
@@ -144,7 +156,7 @@ def table(
         arrow.named("event_type", types, type_names),
         arrow.decimals("value", scaled),
     )
-    return arrow.Table(columns, len(scaled) // 8)
+    return arrow.Table(columns, len(scaled) // VALUE_BYTES)
 
 
 def _numbered(ids: Sequence[str]) -> tuple[bytes, list[str]]:

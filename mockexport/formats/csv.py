@@ -11,6 +11,7 @@ from mockexport.errors import HeaderError
 from mockexport.formats.batch import BadRow, Batch, Decoded, MissingValue
 from mockexport.formats.cutting import MAX_ROW_BYTES
 from mockexport.formats.fields import BadField, BadRowReason, check_id, parse_time, parse_value
+from mockexport.formats.noted import Noted
 from mockexport.formats.schema import Schema
 from mockexport.formats.zones import zone_named
 from mockexport.model import Chunk
@@ -216,7 +217,7 @@ def _decode_rows(rows: Iterable[tuple[int, bytes]], schema: Schema, layout: Layo
                 missing.append(MissingValue(patient_id, event_time, event_type))
                 into.missing_lines.append(number)
                 continue
-            scaled = parse_value(value)
+            scaled, rounded = parse_value(value)
         except BadField as fault:
             bad.append(BadRow(number, fault.reason))
             continue
@@ -225,6 +226,8 @@ def _decode_rows(rows: Iterable[tuple[int, bytes]], schema: Schema, layout: Layo
         add_type(event_type)
         add_value(scaled)
         add_line(number)
+        if rounded:
+            into.noted[Noted.ROUNDED] += 1
 
 
 def _fields(raw: bytes, delimiter: str) -> list[str]:

@@ -19,8 +19,12 @@ __all__ = ["BadField", "BadRowReason", "check_id", "format_time", "parse_time", 
 
 # A longer id is no id: it bounds the memory that one group can take.
 MAX_ID_BYTES = 256
-# Values beyond this are bad rows, so that a scaled value fits 64 bits with room to spare.
-MAX_VALUE = 10**9
+# Values beyond this are bad rows: more than anybody counts, and few enough digits that the kernel can hold their sums.
+MAX_VALUE = 10**15
+
+# Of VALUE_SCALE and of MAX_VALUE, as digits: those behind the point, and those before it.
+_PLACES = len(str(VALUE_SCALE)) - 1
+_MOST_DIGITS = len(str(MAX_VALUE))
 
 _SECOND_US = 1_000_000
 _MINUTE_US = 60 * _SECOND_US
@@ -124,16 +128,16 @@ def format_time(time_us: int) -> str:
 _REMEMBERED_CHARACTERS = 32
 
 
-def parse_value(text: str) -> int:
-    """Return a decimal number as an integer in units of 10⁻⁹, rounded half to even beyond nine places.
+def parse_value(text: str) -> tuple[int, bool]:
+    """Return a decimal number as an integer in units of 10⁻¹⁸, and whether it was rounded: half to even, to 18 places.
 
     Raises:
-        BadField: if `text` is no `[+-]?(digits[.digits?] | .digits)([eE][+-]?digits)?` in ASCII, or beyond ±10⁹.
+        BadField: if `text` is no `[+-]?(digits[.digits?] | .digits)([eE][+-]?digits)?` in ASCII, or beyond ±10¹⁵.
     """
     return _remembered_value(text) if len(text) <= _REMEMBERED_CHARACTERS else _value(text)
 
 
-def _value(text: str) -> int:
+def _value(text: str) -> tuple[int, bool]:
     match = _VALUE.fullmatch(text)
     if match is None:
         raise BadField(BadRowReason.VALUE)
@@ -141,11 +145,11 @@ def _value(text: str) -> int:
     decimals = decimals or bare_decimals or ""
     digits = ((whole or "") + decimals).lstrip("0")
     if not digits:
-        return 0
-    scaled = _scaled(digits, _bounded(exponent or "0") - len(decimals))
+        return 0, False
+    scaled, rounded = _scaled(digits, _bounded(exponent or "0") - len(decimals))
     if scaled > MAX_VALUE * VALUE_SCALE:
         raise BadField(BadRowReason.VALUE_RANGE)
-    return -scaled if sign == "-" else scaled
+    return (-scaled if sign == "-" else scaled), rounded
 
 
 # Devices report few distinct values; the bound keeps a stream of distinct decimals from filling memory.
@@ -161,20 +165,20 @@ def _bounded(exponent: str) -> int:
     return -size if negative else size
 
 
-def _scaled(digits: str, exponent: int) -> int:
-    """Return digits × 10^(exponent + 9), rounded half to even; `digits` is not empty and has no leading zero."""
-    if len(digits) + exponent > 10:
+def _scaled(digits: str, exponent: int) -> tuple[int, bool]:
+    """Return digits × 10^(exponent + 18), rounded half to even, and whether it was; `digits` has no leading zero."""
+    if len(digits) + exponent > _MOST_DIGITS:
         raise BadField(BadRowReason.VALUE_RANGE)
-    shift = exponent + 9
+    shift = exponent + _PLACES
     if shift >= 0:
-        return int(digits) * int(10**shift)
+        return int(digits) * int(10**shift), False
     kept = len(digits) + shift  # as many leading digits stay
     if kept < 0:
-        return 0
+        return 0, True
     scaled, tail = int(digits[:kept] or "0"), digits[kept:]
     half = tail[0] == "5" and not tail[1:].strip("0")
     up = (scaled % 2 == 1) if half else tail[0] >= "5"
-    return scaled + up
+    return scaled + up, tail.strip("0") != ""
 
 
 def check_id(text: str) -> None:

@@ -4,11 +4,12 @@
     short       a day or so: two threads, since one waits for the disk while the other computes
     long        everything else, one thread, first come first served
 
-Polars uses all cores by itself; a long question works in pieces of some tens of milliseconds, so the cores come free
-for a short one in between.
+Polars uses all cores by itself, so a long question works in pieces of some tens of milliseconds, and before each of
+them waits while there are short ones.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -25,6 +26,8 @@ SHORT_COST = 400_000
 MAX_WAITING = 128
 # Sixty-four questions for thirty days, once a second: about a minute of work. Beyond it a caller hears 503 at once.
 MAX_WAITING_COST = 200_000_000
+# So long a long question gives way before each of its pieces: short ones without end make it slow and do not stop it.
+PATIENCE_S = 0.25
 
 
 class Lanes:
@@ -32,10 +35,15 @@ class Lanes:
 
     def __init__(self) -> None:
         self._short = ThreadPoolExecutor(2, thread_name_prefix="query-short")
-        self._long = ThreadPoolExecutor(1, thread_name_prefix="query-long")
+        self._here = threading.local()
+        self._long = ThreadPoolExecutor(
+            1, thread_name_prefix="query-long", initializer=setattr, initargs=(self._here, "is_long", True)
+        )
         self._planning = ThreadPoolExecutor(1, thread_name_prefix="query-plan")
         self._waiting: dict[ThreadPoolExecutor, int] = {self._short: 0, self._long: 0, self._planning: 0}
         self._waiting_cost = 0
+        self._no_short_one = threading.Event()
+        self._no_short_one.set()
 
     @property
     def waiting(self) -> int:
@@ -57,7 +65,12 @@ class Lanes:
             Overloaded: too many are asked already, or they cost too much together.
         """
         if cost <= SHORT_COST:
-            return await self._ask(self._short, question, *arguments)
+            self._no_short_one.clear()
+            try:
+                return await self._ask(self._short, question, *arguments)
+            finally:
+                if not self._waiting[self._short]:
+                    self._no_short_one.set()
         # One may always wait, however much it costs, so the bound locks nobody out for good.
         if self._waiting_cost and self._waiting_cost + cost > MAX_WAITING_COST:
             raise Overloaded("too many long queries wait")
@@ -66,6 +79,11 @@ class Lanes:
             return await self._ask(self._long, question, *arguments)
         finally:
             self._waiting_cost -= cost
+
+    def give_way(self) -> None:
+        """Let short questions go first. Called before each piece, in the question's thread; short ones do not wait."""
+        if getattr(self._here, "is_long", False):
+            self._no_short_one.wait(PATIENCE_S)
 
     async def _ask(self, lane: ThreadPoolExecutor, question: Callable[..., T], *arguments: object) -> T:
         if self._waiting[lane] >= MAX_WAITING:
@@ -78,5 +96,6 @@ class Lanes:
 
     def close(self) -> None:
         """End the threads; questions that have not begun are dropped."""
+        self._no_short_one.set()
         for lane in self._waiting:
             lane.shutdown(cancel_futures=True)

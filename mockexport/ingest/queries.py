@@ -5,6 +5,7 @@ The methods may be called from any thread; from an event loop they are asked in 
 
 import sqlite3
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +22,7 @@ from mockexport.ingest.journal import Journal
 from mockexport.ingest.lanes import SHORT_COST, Lanes
 from mockexport.ingest.leases import Leases
 from mockexport.ingest.minutes import Minutes, minute_means
+from mockexport.ingest.periods import Period
 from mockexport.ingest.readings import DAY_US
 from mockexport.ingest.snapshots import Snapshot, StoredDays, Wanted, look, stored_days, stored_rows, take
 
@@ -28,13 +30,16 @@ __all__ = ["MAX_MINUTES", "Queries", "in_pieces"]
 
 # What one answer may hold: seventy days in which every minute was measured, some eight megabytes of JSON.
 MAX_MINUTES = 100_000
-# What is worked on at once: some tens of milliseconds of both cores, and some tens of megabytes.
-_PIECE_COST = 300_000
+# What is worked on at once: some tens of milliseconds of both cores, which is what a short question may find before it,
+# and some tens of megabytes.
+_PIECE_COST = 150_000
 # What opening a file costs beside its rows: reading a row group for the sake of a few rows of it.
-_FILE_COST = 2_000
+_FILE_COST = 5_000
 # A question for no more than this is short unless it turns out to cost ever so much.
 _NARROW_US = 2 * DAY_US
 _NARROW_COST = 3 * SHORT_COST
+# After every day that there can be.
+_NO_DAY = 1 << 40
 
 
 class _Costly(Exception):  # noqa: N818 - no fault
@@ -113,12 +118,13 @@ class Queries:
         self._refuse_damaged(wanted)
         with self._seam(), self._leases.reading():
             snapshot = take(self._connect(), wanted)
-            costs = _costs(snapshot)
+            costs = _costs(snapshot, wanted)
             if expected_cost is not None and sum(costs.values()) > max(expected_cost, SHORT_COST) * 2:
                 raise _Costly(sum(costs.values()))
             self._catalogue.verified(snapshot.files, day_of(wanted.first_us), day_of(wanted.last_us))
-            # A minute lies within a day, so days are worked on a few at a time, and memory does not grow with the span.
+            # A minute lies within a period, so a few are worked on at a time, and memory does not grow with the span.
             for piece in in_pieces(wanted, costs, _PIECE_COST):
+                self.lanes.give_way()
                 if self._closing:
                     raise Stopping
                 yield minute_means(stored_rows(snapshot, piece, self._catalogue), priority)
@@ -126,7 +132,7 @@ class Queries:
     def cost(self, wanted: Wanted) -> int:
         """Return about how many rows must be read for a user's readings: only the lists are looked at."""
         with self._seam():
-            return sum(_costs(take(self._connect(), wanted)).values())
+            return sum(_costs(take(self._connect(), wanted), wanted).values())
 
     def rows(self, wanted: Wanted) -> pl.DataFrame:
         """Return the wanted readings, one per key, by time, user and device."""
@@ -155,7 +161,7 @@ class Queries:
                 return found, journal_deletion(connection, deletion)
 
             snapshot = journal.run_numbered(work, after)
-            pieces = in_pieces(wanted, _costs(snapshot), _PIECE_COST)
+            pieces = in_pieces(wanted, _costs(snapshot, wanted), _PIECE_COST)
             rows = (latest(stored_rows(snapshot, piece, self._catalogue)) for piece in pieces)
             return sum(part.select(pl.len()).collect().item() for part in rows)
 
@@ -207,31 +213,42 @@ class Queries:
         return connection
 
 
-def _costs(snapshot: Snapshot) -> dict[int, int]:
-    """Return what each day of a snapshot costs to read for one user, ascending: its share of the rows, and files."""
-    costs = dict(snapshot.journal.group_by(day_number()).len().iter_rows())
+def _costs(snapshot: Snapshot, wanted: Wanted) -> dict[Period, int]:
+    """Return what each period costs to read for one user, ascending: its files, and that user's share of their rows.
+
+    A day that only the journal holds is a period, too.
+    """
+    costs: dict[Period, int] = {}
     for file in snapshot.files:
-        days = file.day_rows()
-        share = _FILE_COST // len(days)
-        for each in days:
-            costs[each.day] = costs.get(each.day, 0) + share + each.rows // file.users
+        first, last = day_of(file.first_us), day_of(file.last_us)
+        within = min(last, day_of(wanted.last_us)) - max(first, day_of(wanted.first_us)) + 1
+        share = file.rows * within // ((last - first + 1) * file.users)
+        costs[file.period] = costs.get(file.period, 0) + _FILE_COST + share
+    stored = sorted(costs)
+    for day, rows in snapshot.journal.group_by(day_number()).len().iter_rows():
+        place = bisect_right(stored, (day, _NO_DAY)) - 1
+        period = stored[place] if place >= 0 and stored[place].last_day >= day else Period(day, day)
+        costs[period] = costs.get(period, 0) + rows
     return dict(sorted(costs.items()))
 
 
-def in_pieces(wanted: Wanted, costs: Mapping[int, int], at_once: int) -> list[Wanted]:
-    """Cut a time span so that each piece's days cost about so much at most; the others hold nothing. Pure."""
-    parts: list[list[int]] = []
+def in_pieces(wanted: Wanted, costs: Mapping[Period, int], at_once: int) -> list[Wanted]:
+    """Cut a time span so that each piece's periods cost about so much at most; the others hold nothing. Pure."""
+    parts: list[list[Period]] = []
     spent = at_once
-    for day, cost in costs.items():
-        if not day_of(wanted.first_us) <= day <= day_of(wanted.last_us):
+    for period, cost in costs.items():
+        if period.last_day < day_of(wanted.first_us) or day_of(wanted.last_us) < period.first_day:
             continue
         if spent + cost > at_once:
             parts.append([])
             spent = 0
-        parts[-1].append(day)
+        parts[-1].append(period)
         spent += cost
-    pieces = []
-    for part in parts:
-        first, last = max(wanted.first_us, part[0] * DAY_US), min(wanted.last_us, (part[-1] + 1) * DAY_US - 1)
-        pieces.append(replace(wanted, first_us=first, last_us=last))
-    return pieces
+    return [
+        replace(
+            wanted,
+            first_us=max(wanted.first_us, part[0].first_day * DAY_US),
+            last_us=min(wanted.last_us, (part[-1].last_day + 1) * DAY_US - 1),
+        )
+        for part in parts
+    ]

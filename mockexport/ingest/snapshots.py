@@ -116,6 +116,8 @@ def _may_hold(file: StoredFile, wanted: Wanted) -> bool:
         return False
     if wanted.user_id is not None and not may_hold(file.holders, wanted.user_id):
         return False
+    if wanted.first_us <= file.first_us or file.last_us <= wanted.last_us:
+        return True  # at least its first or its last reading is within
     return bool(file.held_days(day_of(wanted.first_us), day_of(wanted.last_us)))
 
 

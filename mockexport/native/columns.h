@@ -10,18 +10,21 @@
 #include <string.h>
 
 #include "room.h"
+#include "wide.h"
 
 /* Stands for the value of a row that has none; values reach nowhere near it (formats/batch.py). */
-#define NO_VALUE INT64_MIN
+#define NO_VALUE (-WIDE_END)
 
 typedef struct {
     uint32_t patient, type;
-    int64_t time_us, value;
+    int64_t time_us;
+    wide value;
 } numbered_row;
 
 typedef struct {
     uint32_t *patients, *types;
-    int64_t *times, *values;
+    int64_t *times;
+    wide *values; /* narrow ones, too */
     size_t count, capacity;
 } row_columns;
 
@@ -39,7 +42,7 @@ static int reserve_rows(row_columns *columns, size_t more) {
 }
 
 /* Add a row, for which there is room. */
-static inline void put_row(row_columns *columns, uint32_t patient, uint32_t type, int64_t time_us, int64_t value) {
+static inline void put_row(row_columns *columns, uint32_t patient, uint32_t type, int64_t time_us, wide value) {
     size_t at = columns->count++;
     columns->patients[at] = patient;
     columns->types[at] = type;

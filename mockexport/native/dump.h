@@ -8,8 +8,9 @@
 
 #include "state.h"
 
-/* The columns of 64-bit integers that every group has. */
-#define NUMBER_COLUMNS 8
+/* The columns of words that every group has; and how many words there are of a sum of squares. */
+#define NUMBER_COLUMNS 11
+#define SQUARES_WORDS 5
 
 typedef struct {
     uint8_t *bytes;
@@ -128,8 +129,11 @@ static int put_groups(byte_buffer *out, const summary_state *state, const ranked
     }
     for (size_t i = 0; i < count; i++) {
         const group *at = &state->groups[order[i].number];
-        const uint64_t words[NUMBER_COLUMNS] = {at->count, at->total_low, at->total_high, (uint64_t)at->low,
-                                                (uint64_t)at->high, at->anomalies, (uint64_t)at->first_us,
+        const big total = total_of(at);
+        const wide_size low = (wide_size)low_of(at), high = (wide_size)high_of(at);
+        const uint64_t words[NUMBER_COLUMNS] = {at->count, total.words[0], total.words[1], total.words[2],
+                                                (uint64_t)low, (uint64_t)(low >> 64), (uint64_t)high,
+                                                (uint64_t)(high >> 64), at->anomalies, (uint64_t)at->first_us,
                                                 (uint64_t)at->last_us};
         for (size_t column = 0; column < NUMBER_COLUMNS; column++) {
             put_word(numbers, column * count + i, words[column]);
@@ -139,49 +143,58 @@ static int put_groups(byte_buffer *out, const summary_state *state, const ranked
 }
 
 static int put_squares(byte_buffer *out, const summary_state *state, const ranked *order, size_t count) {
-    uint8_t *words = put_bytes(out, 3 * count * sizeof(uint64_t));
+    uint8_t *words = put_bytes(out, SQUARES_WORDS * count * sizeof(uint64_t));
     if (words == NULL) {
         return -1;
     }
     for (size_t i = 0; i < count; i++) {
-        for (size_t word = 0; word < 3; word++) {
-            put_word(words, word * count + i, state->family_groups[order[i].number].squares[word]);
+        const big squares = squares_of(&state->groups[order[i].number], &state->family_groups[order[i].number]);
+        for (size_t word = 0; word < SQUARES_WORDS; word++) {
+            put_word(words, word * count + i, squares.words[word]);
         }
     }
     return 0;
 }
 
-/* A family that counts apart: the counter at `offset` of every group. */
+static const counter *counter_at(const summary_state *state, uint32_t number, size_t offset) {
+    return (const counter *)((const uint8_t *)&state->family_groups[number] + offset);
+}
+
+/* A family that counts apart: the counter at `offset` of every group, of values or of hours and the like. */
 static int put_counters(byte_buffer *out, const summary_state *state, const ranked *order, size_t count,
-                        size_t offset) {
+                        size_t offset, int of_values) {
     size_t entries = 0, put = 0;
     uint8_t *over = put_bytes(out, count), *used = over == NULL ? NULL : put_bytes(out, count * sizeof(uint32_t));
     if (used == NULL) {
         return -1;
     }
     over = used - count; /* it may have moved */
-#define COUNTER(i) ((const counter *)((const uint8_t *)&state->family_groups[order[i].number] + offset))
     for (size_t i = 0; i < count; i++) {
-        over[i] = COUNTER(i)->over;
-        memcpy(used + i * sizeof(uint32_t), &COUNTER(i)->used, sizeof(uint32_t));
-        entries += COUNTER(i)->used;
+        const counter *of = counter_at(state, order[i].number, offset);
+        uint32_t all = of->used + (of_values ? (uint32_t)wide_values(state->groups[order[i].number].apart) : 0);
+        over[i] = of->over;
+        memcpy(used + i * sizeof all, &all, sizeof all);
+        entries += all;
     }
-    uint8_t *words = put_bytes(out, 2 * entries * sizeof(uint64_t));
+    uint8_t *words = put_bytes(out, 3 * entries * sizeof(uint64_t));
     if (words == NULL) {
         return -1;
     }
+    used = words - count * sizeof(uint32_t);
     for (size_t i = 0; i < count; i++) {
-        counted *sorted = sorted_counts(COUNTER(i));
+        const wide_part *apart = state->groups[order[i].number].apart;
+        wide_counted *sorted = sorted_counts(counter_at(state, order[i].number, offset), apart, of_values);
+        uint32_t all = load32(used + i * sizeof all);
         if (sorted == NULL) {
             return -1;
         }
-        for (uint32_t entry = 0; entry < COUNTER(i)->used; entry++, put++) {
+        for (uint32_t entry = 0; entry < all; entry++, put++) {
             put_word(words, put, (uint64_t)sorted[entry].key);
-            put_word(words, entries + put, sorted[entry].count);
+            put_word(words, entries + put, (uint64_t)((wide_size)sorted[entry].key >> 64));
+            put_word(words, 2 * entries + put, sorted[entry].count);
         }
         free(sorted);
     }
-#undef COUNTER
     return 0;
 }
 
@@ -191,7 +204,7 @@ static int put_families(byte_buffer *out, const summary_state *state, const rank
     }
     for (size_t i = 0; i < COUNTER_FAMILIES; i++) {
         if ((state->families & counter_families[i].family) &&
-            put_counters(out, state, order, count, counter_families[i].offset) < 0) {
+            put_counters(out, state, order, count, counter_families[i].offset, i == 0) < 0) {
             return -1;
         }
     }

@@ -11,8 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "hash.h"
+#include "counting.h"
+#include "room.h"
+#include "wide.h"
 
 /* In the order in which a state holds them. */
 enum { FAMILY_SQUARES = 1, FAMILY_VALUES = 2, FAMILY_HOURS = 4, FAMILY_DAYS = 8 };
@@ -24,23 +27,25 @@ enum { FAMILY_SQUARES = 1, FAMILY_VALUES = 2, FAMILY_HOURS = 4, FAMILY_DAYS = 8 
 #define FAMILY_HOUR_US 3600000000LL
 #define FAMILY_DAY_US (24 * FAMILY_HOUR_US)
 
+/* Of narrow values; squares are in units of 10^-18, the lowest word first. Once there are too many different values,
+ * `values` counts the buckets of all, by their numbers. */
 typedef struct {
-    int64_t key;
-    uint64_t count; /* 0: a free slot */
-} counted;
-
-/* How often each of some integers came. 16 bytes, and none elsewhere before the first. */
-typedef struct {
-    counted *slots;
-    uint32_t used;
-    uint8_t bits; /* log2 of the number of slots */
-    uint8_t over; /* more different keys came than are kept apart */
-} counter;
-
-typedef struct {
-    uint64_t squares[3]; /* the lowest first */
+    uint64_t squares[3];
     counter values, hours, days;
 } family_group;
+
+typedef struct {
+    wide key;
+    uint64_t count;
+} wide_counted;
+
+/* What is kept of a group's wide values. */
+typedef struct {
+    big total, squares;
+    wide low, high;       /* low > high: there is none yet */
+    wide_counted *values; /* each that came, ascending; none of them once `values` of the family_group counts buckets */
+    size_t used, capacity;
+} wide_part;
 
 /* Those that count apart, in the order in which a state holds them, and where a group has them. */
 #define COUNTER_FAMILIES 3
@@ -53,124 +58,130 @@ static const struct {
     {FAMILY_DAYS, offsetof(family_group, days)},
 };
 
-/* ---- counting ---- */
-
-/* Few groups have many values, so a counter begins with a cache line. */
-#define LEAST_COUNTER_BITS 2
-
-static inline uint32_t counter_slot(int64_t key, unsigned bits) {
-    return (uint32_t)(mix((uint64_t)key ^ hash_key[0], hash_key[1]) >> (64 - bits));
-}
-
-/* The slot of a key: its own, or the free one where it would be. */
-static inline counted *find_key(const counter *in, int64_t key) {
-    uint32_t last = (uint32_t)((1ULL << in->bits) - 1), slot = counter_slot(key, in->bits);
-    while (in->slots[slot].count != 0 && in->slots[slot].key != key) {
-        slot = (slot + 1) & last;
-    }
-    return &in->slots[slot];
-}
-
-static int grow_counter(counter *in) {
-    counter grown = {NULL, in->used, (uint8_t)(in->slots == NULL ? LEAST_COUNTER_BITS : in->bits + 1), in->over};
-    grown.slots = calloc((size_t)1 << grown.bits, sizeof *grown.slots);
-    if (grown.slots == NULL) {
-        return -1;
-    }
-    if (in->slots != NULL) {
-        for (size_t old = 0; old < (size_t)1 << in->bits; old++) {
-            if (in->slots[old].count != 0) {
-                *find_key(&grown, in->slots[old].key) = in->slots[old];
-            }
-        }
-        free(in->slots);
-    }
-    *in = grown;
-    return 0;
-}
-
-/* A key that is new, or comes before there are any slots: three quarters of them may be taken. */
-static __attribute__((noinline)) int add_new_key(counter *into, int64_t key, uint64_t count) {
-    if (into->slots == NULL || ((uint64_t)into->used + 1) * 4 > (3ULL << into->bits)) {
-        if (grow_counter(into) < 0) {
-            return -1;
-        }
-    }
-    counted *at = find_key(into, key);
-    into->used += at->count == 0;
-    at->key = key;
-    at->count += count;
-    return 0;
-}
-
-static inline int add_key(counter *into, int64_t key, uint64_t count) {
-    if (__builtin_expect(into->slots != NULL, 1)) {
-        counted *at = find_key(into, key);
-        if (__builtin_expect(at->count != 0, 1)) {
-            at->count += count;
-            return 0;
-        }
-    }
-    return add_new_key(into, key, count);
-}
-
-static int by_key(const void *left, const void *right) {
-    int64_t a = ((const counted *)left)->key, b = ((const counted *)right)->key;
-    return (a > b) - (a < b);
-}
-
-/* The counts in the order of their keys, `used` of them, to be freed; NULL when memory is out. */
-static counted *sorted_counts(const counter *of) {
-    counted *sorted = malloc(((size_t)of->used + 1) * sizeof *sorted);
-    size_t found = 0;
-    if (sorted != NULL && of->slots != NULL) {
-        for (size_t slot = 0; slot < (size_t)1 << of->bits; slot++) {
-            if (of->slots[slot].count != 0) {
-                sorted[found++] = of->slots[slot];
-            }
-        }
-        qsort(sorted, found, sizeof *sorted, by_key);
-    }
-    return sorted;
-}
-
 /* ---- values ---- */
 
-/* The middle of a value's bucket (histogram.bucket_of). */
-static inline int64_t bucket_of(int64_t value) {
-    uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+/* The number of a value's bucket (histogram.bucket_of), in the order of the buckets: its leading bits, and how many more
+ * there are. Of a short value, itself. */
+static inline int64_t bucket_of(wide value) {
+    wide_size size = size_of(value);
     if (size < 1 << KEPT_BITS) {
-        return value;
+        return (int64_t)value;
     }
-    unsigned spare = 64 - KEPT_BITS - (unsigned)__builtin_clzll(size);
-    uint64_t middle = (size >> spare << spare) + (1ULL << (spare - 1));
-    return value < 0 ? (int64_t)(0 - middle) : (int64_t)middle;
+    uint64_t upper = (uint64_t)(size >> 64);
+    int zeros = upper != 0 ? __builtin_clzll(upper) : 64 + __builtin_clzll((uint64_t)size);
+    unsigned spare = 128 - KEPT_BITS - (unsigned)zeros;
+    int64_t number = (int64_t)spare << KEPT_BITS | (int64_t)(size >> spare);
+    return value < 0 ? -number : number;
 }
 
-static __attribute__((noinline)) int make_coarse(counter *values) {
+static inline int64_t bucket_of_narrow(int64_t value) {
+    return bucket_of((wide)value * UNIT);
+}
+
+/* The middle of a bucket. */
+static wide middle_of(int64_t bucket) {
+    int64_t number = bucket < 0 ? -bucket : bucket;
+    unsigned spare = (unsigned)(number >> KEPT_BITS);
+    if (spare == 0) {
+        return bucket;
+    }
+    wide middle = ((wide)(number & ((1 << KEPT_BITS) - 1)) << spare) + ((wide)1 << (spare - 1));
+    return bucket < 0 ? -middle : middle;
+}
+
+static inline size_t wide_values(const wide_part *of) {
+    return of == NULL ? 0 : of->used;
+}
+
+/* Count all values by their buckets from now on; `apart` may be NULL. */
+static __attribute__((noinline)) int make_coarse(counter *values, wide_part *apart) {
     counter coarse = {NULL, 0, 0, 1};
     if (values->over) {
         return 0;
     }
-    if (values->slots != NULL) {
-        for (size_t slot = 0; slot < (size_t)1 << values->bits; slot++) {
-            const counted *at = &values->slots[slot];
-            if (at->count != 0 && add_key(&coarse, bucket_of(at->key), at->count) < 0) {
-                free(coarse.slots);
-                return -1;
-            }
+    for (size_t slot = 0; values->slots != NULL && slot < (size_t)1 << values->bits; slot++) {
+        const counted *at = &values->slots[slot];
+        if (at->count != 0 && add_key(&coarse, bucket_of_narrow(at->key), at->count) < 0) {
+            free(coarse.slots);
+            return -1;
         }
-        free(values->slots);
     }
+    for (size_t i = 0; i < wide_values(apart); i++) {
+        if (add_key(&coarse, bucket_of(apart->values[i].key), apart->values[i].count) < 0) {
+            free(coarse.slots);
+            return -1;
+        }
+    }
+    free(values->slots);
     *values = coarse;
+    if (apart != NULL) {
+        free(apart->values);
+        apart->values = NULL;
+        apart->used = apart->capacity = 0;
+    }
     return 0;
 }
 
-static inline int add_to_values(counter *into, int64_t value, uint64_t count) {
-    if (add_key(into, into->over ? bucket_of(value) : value, count) < 0) {
+static inline int add_to_values(counter *into, wide_part *apart, int64_t value, uint64_t count) {
+    if (add_key(into, into->over ? bucket_of_narrow(value) : value, count) < 0) {
         return -1;
     }
-    return __builtin_expect(into->used > MAX_EXACT_VALUES && !into->over, 0) ? make_coarse(into) : 0;
+    return __builtin_expect(into->used + wide_values(apart) > MAX_EXACT_VALUES && !into->over, 0)
+               ? make_coarse(into, apart)
+               : 0;
+}
+
+static int add_wide_to_values(counter *into, wide_part *apart, wide value, uint64_t count) {
+    if (into->over) {
+        return add_key(into, bucket_of(value), count);
+    }
+    size_t low = 0, high = apart->used; /* its place is not below `low`, and not above `high` */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (apart->values[middle].key < value) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low < apart->used && apart->values[low].key == value) {
+        apart->values[low].count += count;
+        return 0;
+    }
+    if (reserve((void **)&apart->values, &apart->capacity, apart->used, 1, sizeof *apart->values) < 0) {
+        return -1;
+    }
+    memmove(&apart->values[low + 1], &apart->values[low], (apart->used - low) * sizeof *apart->values);
+    apart->values[low] = (wide_counted){value, count};
+    apart->used++;
+    return into->used + apart->used > MAX_EXACT_VALUES ? make_coarse(into, apart) : 0;
+}
+
+static int by_key(const void *left, const void *right) {
+    wide a = ((const wide_counted *)left)->key, b = ((const wide_counted *)right)->key;
+    return (a > b) - (a < b);
+}
+
+/* Counts in the order of their keys, to be freed; NULL when memory is out. `of_values`: keys are values or buckets, and
+ * come back as values, those of `apart`, which may be NULL, among them. */
+static wide_counted *sorted_counts(const counter *of, const wide_part *apart, int of_values) {
+    size_t more = of_values ? wide_values(apart) : 0, found = 0;
+    wide_counted *sorted = malloc((of->used + more + 1) * sizeof *sorted);
+    if (sorted == NULL) {
+        return NULL;
+    }
+    for (size_t slot = 0; of->slots != NULL && slot < (size_t)1 << of->bits; slot++) {
+        const counted *at = &of->slots[slot];
+        if (at->count != 0) {
+            wide key = !of_values ? at->key : of->over ? middle_of(at->key) : (wide)at->key * UNIT;
+            sorted[found++] = (wide_counted){key, at->count};
+        }
+    }
+    for (size_t i = 0; i < more; i++) {
+        sorted[found++] = apart->values[i];
+    }
+    qsort(sorted, found, sizeof *sorted, by_key);
+    return sorted;
 }
 
 /* ---- hours and days ---- */
@@ -199,8 +210,8 @@ static inline int add_to_units(counter *into, int64_t unit, uint64_t count) {
 
 /* ---- squares ---- */
 
-static inline void add_limbs(uint64_t into[3], unsigned __int128 low, uint64_t high) {
-    unsigned __int128 sum = (unsigned __int128)into[1] << 64 | into[0];
+static inline void add_limbs(uint64_t into[3], wide_size low, uint64_t high) {
+    wide_size sum = (wide_size)into[1] << 64 | into[0];
     sum += low;
     into[0] = (uint64_t)sum;
     into[1] = (uint64_t)(sum >> 64);
@@ -209,19 +220,12 @@ static inline void add_limbs(uint64_t into[3], unsigned __int128 low, uint64_t h
 
 static inline void add_square(uint64_t into[3], int64_t value) {
     uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    add_limbs(into, (unsigned __int128)size * size, 0);
+    add_limbs(into, (wide_size)size * size, 0);
 }
 
 /* ---- a group ---- */
 
-/* Add a value and its time to what is kept of its group. */
-static inline int add_to_families(family_group *into, unsigned families, int64_t time_us, int64_t value) {
-    if (families & FAMILY_SQUARES) {
-        add_square(into->squares, value);
-    }
-    if ((families & FAMILY_VALUES) && add_to_values(&into->values, value, 1) < 0) {
-        return -1;
-    }
+static inline int add_to_calendar(family_group *into, unsigned families, int64_t time_us) {
     if ((families & FAMILY_HOURS) && add_to_units(&into->hours, unit_of(time_us, FAMILY_HOUR_US), 1) < 0) {
         return -1;
     }
@@ -229,6 +233,30 @@ static inline int add_to_families(family_group *into, unsigned families, int64_t
         return -1;
     }
     return 0;
+}
+
+/* Add a value and its time to what is kept of its group; `apart` is what is kept of its wide values, or NULL. */
+static inline int add_to_families(family_group *into, wide_part *apart, unsigned families, int64_t time_us,
+                                  int64_t value) {
+    if (families & FAMILY_SQUARES) {
+        add_square(into->squares, value);
+    }
+    if ((families & FAMILY_VALUES) && add_to_values(&into->values, apart, value, 1) < 0) {
+        return -1;
+    }
+    return add_to_calendar(into, families, time_us);
+}
+
+/* The same of a wide value. */
+static int add_wide_to_families(family_group *into, wide_part *apart, unsigned families, int64_t time_us, wide value) {
+    if (families & FAMILY_SQUARES) {
+        big square = square_of(value);
+        add_big(&apart->squares, &square);
+    }
+    if ((families & FAMILY_VALUES) && add_wide_to_values(&into->values, apart, value, 1) < 0) {
+        return -1;
+    }
+    return add_to_calendar(into, families, time_us);
 }
 
 /* Make room before a merge: keys come in the order of their hash, and would fill a smaller table from its beginning,
@@ -246,7 +274,7 @@ static int make_counter_room(counter *into, const counter *from) {
 static inline void fetch_counts(const family_group *of, int64_t time_us, int64_t value) {
     if (of->values.slots != NULL) {
         __builtin_prefetch(
-            &of->values.slots[counter_slot(of->values.over ? bucket_of(value) : value, of->values.bits)], 1);
+            &of->values.slots[counter_slot(of->values.over ? bucket_of_narrow(value) : value, of->values.bits)], 1);
     }
     if (of->hours.slots != NULL) {
         __builtin_prefetch(&of->hours.slots[counter_slot(unit_of(time_us, FAMILY_HOUR_US), of->hours.bits)], 1);
@@ -256,13 +284,19 @@ static inline void fetch_counts(const family_group *of, int64_t time_us, int64_t
     }
 }
 
-static int merge_values(counter *into, const counter *from) {
-    if ((from->over && make_coarse(into) < 0) || make_counter_room(into, from) < 0) {
+static int merge_values(counter *into, wide_part *apart, const counter *from, const wide_part *from_apart) {
+    if ((from->over && make_coarse(into, apart) < 0) || make_counter_room(into, from) < 0) {
         return -1;
     }
     for (size_t slot = 0; from->slots != NULL && slot < (size_t)1 << from->bits; slot++) {
         const counted *at = &from->slots[slot];
-        if (at->count != 0 && add_to_values(into, at->key, at->count) < 0) {
+        if (at->count != 0 && (from->over ? add_key(into, at->key, at->count)
+                                          : add_to_values(into, apart, at->key, at->count)) < 0) {
+            return -1;
+        }
+    }
+    for (size_t i = 0; i < wide_values(from_apart); i++) {
+        if (add_wide_to_values(into, apart, from_apart->values[i].key, from_apart->values[i].count) < 0) {
             return -1;
         }
     }
@@ -286,11 +320,15 @@ static int merge_units(counter *into, const counter *from) {
     return 0;
 }
 
-/* Add all of `from`, which stays as it is; a counter that is not asked for is empty in both. */
-static int merge_families(family_group *into, const family_group *from) {
-    add_limbs(into->squares, (unsigned __int128)from->squares[1] << 64 | from->squares[0], from->squares[2]);
-    return merge_values(&into->values, &from->values) < 0 || merge_units(&into->hours, &from->hours) < 0 ||
-                   merge_units(&into->days, &from->days) < 0
+/* Add all of `from`, which stays as it is; a counter that is not asked for is empty in both. What is kept of wide values
+ * may be NULL: in `into` only if it is so in `from`. */
+static int merge_families(family_group *into, wide_part *apart, const family_group *from, const wide_part *from_apart) {
+    add_limbs(into->squares, (wide_size)from->squares[1] << 64 | from->squares[0], from->squares[2]);
+    if (from_apart != NULL) {
+        add_big(&apart->squares, &from_apart->squares);
+    }
+    return merge_values(&into->values, apart, &from->values, from_apart) < 0 ||
+                   merge_units(&into->hours, &from->hours) < 0 || merge_units(&into->days, &from->days) < 0
                ? -1
                : 0;
 }

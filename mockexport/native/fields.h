@@ -7,13 +7,19 @@
 #define MOCKEXPORT_FIELDS_H
 
 #include "index.h"
+#include "wide.h"
 
 #define DAY_US 86400000000LL
 #define MINUTE_US 60000000LL
-/* 10^9 (fields.MAX_VALUE) in units of 10^-9. */
-#define MAX_SCALED 1000000000000000000ULL
-/* What a reading of a field returns where the field is not plain: no time and no value comes near it. */
+/* fields.MAX_VALUE and model.VALUE_SCALE, as powers of ten. */
+#define MAX_VALUE_DIGITS 15
+#define VALUE_PLACES 18
+/* More digits may not fit 128 bits. */
+#define MAX_DIGITS 38
+/* What a reading of a field returns where the field is not plain, and where its value is a wide one: no time and no
+ * narrow value comes near them. */
 #define NOT_PLAIN INT64_MIN
+#define WIDE (INT64_MIN + 1)
 
 /* Local times from `from_us` on, to the next span's, are so far ahead of UTC; NOT_PLAIN where only the reference knows. */
 typedef struct {
@@ -181,9 +187,67 @@ static inline int64_t read_time(time_reading *times, const uint8_t *at, uint32_t
     return read_rest(at + 19, at + length, time_us, times->ahead_us);
 }
 
-/* Any decimal of up to nine places: `[+-]?digits[.digits]`. */
-static __attribute__((noinline)) int64_t read_long_value(const uint8_t *at, uint32_t length) {
+/* 10^n, n up to 36. */
+static inline wide_size ten_to(unsigned n) {
+    return n <= 18 ? power_of_ten[n] : (wide_size)power_of_ten[18] * power_of_ten[n - 18];
+}
+
+/* Any number that the reference would not have to round, and of no more than MAX_DIGITS digits:
+ * `[+-]?(digits[.digits?]|.digits)([eE][+-]?digits)?`. Return it if it is narrow, or WIDE, and it is in `apart`. */
+static __attribute__((noinline)) int64_t read_any_value(const uint8_t *at, uint32_t length, wide *apart) {
     const uint8_t *end = at + length;
+    int negative = *at == '-', in_fraction = 0;
+    at += negative || *at == '+';
+    wide_size number = 0;
+    int64_t shift = VALUE_PLACES, narrow;
+    uint32_t significant = 0, digits = 0;
+    for (; at < end; at++) {
+        uint32_t digit = (uint32_t)*at - '0';
+        if (digit <= 9) {
+            if (significant == MAX_DIGITS) {
+                return NOT_PLAIN;
+            }
+            number = number * 10 + digit;
+            digits++;
+            significant += number != 0;
+            shift -= in_fraction;
+        } else if (*at == '.' && !in_fraction) {
+            in_fraction = 1;
+        } else {
+            break;
+        }
+    }
+    if (at < end && (*at == 'e' || *at == 'E')) {
+        int down = ++at < end && *at == '-';
+        at += at < end && (down || *at == '+');
+        const uint8_t *first = at;
+        int64_t exponent = 0;
+        for (; at < end && (uint32_t)*at - '0' <= 9; at++) {
+            exponent = exponent * 10 + (*at - '0');
+        }
+        if (at == first || at - first > 4) {
+            return NOT_PLAIN;
+        }
+        shift += down ? -exponent : exponent;
+    }
+    if (at != end || digits == 0) {
+        return NOT_PLAIN;
+    }
+    if (number == 0) {
+        return 0;
+    }
+    if (shift < 0 || shift > VALUE_PLACES + MAX_VALUE_DIGITS ||
+        number > ten_to((unsigned)(VALUE_PLACES + MAX_VALUE_DIGITS - shift))) {
+        return NOT_PLAIN;
+    }
+    number *= ten_to((unsigned)shift);
+    *apart = negative ? -(wide)number : (wide)number;
+    return narrow_of(*apart, &narrow) ? narrow : WIDE;
+}
+
+/* Any narrow decimal, `[+-]?digits[.digits]`, quickly; and any other value. */
+static __attribute__((noinline)) int64_t read_long_value(const uint8_t *at, uint32_t length, wide *apart) {
+    const uint8_t *begin = at, *end = at + length;
     int negative = *at == '-';
     if (negative || *at == '+') {
         at++;
@@ -199,17 +263,17 @@ static __attribute__((noinline)) int64_t read_long_value(const uint8_t *at, uint
             significant += number != 0;
             places += (uint32_t)in_fraction;
             if (significant > 19 || places > 9) {
-                return NOT_PLAIN;
+                return read_any_value(begin, length, apart);
             }
         } else if (*at == '.' && !in_fraction) {
             in_fraction = 1;
         } else {
-            return NOT_PLAIN;
+            return read_any_value(begin, length, apart);
         }
     }
     uint64_t factor = power_of_ten[9 - places];
-    if (digits == 0 || number > MAX_SCALED / factor) {
-        return NOT_PLAIN;
+    if (digits == 0 || number > (uint64_t)MAX_NARROW / factor) {
+        return read_any_value(begin, length, apart);
     }
     number *= factor;
     return negative ? -(int64_t)number : (int64_t)number;
@@ -217,9 +281,9 @@ static __attribute__((noinline)) int64_t read_long_value(const uint8_t *at, uint
 
 /* Up to eight bytes are read as one word, whatever their number: lengths vary from row to row, and a branch on them
  * would be guessed wrong. */
-static inline int64_t read_value(const uint8_t *at, uint32_t length) {
+static inline int64_t read_value(const uint8_t *at, uint32_t length, wide *apart) {
     if (__builtin_expect(length > 8, 0)) {
-        return read_long_value(at, length);
+        return read_long_value(at, length, apart);
     }
     unsigned shift = 64 - 8 * length;
     uint64_t digits = (load64(at) << shift) ^ (0x3030303030303030ULL << shift);
@@ -230,13 +294,13 @@ static inline int64_t read_value(const uint8_t *at, uint32_t length) {
     uint64_t differs = digits ^ 0x1E1E1E1E1E1E1E1EULL;
     uint64_t points = (differs - 0x0101010101010101ULL) & ~differs & 0x8080808080808080ULL;
     if (points == 0 || length < 2) {
-        return read_long_value(at, length);
+        return read_long_value(at, length, apart);
     }
     unsigned point = (unsigned)__builtin_ctzll(points) & ~7U; /* the bits before its byte */
     uint64_t whole = digits & ((1ULL << point) - 1), fraction = digits & (~0xFFULL << point);
     digits = whole << 8 | fraction;
     if (beyond_digits(digits) != 0) {
-        return read_long_value(at, length);
+        return read_long_value(at, length, apart);
     }
     return (int64_t)(eight_digits(digits) * power_of_ten[9 - (7 - point / 8)]);
 }

@@ -13,9 +13,10 @@
 
 #define NO_STATE (-3)
 
-/* protocol.MAX_COUNT and protocol.MAX_SIZE */
+/* protocol.MAX_COUNT, protocol.MAX_SIZE and protocol.MAX_VALUE_SIZE */
 #define MAX_COUNT 1000000000000000ULL
 #define MAX_SIZE (1LL << 62)
+#define MAX_VALUE_SIZE ((wide)1 << 110)
 
 typedef struct {
     const uint8_t *at;
@@ -24,6 +25,10 @@ typedef struct {
 
 static inline uint64_t word_at(const uint8_t *column, size_t number) {
     return load64(column + 8 * number);
+}
+
+static inline wide wide_at(const uint8_t *columns, size_t number, size_t count) {
+    return (wide)((wide_size)word_at(columns, count + number) << 64 | word_at(columns, number));
 }
 
 static inline uint32_t place_at(const uint8_t *column, size_t number) {
@@ -83,13 +88,43 @@ static int load_ids(byte_source *from, summary_state *state, uint64_t count, int
     return 0;
 }
 
+/* The numbers of a group that only the state's bytes hold together. */
+typedef struct {
+    big total;
+    wide low, high;
+} value_sums;
+
 /* Whether some values come to a group's numbers (Group.from_plain). */
-static int is_group(const group *of) {
-    __int128 total = (__int128)((unsigned __int128)of->total_high << 64 | of->total_low);
-    return of->count != 0 && of->count <= MAX_COUNT && -MAX_SIZE <= of->low && of->low <= of->high &&
-           of->high <= MAX_SIZE && (__int128)of->count * of->low <= total && total <= (__int128)of->count * of->high &&
-           of->anomalies <= of->count && -MAX_SIZE <= of->first_us && of->first_us <= of->last_us &&
-           of->last_us <= MAX_SIZE;
+static int is_group(const group *of, const value_sums *sums) {
+    if (of->count == 0 || of->count > MAX_COUNT || sums->low < -MAX_VALUE_SIZE || sums->low > sums->high ||
+        sums->high > MAX_VALUE_SIZE || of->anomalies > of->count || of->first_us < -MAX_SIZE ||
+        of->first_us > of->last_us || of->last_us > MAX_SIZE) {
+        return 0;
+    }
+    big least = big_of(sums->low), most = big_of(sums->high);
+    scale_big(&least, of->count);
+    scale_big(&most, of->count);
+    return is_within(&least, &sums->total) && is_within(&sums->total, &most);
+}
+
+/* Put sums into a group, among those of narrow values if they can be of such: 0, or -1 when memory is out. */
+static int put_sums(group *into, const value_sums *sums) {
+    big total = sums->total;
+    int64_t low, high;
+    if (narrow_of(sums->low, &low) && narrow_of(sums->high, &high) && divide_big(&total)) {
+        into->total_low = total.words[0];
+        into->total_high = total.words[1];
+        into->low = low;
+        into->high = high;
+        return 0;
+    }
+    if (make_apart(into) == NULL) {
+        return -1;
+    }
+    into->apart->total = sums->total;
+    into->apart->low = sums->low;
+    into->apart->high = sums->high;
+    return 0;
 }
 
 static int load_groups(byte_source *from, summary_state *state, uint64_t count) {
@@ -109,24 +144,28 @@ static int load_groups(byte_source *from, summary_state *state, uint64_t count) 
                         (patient == place_at(patients, i - 1) && type <= place_at(types, i - 1))))) {
             return NO_STATE;
         }
-        group loaded = {patient,
-                        type,
-                        word_at(numbers, i),
-                        word_at(numbers, count + i),
-                        word_at(numbers, 2 * count + i),
-                        (int64_t)word_at(numbers, 3 * count + i),
-                        (int64_t)word_at(numbers, 4 * count + i),
-                        word_at(numbers, 5 * count + i),
-                        (int64_t)word_at(numbers, 6 * count + i),
-                        (int64_t)word_at(numbers, 7 * count + i)};
-        if (!is_group(&loaded)) {
-            return NO_STATE;
-        }
+#define COLUMN(number) (numbers + (number) * count * sizeof(uint64_t))
+        const uint64_t sign = (uint64_t)((int64_t)word_at(COLUMN(3), i) >> 63);
+        const value_sums sums = {
+            {{word_at(COLUMN(1), i), word_at(COLUMN(2), i), word_at(COLUMN(3), i), sign, sign, sign}},
+            wide_at(COLUMN(4), i, count),
+            wide_at(COLUMN(6), i, count)};
         int64_t number = intern_group(state, patient, type);
         if (number < 0) {
             return -1;
         }
-        state->groups[number] = loaded;
+        group *into = &state->groups[number];
+        into->count = word_at(COLUMN(0), i);
+        into->anomalies = word_at(COLUMN(8), i);
+        into->first_us = (int64_t)word_at(COLUMN(9), i);
+        into->last_us = (int64_t)word_at(COLUMN(10), i);
+#undef COLUMN
+        if (!is_group(into, &sums)) {
+            return NO_STATE;
+        }
+        if (put_sums(into, &sums) < 0) {
+            return -1;
+        }
     }
     return 0;
 }
@@ -148,77 +187,85 @@ static int are_ids_used(const summary_state *state) {
     return patients == state->patients.count && types == state->types.count ? 0 : NO_STATE;
 }
 
-/* Whether a * b <= c * d, of numbers in words, the lowest first. */
-static int is_product_within(const uint64_t a[3], const uint64_t b[3], const uint64_t c[3], const uint64_t d[3]) {
-    uint64_t products[2][6] = {{0}};
-    for (int which = 0; which < 2; which++) {
-        const uint64_t *left = which ? c : a, *right = which ? d : b;
-        for (int i = 0; i < 3; i++) {
-            uint64_t carry = 0;
-            for (int j = 0; j < 3; j++) {
-                unsigned __int128 sum = (unsigned __int128)left[i] * right[j] + products[which][i + j] + carry;
-                products[which][i + j] = (uint64_t)sum;
-                carry = (uint64_t)(sum >> 64);
-            }
-            products[which][i + 3] = carry;
-        }
-    }
-    for (int i = 5; i >= 0; i--) {
-        if (products[0][i] != products[1][i]) {
-            return products[0][i] < products[1][i];
-        }
-    }
-    return 1;
-}
-
 /* Whether some values with a group's count and total have these squares (Squares.check). */
-static int are_squares(const uint64_t squares[3], const group *of) {
-    unsigned __int128 total = (unsigned __int128)of->total_high << 64 | of->total_low;
-    total = (int64_t)of->total_high < 0 ? 0 - total : total;
-    const uint64_t size[3] = {(uint64_t)total, (uint64_t)(total >> 64), 0}, count[3] = {of->count, 0, 0};
-    const uint64_t one[3] = {1, 0, 0}, most[3] = {0, of->count << 60, of->count >> 4}; /* count * MAX_SIZE^2 */
-    return is_product_within(size, size, count, squares) && is_product_within(squares, one, most, one);
+static int are_squares(const big *squares, const group *of) {
+    big total = total_of(of), most = square_of(MAX_VALUE_SIZE), all = *squares;
+    if (is_negative(&total)) {
+        negate_big(&total);
+    }
+    total = product_of(&total, &total);
+    scale_big(&most, of->count);
+    scale_big(&all, of->count);
+    /* In this order: what is beyond `most` may not fit when it is scaled. */
+    return is_within(squares, &most) && is_within(&total, &all);
 }
 
 static int load_squares(byte_source *from, summary_state *state) {
     size_t count = state->count;
-    const uint8_t *words = take_items(from, count, 3 * sizeof(uint64_t));
+    const uint8_t *words = take_items(from, count, SQUARES_WORDS * sizeof(uint64_t));
     if (words == NULL) {
         return NO_STATE;
     }
     for (size_t i = 0; i < count; i++) {
-        uint64_t *squares = state->family_groups[i].squares;
-        for (size_t word = 0; word < 3; word++) {
-            squares[word] = word_at(words, word * count + i);
+        big squares = {{0}}, narrow;
+        for (size_t word = 0; word < SQUARES_WORDS; word++) {
+            squares.words[word] = word_at(words, word * count + i);
         }
-        if (!are_squares(squares, &state->groups[i])) {
+        if (!are_squares(&squares, &state->groups[i])) {
             return NO_STATE;
+        }
+        narrow = squares;
+        if (divide_big(&narrow) && divide_big(&narrow) && (narrow.words[3] | narrow.words[4]) == 0) {
+            memcpy(state->family_groups[i].squares, narrow.words, sizeof state->family_groups[i].squares);
+        } else if (make_apart(&state->groups[i]) == NULL) {
+            return -1;
+        } else {
+            state->groups[i].apart->squares = squares;
         }
     }
     return 0;
 }
 
-/* Fill a counter, all zeros so far, with entries whose keys ascend, and which count `count` values. */
-static int load_counter(counter *into, int over, int of_values, const uint8_t *keys, const uint8_t *counts,
-                        size_t entries, uint64_t count) {
-    uint64_t counted_so_far = 0;
-    into->over = (uint8_t)over;
-    if (over && !of_values) {
-        return entries == 0 ? 0 : NO_STATE;
+/* Take one entry of a counter: 0, NO_STATE, or -1. `of` is the group if these are its values, else NULL. */
+static int load_entry(counter *into, group *of, wide key, uint64_t count) {
+    int64_t narrow;
+    if (of == NULL) {
+        return key <= -MAX_SIZE || key >= MAX_SIZE ? NO_STATE : add_key(into, (int64_t)key, count);
     }
-    if (!over && entries > (of_values ? MAX_EXACT_VALUES : MAX_UNITS)) {
+    if (key <= -MAX_VALUE_SIZE || key >= MAX_VALUE_SIZE || (into->over && middle_of(bucket_of(key)) != key)) {
         return NO_STATE;
     }
-    for (size_t i = 0; i < entries; i++) {
-        int64_t key = (int64_t)word_at(keys, i);
+    if (into->over) {
+        return add_key(into, bucket_of(key), count);
+    }
+    if (narrow_of(key, &narrow)) {
+        return add_key(into, narrow, count);
+    }
+    return make_apart(of) == NULL ? -1 : add_wide_to_values(into, of->apart, key, count);
+}
+
+/* Fill a counter, all zeros so far, with `entries` entries from number `first` of `all` on, whose keys ascend, and which
+ * count `count` values. */
+static int load_counter(counter *into, group *of, int over, const uint8_t *keys, const uint8_t *counts, size_t first,
+                        size_t entries, size_t all, uint64_t count) {
+    uint64_t counted_so_far = 0;
+    into->over = (uint8_t)over;
+    if (over && of == NULL) {
+        return entries == 0 ? 0 : NO_STATE;
+    }
+    if (!over && entries > (of != NULL ? MAX_EXACT_VALUES : MAX_UNITS)) {
+        return NO_STATE;
+    }
+    for (size_t i = first; i < first + entries; i++) {
+        wide key = wide_at(keys, i, all);
         uint64_t times = word_at(counts, i);
-        if (key <= -MAX_SIZE || key >= MAX_SIZE || (i != 0 && key <= (int64_t)word_at(keys, i - 1)) ||
-            (over && bucket_of(key) != key) || times == 0 || times > count - counted_so_far) {
+        if ((i != first && key <= wide_at(keys, i - 1, all)) || times == 0 || times > count - counted_so_far) {
             return NO_STATE;
         }
         counted_so_far += times;
-        if (add_key(into, key, times) < 0) {
-            return -1;
+        int result = load_entry(into, of, key, times);
+        if (result < 0) {
+            return result;
         }
     }
     return counted_so_far == count ? 0 : NO_STATE;
@@ -235,21 +282,23 @@ static int load_counters(byte_source *from, summary_state *state, size_t offset,
     for (size_t i = 0; i < count; i++) {
         entries += place_at(used, i);
     }
-    const uint8_t *keys = take_items(from, entries, sizeof(uint64_t));
+    const uint8_t *keys = take_items(from, entries, 2 * sizeof(uint64_t));
     const uint8_t *counts = take_items(from, entries, sizeof(uint64_t));
     if (keys == NULL || counts == NULL) {
         return NO_STATE;
     }
+    size_t first = 0;
     for (size_t i = 0; i < count; i++) {
         size_t own = place_at(used, i);
         counter *into = (counter *)((uint8_t *)&state->family_groups[i] + offset);
+        group *of = &state->groups[i];
         int result = over[i] > 1 ? NO_STATE
-                                 : load_counter(into, over[i], of_values, keys, counts, own, state->groups[i].count);
+                                 : load_counter(into, of_values ? of : NULL, over[i], keys, counts, first, own, entries,
+                                                of->count);
         if (result < 0) {
             return result;
         }
-        keys += own * sizeof(uint64_t);
-        counts += own * sizeof(uint64_t);
+        first += own;
     }
     return 0;
 }

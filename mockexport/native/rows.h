@@ -291,7 +291,7 @@ static inline void add_value(summary_state *state, int64_t number, int64_t time_
 
 /* The same for what is kept of the group besides. */
 static inline int add_further(summary_state *state, int64_t number, int64_t time_us, int64_t value) {
-    return add_to_families(&state->family_groups[number], state->families, time_us, value);
+    return add_to_families(&state->family_groups[number], state->groups[number].apart, state->families, time_us, value);
 }
 
 /* Where a row is in its block. */
@@ -308,7 +308,42 @@ typedef struct {
     int has_filter;
 } block_count;
 
-/* Take in a row with a value: 1, or 0 if it must be set aside, or -1. `to_columns` and `further` are constants. */
+/* Count a row that was taken in. */
+static inline __attribute__((always_inline)) void count_row(block_count *taken, int64_t time_us) {
+    taken->rows++;
+    if (__builtin_expect(taken->covered != NULL, 0)) {
+        count_time(taken->covered, time_us);
+    }
+    if (__builtin_expect(time_us < taken->first_us, 0)) {
+        taken->first_us = time_us;
+    }
+    if (__builtin_expect(time_us > taken->last_us, 1)) {
+        taken->last_us = time_us;
+    }
+}
+
+/* Take in a row with a wide value, but for its count: 1, or 0 if it must be set aside, or -1. */
+static __attribute__((noinline)) int take_wide(row_scan *scan, summary_state *state, row_ids ids, int64_t time_us,
+                                               wide value) {
+    int64_t number = group_of(state, ids);
+    if (number < 0) {
+        return number == -1 ? -1 : 0;
+    }
+    int asked = scan->filter != NULL ? is_asked(scan, state, number, time_us) : 1;
+    if (asked < 0) {
+        return -1;
+    }
+    if (!asked) {
+        scan->filtered++;
+    } else if (scan->to_columns) {
+        put_row(&scan->columns, state->groups[number].patient, state->groups[number].type, time_us, value);
+    } else if (add_wide_value(state, number, time_us, value) < 0) {
+        return -1;
+    }
+    return 1;
+}
+
+/* Take in a row with a narrow value: 1, or 0 if it must be set aside, or -1. `to_columns` and `further` are constants. */
 static inline __attribute__((always_inline)) int take_row(row_scan *scan, summary_state *state, row_ids ids,
                                                           int64_t time_us, int64_t value, block_count *taken,
                                                           const int to_columns, const int further) {
@@ -323,23 +358,14 @@ static inline __attribute__((always_inline)) int take_row(row_scan *scan, summar
         }
         scan->filtered++;
     } else if (to_columns) {
-        put_row(&scan->columns, state->groups[number].patient, state->groups[number].type, time_us, value);
+        put_row(&scan->columns, state->groups[number].patient, state->groups[number].type, time_us, (wide)value * UNIT);
     } else {
         add_value(state, number, time_us, value);
         if (further && add_further(state, number, time_us, value) < 0) {
             return -1;
         }
     }
-    taken->rows++;
-    if (__builtin_expect(taken->covered != NULL, 0)) {
-        count_time(taken->covered, time_us);
-    }
-    if (__builtin_expect(time_us < taken->first_us, 0)) {
-        taken->first_us = time_us;
-    }
-    if (__builtin_expect(time_us > taken->last_us, 1)) {
-        taken->last_us = time_us;
-    }
+    count_row(taken, time_us);
     return 1;
 }
 

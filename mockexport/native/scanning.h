@@ -105,6 +105,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
         row_ids ids;
         uint32_t end, time, time_length, value_at, value_length;
         int64_t time_us, value;
+        wide apart;
         if (__builtin_expect((size_t)(last - at) < fields, 0)) {
             goto irregular;
         }
@@ -171,12 +172,21 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
                 goto unclear;
             }
         } else {
-            value = read_value(data + value_at, value_length);
+            value = read_value(data + value_at, value_length, &apart);
             if (__builtin_expect(value == NOT_PLAIN, 0)) {
                 goto unclear;
             }
             ids.hash = pair_hash(ids.patient_low, ids.patient_high, ids.type_low, ids.type_high);
-            if (far) {
+            if (__builtin_expect(value == WIDE, 0)) {
+                int done = take_wide(scan, state, ids, time_us, apart);
+                if (done <= 0) {
+                    if (done < 0) {
+                        return -1;
+                    }
+                    goto unclear;
+                }
+                count_row(&taken, time_us);
+            } else if (far) {
                 __builtin_prefetch(&state->slots[slot_of(ids.hash, state->bits)]);
                 rows[pending] = (pending_row){ids, {start, end, line}, time_us, value};
                 if (++pending == BATCH_ROWS) {

@@ -28,13 +28,13 @@ class Family(Protocol):
         """Whether more came than is kept apart."""
 
     def add(self, times: Sequence[int], values: Sequence[int]) -> None:
-        """Take in values, in units of 10⁻⁹, and their times, in microseconds."""
+        """Take in values, in units of 10⁻¹⁸, and their times, in microseconds."""
 
     def merge(self, other: Self) -> None:
         """Take in all that `other` holds, and leave it alone."""
 
     def to_plain(self) -> Any:
-        """Return the state as an integer of up to 192 bits, or as a list of integers; equal states give equal ones."""
+        """Return the state as an integer of up to 320 bits, or as a list of integers; equal states give equal ones."""
 
     @classmethod
     def from_plain(cls, plain: Any) -> Self:

@@ -13,13 +13,13 @@ from fractions import Fraction
 from typing import ClassVar, Self
 
 from mockexport.model import VALUE_SCALE
-from mockexport.reducers.protocol import check_counts
+from mockexport.reducers.protocol import MAX_VALUE_SIZE, check_counts
 
 __all__ = ["MAX_EXACT_VALUES", "RELATIVE_ERROR", "Histogram", "bucket_of"]
 
 # All that a bedside monitor shows, with a decimal place, stays exact; at the most 128 KiB for a group in the kernel.
 MAX_EXACT_VALUES = 4096
-# A coarse value's leading bits: some 13,800 buckets between ±10⁹, of which heart rates touch five hundred.
+# A coarse value's leading bits: some 26,600 buckets between ±10¹⁵, of which heart rates touch five hundred.
 KEPT_BITS = 8
 # Half a bucket's width, over the least value in it.
 RELATIVE_ERROR = 2.0**-KEPT_BITS
@@ -36,7 +36,7 @@ def bucket_of(value: int) -> int:
 
 
 class Histogram:
-    """How often each value came, in units of 10⁻⁹; each bucket, where they are too many."""
+    """How often each value came, in units of 10⁻¹⁸; each bucket, where they are too many."""
 
     __slots__ = ("counts", "over")
     kept: ClassVar[str] = f"values {MAX_EXACT_VALUES} {KEPT_BITS}"
@@ -88,7 +88,7 @@ class Histogram:
 
     def check(self, count: int, total: int) -> None:
         """Raise ValueError if it is of other than `count` values (see Family.check)."""
-        check_counts(self.counts, count)
+        check_counts(self.counts, count, MAX_VALUE_SIZE)
 
     def quantile(self, share: Fraction, low: int, high: int) -> float:
         """Return the value below which a `share` of the values lies, correctly rounded.

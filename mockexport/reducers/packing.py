@@ -1,14 +1,14 @@
 """A state's bytes: its groups in the order of their ids, as columns; of `Summary` and `Selection`, in both engines.
 
-All numbers are little-endian, and columns follow each other without gaps:
+All numbers are little-endian, and columns follow each other without gaps. A number of several words of 64 bits has a
+column for each, the lowest first:
 
 - the number of patients, of event types and of groups: three 64-bit integers;
 - the length of each patient in bytes (16-bit), and all patients in UTF-8, ascending; the same of the event types;
 - the place of each group's patient, from 0, and then of each group's event type (32-bit); pairs ascend;
-- count, low and high half of the total, low, high, anomalies, first, last: eight columns of 64-bit integers;
-- for each family that is kept, in the order of selection.FAMILIES: three columns of 64-bit words, the lowest first; or,
-  where it counts apart, whether it is over (8-bit), how many entries it has (32-bit), and all keys and all counts
-  (64-bit).
+- count, total (three words), low (two), high (two), anomalies, first, last;
+- for each family that is kept, in the order of selection.FAMILIES: a number of five words; or, where it counts apart,
+  whether it is over (8-bit), how many entries it has (32-bit), and all keys (two words) and all counts.
 
 Rules: this is the law of the format; native/dump.h and native/load.h are its compiled twins. What is read has the right
 sizes, ids that are ids, each of them in use, and groups in order, no two the same; what its numbers may be is for
@@ -26,7 +26,10 @@ from mockexport.reducers.family import Family
 __all__ = ["pack_rows", "unpack_rows"]
 
 _WORD = 0xFFFFFFFFFFFFFFFF
-_FORMATS = "QQqqqQqq"  # from count to last
+# How many words a group's numbers take, from count to last, and a family's.
+_NUMBERS = (1, 3, 2, 2, 1, 1, 1)
+_KEY_WORDS = 2
+_FAMILY_WORDS = 5
 
 
 def pack_rows(rows: Sequence[Sequence[Any]], families: Sequence[type[Family]] = ()) -> bytes:
@@ -47,17 +50,16 @@ def pack_rows(rows: Sequence[Sequence[Any]], families: Sequence[type[Family]] = 
     for ids, column in zip(names, (patients, types), strict=True):
         place = {text: number for number, text in enumerate(ids)}
         parts.append(_packed("I", [place[text] for text in column]))
-    halves = [number & _WORD for number in total], [number >> 64 for number in total]
-    for letter, column in zip(_FORMATS, (count, *halves, low, high, anomalies, first, last), strict=True):
-        parts.append(_packed(letter, column))
+    for words, column in zip(_NUMBERS, (count, total, low, high, anomalies, first, last), strict=True):
+        parts += _in_words(words, column)
     for family, plains in zip(families, further, strict=True):
         if not family.counts_apart:
-            parts += [_packed("Q", [plain >> shift & _WORD for plain in plains]) for shift in (0, 64, 128)]
+            parts += _in_words(_FAMILY_WORDS, plains)
             continue
         parts.append(_packed("B", [over for over, *_ in plains]))
         parts.append(_packed("I", [len(plain) // 2 for plain in plains]))
-        parts.append(_packed("q", chain.from_iterable(plain[1::2] for plain in plains)))
-        parts.append(_packed("Q", chain.from_iterable(plain[2::2] for plain in plains)))
+        parts += _in_words(_KEY_WORDS, [key for plain in plains for key in plain[1::2]])
+        parts += _in_words(1, [number for plain in plains for number in plain[2::2]])
     return b"".join(parts)
 
 
@@ -77,10 +79,10 @@ def unpack_rows(data: bytes, families: Sequence[type[Family]] = ()) -> list[tupl
     for ids, column in zip(names, places, strict=True):
         if set(column) != set(range(len(ids))):
             raise ValueError("an id is in no group, or a group has none")
-    numbers: list[Iterable[Any]] = [columns.take(letter, groups) for letter in _FORMATS]
-    numbers[1:3] = [[high << 64 | low for low, high in zip(*numbers[1:3], strict=True)]]
+    numbers: list[Iterable[Any]] = [columns.take_words(words, groups) for words in _NUMBERS]
     numbers += [
-        columns.take_counts(groups) if family.counts_apart else columns.take_squares(groups) for family in families
+        columns.take_counts(groups) if family.counts_apart else columns.take_words(_FAMILY_WORDS, groups)
+        for family in families
     ]
     if columns.left:
         raise ValueError("there is something behind the groups")
@@ -93,6 +95,11 @@ def unpack_rows(data: bytes, families: Sequence[type[Family]] = ()) -> list[tupl
 def _packed(letter: str, numbers: Iterable[int]) -> bytes:
     numbers = list(numbers)
     return struct.pack(f"<{len(numbers)}{letter}", *numbers)
+
+
+def _in_words(words: int, numbers: Sequence[int]) -> list[bytes]:
+    """Return integers as so many columns of words, in two's complement."""
+    return [_packed("Q", [number >> 64 * word & _WORD for number in numbers]) for word in range(words)]
 
 
 class _Columns:
@@ -130,16 +137,19 @@ class _Columns:
             raise ValueError("the ids are not in order")
         return ids
 
-    def take_squares(self, groups: int) -> list[int]:
-        """Take the squares of each group."""
-        words = [self.take("Q", groups) for _ in range(3)]
-        return [low | middle << 64 | high << 128 for low, middle, high in zip(*words, strict=True)]
+    def take_words(self, words: int, count: int) -> list[int]:
+        """Take integers of so many words each."""
+        columns = [self.take("Q", count) for _ in range(words - 1)]
+        numbers = list(self.take("q", count))
+        for column in reversed(columns):
+            numbers = [number << 64 | word for number, word in zip(numbers, column, strict=True)]
+        return numbers
 
     def take_counts(self, groups: int) -> list[list[int]]:
         """Take what is counted apart in each group."""
         over, entries = self.take("B", groups), self.take("I", groups)
         total = sum(entries)
-        keys, counts = self.take("q", total), self.take("Q", total)
+        keys, counts = self.take_words(_KEY_WORDS, total), self.take_words(1, total)
         return [
             [flag, *chain.from_iterable(zip(keys[start:end], counts[start:end], strict=True))]
             for flag, (start, end) in zip(over, pairwise([0, *accumulate(entries)]), strict=True)

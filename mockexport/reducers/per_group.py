@@ -27,7 +27,7 @@ class GroupReducer(ABC, Generic[G, R]):
             fingerprint = "largest 1"
 
             def start(self) -> int:
-                return -(10**18)  # no value is lower
+                return -(10**33)  # no value is lower
 
             def add(self, group: int, row: Row) -> int:
                 return max(group, row.value)
@@ -36,7 +36,7 @@ class GroupReducer(ABC, Generic[G, R]):
                 return max(earlier, later)
 
             def finish(self, group: int) -> float:
-                return group / 10**9
+                return group / 10**18
 
     What is kept of a group must be what JSON can hold: numbers, texts, None, lists of them. It is a list again when it
     comes back, also if it was a tuple.

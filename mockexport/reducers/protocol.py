@@ -11,6 +11,7 @@ from mockexport.formats.fields import check_id
 
 __all__ = [
     "MAX_SIZE",
+    "MAX_VALUE_SIZE",
     "Reducer",
     "Result",
     "check_counts",
@@ -24,10 +25,12 @@ __all__ = [
 S = TypeVar("S")
 R = TypeVar("R")
 
-_MAGIC = b"mockexport state 1"
-# More values than this nobody has, in a group or over all: so nothing comes near the ends of 64 and 128 bits.
+_MAGIC = b"mockexport state 2"
+# More values than this nobody has, in a group or over all: so nothing comes near the ends of the kernel's integers.
 MAX_COUNT = 10**15
-# Values and times are nearer to zero.
+# Values are nearer to zero (fields.MAX_VALUE), and so are the middles of their buckets.
+MAX_VALUE_SIZE = 2**110
+# And so are times.
 MAX_SIZE = 2**62
 
 
@@ -35,12 +38,14 @@ MAX_SIZE = 2**62
 class Result(Generic[R]):
     """What a reducer makes of its final state: per patient and event type, and per event type over all patients.
 
-    `notes` are what a reader of the figures must know, such as that some are approximate.
+    `notes` are what a reader of the figures must know, such as that some are approximate; `repeated` is how many rows
+    were left out because others are the same.
     """
 
     patients: Mapping[str, Mapping[str, R]]
     totals: Mapping[str, R]
     notes: tuple[str, ...] = ()
+    repeated: int = 0
 
 
 class Reducer(Protocol[S, R]):
@@ -139,9 +144,9 @@ def is_count(number: object) -> bool:
     return type(number) is int and 0 < number <= MAX_COUNT
 
 
-def check_counts(counts: Mapping[int, int], count: int) -> None:
-    """Raise ValueError unless integers are counted here, and `count` times in all."""
-    if not all(type(key) is int and abs(key) < MAX_SIZE for key in counts) or not all(map(is_count, counts.values())):
+def check_counts(counts: Mapping[int, int], count: int, most: int = MAX_SIZE) -> None:
+    """Raise ValueError unless integers nearer to zero than `most` are counted here, and `count` times in all."""
+    if not all(type(key) is int and abs(key) < most for key in counts) or not all(map(is_count, counts.values())):
         raise ValueError("no counts")
     if sum(counts.values()) != count:
         raise ValueError("the counts are of more or fewer values")

@@ -128,7 +128,7 @@ class Selection:
     @property
     def fingerprint(self) -> str:
         """Name, version, what is kept of every group, and the anomaly rules; statistics of equal states may differ."""
-        return f"selection 2 {','.join(family.kept for family in self.families)} {told_rules(self.rules)}"
+        return f"selection 3 {','.join(family.kept for family in self.families)} {told_rules(self.rules)}"
 
     def empty(self) -> SelectionState:
         """Return the state of no rows."""

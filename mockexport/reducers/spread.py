@@ -9,7 +9,7 @@ from math import isqrt
 from typing import ClassVar, Self
 
 from mockexport.model import VALUE_SCALE
-from mockexport.reducers.protocol import MAX_SIZE
+from mockexport.reducers.protocol import MAX_VALUE_SIZE
 
 __all__ = ["Squares", "stddev_of", "variance_of"]
 
@@ -18,7 +18,7 @@ _ROOT_BITS = 64
 
 
 class Squares:
-    """The sum of the squares of a group's values, in units of 10⁻¹⁸: more than 128 bits."""
+    """The sum of the squares of a group's values, in units of 10⁻³⁶: more than 256 bits."""
 
     __slots__ = ("total",)
     kept: ClassVar[str] = "squares"
@@ -50,7 +50,7 @@ class Squares:
 
     def check(self, count: int, total: int) -> None:
         """Raise ValueError if no such values have such squares (see Family.check)."""
-        if not total * total <= count * self.total <= count * count * MAX_SIZE**2:
+        if not total * total <= count * self.total <= count * count * MAX_VALUE_SIZE**2:
             raise ValueError("no values have such squares")
 
 

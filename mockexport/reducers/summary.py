@@ -13,7 +13,7 @@ from typing import Any
 from mockexport.formats.batch import Batch
 from mockexport.model import ANOMALY_RULES, VALUE_SCALE, AnomalyRule
 from mockexport.reducers.packing import pack_rows, unpack_rows
-from mockexport.reducers.protocol import MAX_SIZE, Result, is_count
+from mockexport.reducers.protocol import MAX_SIZE, MAX_VALUE_SIZE, Result, is_count
 from mockexport.reducers.reach import pack_reaches
 from mockexport.reducers.rules import check_rules
 
@@ -49,7 +49,7 @@ class Statistics:
 
 @dataclass(slots=True)
 class Group:
-    """The running state of one patient and event type: exact integers, values in units of 10⁻⁹."""
+    """The running state of one patient and event type: exact integers, values in units of 10⁻¹⁸."""
 
     count: int
     total: int
@@ -74,12 +74,12 @@ class Group:
     def from_plain(cls, numbers: Sequence[Any]) -> "Group":
         """Return the group of a dumped row's numbers; ValueError or TypeError if no values come to them.
 
-        So what is read from a file cannot wrap in 64 or 128 bits, whatever is added to it.
+        So what is read from a file cannot wrap in the kernel's integers, whatever is added to it.
         """
         group = cls(*numbers)
         if not is_count(group.count):
             raise ValueError("there are no such counts")
-        if not -MAX_SIZE <= group.low <= group.high <= MAX_SIZE:
+        if not -MAX_VALUE_SIZE <= group.low <= group.high <= MAX_VALUE_SIZE:
             raise ValueError("there are no such values")
         if not group.count * group.low <= group.total <= group.count * group.high:
             raise ValueError("no values have such a sum")
@@ -127,7 +127,7 @@ class Summary:
     @property
     def fingerprint(self) -> str:
         """Name, version and the anomaly rules, which a state has already applied."""
-        return f"summary 2 {told_rules(self.rules)}"
+        return f"summary 3 {told_rules(self.rules)}"
 
     def empty(self) -> SummaryState:
         """Return the state of no rows."""

@@ -32,6 +32,7 @@ __all__ = [
 BAD_ROWS = "bad rows"
 MISSING = "missing values"
 OVERLAPS = "overlapping downloads"
+REPEATED = "repeated rows"
 NOT_COMPARED = "downloads not compared"
 IDS_ALIKE = "patient ids alike"
 TYPES_ALIKE = "event types alike"
@@ -97,14 +98,22 @@ class Note:
 
 
 def notes_of(
-    account: Account, patients: Iterable[str], event_types: Iterable[str], further: Sequence[str] = ()
+    account: Account,
+    patients: Iterable[str],
+    event_types: Iterable[str],
+    further: Sequence[str] = (),
+    *,
+    repeated: int = 0,
 ) -> tuple[Note, ...]:
     """Return the notes of a run: of what its downloads were read from, and of the names in its result.
 
-    `further` are the reducer's own (see Result.notes).
+    `further` are the reducer's own, `repeated` the rows that it left out as the same as others (see reducers.Result).
     """
     counting = [download for download in account.downloads if download.verdict.counts]
     notes = [_bad_rows(counting), _missing(counting), *_noted(counting), _unmapped(counting), *_overlaps(counting)]
+    if repeated:
+        text = f"{counted(repeated, 'repeated row')} left out: alike in patient, event type, time and value"
+        notes.append(Note(REPEATED, text, repeated))
     notes += [
         _alike(IDS_ALIKE, "patient ids", "by case, spaces or zeros in front", patients, _plain_id),
         _alike(TYPES_ALIKE, "event types", "by case, spaces or hyphens", event_types, _plain_type),

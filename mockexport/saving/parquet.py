@@ -18,7 +18,7 @@ import msgspec
 from mockexport.engine.choosing import kernel_problem
 from mockexport.errors import FolderError, OptionError, OutputError
 from mockexport.formats import Batch, CsvDecoder, Cutter
-from mockexport.formats.batch import NO_VALUE, with_missing
+from mockexport.formats.batch import NO_VALUE, VALUE_BYTES, packed, with_missing
 from mockexport.formats.schema import Schema
 from mockexport.model import Chunk, Download, Export, Span, Verdict
 from mockexport.newfile import NewFile, make_folder
@@ -306,13 +306,11 @@ class _RowsFile:
 def _compiled(download: Download, schema: Schema) -> _Decode:
     """Return the compiled decoder."""
     import pyarrow
-    from pyarrow import compute
 
     from mockexport.engine.columns import ColumnsFold
 
     latest = cast("Reducer[Any, Any]", _Latest())  # it is never merged, saved or asked for a result
     fold = ColumnsFold(Span(download.id), schema, latest, strict=False, keep_missing=True)
-    no_value = pyarrow.scalar(NO_VALUE, pyarrow.int64())
 
     def decode(chunk: Chunk) -> Any:
         fold.state = None
@@ -321,13 +319,9 @@ def _compiled(download: Download, schema: Schema) -> _Decode:
         if batch is None:
             return None
         columns = pyarrow.record_batch(batch)
-        scaled = pyarrow.Array.from_buffers(pyarrow.int64(), len(batch), [None, pyarrow.py_buffer(batch.scaled)])
-        there = compute.not_equal(scaled, no_value)
-        value = pyarrow.Array.from_buffers(
-            _schema().field("value").type, len(batch), [there.buffers()[1], columns["value"].buffers()[1]]
-        )
         names = [columns[name].dictionary_decode().cast(pyarrow.string()) for name in ("patient_id", "event_type")]
-        return pyarrow.record_batch([names[0], columns["event_time"], names[1], value], schema=_schema())
+        kept = [names[0], columns["event_time"], names[1], _values(batch.scaled)]
+        return pyarrow.record_batch(kept, schema=_schema())
 
     return decode
 
@@ -354,14 +348,24 @@ def _reference(schema: Schema) -> _Decode:
         batch, _ = with_missing(decoder.decode(chunk))
         if not batch:
             return None
-        values = [None if value == NO_VALUE else value for value in batch.values]
-        # An integer of 10⁻⁹ and the decimal that it stands for have the same bytes.
-        whole = pyarrow.array(values, pyarrow.int64()).cast(pyarrow.decimal128(19, 0))
-        value = pyarrow.Array.from_buffers(_schema().field("value").type, len(batch), whole.buffers())
-        columns = [batch.patient_ids, batch.event_times, batch.event_types, value]
+        columns = [batch.patient_ids, batch.event_times, batch.event_types, _values(packed(batch.values))]
         return pyarrow.record_batch(columns, schema=_schema())
 
     return decode
+
+
+def _values(scaled: bytes) -> Any:
+    """Return integers of 10⁻¹⁸ as decimals, which have the same bytes; NO_VALUE is null."""
+    import pyarrow
+    from pyarrow import compute
+
+    decimals, count = _schema().field("value").type, len(scaled) // VALUE_BYTES
+    values, no_value = (
+        pyarrow.Array.from_buffers(decimals, len(numbers) // VALUE_BYTES, [None, pyarrow.py_buffer(numbers)])
+        for numbers in (scaled, packed([NO_VALUE]))
+    )
+    there = compute.not_equal(values, no_value[0])
+    return pyarrow.Array.from_buffers(decimals, count, [there.buffers()[1], values.buffers()[1]])
 
 
 def _schema() -> Any:
@@ -372,7 +376,7 @@ def _schema() -> Any:
             pyarrow.field("patient_id", pyarrow.string(), nullable=False),
             pyarrow.field("event_time", pyarrow.timestamp("us", "UTC"), nullable=False),
             pyarrow.field("event_type", pyarrow.string(), nullable=False),
-            pyarrow.field("value", pyarrow.decimal128(19, 9)),
+            pyarrow.field("value", pyarrow.decimal128(38, 18)),
         ]
     )
 

@@ -13,6 +13,7 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from mockexport.engine.unbuilt import unbuilt
 from mockexport.server.exports import GeneratedDownload
 
 __all__ = ["HEADER", "PIECE_ROWS", "generator_problem", "reference_rows", "rows_of"]
@@ -49,8 +50,7 @@ def generator_problem() -> str | None:
     try:
         import mockexport.server._generator  # noqa: F401
     except ImportError as error:
-        missing = isinstance(error, ModuleNotFoundError)
-        return "it was not built when mockexport was installed" if missing else f"it cannot be loaded ({error})"
+        return unbuilt("server._generator", error)
     return None
 
 

@@ -6,6 +6,8 @@ import stat
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable
 
+import aiofiles
+
 from mockexport.errors import ExportNotFound, OptionError, TransferError
 from mockexport.model import Download, Export, SizeLimits, Verdict
 from mockexport.pipeline.streams import Piece, StartOver
@@ -129,5 +131,6 @@ async def _pipe() -> AsyncGenerator[bytes]:
 
 
 async def _file() -> AsyncGenerator[bytes]:
-    while piece := await asyncio.to_thread(os.read, STANDARD_INPUT, PIECE_BYTES):
-        yield piece
+    async with aiofiles.open(STANDARD_INPUT, "rb", closefd=False) as file:
+        while piece := await file.read(PIECE_BYTES):
+            yield piece

@@ -79,7 +79,8 @@ def _some_rows(draw: random.Random) -> Rows:
     Among the values are some that are no doubles, so that sums of doubles come to other last digits in another order.
     """
     times = (0, 1, 1_756_166_404_906_404, 1_756_166_464_906_404, 1_756_252_804_000_000, -1)
-    values = (0, 10**9, 72_500_000_000, 200 * 10**9, 100_000_000, 36_600_000_000, 98_700_000_003, -1, 10**18, -(10**18))
+    tenths = [number * 10**17 for number in (0, 10, 725, 2000, 1, 366)]
+    values = (*tenths, 98_700_000_000_000_000_003, -1, 10**33, -(10**33))
     patients, event_types = ("P001", "P002", "ä"), ("heart_rate", "spo2")
     return [
         Row(draw.choice(patients), draw.choice(times), draw.choice(event_types), draw.choice(values)) for _ in range(60)

@@ -52,7 +52,7 @@ def test_rows_that_the_reference_judges_come_back_where_they_were() -> None:
         chunk('"a""b",t,1', "P,t,2", '"Q",t,3', '"Q",t,', "P,t,", "P,t,x", 'P,"u",4', "P,t,5", "P,t,6e0", header=True)
     )
     (batch,) = batches.state
-    assert batch.values == [number * 10**9 for number in (1, 2, 3, 4, 5, 6)]
+    assert batch.values == [number * 10**18 for number in (1, 2, 3, 4, 5, 6)]
     assert batch.patient_ids == ['a"b', "P", "Q", "P", "P", "P"]
     assert batch.event_types == ["t", "t", "t", "u", "t", "t"]
     assert batch.event_times == sorted(batch.event_times)
@@ -68,7 +68,7 @@ def test_a_batch_stays_what_it_is_when_others_follow() -> None:
     batches.feed(chunk("R,v,3", "Q,t,4", "P,u,5"))
     first, second = batches.state
     assert first == Batch(
-        ["P", "Q"], [first.event_times[0], first.event_times[0] + 500_000], ["t", "u"], [10**9, 2 * 10**9]
+        ["P", "Q"], [first.event_times[0], first.event_times[0] + 500_000], ["t", "u"], [10**18, 2 * 10**18]
     )
     assert second.patient_ids == ["R", "Q", "P"]
     assert second.event_types == ["v", "t", "u"]

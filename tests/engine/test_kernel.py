@@ -169,15 +169,42 @@ def test_more_groups_than_the_caches_hold_are_kept_apart() -> None:
 def test_sums_are_exact_beyond_64_bits() -> None:
     rows = [b"P,2025-08-26T00:00:00Z,t,999999999.999999999\n", b"P,2025-08-26T00:00:00Z,t,-999999999.999999997\n"]
     state, *_ = agree(HEADER + rows[0] * 40 + rows[1] * 7, chunk_bytes=50_000)
-    assert unpack_rows(state)[0][1][1] == 40 * (10**18 - 1) - 7 * (10**18 - 3) > 2**63
+    assert unpack_rows(state)[0][1][1] == (40 * (10**18 - 1) - 7 * (10**18 - 3)) * 10**9
 
 
 @pytest.mark.parametrize(
     ("low", "high"),
-    [(40, 180), (-(10**30), 10**30), (0, 0), (10**12, 10**13), (None, 40), (40, None), ("-0.000000001", "40.5")],
+    [
+        (40, 180),
+        (-(10**30), 10**30),
+        (0, 0),
+        (10**12, 10**13),
+        (None, 40),
+        (40, None),
+        ("-0.000000001", "40.5"),
+        ("-1e-18", "1e-18"),
+        ("1.0000000001", "1.0000000002"),
+        ("-1.1e-9", 10**15),
+    ],
 )
 def test_any_bounds_count_the_same_anomalies(low: int | str | None, high: int | str | None) -> None:
-    values = [-(10**18), -1, 0, 1, 40 * 10**9, 40 * 10**9 - 1, 180 * 10**9, 180 * 10**9 + 1, 10**18]
+    values = [
+        -(10**33),
+        -(10**27),
+        -(10**9),
+        -2,
+        -1,
+        0,
+        1,
+        2,
+        10**18,
+        10**18 + 15 * 10**7,
+        40 * 10**18,
+        40 * 10**18 - 1,
+        180 * 10**18,
+        180 * 10**18 + 1,
+        10**33,
+    ]
     summary = Summary({"t": AnomalyRule(low, high)})
     batch = Batch(["P"] * len(values), [0] * len(values), ["t"] * len(values), values)
     twin = KernelSummary(summary)
@@ -212,12 +239,12 @@ def test_the_engines_agree_on_more_values_than_are_kept_apart(sizes: tuple[int, 
     draw = random.Random(1)
 
     def rows(size: int) -> Batch:
-        spread = draw.choice([10**6, 10**12, 10**18])
+        spread, step = draw.choice([(10**6, 1), (10**6, 10**9), (10**12, 10**6), (10**18, 10**9), (10**33, 1)])
         return Batch(
             [draw.choice("PQRS") if size < 1000 else "P" for _ in range(size)],
             [draw.randrange(-(10**15), 10**15) for _ in range(size)],
             ["t"] * size,
-            [draw.randrange(-spread, spread) for _ in range(size)],
+            [draw.randrange(-spread, spread) * step + (step > 1) * draw.choice([0, 0, 1]) for _ in range(size)],
         )
 
     parts = [rows(size) for size in sizes]

@@ -1,6 +1,7 @@
 """What the compiled parts have from the reference is the same number in both."""
 
 import ast
+import math
 import re
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from mockexport.reducers import calendar, histogram, protocol
 
 NATIVE = Path(mockexport.__file__).parent / "native"
 LAW = {
-    "columns.h": {"NO_VALUE": batch.NO_VALUE},
     "coverage.h": {"MAX_BUCKETS": coverage.MAX_BUCKETS, "HOUR_US": coverage.HOUR_US},
     "families.h": {
         "MAX_EXACT_VALUES": histogram.MAX_EXACT_VALUES,
@@ -21,15 +21,23 @@ LAW = {
         "MAX_UNITS": calendar.MAX_UNITS,
         "FAMILY_HOUR_US": calendar.Hours.unit_us,
     },
-    "load.h": {"MAX_COUNT": protocol.MAX_COUNT, "MAX_SIZE": protocol.MAX_SIZE},
-    "fields.h": {"MAX_SCALED": fields.MAX_VALUE * VALUE_SCALE},
-    "state.h": {"MAX_ID_BYTES": fields.MAX_ID_BYTES},
+    "ids.h": {"MAX_ID_BYTES": fields.MAX_ID_BYTES},
+    "load.h": {
+        "MAX_COUNT": protocol.MAX_COUNT,
+        "MAX_SIZE": protocol.MAX_SIZE,
+        "MAX_VALUE_SIZE": protocol.MAX_VALUE_SIZE,
+    },
+    "fields.h": {
+        "MAX_VALUE_DIGITS": round(math.log10(fields.MAX_VALUE)),
+        "VALUE_PLACES": round(math.log10(VALUE_SCALE)),
+    },
+    "wide.h": {"UNIT": VALUE_SCALE // 10**9, "MAX_NARROW": 10**18, "WIDE_END": -batch.NO_VALUE},
 }
 
 
 def number(text: str) -> int:
     """What a constant of C comes to."""
-    text = re.sub(r"(?<=\d)(ULL|LL|U)\b", "", text.strip("()")).replace("INT64_MIN", str(-(2**63)))
+    text = re.sub(r"(?<=\d)(ULL|LL|U)\b|\(wide\)", "", text).strip("()")
     if "<<" in text:
         value, bits = map(int, text.split("<<"))
         return value << bits

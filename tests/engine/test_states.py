@@ -65,9 +65,9 @@ both = pytest.mark.parametrize("engine", ["reference", "kernel"])
         changed(GOOD, 3, 5),
         changed(GOOD, 3, 9),
         changed(GOOD, 4, 5),
-        changed(GOOD, 4, -(2**63), 3, -(2**63)),
+        changed(GOOD, 4, -(2**110) - 1, 3, -(2**110)),
         changed(GOOD, 6, 3),
-        changed(GOOD, 5, 2**63 - 1),
+        changed(GOOD, 5, 2**110 + 1),
         changed(GOOD, 7, 7),
         changed(GOOD, 7, -(2**63)),
         changed(GOOD, 8, 2**63 - 1),
@@ -86,12 +86,13 @@ def test_a_group_that_no_rows_come_to_is_refused(engine: str, rows: Any) -> None
     "rows",
     [
         changed(WHOLE, 9, 24),
-        changed(WHOLE, 9, 2**126),
+        changed(WHOLE, 9, 2**222),
         changed(WHOLE, 10, [0, 3, 1, 4, 2]),
         changed(WHOLE, 10, [0, 3, 2**64 - 1, 4, 3]),
         changed(WHOLE, 10, [0, 4, 1, 3, 1]),
         changed(WHOLE, 10, [0, 3, 1, 3, 1]),
         changed(WHOLE, 10, [1, 2**40 + 1, 2]),
+        changed(WHOLE, 10, [0, -(2**110), 2]),
         changed(WHOLE, 10, [0, *[n for value in range(4097) for n in (value, 1)]], 2, 4097, 3, 4 * 4097),
         changed(WHOLE, 11, [0, 0, 1]),
         changed(WHOLE, 10, [2, 3, 1, 4, 1]),
@@ -213,7 +214,7 @@ def test_columns_are_let_alone_while_a_scan_fills_them() -> None:
                 refused()
         crew.close()
         assert [ticket for ticket, _ in crew.collect()] == ["first"]
-        assert [len(column) for column in scan.columns()] == [200_000, 200_000, 400_000, 400_000]
+        assert [len(column) for column in scan.columns()] == [200_000, 200_000, 400_000, 800_000]
     finally:
         crew.close()
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,7 +58,7 @@ def numbered(batch: Batch) -> NumberedBatch:
         _bytes(4, [patients.index(patient) for patient in batch.patient_ids]),
         _bytes(4, [event_types.index(event_type) for event_type in batch.event_types]),
         _bytes(8, batch.event_times),
-        _bytes(8, batch.values),
+        _bytes(16, batch.values),
         patients,
         event_types,
     )
@@ -75,7 +75,7 @@ def rows_of(batch: Batch) -> list[dict[str, Any]]:
             "patient_id": row.patient_id,
             "event_time": EPOCH + timedelta(microseconds=row.event_time),
             "event_type": row.event_type,
-            "value": Decimal(row.value).scaleb(-9),
+            "value": Decimal(row.value).scaleb(-18, Context(prec=40)),
         }
         for row in batch.rows()
     ]
@@ -87,7 +87,7 @@ def test_a_frame_holds_the_rows_of_a_batch(made: Callable[[Batch], Batch], batch
     frame = polars.DataFrame(made(batch))
     assert frame.to_dicts() == rows_of(batch)
     assert frame.schema["event_time"] == polars.Datetime("us", "UTC")
-    assert frame.schema["value"] == polars.Decimal(19, 9)
+    assert frame.schema["value"] == polars.Decimal(38, 18)
     assert polars.DataFrame(numbered(batch)).equals(frame)
 
 

@@ -30,7 +30,7 @@ def decode(body: bytes, *, schema: Schema | None = None, chunk_bytes: int = 2**1
 def only_bad(row: bytes) -> BadRow:
     """Decode good, `row`, good; check that the good ones are unharmed; return the bad one."""
     decoded = decode(HEADER + GOOD + row + b"\n" + GOOD)
-    assert decoded.batch.values == [72 * 10**9] * 2
+    assert decoded.batch.values == [72 * 10**18] * 2
     assert not decoded.missing
     (bad,) = decoded.bad
     assert bad.line == 3
@@ -81,7 +81,7 @@ def test_a_bad_row_has_its_reason_and_line_and_harms_no_other(row: bytes, reason
 )
 def test_unusual_rows_are_rows(row: bytes, patient_id: str, value: int) -> None:
     decoded = decode(HEADER + row)
-    assert decoded.batch == Batch([patient_id], [TIME_US], ["heart_rate"], [value * 10**9])
+    assert decoded.batch == Batch([patient_id], [TIME_US], ["heart_rate"], [value * 10**18])
 
 
 def test_an_empty_value_is_missing_and_not_bad() -> None:
@@ -112,13 +112,13 @@ def test_a_body_without_rows_has_none(body: bytes) -> None:
 
 def test_columns_come_in_any_order_with_others_between_them() -> None:
     decoded = decode(b'x,value,y,"event_type",event_time,patient_id,x\n,72,,heart_rate,2025-08-26T00:00:04Z,P001,\n')
-    assert decoded.batch == Batch(["P001"], [TIME_US], ["heart_rate"], [72 * 10**9])
+    assert decoded.batch == Batch(["P001"], [TIME_US], ["heart_rate"], [72 * 10**18])
 
 
 def test_a_schema_names_columns_and_delimiter() -> None:
     schema = Schema("subject", "at", "item", "number", delimiter=";")
     decoded = decode(b"subject;at;item;number\nP001;2025-08-26T00:00:04Z;heart_rate;72\n", schema=schema)
-    assert decoded.batch == Batch(["P001"], [TIME_US], ["heart_rate"], [72 * 10**9])
+    assert decoded.batch == Batch(["P001"], [TIME_US], ["heart_rate"], [72 * 10**18])
 
 
 @pytest.mark.parametrize(

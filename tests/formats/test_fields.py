@@ -2,7 +2,7 @@
 
 import tracemalloc
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
 import pytest
 from hypothesis import example, given
@@ -101,30 +101,48 @@ def test_what_an_offset_carries_beyond_the_calendar_is_told_exactly(text: str, t
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("72", 72 * 10**9),
+        ("72", 72 * 10**18),
         ("-0", 0),
-        ("+5", 5 * 10**9),
-        ("72.0", 72 * 10**9),
-        ("72.", 72 * 10**9),
-        ("7.2e1", 72 * 10**9),
-        ("720E-1", 72 * 10**9),
-        (".5", 5 * 10**8),
-        ("007", 7 * 10**9),
-        ("0.0000000005", 0),
-        ("0.0000000015", 2),
-        ("0.0000000025", 2),
-        ("0.00000000250000000001", 3),
-        ("-0.0000000015", -2),
-        ("1000000000", 10**18),
-        ("-1e9", -(10**18)),
+        ("+5", 5 * 10**18),
+        ("72.0", 72 * 10**18),
+        ("72.", 72 * 10**18),
+        ("7.2e1", 72 * 10**18),
+        ("720E-1", 72 * 10**18),
+        (".5", 5 * 10**17),
+        ("007", 7 * 10**18),
+        ("1.27e-11", 12_700_000),
+        ("5e12", 5 * 10**30),
+        ("1e-18", 1),
+        ("-123456789012345.678901234567890123", -123456789012345678901234567890123),
+        ("0.0000000000000000010000000000", 1),
+        ("1000000000000000", 10**33),
+        ("-1e15", -(10**33)),
         ("0e999999999999999999999", 0),
-        ("1e-999999999999999999999", 0),
-        ("0." + "0" * 5000 + "1e5001", 10**9),
-        ("1" + "0" * 5000 + "e-5000", 10**9),
+        ("0." + "0" * 5000, 0),
+        ("0." + "0" * 5000 + "1e5001", 10**18),
+        ("1" + "0" * 5000 + "e-5000", 10**18),
     ],
 )
-def test_a_value_is_exact_to_nine_places(text: str, expected: int) -> None:
-    assert parse_value(text) == expected
+def test_a_value_is_exact_to_eighteen_places(text: str, expected: int) -> None:
+    assert parse_value(text) == (expected, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.0000000000000000005", 0),
+        ("0.0000000000000000015", 2),
+        ("0.0000000000000000025", 2),
+        ("0.00000000000000000250000000001", 3),
+        ("-0.0000000000000000015", -2),
+        ("1e-19", 0),
+        ("1e-999999999999999999999", 0),
+        ("1000000000000000.0000000000000000001", 10**33),
+        ("999999999999999.9999999999999999995", 10**33),
+    ],
+)
+def test_beyond_eighteen_places_a_value_is_rounded_and_says_so(text: str, expected: int) -> None:
+    assert parse_value(text) == (expected, True)
 
 
 @pytest.mark.parametrize(
@@ -159,19 +177,32 @@ def test_anything_else_is_no_value(text: str) -> None:
     assert raised.value.reason is BadRowReason.VALUE
 
 
-@pytest.mark.parametrize("text", ["1e999", "1000000001", "-1000000000.1", "1" + "0" * 60_000, "1e" + "9" * 60_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1e999",
+        "1e16",
+        "1000000000000001",
+        "-1000000000000000.1",
+        "1000000000000000.000000000000000001",
+        "1" + "0" * 60_000,
+        "1e" + "9" * 60_000,
+    ],
+)
 def test_a_value_beyond_its_range_says_so(text: str) -> None:
     with pytest.raises(BadField) as raised:
         parse_value(text)
     assert raised.value.reason is BadRowReason.VALUE_RANGE
 
 
-@given(st.decimals(-(10**9), 10**9, allow_nan=False), st.sampled_from(["f", "e", "E"]))
-@example(Decimal("0.0000000005"), "f")
-@example(Decimal("999999999.9999999999"), "f")
+@given(st.decimals(-(10**15), 10**15, allow_nan=False), st.sampled_from(["f", "e", "E"]))
+@example(Decimal("0.0000000000000000005"), "f")
+@example(Decimal("999999999999999.9999999999999999999"), "f")
 def test_values_round_half_to_even_like_decimal(number: Decimal, notation: str) -> None:
-    expected = int((number * 10**9).quantize(Decimal(1), rounding=ROUND_HALF_EVEN)) if number else 0
-    assert parse_value(format(number, notation)) == expected
+    with localcontext(prec=200):
+        scaled = number * 10**18
+        expected = int(scaled.quantize(Decimal(1), rounding=ROUND_HALF_EVEN)) if number else 0
+        assert parse_value(format(number, notation)) == (expected, expected != scaled)
 
 
 @pytest.mark.parametrize("text", ["x", "=1+1", "<script>", "x" * 256, "ä" * 128, "\u202e"])
@@ -189,7 +220,7 @@ def test_long_texts_of_values_are_not_kept() -> None:
     tracemalloc.start()
     try:
         for number in range(200):
-            assert parse_value(f"1.{'0' * 60_000}{number:03}") == 10**9
+            assert parse_value(f"1.{'0' * 60_000}{number:03}")[0] == 10**18
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -79,7 +79,7 @@ def only(body: bytes, asked: Filter) -> bytes:
         if asked.patients is not None and patient not in asked.patients:
             continue
         if asked.event_types is None or event_type in asked.event_types:
-            writer.writerow([patient, format_time(time_us), event_type, f"{value}e-9"])
+            writer.writerow([patient, format_time(time_us), event_type, f"{value}e-18"])
     return text.getvalue().encode()
 
 

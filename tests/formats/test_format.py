@@ -37,7 +37,9 @@ class SpacedDecoder:
         if any(row[0] == "<html>" for row in rows):
             raise HeaderError(chunk.span.download_id, chunk.line, "a page")
         patients, times, types, values = (list(column) for column in zip(*rows, strict=True))
-        return Decoded(Batch(patients, [*map(parse_time, times)], types, [*map(parse_value, values)]), [], [])
+        return Decoded(
+            Batch(patients, [*map(parse_time, times)], types, [parse_value(value)[0] for value in values]), [], []
+        )
 
 
 ROWS = b"P1 2025-01-01T00:00:00Z hr 60\nP2 2025-01-01T00:00:01Z hr 70\nP1 2025-01-01T00:00:02Z hr 61\n"

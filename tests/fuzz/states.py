@@ -23,12 +23,13 @@ from tests.fuzz.comparing import EVERYTHING
 REDUCERS: list[Summary | Selection] = [Summary(), EVERYTHING, Selection(["stddev"]), Selection(["median", "per_day"])]
 _IDS = ["P", "Q", "", "é" * 128, "é" * 129, "x" * 256, "x" * 5_000, "\ud800", "seventeen_bytes__", "a\0b", '"']
 _NUMBERS = [0, 1, -1, 2, 10**15, 10**15 + 1, 2**31, 2**32, 2**62, 2**63 - 1, 2**63, -(2**63), 2**64, 2**127, 2**192]
+_NUMBERS += [2**110, 2**110 + 1, -(2**110), 10**33, 10**18, 10**27 + 1, 2**222]
 
 
 def good(draw: random.Random, reducer: Reducer[Any, Any]) -> bytes:
     """The dump of a state of some rows."""
     count = draw.choice([1, 2, 5, 40])
-    wide = draw.choice([3, 10**6, 10**18])
+    wide = draw.choice([3, 10**6, 10**33])
     rows = Batch(
         [draw.choice(["P", "Q", "é" * 128, "seventeen_bytes__"]) for _ in range(count)],
         [draw.randrange(10**15) for _ in range(count)],

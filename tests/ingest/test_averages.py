@@ -5,6 +5,8 @@ import csv
 import io
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from mockexport.ingest import lanes as lanes_room
 from mockexport.ingest.errors import Overloaded
 from mockexport.ingest.lanes import SHORT_COST, Lanes
 from mockexport.ingest.minutes import minute_means
+from mockexport.ingest.periods import Period
 from mockexport.ingest.queries import in_pieces
 from mockexport.ingest.readings import DAY_US, MINUTE_US, Reading
 from mockexport.ingest.snapshots import Wanted
@@ -40,16 +43,16 @@ async def _csv(client: Client, headers: dict[str, str] | None = None, **query: s
 
 async def test_pages_put_together_are_the_whole_answer(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "_PIECE_COST", 3_000)
-    monkeypatch.setattr(averages, "_AT_ONCE", 7)
+    monkeypatch.setattr(averages, "_AT_ONCE", 2)
     store = client.app.store
     for day in range(5):
-        await store.journal.write(some(20, step_us=MINUTE_US // 2, start_us=(DAY + 3 * day) * DAY_US))
+        await store.journal.write(some(6, step_us=MINUTE_US // 2, start_us=(DAY + 3 * day) * DAY_US))
         if day % 2:
             await asyncio.to_thread(store.compactor.compact)
     _, whole = await client.get(user_id="user", **SPAN)
-    assert whole["count"] == 50
+    assert whole["count"] == 15
     assert "next" not in whole
-    for limit in (1, 7, 10, 49, 50, 100_000):
+    for limit in (1, 4, 14, 15, 100_000):
         pages: list[object] = []
         cursor: object = None
         while cursor is not None or not pages:
@@ -60,8 +63,8 @@ async def test_pages_put_together_are_the_whole_answer(client: Client, monkeypat
             pages += page["data"]
             cursor = page["next"]
         assert pages == whole["data"], limit
-    cursor, rows = await _csv(client, format="csv", limit="30")
-    _, rest = await _csv(client, format="csv", limit="30", cursor=cursor)
+    cursor, rows = await _csv(client, format="csv", limit="8")
+    _, rest = await _csv(client, format="csv", limit="8", cursor=cursor)
     listed = [[entry["timestamp"], str(entry["heart_rate"]), entry["device_id"]] for entry in whole["data"]]
     assert rows + rest == listed
     assert await _csv(client, format="csv") == ("", listed)
@@ -117,13 +120,16 @@ async def test_csv_of_odd_names_is_quoted(client: Client) -> None:
     assert [entry["device_id"] for entry in answer["data"]] == names
 
 
-def test_pieces_cover_all_days_that_cost_something_and_cost_about_the_same() -> None:
-    costs = {day: 1 + day % 7 for day in range(DAY, DAY + 400, 3)}
+def test_pieces_cover_all_periods_that_cost_something_and_cost_about_the_same() -> None:
+    costs = {Period(day, day + day % 2): 1 + day % 7 for day in range(DAY, DAY + 400, 3)}
     wanted = Wanted(NOON_US, NOON_US + 300 * DAY_US, "user")
     pieces = in_pieces(wanted, costs, 20)
-    covered = [day for piece in pieces for day in costs if piece.first_us // DAY_US <= day <= piece.last_us // DAY_US]
-    assert covered == [day for day in costs if DAY <= day <= DAY + 300]
+    days = [(piece.first_us // DAY_US, piece.last_us // DAY_US) for piece in pieces]
+    covered = [each for first, last in days for each in costs if first <= each.first_day <= last]
+    assert covered == [each for each in costs if each.first_day <= DAY + 300]
+    assert [last < first for (_, last), (first, _) in pairwise(days)] == [True] * (len(days) - 1)
     assert pieces[0].first_us == NOON_US
+    assert pieces[-1].last_us == wanted.last_us
     assert all(piece.user_id == "user" for piece in pieces)
     assert len(pieces) < len(covered) // 3
     assert in_pieces(wanted, {}, 20) == []
@@ -134,10 +140,25 @@ def test_what_a_question_costs_is_a_users_share(tmp_path: Path) -> None:
         write(store, [reading for user in range(10) for reading in some(50, user=f"user_{user}")])
         store.compactor.compact()
         wanted = Wanted(DAY * DAY_US, (DAY + 1) * DAY_US - 1, "user_3")
-        assert store.queries.cost(wanted) == 2_050
+        assert store.queries.cost(wanted) == 5_050
         assert store.queries.cost(Wanted(wanted.first_us, wanted.last_us, "stranger")) == 0
         write(store, [Reading("user_3", "device_b", NOON_US, 70)])
-        assert store.queries.cost(wanted) == 2_051
+        assert store.queries.cost(wanted) == 5_051
+
+
+def test_of_a_file_of_a_year_a_question_costs_the_days_that_it_is_about(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        days = range(DAY, DAY + 90)
+        write(store, [reading for day in days for reading in some(4, start_us=day * DAY_US)])
+        store.compactor.compact()
+        assert len(store.queries.files(DAY - 10, DAY + 100)) == 1
+        every = Wanted(DAY * DAY_US, (DAY + 90) * DAY_US - 1, "user")
+        one = replace(every, last_us=(DAY + 1) * DAY_US - 1)
+        outside = replace(every, first_us=(DAY + 100) * DAY_US, last_us=(DAY + 101) * DAY_US)
+        assert [store.queries.cost(each) for each in (every, one, outside)] == [5_360, 5_004, 0]
+        # The journal's readings of a day that a file's period holds are read with that file.
+        write(store, [Reading("user", "device_b", NOON_US, 70)])
+        assert store.queries.cost(one) == 5_005
 
 
 async def test_a_short_question_is_answered_while_long_ones_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +181,59 @@ async def test_a_short_question_is_answered_while_long_ones_wait(monkeypatch: py
     finally:
         go.set()
         lanes.close()
+
+
+async def test_a_long_question_gives_way_to_short_ones_before_each_piece_for_a_while() -> None:
+    lanes = Lanes()
+    go, begun, said = threading.Event(), threading.Event(), list[str]()
+
+    def short() -> None:
+        begun.set()
+        go.wait()
+        said.append("short")
+
+    def long() -> None:
+        lanes.give_way()
+        said.append("long")
+
+    try:
+        waiting = asyncio.ensure_future(lanes.run(SHORT_COST, short))
+        await asyncio.to_thread(begun.wait)
+        # Without patience it would wait for ever: what is short does not end before it.
+        await lanes.run(2 * SHORT_COST, long)
+        assert said == ["long"]
+        with pytest.MonkeyPatch.context() as patience:
+            patience.setattr(lanes_room, "PATIENCE_S", 60.0)
+            second = asyncio.ensure_future(lanes.run(2 * SHORT_COST, long))
+            await lanes.run(SHORT_COST, lanes.give_way)  # a short one does not wait for itself
+            go.set()
+            await asyncio.gather(waiting, second)
+        assert said == ["long", "short", "long"]
+    finally:
+        go.set()
+        lanes.close()
+
+
+async def test_the_pieces_of_a_stored_answer_give_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes_room, "PATIENCE_S", 60.0)
+    with opened(tmp_path) as store:
+        await store.journal.write(some(3))
+        lanes, wanted = store.queries.lanes, Wanted(NOON_US, NOON_US + DAY_US, "user")
+        go, begun = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            begun.set()
+            go.wait()
+
+        short = asyncio.ensure_future(lanes.run(SHORT_COST, hold))
+        await asyncio.to_thread(begun.wait)
+        long = asyncio.ensure_future(lanes.run(2 * SHORT_COST, store.queries.minutes, wanted, {}))
+        for _ in range(3):
+            assert len(await lanes.run(SHORT_COST, store.queries.minutes, wanted, {})) == 1
+        assert not long.done()
+        go.set()
+        assert len(await long) == 1
+        await short
 
 
 async def test_a_narrow_question_that_costs_much_moves_to_the_long_lane(

@@ -45,7 +45,7 @@ class Latest(GroupReducer[tuple[int, int], float]):
         return max((earlier[0], earlier[1]), (later[0], later[1]))
 
     def finish(self, group: tuple[int, int]) -> float:
-        return group[1] / 10**9
+        return group[1] / 10**18
 
 
 def test_the_laws_hold_whatever_is_kept() -> None:

@@ -42,7 +42,7 @@ def test_totals_are_the_statistics_of_all_values_together(batch: Batch) -> None:
     totals = result_of(["stddev", "sum", "p25", "first", "last", "per_day"], batch).totals
     for event_type, total in totals.items():
         rows = [row for row in zip(batch.event_times, batch.event_types, batch.values, strict=True)]  # noqa: C416
-        found = [Fraction(value, 10**9) for _, of, value in rows if of == event_type]
+        found = [Fraction(value, 10**18) for _, of, value in rows if of == event_type]
         times = [time_us for time_us, of, _ in rows if of == event_type]
         quarter = statistics.quantiles(found, method="inclusive")[0] if len(found) > 1 else found[0]
         assert total["stddev"] == (statistics.stdev(found) if len(found) > 1 else None)
@@ -54,11 +54,11 @@ def test_totals_are_the_statistics_of_all_values_together(batch: Batch) -> None:
 
 
 def test_a_sum_beyond_doubles_is_exact_where_it_is_integral() -> None:
-    (total,) = result_of(["sum"], Batch(["P"] * 3, [0] * 3, ["t"] * 3, [10**18, 10**18, 10**9])).totals.values()
-    assert total == {"sum": 2 * 10**9 + 1}
-    big = Batch(["P"] * 20_000, [0] * 20_000, ["t"] * 20_000, [10**18 - 10**9] * 19_999 + [10**9])
+    (total,) = result_of(["sum"], Batch(["P"] * 3, [0] * 3, ["t"] * 3, [10**33, 10**33, 10**18])).totals.values()
+    assert total == {"sum": 2 * 10**15 + 1}
+    big = Batch(["P"] * 20_000, [0] * 20_000, ["t"] * 20_000, [10**33 - 10**18] * 19_999 + [10**18])
     (total,) = result_of(["sum"], big).totals.values()
-    assert total == {"sum": (10**9 - 1) * 19_999 + 1}
+    assert total == {"sum": (10**15 - 1) * 19_999 + 1}
 
 
 def test_a_state_holds_what_the_names_need_and_no_more() -> None:

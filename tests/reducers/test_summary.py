@@ -19,7 +19,7 @@ def result_of(batch: Batch) -> tuple[dict[str, dict[str, Statistics]], dict[str,
 def rows(*values: int, event_type: str = "heart_rate") -> Batch:
     """One patient's values, one a second."""
     n = len(values)
-    return Batch(["P"] * n, [i * 10**6 for i in range(n)], [event_type] * n, [v * 10**9 for v in values])
+    return Batch(["P"] * n, [i * 10**6 for i in range(n)], [event_type] * n, [v * 10**18 for v in values])
 
 
 @given(batches(max_size=30))
@@ -35,14 +35,14 @@ def test_every_figure_is_what_exact_arithmetic_gives(batch: Batch) -> None:
         found = patients[patient_id][event_type]
         times, values = zip(*group, strict=True)
         assert found.count == len(values)
-        assert found.mean == float(Fraction(sum(values), len(values) * 10**9))
-        assert (found.min, found.max) == (float(Fraction(min(values), 10**9)), float(Fraction(max(values), 10**9)))
+        assert found.mean == float(Fraction(sum(values), len(values) * 10**18))
+        assert (found.min, found.max) == (float(Fraction(min(values), 10**18)), float(Fraction(max(values), 10**18)))
         gaps = [later - earlier for earlier, later in pairwise(sorted(times))]
         assert found.latency == (float(Fraction(sum(gaps), len(gaps) * 10**6)) if gaps else None)
     for event_type, total in totals.items():
         pooled = [value for (_, t), group in groups.items() if t == event_type for _, value in group]
         assert total.count == len(pooled)
-        assert total.mean == float(Fraction(sum(pooled), len(pooled) * 10**9))
+        assert total.mean == float(Fraction(sum(pooled), len(pooled) * 10**18))
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_anomalies_lie_outside_the_bounds_and_the_bounds_are_normal(event_type: 
 
 
 def test_an_event_type_without_a_rule_has_no_anomalies() -> None:
-    patients, _ = result_of(rows(-(10**9), 10**9, event_type="steps"))
+    patients, _ = result_of(rows(-(10**15), 10**15, event_type="steps"))
     assert patients["P"]["steps"].anomalies == 0
 
 
 def test_whole_extremes_are_integers_and_others_are_not() -> None:
-    found = result_of(Batch(["P"] * 2, [0, 1], ["x"] * 2, [72 * 10**9, 725 * 10**8]))[0]["P"]["x"]
+    found = result_of(Batch(["P"] * 2, [0, 1], ["x"] * 2, [72 * 10**18, 725 * 10**17]))[0]["P"]["x"]
     assert (found.min, type(found.min), found.max) == (72, int, 72.5)
 
 

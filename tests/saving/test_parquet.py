@@ -6,7 +6,7 @@ import os
 import resource
 import subprocess
 import sys
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ ENGINES = ["python"] if kernel_problem() is not None else ["python", "kernel"]
 ROW = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
 A = Download("a", rows=1, start_us=0, end_us=2 * 10**15)
 B = Download("b", rows=1, start_us=2 * 10**15, end_us=3 * 10**15)
+EXACT = Context(prec=40)  # the usual one has fewer digits than values
 WHOLE = {"00-a.parquet", "01-b.parquet", "parquet.json"}
 
 
@@ -48,10 +49,10 @@ def files(folder: Path) -> set[str]:
 
 
 def rows_in(path: Path) -> list[tuple[Any, ...]]:
-    """The rows of a file, times in microseconds and values in units of 10⁻⁹, as another library reads them."""
+    """The rows of a file, times in microseconds and values in units of 10⁻¹⁸, as another library reads them."""
     frame = polars.read_parquet(path).with_columns(polars.col("event_time").dt.timestamp("us"))
     return [
-        (patient, time, kind, None if value is None else int(value.scaleb(9)))
+        (patient, time, kind, None if value is None else int(value.scaleb(18, EXACT)))
         for patient, time, kind, value in frame.rows()
     ]
 
@@ -98,7 +99,7 @@ async def test_the_schema_is_honoured_and_a_missing_value_is_null(tmp_path: Path
     await kept(played, tmp_path, schema=schema, engine=engine)
     midnight = 1_756_166_400_000_000
     assert rows_in(tmp_path / "00-a.parquet") == [
-        ("P1", midnight, "t", 1_500_000_000),
+        ("P1", midnight, "t", 1_500_000_000 * 10**9),
         ("P1", midnight + 1_000_000, "t", None),
         ("P;2", midnight + 2_000_000, "t", None),
     ]

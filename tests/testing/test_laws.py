@@ -102,7 +102,7 @@ class SumsDoubles(GroupReducer[float, float]):
         return 0.0
 
     def add(self, group: float, row: Row) -> float:
-        return group + row.value / 10**9
+        return group + row.value / 10**18
 
     def combine(self, earlier: float, later: float) -> float:
         return earlier + later

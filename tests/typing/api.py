@@ -49,7 +49,7 @@ class Spread(mockexport.GroupReducer[list[int], float]):
         return [min(both), max(both)]
 
     def finish(self, group: list[int]) -> float:
-        return (group[1] - group[0]) / 10**9
+        return (group[1] - group[0]) / 10**18
 
 
 def listen(event: Event) -> None:

@@ -163,6 +163,8 @@ class Rules:
                     into.noted[Noted.CENSORED] += 1
                     return
                 into.noted[Noted.CENSORED_BOUND] += 1
+            if quantity.rounded:
+                into.noted[Noted.ROUNDED] += 1
             if quantity.accepted:
                 into.noted[Noted.ACCEPTED_UNITS] += 1
             into.rows.append(Row(patient_id, time_us, quantity.event_type, quantity.value))
@@ -178,7 +180,8 @@ class Rules:
         if kind == "valueInteger" and not measure.units:
             if not isinstance(value, Number):
                 raise BadField(BadRowReason.VALUE)
-            return Quantity(parse_value(value.text), measure.event_type)
+            number, rounded = parse_value(value.text)
+            return Quantity(number, measure.event_type, rounded=rounded)
         return Noted.OTHER_VALUES
 
 

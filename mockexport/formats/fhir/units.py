@@ -28,12 +28,14 @@ class Quantity:
     """A number in units of model.VALUE_SCALE, the type it is of, and how it was told.
 
     `accepted`: the unit is not stated as FHIR wants it. `comparator`: the value lies below or above the number.
+    `rounded`: it had more places than are held.
     """
 
     value: int
     event_type: str
     accepted: bool = False
     comparator: str | None = None
+    rounded: bool = False
 
 
 def quantity_of(quantity: dict[str, Any], measure: Measure, *, unitless: bool) -> Quantity | None:
@@ -50,8 +52,8 @@ def quantity_of(quantity: dict[str, Any], measure: Measure, *, unitless: bool) -
     if comparator is not None and comparator not in COMPARATORS:
         raise BadField(BadRowReason.ELEMENT)
     event_type, factor, accepted = _unit_of(quantity, measure, unitless)
-    value = parse_value(number.text if factor == 1 else _hundredfold(number.text))
-    return Quantity(value, event_type, accepted, comparator)
+    value, rounded = parse_value(number.text if factor == 1 else _hundredfold(number.text))
+    return Quantity(value, event_type, accepted, comparator, rounded)
 
 
 def _hundredfold(number: str) -> str:
