@@ -79,7 +79,8 @@ class _PipedStream:
             raise self._fault(f"cannot be read: {error.strerror}") from error
         if not start:
             raise self._fault("nothing came; did the command before the pipe fail?")
-        if last != b"\n" and compression_of(start) is None:
+        # A JSON object shows its end by itself.
+        if last not in (b"\n", b"}") and compression_of(start) is None:
             raise self._fault("it ended in the middle of a row; if that row is whole, put a line end after it")
 
     def start_over(self, problem: str) -> StartOver:
