@@ -105,6 +105,8 @@ class CsvDecoder:
         Raises:
             HeaderError: if the first row does not name the columns.
         """
+        if self._schema.encoding is not None:
+            chunk = replace(chunk, data=_as_utf8(bytes(chunk.data), self._schema.encoding))
         data = chunk.data
         if self._layout is not None and not self.pending:
             return Taken([], data, 0, chunk.line)
@@ -188,7 +190,9 @@ class CsvDecoder:
         except UnicodeDecodeError:
             if 0 in row:
                 raise HeaderError(self._download_id, line, "the line is no text") from None
-            raise HeaderError(self._download_id, line, f"the line is not UTF-8; {INTO_UTF8}") from None
+            raise HeaderError(
+                self._download_id, line, f"the line is not {self._schema.encoding or 'UTF-8'}; {INTO_UTF8}"
+            ) from None
         if not self._schema.header:
             try:
                 fields = len(self._quoting.split(text))
@@ -218,6 +222,13 @@ class CsvDecoder:
             line, text = again
             self._read(text, self._download_id, line)
         return replace(decoded, cut_off=bool(decoded.bad) and decoded.bad[-1].line == unended_line)
+
+
+def _as_utf8(data: bytes, encoding: str) -> bytes:
+    """Return text in another encoding, in which ASCII is itself, as UTF-8; bytes that are no text stay, and are none."""
+    if data.isascii():
+        return data
+    return data.decode(encoding, "surrogateescape").encode("utf-8", "surrogateescape")
 
 
 def _separator_in(line: bytes) -> str | None:

@@ -25,6 +25,11 @@ TEXT = ("bad", "missing")
 # What may group digits, by the names that --thousands has for it.
 THOUSANDS = {"point": ".", "comma": ",", "space": " ", "apostrophe": "'"}
 
+_ASCII = bytes(range(128))
+# In these, what a byte means depends on others far before it.
+_WITH_STATES = ("iso2022", "hz", "utf-7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "mbcs", "oem")
+_CONVERT = "convert it: iconv -t UTF-8 FILE | mockexport --from -"
+
 # What no field can hold beside others, whatever encloses it.
 _NO_SIGN = '\r\n\0"'
 
@@ -168,7 +173,7 @@ class Schema:
         """Whether each role is one column, and times, numbers, quotes and text are as they are by default."""
         usual = Schema()
         names = ("unit", "constants", "values", "time_formats", "decimal", "thousands", "comment", "quote", "escape")
-        same = all(getattr(self, name) == getattr(usual, name) for name in (*names, "encoding", "replace", "where"))
+        same = all(getattr(self, name) == getattr(usual, name) for name in (*names, "replace", "where"))
         return same and not any("+" in name for name in self.columns)
 
     @property
@@ -224,10 +229,11 @@ def _columns(given: Any) -> tuple[tuple[str, str | None], ...]:
 def _encoding(name: str) -> str | None:
     """Return the standard name of an encoding, None for UTF-8."""
     try:
-        found = codecs.lookup(name)
-        text = bool("a".encode(found.name)) and isinstance(b"a".decode(found.name, "replace"), str)
-    except (LookupError, ValueError, AttributeError, TypeError):
-        text = False
-    if not text:
-        raise OptionError("encoding", f"there is no encoding {name!a}; one is called cp1252, another utf-16")
-    return None if found.name in ("utf-8", "ascii", "utf-8-sig") else found.name
+        found = codecs.lookup(name).name
+        is_wide = _ASCII.decode(found) != _ASCII.decode()
+    except (LookupError, ValueError, AttributeError, TypeError, AssertionError):
+        raise OptionError("encoding", f"there is no encoding {name!a} of text; one is called cp1252") from None
+    if (is_wide and found != "utf-16") or found.startswith(_WITH_STATES):
+        told = "UTF-16 is recognised by its mark, without a name" if found.startswith("utf-16") else _CONVERT
+        raise OptionError("encoding", f"{name!a} is not read, as ASCII is not itself in it; {told}")
+    return None if found in ("utf-8", "ascii", "utf-8-sig", "utf-16") else found
