@@ -190,9 +190,8 @@ class CsvDecoder:
         except UnicodeDecodeError:
             if 0 in row:
                 raise HeaderError(self._download_id, line, "the line is no text") from None
-            raise HeaderError(
-                self._download_id, line, f"the line is not {self._schema.encoding or 'UTF-8'}; {INTO_UTF8}"
-            ) from None
+            problem = "the line is not UTF-8" if self._schema.encoding is None else "the line is in another encoding"
+            raise HeaderError(self._download_id, line, f"{problem}; {INTO_UTF8}") from None
         if not self._schema.header:
             try:
                 fields = len(self._quoting.split(text))
@@ -225,7 +224,7 @@ class CsvDecoder:
 
 
 def _as_utf8(data: bytes, encoding: str) -> bytes:
-    """Return text in another encoding, in which ASCII is itself, as UTF-8; bytes that are no text stay, and are none."""
+    """Return text in another encoding, in which ASCII is itself, as UTF-8; what is no text stays, and is none."""
     if data.isascii():
         return data
     return data.decode(encoding, "surrogateescape").encode("utf-8", "surrogateescape")

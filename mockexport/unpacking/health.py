@@ -1,7 +1,7 @@
 """Turns the XML that Apple's Health app exports into CSV as it arrives: a row for each record.
 
-Rules: a stream, in bounded memory. Entities are refused, whatever they say: no export has any, and bombs are made of them.
-A record within another element comes again on its own, so only those on their own count.
+Rules: a stream, in bounded memory. Entities are refused, whatever they say: no export has any, and bombs are made of
+them. A record within another element comes again on its own, so only those on their own count.
 """
 
 from collections.abc import Iterator
