@@ -50,7 +50,8 @@ class Schema:
         values: of a wide table, the columns that are a type each, as names or pairs (name, type); `*` is all those
             without a role. An empty cell is no row.
         time_formats: how times are written, the first that fits: `iso`, what strptime understands, `epoch`, `epoch-ms`,
-            `epoch-us`, or an elapsed `days`, `hours`, `minutes` or `seconds` since `origin`. By default `iso`.
+            `epoch-us`, or an elapsed `days`, `hours`, `minutes` or `seconds` since `origin`. By default `iso`. Where no
+            column has times, `sampled`: the first line is when values begin, the second how many there are a second.
         origin: the time from which elapsed ones count.
         decimal: what separates decimal places, `.` or `,`; `thousands`: what may group digits before it, if anything.
         skip: the number of lines before the header; `header`: whether there is one, else columns are `#1`, `#2`.
@@ -130,6 +131,8 @@ class Schema:
         for role, _ in self.constants:
             if role not in ROLES or role == "value":
                 raise OptionError("constant", f"{role!a} is none of patient_id, event_time, event_type, unit")
+        if self.is_sampled and (len(self.time_formats) > 1 or self.header or "event_time" in dict(self.constants)):
+            raise OptionError("time-format", "sampled goes with no header, and with no other time")
         if self.values and "event_type" in dict(self.constants):
             raise OptionError("constant", "the types of a wide table are its columns' names")
         named = [name for _, name in self.named]
@@ -160,6 +163,8 @@ class Schema:
         """The roles that a column has, each with the column's name, in the order of ROLES."""
         constant = {role for role, _ in self.constants}
         wide = {"event_type", "value"} if self.values else set()
+        if self.is_sampled:
+            wide.add("event_time")
         pairs = [(role, getattr(self, role)) for role in ROLES if role not in constant and role not in wide]
         return [(role, name) for role, name in pairs if name is not None]
 
@@ -167,6 +172,11 @@ class Schema:
     def columns(self) -> tuple[str, ...]:
         """The names of the columns that have a role."""
         return tuple(name for _, name in self.named)
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether times follow from the rows' places (see formats.sampled)."""
+        return "sampled" in self.time_formats
 
     @property
     def is_plain(self) -> bool:
