@@ -1,6 +1,6 @@
 """Tables without times: a first line says when values begin, a second how many there are a second, then they come.
 
-So sensors at the wrist write them (Empatica). Each line's time follows from its place, so what is to be known to read on
+So sensors at the wrist write them (Empatica). Each line's time follows from its place, so what must be known to read on
 in the middle is how many there were before it.
 """
 
