@@ -436,7 +436,7 @@ MUTANTS = [
     Mutant("two lengths are for the parser", REFUSALS, 'head.count(b"content-length") != 1', "False"),
     Mutant("chunks are for the parser", REFUSALS, 'b"transfer-encoding" in head', "False"),
     Mutant("only what is whole is refused unread", REFUSALS, "end >= 0 and len(data) == end", "end >= 0 and len(data) >= end"),
-    Mutant("a turn takes up all that wait", ACCEPTING, "                self._judge(accepted, 1)\n", "                self._judge(accepted, 1)\n            return\n"),
+    Mutant("a turn takes up all that wait", ACCEPTING, "            self._judge(accepted, 1)\n", "            self._judge(accepted, 1)\n            return\n"),
     Mutant("what came before a connection is taken up counts", ACCEPTING, "                made.begin_with(*first)", "                made.begin_with(b\"\", first[1])"),
     Mutant("a refusal at once is for who heeds the last", WIRE, "heeded = now - self._refused_at >= RETRY_AFTER_S", "heeded = False"),
     Mutant("who does not heed it waits", WIRE, "heeded = now - self._refused_at >= RETRY_AFTER_S", "heeded = True"),
