@@ -18,7 +18,7 @@ DRAWING = "drawing"
 MAX_DRAWN = 120
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Drawing:
     """A group's course and values, as they are kept; `low` and `high` are the least and the greatest value."""
 
@@ -26,6 +26,15 @@ class Drawing:
     values: Histogram
     low: int
     high: int
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Drawing) and self._plain == other._plain
+
+    __hash__ = None  # type: ignore[assignment]  # what is kept may change
+
+    @property
+    def _plain(self) -> tuple[object, ...]:
+        return self.course.to_plain(), self.values.to_plain(), self.low, self.high
 
     @property
     def piece_hours(self) -> int:

@@ -22,13 +22,14 @@ from mockexport import (
 from mockexport.engine.choosing import choose_engine, kernel_problem
 from mockexport.model import ANOMALY_RULES, AnomalyRule
 from mockexport.reducers import calendar, histogram
+from mockexport.reducers.drawing import DRAWING
 from mockexport.reducers.packing import unpack_rows
 from mockexport.reducers.selection import FAMILIES, STATISTICS
 from mockexport.testing import check_reducer
 from tests.rows import batches, crowded_batches
 
 # A selection for each family, which has the names of no other, and one of all.
-NAMES = [*STATISTICS, "p0", "p97.5", "p100"]
+NAMES = [*STATISTICS, "p0", "p97.5", "p100", DRAWING]
 SELECTIONS = [
     Selection([name for name in NAMES if Selection([name]).families in ((), (family,))]) for family in FAMILIES
 ]
