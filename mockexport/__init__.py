@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     )
     from mockexport.formats import Batch, Row
     from mockexport.formats.coverage import Coverage
+    from mockexport.formats.fhir import FhirObservations
     from mockexport.formats.filters import Filter
     from mockexport.formats.schema import Schema
     from mockexport.live import Run, Snapshot
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from mockexport.pipeline.streams import ByteStream, Source, StartOver
     from mockexport.reducers import (
         Counts,
+        Distinct,
         GroupReducer,
         Reducer,
         Result,
@@ -111,12 +113,14 @@ __all__ = [
     "ClusterError",
     "Counts",
     "Coverage",
+    "Distinct",
     "Download",
     "DownloadAccount",
     "Export",
     "ExportApi",
     "ExportNotFound",
     "Faults",
+    "FhirObservations",
     "Files",
     "Filter",
     "Folder",
@@ -201,6 +205,7 @@ _HOMES = {
         "StateError",
         "TransferError",
     ),
+    "formats.fhir": ("FhirObservations",),
     "formats.filters": ("Filter",),
     "formats.schema": ("Schema",),
     "formats": ("Batch", "Row"),
@@ -210,6 +215,7 @@ _HOMES = {
     "pipeline.run": ("Pipeline", "RunStatistics"),
     "reducers": (
         "Counts",
+        "Distinct",
         "GroupReducer",
         "Reducer",
         "Result",

@@ -15,6 +15,7 @@ from mockexport.cli import exits
 from mockexport.cli.cluster import Analyze, analyzed, analyzing
 from mockexport.cli.faces import pieces_of, pieces_of_several, write, write_page
 from mockexport.cli.fetching import asking, fetching, listening, reaching, write_accounts
+from mockexport.cli.fhir import end_job, telling_of_job
 from mockexport.cli.hints import about_bad_rows, about_note
 from mockexport.cli.outputs import checked_outputs, refuse_other_than_names
 from mockexport.cli.progress import Shown, showing_progress
@@ -22,7 +23,7 @@ from mockexport.cli.statistics import chosen_reducer
 from mockexport.cli.text import inform, put, say
 from mockexport.errors import OptionError
 from mockexport.model import VerdictKind
-from mockexport.reducers import Reducer
+from mockexport.reducers import Distinct, Reducer
 from mockexport.report.account import Account, DownloadAccount
 from mockexport.report.notes import Note
 from mockexport.report.plain import counted, size
@@ -36,7 +37,8 @@ async def analyze(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
     outputs = checked_outputs(options)
     output, html = outputs.get("output"), outputs.get("html")
-    reducer = chosen_reducer(options)
+    chosen = chosen_reducer(options)
+    reducer: Reducer[Any, Any] = Distinct[Any, Any](chosen) if options.distinct else chosen
     with (
         showing_progress(bars=not (options.verbose or options.quiet), preview=options.preview) as shown,
         listening(options, shown) as listener,
@@ -63,7 +65,7 @@ async def analyze(options: argparse.Namespace) -> int:
             with telling_what_is_left(more["save"]):
                 return await _analyzed(analyze_export, export_id, reducer, more, shown)
 
-        async with analyzing(options) as analyze_export:
+        async with analyzing(options) as analyze_export, telling_of_job(settings):
             reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
     for report in reports:
         account_for(report)
@@ -84,8 +86,10 @@ async def analyze(options: argparse.Namespace) -> int:
     if options.time:
         tell_times(accounts)
     if html is not None:
-        write_page(html, reports[0], reducer.rules, options)
-    return exits.of_accounts(accounts)
+        write_page(html, reports[0], chosen.rules, options)
+    code = exits.of_accounts(accounts)
+    await end_job(settings, keep=options.fhir_keep, complete=not code)
+    return code
 
 
 async def _analyzed(

@@ -31,8 +31,8 @@ def about_bad_rows(reasons: Iterable[str]) -> list[str]:
 # What a note may mean for the figures, and what to do then; what is not here is as it should be.
 _DOUBTS = {
     BAD_ROWS: "",
-    OVERLAPS: "look whether the files hold the same rows",
-    NOT_COMPARED: "look whether the files hold the same rows",
+    OVERLAPS: "--distinct counts rows once that are the same",
+    NOT_COMPARED: "--distinct counts rows once that are the same",
     IDS_ALIKE: "the JSON report names them",
     TYPES_ALIKE: "the JSON report names them",
 }

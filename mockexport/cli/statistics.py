@@ -10,7 +10,7 @@ __all__ = ["chosen_reducer"]
 
 
 def chosen_reducer(options: argparse.Namespace) -> Summary | Selection:
-    """Return the reducer of the statistics that are asked for."""
+    """Return the reducer of the statistics that are asked for; of all rows."""
     if options.counts and options.stats is not None:
         raise OptionError("stats", "goes without --counts, which is short for a report of counts alone")
     rules = ANOMALY_RULES

@@ -56,6 +56,11 @@ class Schema:
         """All that says how bytes are read (see format.Format)."""
         return repr((*self.columns, self.delimiter, sorted(self.null_tokens), self.timezone))
 
+    @property
+    def versioned(self) -> bool:
+        """A row of a table is itself alone."""
+        return False
+
     def cutter(self, span: Span, *, offset: int = 0) -> Cutter:
         """Return what cuts a span's bytes into chunks of whole rows (see format.Format)."""
         return Cutter(span, offset=offset)

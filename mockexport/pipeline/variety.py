@@ -11,7 +11,9 @@ from mockexport.engine.fold import Fold
 from mockexport.errors import reducer_at_work
 from mockexport.formats import Batch
 from mockexport.model import Export, SizeLimits
-from mockexport.reducers import GroupReducer, Reducer, Result, Selection, Summary
+from mockexport.reducers import Distinct, GroupReducer, Reducer, Result, Selection, Summary
+from mockexport.reducers.distinct import DistinctState
+from mockexport.reducers.latest import Records
 
 __all__ = ["Limited", "check_listed"]
 
@@ -40,7 +42,7 @@ class Limited(Generic[S, R]):
         self._limits = limits
         # What it is called, and what it is: the engine's form stands for it.
         self.reference: object = getattr(reducer, "reference", reducer)
-        self._has_groups = isinstance(self.reference, Summary | Selection | GroupReducer)
+        self._has_groups = isinstance(self.reference, Summary | Selection | GroupReducer | Distinct)
 
     @property
     def fingerprint(self) -> str:
@@ -107,5 +109,14 @@ class Limited(Generic[S, R]):
         self._check_groups(fold.state)
 
     def _check_groups(self, state: S) -> None:
-        if self._has_groups:
+        if isinstance(state, Records):
+            self._limits.check("resources", len(state), "rows of resources with ids")
+        elif self._has_groups:
             self._limits.check("groups", len(cast("Sized", state)), _GROUPS)
+        if (
+            isinstance(state, DistinctState)
+            and state.fed > self._limits.distinct
+            and state.held > self._limits.distinct
+        ):
+            # Those that wait may be there already: what counts is how many are different.
+            self._limits.check("distinct", state.settle(), "different rows")

@@ -38,12 +38,14 @@ MAX_SIZE = 2**62
 class Result(Generic[R]):
     """What a reducer makes of its final state: per patient and event type, and per event type over all patients.
 
-    `notes` are what a reader of the figures must know, such as that some are approximate.
+    `notes` are what a reader of the figures must know, such as that some are approximate; `repeated` is how many rows
+    were left out because others are the same.
     """
 
     patients: Mapping[str, Mapping[str, R]]
     totals: Mapping[str, R]
     notes: tuple[str, ...] = ()
+    repeated: int = 0
 
 
 class Reducer(Protocol[S, R]):

@@ -41,7 +41,7 @@ class Report(Generic[R]):
             patient_id: dict(sorted(result.patients[patient_id].items())) for patient_id in sorted(result.patients)
         }
         totals = dict(sorted(result.totals.items()))
-        notes = notes_of(account, patients, totals, result.notes)
+        notes = notes_of(account, patients, totals, result.notes, repeated=result.repeated)
         kept = tuple(replace(download, reached=None) for download in account.downloads)  # it has done its service
         return cls(patients, totals, incomplete, replace(account, downloads=kept), notes, allow_incomplete)
 

@@ -10,6 +10,7 @@ import mockexport.reducers
 from mockexport import (
     Batch,
     Counts,
+    Distinct,
     GroupReducer,
     Reducer,
     Schema,
@@ -36,7 +37,7 @@ SELECTIONS = [
     for family in FAMILIES
     if family is not Course  # it comes with the histogram, in the one of all
 ]
-BUILT_IN: list[Reducer[Any, Any]] = [Summary(), Counts(), *SELECTIONS, Selection(NAMES)]
+BUILT_IN: list[Reducer[Any, Any]] = [Summary(), Counts(), *SELECTIONS, Selection(NAMES), Distinct(Summary())]
 if kernel_problem() is None:
     engines = [choose_engine(reducer, Schema()) for reducer in BUILT_IN]
     BUILT_IN += [engine.reducer for engine in engines if engine.name == "kernel"]
