@@ -43,9 +43,10 @@ def _edges(bucket: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What came in a piece of time, which begins at an hour since 1970; quantiles are to within 1.6 %."""
+    """What came in a piece of time, which begins at an hour since 1970 and is so many long; quantiles within 1.6 %."""
 
     hour: int
+    hours: int
     count: int
     anomalies: int
     p5: float
@@ -123,6 +124,14 @@ class Course:
         """Raise ValueError if it is of other than `count` values (see Family.check)."""
         check_counts(self.counts, count)
 
+    def coarser(self, most: int) -> "Course":
+        """Return a course of the same values with at most so many pieces."""
+        course = Course()
+        course.doublings, course.counts = self.doublings, self.counts
+        while len({key // (2 * _BUCKETS) for key in course.counts}) > most and course.doublings < MAX_DOUBLINGS:
+            course._double()
+        return course
+
     def pieces(self, low: int, high: int) -> Iterator[Piece]:
         """Yield the pieces in which there are values, in order; all are from `low` to `high`, in units of 10⁻¹⁸."""
         found: dict[int, dict[int, int]] = {}
@@ -135,7 +144,8 @@ class Course:
             anomalies[piece] = anomalies.get(piece, 0) + (count if rest % 2 else 0)
         for piece, buckets in found.items():
             p5, median, p95 = (_quantile(buckets, share, low, high) for share in (0.05, 0.5, 0.95))
-            yield Piece(piece << self.doublings, sum(buckets.values()), anomalies[piece], p5, median, p95)
+            hour = piece << self.doublings
+            yield Piece(hour, self.piece_hours, sum(buckets.values()), anomalies[piece], p5, median, p95)
 
 
 def _longer(key: int, doublings: int) -> int:

@@ -36,14 +36,9 @@ class Drawing:
     def _plain(self) -> tuple[object, ...]:
         return self.course.to_plain(), self.values.to_plain(), self.low, self.high
 
-    @property
-    def piece_hours(self) -> int:
-        """How long a piece of the course is."""
-        return self.course.piece_hours
-
-    def pieces(self) -> Iterator[Piece]:
-        """Yield the course, piece by piece."""
-        return self.course.pieces(self.low, self.high)
+    def pieces(self, most: int) -> Iterator[Piece]:
+        """Yield the course in at most so many pieces, which are as long as that takes."""
+        return self.course.coarser(most).pieces(self.low, self.high)
 
     def distribution(self) -> list[tuple[float, int]]:
         """Return values, ascending, and how often each came; where they are too many, the middles of buckets."""

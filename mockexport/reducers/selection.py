@@ -223,7 +223,8 @@ class Selection:
 
         A total is (event type, how many groups, sum over them of last - first in microseconds, cell).
         """
-        notes = _Notes(self.families)
+        told = {family for name in self.stats if name != DRAWING and (f := _further(name)) for family in f.families}
+        notes = _Notes(family for family in self.families if family in told)
         drawn = Drawn()
         patients: dict[str, dict[str, Chosen]] = {}
         for patient_id, event_type, cell in groups:
@@ -270,13 +271,13 @@ class _Notes:
 
     def see(self, cell: Cell) -> None:
         self._groups += 1
-        for family, held in cell.families.items():
-            self._over[family][0] += held.over
+        for family, over in self._over.items():
+            over[0] += cell.families[family].over
 
     def see_total(self, cell: Cell) -> None:
         self._totals += 1
-        for family, held in cell.families.items():
-            self._over[family][1] += held.over
+        for family, over in self._over.items():
+            over[1] += cell.families[family].over
 
     def told(self) -> tuple[str, ...]:
         return tuple(
