@@ -1,9 +1,10 @@
-"""The course of values over time and their distribution, as figures on the page: SVG for what is drawn, words around it.
+"""The course of values over time and their distribution, as figures on the page.
 
 Rules: a figure's size is bounded whatever the data, and its title says in words what it shows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from mockexport.model import VALUE_SCALE, AnomalyRule
@@ -47,7 +48,7 @@ def course_parts(
         element("h2", "Course over time"),
         element(
             "p",
-            "The line is the median, the band reaches from the 5th percentile to the 95th, and the shaded part is within"
+            "The line is the median, the band reaches from the 5th percentile to the 95th, the shaded part is within"
             " the bounds. Red marks below show when there were anomalies, the higher the larger their share.",
             class_="soft",
         ),
@@ -145,7 +146,7 @@ def _course(
     marks = drawing("strip", _STRIP, strip)
     axis = element("div", *(element("span", when(hour * HOUR_US)) for hour in (start, end)), class_="axis")
     labels = element(
-        "div", element("span", figure(scale.high, places)), element("span", figure(scale.low, places)), class_="scale"
+        "div", element("span", _label(scale.high, scale)), element("span", _label(scale.low, scale)), class_="scale"
     )
     told = element("figcaption", f"by {unit}", class_="soft fine") if with_words else None
     return element(
@@ -157,7 +158,8 @@ def _hover(piece: Piece, left: float, right: float, places: int) -> Markup:
     """Return an invisible column that says what was in its piece of time, to who points at it."""
     told = (
         f"{when(piece.hour * HOUR_US)}: median {figure(piece.median, places)}, 90% from {figure(piece.p5, places)} to"
-        f" {figure(piece.p95, places)}; {counted(piece.count, 'value')}, {counted(piece.anomalies, 'anomaly', 'anomalies')}"
+        f" {figure(piece.p95, places)}; {counted(piece.count, 'value')},"
+        f" {counted(piece.anomalies, 'anomaly', 'anomalies')}"
     )
     at = {"x": short(left), "y": "0", "width": short(right - left), "height": str(_HEIGHT)}
     return element("rect", element("title", told), class_="hover", **at)
@@ -188,10 +190,16 @@ def _scale(low: float, high: float, rule: AnomalyRule | None) -> Scale:
     )
 
 
+def _label(value: float, scale: Scale) -> str:
+    """Return an end of an axis with as many places as its length makes sense of."""
+    width = scale.high - scale.low
+    return figure(value, 0 if width >= 20 else 1 if width >= 2 else 2 if width >= 0.2 else 6)
+
+
 def _distribution(drawn: Drawing, rule: AnomalyRule | None, places: int) -> Markup:
     values = drawn.distribution()
     low, high = drawn.low / VALUE_SCALE, drawn.high / VALUE_SCALE
-    least = min((b - a for (a, _), (b, _) in zip(values, values[1:], strict=False)), default=1.0)
+    least = min((b - a for (a, _), (b, _) in pairwise(values)), default=1.0)
     bars = round((high - low) / least) + 1 if high > low else 1
     # As many values in each bar: with other widths there would be a comb where there is none.
     width = least * -(-bars // MAX_BARS) if bars < 100_000 else (high - low) / MAX_BARS
@@ -207,12 +215,16 @@ def _distribution(drawn: Drawing, rule: AnomalyRule | None, places: int) -> Mark
     parts = [element("title", "How often each value came")]
     step = WIDTH / used
     for place in range(used):
-        up = _HEIGHT
+        up = float(_HEIGHT)
         for kind, times in (("density", normal[place]), ("anomalous", anomalous[place])):
             if times:
                 height = max(times / most * (_HEIGHT - 4), 1)
                 up -= height
                 parts.append(rectangle(kind, place * step, up, max(step - 1, 1), height))
-    axis = element("div", *(element("span", figure(value, places)) for value in (low, high)), class_="axis")
+    axis = element(
+        "div",
+        *(element("span", figure(int(value) if value.is_integer() else value, places)) for value in (low, high)),
+        class_="axis",
+    )
     caption = element("figcaption", "how often each value came", class_="soft fine")
     return element("figure", element("div", drawing("course", _HEIGHT, parts), axis, caption), class_="chart")
