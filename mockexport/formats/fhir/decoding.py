@@ -27,9 +27,14 @@ class ObservationDecoder:
     """Decodes the chunks of one span, in order. There is no header line."""
 
     header = ""
+    pending = b""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
+
+    def finish(self, line: int) -> Decoded:
+        """Return nothing: a resource is a line, and none is pending."""
+        return Decoded(Identified(), [], [], resources=0)
 
     def decode(self, chunk: Chunk) -> Decoded:
         """Return what the chunk's lines come to.
