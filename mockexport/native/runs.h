@@ -15,9 +15,11 @@
 #define FAR_GROUPS 4096
 
 typedef struct {
-    const uint8_t *data; /* the block */
-    const uint32_t *at;  /* the first row's positions, four to a row; the one before is that of the line end before it */
-    uint32_t count;
+    const uint8_t *data; /* the block, */
+    uint64_t offset;     /* where it is in its chunk, */
+    uint64_t line;       /* and the line of the first row */
+    const uint32_t *at; /* the first row's positions, four to a row; the one before is that of the line end before it */
+    uint32_t count, aside;
     uint64_t left, unusual; /* rows that are not plain, and those with long ids or wide values, a bit for each */
     int64_t times[RUN_ROWS], values[RUN_ROWS];
     wide wides[RUN_ROWS]; /* the value where `values` has WIDE */
@@ -96,7 +98,10 @@ static __attribute__((noinline)) void read_values(const row_scan *scan, row_run 
             run->values[i] = 0;
             continue;
         }
-        const int64_t value = read_value(data + begin, length, &run->wides[i]);
+        int64_t value = read_value(data + begin, length, &run->wides[i]);
+        if (has_nulls && is_null_number(scan, value, run->wides[i])) {
+            value = NOT_PLAIN; /* without a value */
+        }
         run->values[i] = value;
         if (__builtin_expect(value <= WIDE, 0)) {
             *(value == WIDE ? &unusual : &left) |= 1ULL << i;
@@ -166,13 +171,15 @@ static inline __attribute__((always_inline)) int add_row(row_scan *scan, summary
     return further ? add_further(state, number, time_us, value) : 0;
 }
 
-/* A row with long ids or a wide value, or whose group is not where its hash points first: as add_row. If it must be set
- * aside, it is left. */
+/* A row with long ids or a wide value, or whose group is not where its hash points first: 1, or 0 if it was set aside, or
+ * -1 when memory is out. */
 static __attribute__((noinline)) int add_unusual(row_scan *scan, summary_state *state, row_run *run, uint32_t i) {
     const int64_t number = look_for_group(state, run, i), time_us = run->times[i];
     if (number < 0) {
-        run->left |= 1ULL << i;
-        return number == -1 ? -1 : 0;
+        const uint32_t *at = run->at + 4 * i;
+        run->aside++;
+        return number == -1 ? -1
+                            : set_aside(scan, run->offset + (at[-1] + 1), run->offset + at[3], run->line + i);
     }
     if (scan->covered != NULL) {
         count_time(scan->covered, time_us);
@@ -180,13 +187,13 @@ static __attribute__((noinline)) int add_unusual(row_scan *scan, summary_state *
     int asked = scan->filter != NULL ? is_asked(scan, state, number, time_us) : 1;
     if (asked <= 0) {
         scan->filtered += asked == 0;
-        return asked;
+        return asked < 0 ? -1 : 1;
     }
     if (run->values[i] == WIDE) {
-        return add_wide_value(state, number, time_us, run->wides[i]);
+        return add_wide_value(state, number, time_us, run->wides[i]) < 0 ? -1 : 1;
     }
     add_value(state, number, time_us, run->values[i]);
-    return state->families != 0 ? add_further(state, number, time_us, run->values[i]) : 0;
+    return state->families != 0 && add_further(state, number, time_us, run->values[i]) < 0 ? -1 : 1;
 }
 
 /* Add the rows of a run that are plain: 0, or -1 when memory is out. `further` and `choosy` (there is a filter, or rows
@@ -228,10 +235,11 @@ static inline __attribute__((always_inline)) int add_plain(row_scan *scan, summa
         }
         for (; i < run->count; i++) {
             if (!(run->left >> i & 1)) {
-                if (add_unusual(scan, state, run, i) < 0) {
+                int added = add_unusual(scan, state, run, i);
+                if (added < 0) {
                     return -1;
                 }
-                if (!(run->left >> i & 1)) {
+                if (added) {
                     first_us = run->times[i] < first_us ? run->times[i] : first_us;
                     last_us = run->times[i] > last_us ? run->times[i] : last_us;
                 }
@@ -244,7 +252,7 @@ static inline __attribute__((always_inline)) int add_plain(row_scan *scan, summa
     }
     scan->first_us = first_us;
     scan->last_us = last_us;
-    scan->rows += run->count - (uint32_t)__builtin_popcountll(run->left);
+    scan->rows += run->count - run->aside - (uint32_t)__builtin_popcountll(run->left);
     return 0;
 }
 
@@ -260,6 +268,18 @@ static __attribute__((noinline)) int add_chosen(row_scan *scan, summary_state *s
     return state->families != 0 ? add_plain(scan, state, run, 1, 1) : add_plain(scan, state, run, 0, 1);
 }
 
+/* End a run before a row that may be a header: it is another one that is in force behind it. */
+static __attribute__((noinline)) void end_at_header(const row_scan *scan, row_run *run) {
+    for (uint64_t left = run->left; left != 0; left &= left - 1) {
+        const uint32_t i = (uint32_t)__builtin_ctzll(left), *at = run->at + 4 * i, start = at[-1] + 1;
+        if (may_be_header(scan, run->data + start, at[3] - start)) {
+            run->count = i;
+            run->left &= (1ULL << i) - 1;
+            return;
+        }
+    }
+}
+
 /* Take in a run of up to `rows` rows, whose data and place are set: 0, or -1 when memory is out. */
 static int take_run(row_scan *scan, summary_state *state, row_run *run, size_t rows) {
     /* With further statistics there is more to be fetched of every group. */
@@ -267,6 +287,10 @@ static int take_run(row_scan *scan, summary_state *state, row_run *run, size_t r
     read_ids(scan, state, run, rows < RUN_ROWS ? (uint32_t)rows : RUN_ROWS);
     read_times(scan, run);
     read_values(scan, run);
+    run->aside = 0;
+    if (run->left != 0) {
+        end_at_header(scan, run);
+    }
     if (far) {
         fetch_groups_of(state, run);
         fetch_proofs_of(state, run);

@@ -47,7 +47,7 @@ static inline void fetch_groups(const summary_state *state, const pending_row *r
 
 /* Put a row of a block aside; behind one that may be a header, stop. */
 static __attribute__((noinline)) int leave_row(row_scan *scan, const uint8_t *data, uint64_t offset, row_place at) {
-    if ((scan->name_count != 0 || scan->any_name) && may_be_header(scan, data + at.start, at.end - at.start)) {
+    if (may_be_header(scan, data + at.start, at.end - at.start)) {
         scan->stopped = 1;
     }
     return set_aside(scan, offset + at.start, offset + at.end, at.line);
@@ -95,10 +95,11 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     block_count taken = {0, INT64_MAX, INT64_MIN, scan->covered, scan->filter != NULL};
     row_run run;
     run.data = data;
+    run.offset = offset;
     run.at = at;
     run.count = 0;
     run.left = 0;
-    uint64_t run_line = line;
+    run.line = line;
     if (to_columns && reserve_rows(&scan->columns, size / LEAST_ROW_BYTES + 1) < 0) {
         return -1;
     }
@@ -109,10 +110,10 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             while (run.left == 0) {
                 if (run.count != 0) {
                     at = run.at + 4 * (size_t)run.count;
-                    line = run_line + run.count;
+                    line = run.line + run.count;
                 }
                 run.at = at;
-                run_line = line;
+                run.line = line;
                 if (take_run(scan, state, &run, (size_t)(last - at) / 4) < 0) {
                     return -1;
                 }
@@ -124,7 +125,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
                 unsigned first = (unsigned)__builtin_ctzll(run.left);
                 run.left &= run.left - 1;
                 at = run.at + 4 * first;
-                line = run_line + first;
+                line = run.line + first;
             }
             start = at[-1] + 1;
         }
