@@ -59,6 +59,7 @@ if WANTED != "no":
                 "reach",
                 "room",
                 "rows",
+                "runs",
                 "scanning",
                 "state",
                 "wide",
