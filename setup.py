@@ -77,7 +77,8 @@ class Whole(sdist):
     def make_distribution(self) -> None:
         for folder in ("tests", "docs", "examples", ".ci", ".github"):
             self.filelist.graft(folder)
-        self.filelist.global_exclude("*.py[co]", "*.so")
+        for pattern in ("*.py[co]", "*.so"):
+            self.filelist.global_exclude(pattern)
         self.filelist.recursive_exclude("mockexport", "*.c")  # a build makes them
         super().make_distribution()
 
