@@ -61,6 +61,7 @@ if WANTED != "no":
                 "reach",
                 "room",
                 "rows",
+                "runs",
                 "scanning",
                 "state",
                 "wide",
