@@ -65,15 +65,15 @@ def choose_engine(
     if wanted not in ENGINES:
         raise OptionError("engine", f"{wanted!a} is none of {', '.join(ENGINES)}")
     problem = kernel_problem()
-    if problem is None and wanted != "python" and isinstance(schema, Schema):
+    if problem is None and wanted != "python" and isinstance(schema, Schema) and schema.is_plain:
         return _compiled(reducer, schema, asked, coverage, strict)
-    if wanted == "kernel":
+    if wanted == "kernel" and problem is not None:
         raise OptionError("engine", f"the kernel cannot be used: {problem}")
     return Engine(
         "python",
         reducer,
-        lambda span, header=None: ReferenceFold(
-            span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header
+        lambda span, header=None, pending=b"": ReferenceFold(
+            span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header, pending=pending
         ),
     )
 
@@ -95,8 +95,8 @@ def _compiled(
         return Engine(
             "kernel",
             twin,
-            lambda span, header=None: KernelFold(
-                span, schema, twin, asked=asked, coverage=coverage, strict=strict, header=header
+            lambda span, header=None, pending=b"": KernelFold(
+                span, schema, twin, asked=asked, coverage=coverage, strict=strict, header=header, pending=pending
             ),
             releases_lock=True,
             new_crew=Crew,
@@ -105,8 +105,8 @@ def _compiled(
     return Engine(
         "kernel+python",
         reducer,
-        lambda span, header=None: ColumnsFold(
-            span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header
+        lambda span, header=None, pending=b"": ColumnsFold(
+            span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header, pending=pending
         ),
         releases_lock=True,
         new_crew=Crew,

@@ -136,7 +136,7 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """All that a chunk's rows turned into: each row is in exactly one of the three."""
+    """All that a chunk's rows turned into: each row is in exactly one of the three, or left out."""
 
     batch: Batch
     missing: list[MissingValue]
@@ -149,6 +149,8 @@ class Decoded:
     missing_lines: list[int] = field(default_factory=list)
     # What is worth knowing of the rows, by its name (see noted.Noted): how often it was met.
     noted: Counter[str] = field(default_factory=Counter)
+    # Of the rows that the schema leaves out, their line numbers.
+    left_out: list[int] = field(default_factory=list)
 
     @property
     def first_fault(self) -> BadRow | None:
@@ -158,7 +160,7 @@ class Decoded:
     @property
     def rows(self) -> int:
         """The number of rows, bad ones included, blank lines not."""
-        return len(self.batch) + len(self.missing) + len(self.bad)
+        return len(self.batch) + len(self.missing) + len(self.bad) + len(self.left_out)
 
 
 def with_missing(decoded: Decoded) -> tuple[Batch, list[int]]:

@@ -77,6 +77,7 @@ class Tally:
         batch = decoded.batch
         self.rows += decoded.rows
         self.cut_off = decoded.cut_off
+        self.filtered += len(decoded.left_out)
         if batch:
             self._widen(min(batch.event_times), max(batch.event_times))
             if self.coverage is not None:

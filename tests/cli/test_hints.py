@@ -14,9 +14,9 @@ HEADER = "patient_id;event_time;event_type;value\n"
     ("row", "told"),
     [
         ("P1;2025-08-26 08:00:00;temperature;37,5", "bad value: a value is a number like 37.5, with a point"),
-        ("P1;2025-08-26;temperature;37.5", "bad event_time: a time is like 2025-08-26T10:00:00"),
+        ("P1;26/08/2025;temperature;37.5", "bad event_time: a time is like 2025-08-26 10:00:00"),
         ("P1;2025-08-26 08:00:00;größe;1.8", "not UTF-8: save it as UTF-8, or convert it: iconv"),
-        ('P1;2025-08-26 08:00:00;"tempe', "unbalanced quote: a field in quotes holds no line break"),
+        ('P1;2025-08-26 08:00:00;"tempe', "unbalanced quote: what stands in quotes ends with one"),
     ],
 )
 @pytest.mark.parametrize("strict", [False, True])
