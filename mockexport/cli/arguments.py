@@ -19,7 +19,9 @@ from mockexport.shown import given_url
 
 __all__ = ["COMMANDS", "SHELLS", "for_completion", "parse"]
 
-COMMANDS = ("analyze", "list", "show", "download", "generate", "serve", "ingest", "doctor", "completion", "help")
+COMMANDS = (
+    "analyze", "look", "list", "show", "download", "generate", "serve", "ingest", "doctor", "completion", "help",
+)  # fmt: skip
 
 # Those whose completion is tested.
 SHELLS = ("bash", "zsh", "fish")
@@ -48,6 +50,7 @@ mockexport demo --format table
 mockexport small --url http://127.0.0.1:8000 -o small.json --html small.html
 mockexport --from 'ward/*.csv.gz' --stats count,median,p95 --delimiter semicolon
 mockexport demo --since 2025-08-26 --until 2025-08-27 --patient P001""",
+    "look": "mockexport look ward.csv\nmockexport look 'readings/*.csv.gz' --delimiter semicolon",
     "list": "mockexport list --url http://127.0.0.1:8000",
     "show": "mockexport show demo",
     "download": "mockexport download demo files/",
@@ -133,6 +136,7 @@ def _commands(parser: Command, *, everything: bool) -> dict[str, Command]:
     add = partial(commands.add_parser, everything=everything)
     for name, add_command in (
         ("analyze", _analyze),
+        ("look", _look),
         ("list", _list),
         ("show", _show),
         ("download", _download),
@@ -247,6 +251,12 @@ def _analyze(add: _Add, name: str) -> None:
     )
     command.option("--max-rules", type=length, metavar="BYTES", help="length of --rules (default: 1M)")
     command.option("--max-checkpoint", type=length, metavar="BYTES", help="length of --checkpoint (default: 2G)")
+
+
+def _look(add: _Add, name: str) -> None:
+    command = _command(add, name, "look at files: what their first rows hold, and the command that reads them")
+    command.positional("file", metavar="FILE", nargs="+", help="a file or 'a pattern*.csv.gz'; gzip and zstd, too")
+    groups.reading(command)
 
 
 def _list(add: _Add, name: str) -> None:

@@ -22,7 +22,7 @@ from mockexport.report.account import Account
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.sources.opening import SourceOptions
 
-__all__ = ["asking", "fetching", "listening", "reaching", "read_token", "write_accounts"]
+__all__ = ["asking", "fetching", "listening", "reaching", "read_token", "schema_of", "write_accounts"]
 
 TOKEN_VARIABLE = "MOCKEXPORT_TOKEN"  # noqa: S105 - the variable's name
 # A token is a line; whatever is larger is another file.
@@ -64,7 +64,7 @@ def fetching(options: argparse.Namespace, listener: Listener) -> RunOptions:
     """Return where the data is and how to run, as far as analyze and download have options in common."""
     settings: RunOptions = {
         "compress": options.compress,
-        "schema": _schema(options),
+        "schema": schema_of(options),
         "chunk_bytes": options.chunk_size,
         "strict": options.strict,
         "max_bad": options.max_bad,
@@ -104,7 +104,7 @@ def _size_limits(options: argparse.Namespace) -> SizeLimits:
     return SizeLimits(**{field: number for field, number in given.items() if number is not None})
 
 
-def _schema(options: argparse.Namespace) -> Schema:
+def schema_of(options: argparse.Namespace) -> Schema:
     settings = {"delimiter": options.delimiter} if options.delimiter is not None else {}
     return Schema(
         **(options.columns or {}),

@@ -62,6 +62,10 @@ def _command(name: str) -> Command:
         from mockexport.cli.keep import download
 
         return download
+    if name == "look":
+        from mockexport.cli.look import look
+
+        return look
     if name == "generate":
         from mockexport.cli.keep import generate
 

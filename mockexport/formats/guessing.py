@@ -45,7 +45,8 @@ _NAMES = {
     ),
     "event_type": (
         "eventtype", "vitalcategory", "measurementconceptid", "vstestcd", "lbtestcd", "itemid", "conceptcd",
-        "parameter", "analyte", "measurement", "vitalname", "code", "itemname", "item", "type", "test", "name", "signal", "variable",
+        "parameter", "analyte", "measurement", "vitalname", "code", "itemname", "item", "type", "test", "name",
+        "signal", "variable",
     ),
     "value": (
         "valuenum", "valueasnumber", "value", "vitalvalue", "vsstresn", "lbstresn", "nvalnum", "result", "resultvalue",

@@ -257,7 +257,8 @@ def _with_columns(schema: Schema, names: Sequence[str], rows: Sequence[Sequence[
         for chosen in choices:
             taken = set(chosen.values())
             free = [name for name in left if name not in taken]
-            grown += [{**chosen, role: name} for name in islice(_candidates(role, free, texts, left), 2)] or [chosen]
+            most = 1 if role == "patient_id" else 2
+            grown += [{**chosen, role: name} for name in islice(_candidates(role, free, texts, left), most)] or [chosen]
         choices = grown
     for chosen in choices[:8]:
         yield from _completed(schema, chosen, missing, texts)

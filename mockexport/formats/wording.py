@@ -59,7 +59,7 @@ def as_arguments(schema: Schema, base: Schema) -> str:
         if getattr(schema, item.name) != getattr(base, item.name)
     ]
     return ", ".join(
-        f"{name}={set(sorted(value))!r}" if isinstance(value, frozenset) else f"{name}={value!r}"
+        f"{name}={{{str(sorted(value))[1:-1]}}}" if isinstance(value, frozenset) else f"{name}={value!r}"
         for name, value in changed
     )
 
