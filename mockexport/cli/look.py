@@ -13,8 +13,8 @@ from mockexport.cli.text import put
 from mockexport.formats.batch import Row
 from mockexport.formats.fields import BadField, format_time
 from mockexport.formats.guessing import number_signs, share_of_numbers, time_formats
-from mockexport.formats.proposing import SAMPLE_BYTES, Trial, attempt, cut_sample, proposals
-from mockexport.formats.quoting import Quoting, rows_in
+from mockexport.formats.proposing import SAMPLE_BYTES, Trial, attempt, cut_sample, fields_of, proposals
+from mockexport.formats.quoting import Quoting
 from mockexport.formats.schema import ROLES, Schema
 from mockexport.formats.wording import as_options, reasons_for
 from mockexport.model import Download
@@ -103,13 +103,7 @@ def _command(files: Sequence[str], schema: Schema) -> str:
 
 def _columns(sample: bytes, trial: Trial) -> Iterator[str]:
     """Yield what each column seems to hold, and what it is taken for."""
-    quoting, names = trial.schema.quoting, _split(trial.header, trial.schema.quoting)
-    if trial.schema.encoding is not None:
-        sample = sample.decode(trial.schema.encoding, "replace").encode()
-    rows = [
-        _split(raw.decode(errors="replace").removesuffix("\r"), quoting)
-        for _, raw in rows_in(sample, quoting, 1, ended=True).rows[trial.schema.skip + trial.schema.header :]
-    ]
+    names, rows = _split(trial.header, trial.quoting), fields_of(sample, trial)
     roles = {name: role for role in ROLES if (name := getattr(trial.schema, role)) is not None}
     values = {name for name, _ in trial.schema.values}
     lines = []

@@ -110,8 +110,10 @@ def _formats(texts: Sequence[str]) -> list[str]:
         return [name for name, scale in scales.items() if _EPOCH_S[0] <= first / scale < _EPOCH_S[1]]
     dated = [*_DATES, *_SHORT_DATES, *_NAMED_DATES]
     sample = there[:3]
-    # What fits none of three is not tried on all.
     found = ["iso"]
+    if not all(re.search(r"\d\D", text) for text in sample):
+        return found
+    # What fits none of three is not tried on all.
     for day in dated:
         for clock in _CLOCKS:
             names = [f"{day}{joint}{clock}" for joint in _JOINTS] if clock else [day]

@@ -7,7 +7,7 @@ Rules: pure. Step by step, from what stands in the way of most rows: no header, 
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from mockexport.errors import HeaderError, OptionError
@@ -28,7 +28,7 @@ from mockexport.formats.quoting import Quoting, rows_in
 from mockexport.formats.schema import Schema
 from mockexport.model import Chunk, Span
 
-__all__ = ["SAMPLE_BYTES", "SAMPLE_ROWS", "Trial", "attempt", "cut_sample", "proposals"]
+__all__ = ["SAMPLE_BYTES", "SAMPLE_ROWS", "Trial", "attempt", "cut_sample", "fields_of", "proposals"]
 
 # What is looked at of a table.
 SAMPLE_BYTES = 64 * 1024
@@ -61,6 +61,7 @@ class Trial:
     layout: Layout | None = None
     header: str = ""
     fault: str = ""
+    quoting: Quoting = field(default_factory=Quoting)
 
     @property
     def reads_well(self) -> bool:
@@ -98,7 +99,7 @@ def attempt(sample: bytes, schema: Schema, download_id: str = "") -> Trial:
         decoded = decoder.decode(Chunk(Span(download_id), sample, 0, len(sample), 1))
     except HeaderError as error:
         return Trial(schema, Decoded(Batch(), [], []), fault=error.problem)
-    return Trial(schema, decoded, decoder.layout, decoder.header or "")
+    return Trial(schema, decoded, decoder.layout, decoder.header or "", quoting=decoder.quoting)
 
 
 def proposals(sample: bytes, schema: Schema, download_id: str = "", known: Sequence[Schema] = ()) -> list[Trial]:
@@ -148,7 +149,7 @@ def _steps(trial: Trial, sample: bytes) -> Iterator[Schema]:
         yield from _changed(schema, encoding="cp1252")
     if sum(number for reason, number in reasons.items() if reason not in _GOT):
         yield from _with_signs(schema)
-    rows = _rows(sample, trial)
+    rows = fields_of(sample, trial)
     if reasons[BadRowReason.TIME] or reasons[BadRowReason.SKIPPED_TIME]:
         for name in time_formats(_texts(rows, layout.event_time)):
             yield from _changed(schema, time_formats=() if name == "iso" else (name,))
@@ -319,16 +320,22 @@ def _completed(
 # ---- the rows
 
 
-def _rows(sample: bytes, trial: Trial) -> list[list[str]]:
-    """Return the fields of the first rows, bad ones included."""
+def fields_of(sample: bytes, trial: Trial) -> list[list[str]]:
+    """Return the fields of the rows behind the header, bad ones included."""
     schema = trial.schema
     if schema.encoding is not None:
         sample = sample.decode(schema.encoding, "replace").encode()
     width = 0 if trial.layout is None else trial.layout.fields
-    found = []
-    for _, raw in rows_in(sample, schema.quoting, 1, ended=True).rows[1:]:
-        fields = _split(raw.removesuffix(b"\r").decode(errors="replace"), schema.quoting)
-        if len(fields) >= width:
+    quoting, found = trial.quoting, []
+    texts = [
+        raw.removesuffix(b"\r").decode(errors="replace") for _, raw in rows_in(sample, quoting, 1, ended=True).rows
+    ]
+    header = trial.header.rpartition("\n")[2]
+    # It is the first line that is not left out, but for a mark before it.
+    start = next((at for at, text in enumerate(texts) if text.removeprefix("\ufeff") == header), -1) + 1
+    for text in texts[start:]:
+        fields = _split(text, quoting)
+        if len(fields) >= width and not (quoting.comment is not None and text.startswith(quoting.comment)):
             found.append(fields)
     return found
 
