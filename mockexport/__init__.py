@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     )
     from mockexport.formats import Batch, Row
     from mockexport.formats.coverage import Coverage
+    from mockexport.formats.fhir import FhirObservations
     from mockexport.formats.filters import Filter
     from mockexport.formats.schema import Schema
     from mockexport.live import Run, Snapshot
@@ -119,6 +120,7 @@ __all__ = [
     "ExportApi",
     "ExportNotFound",
     "Faults",
+    "FhirObservations",
     "Files",
     "Filter",
     "Folder",
@@ -203,6 +205,7 @@ _HOMES = {
         "StateError",
         "TransferError",
     ),
+    "formats.fhir": ("FhirObservations",),
     "formats.filters": ("Filter",),
     "formats.schema": ("Schema",),
     "formats": ("Batch", "Row"),

@@ -161,12 +161,14 @@ class Door:
         bodies: methods whose requests always bring JSON; others may have no body.
         tokens: those of which each request must bring one; None lets all in.
         open_paths: paths that need no token.
+        kinds: the media types that a body may have.
     """
 
     names: frozenset[str] = frozenset()
     bodies: frozenset[str] = frozenset()
     tokens: Tokens | None = None
     open_paths: frozenset[str] = frozenset()
+    kinds: frozenset[bytes] = frozenset({b"application/json"})
 
     def refusal(self, asked: Asked) -> Refusal | None:
         """Return why a request may not be made, None if it may."""
@@ -198,8 +200,9 @@ class Door:
             refusal = _judge(credentials, self.tokens, _NEEDED.get(asked.method, "read"))
             if refusal is not None:
                 return refusal
-        if (body or asked.method in self.bodies) and [_media_type(kind) for kind in kinds] != [b"application/json"]:
-            return Refusal(415, "Content-Type: must be application/json")
+        if (body or asked.method in self.bodies) and (len(kinds) != 1 or _media_type(kinds[0]) not in self.kinds):
+            wanted = " or ".join(sorted(kind.decode() for kind in self.kinds))
+            return Refusal(415, f"Content-Type: must be {wanted}")
         return None
 
     def _own(self, origin: bytes, asked: Asked, port: int) -> bool:

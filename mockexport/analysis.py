@@ -35,6 +35,9 @@ __all__ = ["RunOptions", "analyze", "run", "run_export"]
 
 R = TypeVar("R")
 
+# Where no export need be named.
+_OF_ONE_EXPORT = ("folder", "files", "urls", "fhir", "source")
+
 _log = logging.getLogger("mockexport")
 
 
@@ -203,7 +206,7 @@ async def run_export(
     """
     if engine == "auto" and (problem := kernel_problem()) is not None:
         _log.warning("this is the slow engine, in Python: there is no compiled kernel, as %s", problem)
-    if export_id is None and all(where.get(given) is None for given in ("folder", "files", "urls", "source")):
+    if export_id is None and all(where.get(given) is None for given in _OF_ONE_EXPORT):
         export_id = "demo"
     for name in where.keys() - SourceOptions.__annotations__.keys():
         known = [*SourceOptions.__annotations__, *RunOptions.__annotations__]

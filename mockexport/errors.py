@@ -12,6 +12,7 @@
     │   └── TransferError            a download's bytes did not arrive whole; `passing` if another try may help
     ├── FormatError              the data's
     │   ├── HeaderError              the first line does not name the columns
+    │   │   └── ContentError             no file of resources at all, but a page or the server's own words
     │   ├── BadRowError              a bad row where none is allowed (strict)
     │   └── NotedError               something to note where nothing may be (strict)
     ├── IncompleteReport         downloads failed or differ, and nobody said that the figures of the others will do
@@ -39,6 +40,7 @@ __all__ = [
     "BadRowError",
     "CheckpointError",
     "ClusterError",
+    "ContentError",
     "ExportNotFound",
     "FolderError",
     "FormatError",
@@ -195,6 +197,16 @@ class HeaderError(FormatError):
         self.line = line
         self.problem = problem
         super().__init__(f"download {download_id}, line {line}: not the expected CSV header: {problem}")
+
+
+class ContentError(HeaderError):
+    """A file that should hold resources is a page, or says what went wrong on the server."""
+
+    def __init__(self, download_id: str, line: int, problem: str) -> None:
+        self.download_id = download_id
+        self.line = line
+        self.problem = problem
+        FormatError.__init__(self, f"download {download_id}, line {line}: {problem}")
 
 
 class BadRowError(FormatError):

@@ -131,6 +131,7 @@ class SizeLimits:
         announced: patients and event types that the metadata of an export's downloads names, all in all.
         groups: pairs of a patient and an event type, over all downloads; and patients of one download.
         types: event types.
+        resources: rows of resources with ids, which are kept until the latest version of each is known.
         distinct: different rows, where each counts once (reducers.Distinct).
         window_bytes: the memory that a zstd body may ask for; counted as the power of two below.
         reply_bytes: one reply of a server about exports and downloads.
@@ -146,6 +147,8 @@ class SizeLimits:
     # A group takes some hundred bytes in the kernel, and as much again for each of its results.
     groups: int = 1_000_000
     types: int = 10_000
+    # Of 64 bytes each: a gigabyte and a quarter.
+    resources: int = 20_000_000
     # At up to 48 bytes: half a gigabyte.
     distinct: int = 10_000_000
     # What the `zstd` program, too, accepts unasked.

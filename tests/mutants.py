@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 # The tests of each file's rules; the whole suite would notice more, and take an hour.
 TESTS = {
     "access.py": ["tests/test_access.py"],
-    "ingest/application.py": ["tests/ingest/test_access.py"],
+    "ingest/application.py": ["tests/ingest/test_access.py", "tests/ingest/test_overload.py"],
     "ingest/settings.py": ["tests/ingest/test_access.py"],
     "server/app.py": ["tests/server/test_connection.py"],
     "saving/partial.py": ["tests/saving/test_partial.py"],
@@ -458,6 +458,7 @@ MUTANTS = [
     Mutant("long questions give way", "ingest/queries.py", "                self.lanes.give_way()\n", ""),
     Mutant("long questions give way for a while", "ingest/lanes.py", "self._no_short_one.wait(PATIENCE_S)", "self._no_short_one.wait()"),
     Mutant("a question costs its own days", "ingest/queries.py", "file.rows * within // ((last - first + 1) * file.users)", "file.rows // file.users"),
+    Mutant("between two batches the loop turns", "ingest/application.py", "                await asyncio.sleep(0)\n", ""),
     Mutant("a pass stops between days", COMPACTION, "        if self._closing:", "        if False:"),
 ]  # fmt: skip
 

@@ -44,6 +44,7 @@ ROOMS = [
 FENCES = {
     "aiohttp": {"sources", "server", "ingest"},  # the service itself has none; the devices that play against it have
     "yarl": {"sources"},
+    "aiofiles": {"sources", "saving"},
     "fastapi": {"ingest"},
     "polars": {"ingest"},
     "pydantic": {"ingest"},

@@ -15,6 +15,7 @@ from mockexport.cli import exits
 from mockexport.cli.cluster import Analyze, analyzed, analyzing
 from mockexport.cli.faces import pieces_of, pieces_of_several, write, write_page
 from mockexport.cli.fetching import asking, fetching, listening, reaching, write_accounts
+from mockexport.cli.fhir import end_job, telling_of_job
 from mockexport.cli.hints import about_bad_rows, about_note
 from mockexport.cli.outputs import checked_outputs, refuse_other_than_names
 from mockexport.cli.progress import Shown, showing_progress
@@ -64,7 +65,7 @@ async def analyze(options: argparse.Namespace) -> int:
             with telling_what_is_left(more["save"]):
                 return await _analyzed(analyze_export, export_id, reducer, more, shown)
 
-        async with analyzing(options) as analyze_export:
+        async with analyzing(options) as analyze_export, telling_of_job(settings):
             reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
     for report in reports:
         account_for(report)
@@ -86,7 +87,9 @@ async def analyze(options: argparse.Namespace) -> int:
         tell_times(accounts)
     if html is not None:
         write_page(html, reports[0], chosen.rules, options)
-    return exits.of_accounts(accounts)
+    code = exits.of_accounts(accounts)
+    await end_job(settings, keep=options.fhir_keep, complete=not code)
+    return code
 
 
 async def _analyzed(

@@ -27,8 +27,9 @@ COMMANDS = (
 SHELLS = ("bash", "zsh", "fish")
 
 # Ways to say where the data is, by twos: one said on the command line overrules another in the environment.
-WHERE = tuple(permutations(("url", "origin", "urls"), 2))
+WHERE = tuple(permutations(("url", "origin", "urls", "fhir", "fhir_manifest"), 2))
 
+_NAMING_A_SERVER = ("url", "urls", "fhir", "fhir_status", "fhir_manifest")
 # Options that are for a server that is named, and may be secret. In the environment they may wait for one.
 _FOR_A_SERVER = ("token_file", "header", "proxy", "cacert", "cert", "key", "link_local")
 
@@ -105,11 +106,11 @@ def parse(arguments: Sequence[str], *, counts: bool = False) -> argparse.Namespa
     for export in (*_words(getattr(options, "export", None)), *_words(getattr(options, "export_id", None))):
         if "://" in export:
             commands[options.command].error(f"{given_url(export)} is a URL and no EXPORT; did you mean --url?")
-    if hasattr(options, "url") and options.url is None and getattr(options, "urls", None) is None:
+    if hasattr(options, "url") and all(getattr(options, name, None) is None for name in _NAMING_A_SERVER):
         for name in _FOR_A_SERVER:
             if getattr(options, name, None) is not commands[options.command].get_default(name):
                 option = f"--{name.replace('_', '-')}"
-                commands[options.command].error(f"{option} goes with --url or --urls, and to no other server")
+                commands[options.command].error(f"{option} goes with --url, --urls or --fhir, and to no other server")
     if counts:
         options.counts = True
     options.misspelt = _misspelt(variable for command in commands.values() for variable in command.known_variables)
@@ -217,6 +218,7 @@ def _analyze(add: _Add, name: str) -> None:
     groups.exports(command)
     groups.where(command, local=True)
     groups.reading(command)
+    groups.fhir(command)
     groups.asked(command)
     groups.statistics(command)
     groups.faces(command)
@@ -246,6 +248,10 @@ def _analyze(add: _Add, name: str) -> None:
     )  # fmt: skip
     groups.most_listed(command)
     groups.most_varied(command)
+    command.option(
+        "--max-resources", type=positive, metavar="N",
+        help="rows of FHIR resources with ids, which are kept to the end, 64 bytes each (default: 20000000)",
+    )  # fmt: skip
     command.option(
         "--max-distinct", type=positive, metavar="N", help="different rows, with --distinct (default: 10000000)"
     )

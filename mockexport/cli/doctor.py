@@ -16,7 +16,7 @@ from mockexport.server.generation import generator_problem
 __all__ = ["doctor"]
 
 # What is looked for: the package's name, and what it is here for.
-_NEEDED = ("aiohttp", "msgspec")
+_NEEDED = ("aiofiles", "aiohttp", "msgspec")
 _EXTRAS = ("isal", "zlib-ng", "fastapi", "polars", "pydantic", "uvicorn", "dask", "cryptography", "pyarrow")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from mockexport.analysis import RunOptions
+from mockexport.cli.fhir import fhir_server, observations
 from mockexport.errors import OptionError
 from mockexport.events import Event, EventLog, Listener
 from mockexport.formats.filters import Filter
@@ -34,9 +35,10 @@ def reaching(options: argparse.Namespace) -> SourceOptions:
     access, size_limits = None, _size_limits(options)
     urls = getattr(options, "urls", None)  # download has none, and no --from
     origin = getattr(options, "origin", None)
-    if sum(given is not None for given in (options.url, urls, origin)) > 1:
-        raise OptionError("url, urls and from", "each says where the data is; give one of them")
-    if options.url is not None or urls is not None:
+    server = fhir_server(options)
+    if sum(given is not None for given in (options.url, urls, origin, server)) > 1:
+        raise OptionError("url, urls, from and fhir", "each says where the data is; give one of them")
+    if options.url is not None or urls is not None or server is not None:
         from mockexport.sources.http import Access  # no sooner: it takes 12 MB
 
         access = Access(
@@ -52,6 +54,7 @@ def reaching(options: argparse.Namespace) -> SourceOptions:
         "url": options.url,
         "urls": urls,
         **_at_hand(origin, size_limits),
+        "fhir": server,
         "limits": TimeLimits.of(options.timeout, options.time_limit),
         "retry": RetryPolicy(attempts=options.attempts),
         "access": access,
@@ -64,7 +67,7 @@ def fetching(options: argparse.Namespace, listener: Listener) -> RunOptions:
     """Return where the data is and how to run, as far as analyze and download have options in common."""
     settings: RunOptions = {
         "compress": options.compress,
-        "schema": schema_of(options),
+        "schema": observations(options) or schema_of(options),
         "chunk_bytes": options.chunk_size,
         "strict": options.strict,
         "max_bad": options.max_bad,
@@ -94,6 +97,7 @@ def _size_limits(options: argparse.Namespace) -> SizeLimits:
         "announced": "announced",
         "groups": "groups",
         "types": "types",
+        "resources": "resources",
         "distinct": "distinct",
         "window": "window_bytes",
         "reply": "reply_bytes",

@@ -7,8 +7,8 @@ from mockexport.cli.parser import Command, Several
 from mockexport.cli.words import chunk_length, columns, delimiter, length, places, positive, seconds
 
 __all__ = [
-    "FIRST", "asked", "effort", "exports", "faces", "most_listed", "most_varied", "reading", "statistics", "told",
-    "trouble", "where",
+    "FIRST", "asked", "effort", "exports", "faces", "fhir", "most_listed", "most_varied", "reading", "statistics",
+    "told", "trouble", "where",
 ]  # fmt: skip
 
 # The twenty of analyze that matter first; a further one takes the place of another. And those of every command.
@@ -118,6 +118,37 @@ def reading(command: Command) -> None:
     command.option(
         "--timezone", metavar="NAME", help="what times without an offset are local to: Europe/Berlin (default: UTC)"
     )
+
+
+def fhir(command: Command) -> None:
+    command.group("where FHIR data is")
+    command.option(
+        "--fhir", metavar="URL",
+        help="start a FHIR Bulk Data export at the server with this base URL, and wait for it",
+    )  # fmt: skip
+    command.option("--group", metavar="ID", help="with --fhir: of this group (default: of all patients)")
+    command.option("--fhir-status", metavar="URL", help="wait for a FHIR job that was started before")
+    command.option("--fhir-manifest", metavar="URL", help="read what the manifest of a finished FHIR job names")
+    command.option("--fhir-client-id", metavar="ID", help="who asks, for a FHIR server that gives out tokens")
+    command.option("--fhir-key", metavar="FILE", help="its private key, PEM or a JWK set (mockexport[fhir])")
+    command.option(
+        "--fhir-keep", action="store_true", help="leave the job on the server also when the report is complete"
+    )
+    command.group("how to read FHIR Observations")
+    command.option(
+        "--input", choices=("csv", "fhir"),
+        help="what the data is: tables, or FHIR Observations as NDJSON (default: fhir where names end in .ndjson or"
+        " .jsonl, compressed or not)",
+    )  # fmt: skip
+    command.option(
+        "--fhir-codes", metavar="FILE", help="further LOINC codes, or other meanings of known ones: a TOML file"
+    )
+    command.option(
+        "--fhir-base", metavar="URL", help="the FHIR server's URL: patients referred to by it are those without"
+    )
+    command.option("--fhir-preliminary", action="store_true", help="let preliminary observations count")
+    command.option("--fhir-issued", action="store_true", help="without an effective time, take the one of issue")
+    command.option("--fhir-unitless", action="store_true", help="without any unit, take the usual one")
 
 
 def asked(command: Command) -> None:

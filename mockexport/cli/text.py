@@ -42,6 +42,7 @@ _OPTIONS = {
     "SizeLimits.announced": "--max-announced",
     "SizeLimits.groups": "--max-groups",
     "SizeLimits.types": "--max-types",
+    "SizeLimits.resources": "--max-resources",
     "SizeLimits.distinct": "--max-distinct",
     "SizeLimits.window_bytes": "--max-window",
     "SizeLimits.reply_bytes": "--max-reply",

@@ -75,7 +75,7 @@ class ClusterCrew:
     async def bring_in(self, work: Work) -> None:
         """Bring every download to its verdict (see pipeline.sharing.Crew.bring_in)."""
         self._work = work
-        if not {"url", "folder", "files", "urls", "source"} & self._options.keys():
+        if not {"url", "folder", "files", "urls", "fhir", "source"} & self._options.keys():
             self._require_neighbours()
             self._options["url"] = work.source.name
         threads = await self._threads()

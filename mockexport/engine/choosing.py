@@ -11,7 +11,7 @@ from mockexport.errors import OptionError
 from mockexport.formats.filters import Filter
 from mockexport.formats.format import Format
 from mockexport.formats.schema import Schema
-from mockexport.reducers import Distinct, Reducer
+from mockexport.reducers import Distinct, Latest, Reducer
 
 __all__ = ["ENGINES", "Engine", "choose_engine", "kernel_problem"]
 
@@ -65,12 +65,25 @@ def choose_engine(
     if wanted not in ENGINES:
         raise OptionError("engine", f"{wanted!a} is none of {', '.join(ENGINES)}")
     problem = kernel_problem()
-    if problem is None and wanted != "python" and isinstance(schema, Schema) and schema.is_plain:
-        return _compiled(reducer, schema, asked, coverage, strict)
-    if wanted == "kernel" and problem is not None:
+    if problem is not None and wanted == "kernel":
         raise OptionError("engine", f"the kernel cannot be used: {problem}")
+    if problem is not None or wanted == "python":
+        return _by_reference("python", reducer, schema, asked, coverage, strict)
+    if isinstance(schema, Schema) and schema.is_plain:
+        return _compiled(reducer, schema, asked, coverage, strict)
+    from mockexport.engine.kernel import twin_of
+
+    # The states are compiled ones; the decoder is the format's own.
+    return _by_reference("kernel+python", twin_of(reducer) or reducer, schema, asked, coverage, strict)
+
+
+def _by_reference(
+    name: str, reducer: Reducer[Any, Any], schema: Format, asked: Filter | None, coverage: bool, strict: bool
+) -> Engine[Any]:
+    if schema.versioned:
+        reducer = Latest(reducer, asked)
     return Engine(
-        "python",
+        name,
         reducer,
         lambda span, header=None, pending=b"": ReferenceFold(
             span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header, pending=pending

@@ -4,6 +4,7 @@ from typing import Any, Generic, TypeVar
 
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
 from mockexport.formats import Decoded
+from mockexport.formats.batch import Identified
 from mockexport.formats.filters import Filter
 from mockexport.formats.format import Format
 from mockexport.formats.tally import Tally
@@ -79,6 +80,8 @@ class ReferenceFold(Generic[S]):
         if self._asked is not None:
             batch = self._asked.take(batch)
             self.tally.filtered += len(decoded.batch) - len(batch)
+            if isinstance(decoded.batch, Identified):
+                batch = decoded.batch  # what is asked for is known once the latest versions are (see reducers.Latest)
         if batch:
             try:
                 self.state = self._reducer.update(self.state, batch)

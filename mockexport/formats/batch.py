@@ -13,7 +13,20 @@ from mockexport.formats.fields import BadRowReason
 if TYPE_CHECKING:
     from mockexport.formats import arrow
 
-__all__ = ["NO_VALUE", "VALUE_BYTES", "BadRow", "Batch", "Decoded", "MissingValue", "Row", "packed", "with_missing"]
+__all__ = [
+    "NO_VALUE",
+    "UPDATED_UNKNOWN",
+    "VALUE_BYTES",
+    "BadRow",
+    "Batch",
+    "Decoded",
+    "Identified",
+    "Identity",
+    "MissingValue",
+    "Row",
+    "packed",
+    "with_missing",
+]
 
 # A value as bytes, the lowest first, as in columns of them.
 VALUE_BYTES = 16
@@ -89,6 +102,40 @@ class Batch:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Identified(Batch):
+    """Rows of resources that have ids, and may come again in a later version: then only the latest counts.
+
+    Each row has the key of its resource, b"" for one without an id, its version (see `Identity`), and its place among
+    the resource's rows. `rowless` are resources without a row: they may be a later version of one that had some.
+    """
+
+    keys: list[bytes] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+    updated: list[int] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    rowless: list["Identity"] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.rowless)
+
+
+class Identity(NamedTuple):
+    """Which resource it is, as a key of 16 bytes, and which of its versions.
+
+    A later one has a higher `version`, a number from 1, 0 if it is not told; or else a later `updated`, microseconds
+    of UTC since 1970, or UPDATED_UNKNOWN.
+    """
+
+    key: bytes
+    version: int
+    updated: int
+
+
+# Before all times that there are.
+UPDATED_UNKNOWN = -(2**62)
+
+
 def packed(values: Iterable[int]) -> bytes:
     """Return values as a column of bytes."""
     return b"".join([value.to_bytes(VALUE_BYTES, "little", signed=True) for value in values])
@@ -149,6 +196,8 @@ class Decoded:
     missing_lines: list[int] = field(default_factory=list)
     # What is worth knowing of the rows, by its name (see noted.Noted): how often it was met.
     noted: Counter[str] = field(default_factory=Counter)
+    # Where a line can hold several rows or none: how many lines there were (see Tally.resources).
+    resources: int | None = None
     # Of the rows that the schema leaves out, their line numbers.
     left_out: list[int] = field(default_factory=list)
 

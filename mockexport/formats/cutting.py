@@ -19,8 +19,8 @@ __all__ = ["MAX_ROW_BYTES", "Cutter"]
 
 # A longer row is a bad row; of one that is longer than a buffer, too, no more than this (and a little) is ever held.
 MAX_ROW_BYTES = 64 * 1024
-# Of an overlong row so much is passed on that the decoder sees that it is one, a final "\r" taken off.
-_KEPT_OF_OVERLONG = MAX_ROW_BYTES + 2
+# Beyond that, so much of an overlong row is passed on that the decoder sees that it is one, a final "\r" taken off.
+_KEPT_BEYOND = 2
 _NOWHERE = memoryview(b"")
 
 
@@ -35,11 +35,21 @@ class Cutter:
         chunk_bytes: the size of the buffers that `feed` makes; others may have any.
         offset, line: where the stream begins: 0 and 1, or wherever a saved state ends; the byte before the span
             (Span.read_from), where rows are still to be found.
+        max_row_bytes: how long a row may be; of a longer one little more than that is passed on.
     """
 
-    def __init__(self, span: Span, chunk_bytes: int = MAX_ROW_BYTES, *, offset: int = 0, line: int = 1) -> None:
+    def __init__(
+        self,
+        span: Span,
+        chunk_bytes: int = MAX_ROW_BYTES,
+        *,
+        offset: int = 0,
+        line: int = 1,
+        max_row_bytes: int = MAX_ROW_BYTES,
+    ) -> None:
         self._span = span
         self._chunk_bytes = chunk_bytes
+        self._kept_of_overlong = max_row_bytes + _KEPT_BEYOND
         self.received: int = 0  # bytes so far
         self.done: bool = span.end is not None and offset >= span.end  # nothing more of the stream belongs to the span
         self.end: int | None = span.end
@@ -166,7 +176,7 @@ class Cutter:
 
     def _lengthen(self, stop: int) -> None:
         """Add what the buffer holds up to there to the overlong row, as far as that is of use."""
-        kept = min(stop - self._start, _KEPT_OF_OVERLONG - len(self._long))
+        kept = min(stop - self._start, self._kept_of_overlong - len(self._long))
         self._long += self._view[self._start : self._start + kept]
         self._dropped += stop - self._start - kept
 

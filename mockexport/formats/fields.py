@@ -64,6 +64,17 @@ class BadRowReason(StrEnum):
     SKIPPED_TIME = "skipped local time"
     VALUE = "bad value"
     VALUE_RANGE = "value out of range"
+    # Of lines that are resources (see formats.fhir).
+    JSON = "not one JSON object"
+    NESTING = "nested too deeply"
+    KEY_TWICE = "a key twice"
+    SURROGATE = "lone surrogate"
+    ELEMENT = "an element that FHIR does not allow"
+    TWO_TYPES = "two types on one element"
+    PATIENT = "no patient"
+    UNIT = "unit not understood"
+    NO_UNIT = "no unit"
+    VALUE_AND_REASON = "a value and a reason for none"
 
 
 class BadField(ValueError):  # noqa: N818 - caught where rows are decoded, never seen by users

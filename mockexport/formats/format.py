@@ -42,6 +42,10 @@ class Format(Protocol):
     def fingerprint(self) -> str:
         """A line that differs once the same bytes would be read otherwise: states of two such are never merged."""
 
+    @property
+    def versioned(self) -> bool:
+        """Whether rows are of resources that may come again, in a later version (see batch.Identified)."""
+
     def cutter(self, span: Span, *, offset: int = 0) -> Cutter:
         """Return what cuts the bytes of a span, which begin at `offset`, into chunks of whole rows."""
 

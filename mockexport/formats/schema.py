@@ -182,6 +182,11 @@ class Schema:
         parts = [(item.name, getattr(self, item.name)) for item in fields(self)]
         return repr([(name, sorted(part) if isinstance(part, frozenset) else part) for name, part in parts])
 
+    @property
+    def versioned(self) -> bool:
+        """A row of a table is itself alone."""
+        return False
+
     def cutter(self, span: Span, *, offset: int = 0) -> Cutter:
         """Return what cuts a span's bytes into chunks of whole lines (see format.Format)."""
         return Cutter(span, offset=offset)

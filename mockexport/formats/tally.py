@@ -11,7 +11,7 @@ from mockexport.errors import StateError
 from mockexport.formats.batch import BadRow, Decoded
 from mockexport.formats.coverage import HourCounts
 from mockexport.formats.fields import BadRowReason, check_id
-from mockexport.formats.noted import Noted
+from mockexport.formats.noted import noted_name
 
 __all__ = ["MAX_EXAMPLES", "Tally"]
 
@@ -39,11 +39,14 @@ class Tally:
         "missing",
         "noted",
         "patients",
+        "resources",
         "rows",
     )
 
     def __init__(self, *, coverage: bool = False) -> None:
         self.rows: int = 0  # all but blank lines
+        # Where a line can hold several rows or none: those lines, which are what a source counts.
+        self.resources: int | None = None
         self.bad: Counter[str] = Counter()  # by reason
         self.examples: list[BadRow] = []  # the first few, in order
         self.missing: Counter[str] = Counter()  # by event type
@@ -68,6 +71,11 @@ class Tally:
     __hash__: ClassVar[None] = None  # type: ignore[assignment] # mutable
 
     @property
+    def announced(self) -> int:
+        """What is to be held against the number that a source announces: rows, or resources where it counts those."""
+        return self.rows if self.resources is None else self.resources
+
+    @property
     def bad_rows(self) -> int:
         """The number of bad rows of all reasons."""
         return self.bad.total()
@@ -76,6 +84,8 @@ class Tally:
         """Count the rows of the span's next chunk."""
         batch = decoded.batch
         self.rows += decoded.rows
+        if decoded.resources is not None:
+            self.resources = (self.resources or 0) + decoded.resources
         self.cut_off = decoded.cut_off
         self.filtered += len(decoded.left_out)
         if batch:
@@ -102,7 +112,9 @@ class Tally:
         Its line numbers fall short of these's by `lines`; None if nobody knows, and then its bad rows are not named.
         """
         self.rows += later.rows
-        if later.rows:
+        if later.resources is not None:
+            self.resources = (self.resources or 0) + later.resources
+        if later.rows or later.resources:
             self.cut_off = later.cut_off
         self.bad += later.bad
         self.missing += later.missing
@@ -129,6 +141,7 @@ class Tally:
         return json.dumps(
             {
                 "rows": self.rows,
+                "resources": self.resources,
                 "bad": self.bad,
                 "examples": [[bad.line, bad.reason] for bad in self.examples],
                 "missing": self.missing,
@@ -155,10 +168,11 @@ class Tally:
             saved = json.loads(data)
             tally = cls()
             tally.rows = _count(saved["rows"])
+            tally.resources = None if saved["resources"] is None else _count(saved["resources"])
             tally.bad = Counter({BadRowReason(reason).value: _count(n) for reason, n in saved["bad"].items()})
             tally.examples = [BadRow(_count(line), BadRowReason(reason)) for line, reason in saved["examples"]]
             tally.missing = Counter({event_type: _count(n) for event_type, n in saved["missing"].items()})
-            tally.noted = Counter({Noted(name).value: _count(n) for name, n in saved["noted"].items()})
+            tally.noted = Counter({noted_name(name): _count(n) for name, n in saved["noted"].items()})
             tally.filtered = _count(saved["filtered"])
             tally.first_us, tally.last_us = _time_us(saved["first_us"]), _time_us(saved["last_us"])
             tally.patients, tally.event_types = _ids(saved["patients"]), _ids(saved["event_types"])

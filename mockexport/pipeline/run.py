@@ -56,7 +56,7 @@ from mockexport.pipeline.streams import DatedSource, Source
 from mockexport.pipeline.variety import Limited, check_listed
 from mockexport.pipeline.verdicts import Rules, overlapping
 from mockexport.pipeline.workers import Workers
-from mockexport.reducers import Reducer, Result
+from mockexport.reducers import Latest, Reducer, Result
 from mockexport.report.account import DownloadAccount
 
 __all__ = [
@@ -116,9 +116,10 @@ class Outcome(Generic[S]):
     @property
     def state(self) -> S:
         """The merged state in the reducer's own form."""
-        if self.engine.reducer is self._reducer:
-            return cast("S", self.merged)
-        return self._reducer.load(self.engine.reducer.dump(self.merged))
+        reducer, state = self.engine.reducer, self.merged
+        if isinstance(reducer, Latest):
+            state, reducer = reducer.settled(state), reducer.inner
+        return cast("S", state) if reducer is self._reducer else self._reducer.load(reducer.dump(state))
 
     def result(self) -> Result[Any]:
         """Return what the reducer makes of the merged state."""

@@ -13,6 +13,7 @@ from mockexport.formats import Batch
 from mockexport.model import Export, SizeLimits
 from mockexport.reducers import Distinct, GroupReducer, Reducer, Result, Selection, Summary
 from mockexport.reducers.distinct import DistinctState
+from mockexport.reducers.latest import Records
 
 __all__ = ["Limited", "check_listed"]
 
@@ -108,7 +109,9 @@ class Limited(Generic[S, R]):
         self._check_groups(fold.state)
 
     def _check_groups(self, state: S) -> None:
-        if self._has_groups:
+        if isinstance(state, Records):
+            self._limits.check("resources", len(state), "rows of resources with ids")
+        elif self._has_groups:
             self._limits.check("groups", len(cast("Sized", state)), _GROUPS)
         if (
             isinstance(state, DistinctState)

@@ -83,22 +83,26 @@ def judge(download: Download, tally: Tally) -> Verdict:
     nothing differs, nothing is proven either: unverifiable. A bad last row without a line end does not count towards
     what was announced: it is the stump of a row, and with it the rows of a body cut off there would seem complete.
     """
-    if download.rows is not None and tally.cut_off and tally.rows == download.rows:
-        return Verdict(VerdictKind.FAILED, (f"the body ends inside row {tally.rows:,} of {download.rows:,} announced",))
-    if download.rows is not None and tally.rows < download.rows:
-        return Verdict(VerdictKind.FAILED, (f"{tally.rows:,} rows came of {download.rows:,} announced",))
+    came, what = tally.announced, "row" if tally.resources is None else "resource"
+    if download.rows is not None and tally.cut_off and came == download.rows:
+        return Verdict(VerdictKind.FAILED, (f"the body ends inside {what} {came:,} of {download.rows:,} announced",))
+    if download.rows is not None and came < download.rows:
+        return Verdict(VerdictKind.FAILED, (f"{came:,} {what}s came of {download.rows:,} announced",))
+    if tally.resources is not None and tally.cut_off:
+        return Verdict(VerdictKind.FAILED, ("the last line is cut off",))
     differences = _differences(download, tally)
     if differences:
         return Verdict(VerdictKind.MISMATCH, tuple(differences))
     if download.rows is None:
-        return Verdict(VerdictKind.UNVERIFIABLE, ("no row count was announced",))
+        return Verdict(VerdictKind.UNVERIFIABLE, (f"no {what} count was announced",))
     return Verdict(VerdictKind.VERIFIED)
 
 
 def _differences(download: Download, tally: Tally) -> list[str]:
     differences = []
-    if download.rows is not None and tally.rows > download.rows:
-        differences.append(f"{tally.rows:,} rows came, {download.rows:,} were announced")
+    if download.rows is not None and tally.announced > download.rows:
+        what = "rows" if tally.resources is None else "resources"
+        differences.append(f"{tally.announced:,} {what} came, {download.rows:,} were announced")
     # Numbers, not names: a verdict is shown and logged, and patients' ids are not.
     if download.patients is not None and (strangers := len(tally.patients.difference(download.patients))):
         differences.append(f"{strangers:,} of its patients were not announced")

@@ -8,10 +8,12 @@ calendar.py  counts per hour and day
 distinct.py  those of another reducer, of rows that count once
 counts.py    counts alone: the example to learn from
 per_group.py reducers that are written row by row
+latest.py    resources that come again, in their latest version, before another reducer
 """
 
 from mockexport.reducers.counts import Counts
 from mockexport.reducers.distinct import Distinct
+from mockexport.reducers.latest import Latest
 from mockexport.reducers.per_group import GroupReducer
 from mockexport.reducers.protocol import Reducer, Result, load_state, pack_state, unpack_state
 from mockexport.reducers.selection import Selection
@@ -21,6 +23,7 @@ __all__ = [
     "Counts",
     "Distinct",
     "GroupReducer",
+    "Latest",
     "Reducer",
     "Result",
     "Selection",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mockexport.formats.noted import Noted
+from mockexport.formats.noted import Noted, unmapped_code
 from mockexport.report.account import Account, DownloadAccount
 from mockexport.report.overlaps import overlaps_of
 from mockexport.report.plain import counted
@@ -23,6 +23,7 @@ __all__ = [
     "OVERLAPS",
     "STATISTICS",
     "TYPES_ALIKE",
+    "UNMAPPED",
     "Note",
     "notes_of",
 ]
@@ -36,6 +37,7 @@ NOT_COMPARED = "downloads not compared"
 IDS_ALIKE = "patient ids alike"
 TYPES_ALIKE = "event types alike"
 STATISTICS = "statistics"
+UNMAPPED = "codes not mapped"
 
 # Of downloads, and of names that are alike, so many are named.
 MOST_NAMED = 10
@@ -108,7 +110,7 @@ def notes_of(
     `further` are the reducer's own, `repeated` the rows that it left out as the same as others (see reducers.Result).
     """
     counting = [download for download in account.downloads if download.verdict.counts]
-    notes = [_bad_rows(counting), _missing(counting), *_noted(counting), *_overlaps(counting)]
+    notes = [_bad_rows(counting), _missing(counting), *_noted(counting), _unmapped(counting), *_overlaps(counting)]
     if repeated:
         text = f"{counted(repeated, 'repeated row')} left out: alike in patient, event type, time and value"
         notes.append(Note(REPEATED, text, repeated))
@@ -161,6 +163,21 @@ def _noted(counting: Sequence[DownloadAccount]) -> list[Note]:
             text = _SAID[kind].format(counted(number, *_COUNTED[kind])) if kind in _SAID else f"{number:,} {kind}"
             found.append(_of_rows(kind.value, text, concerned, number))
     return found
+
+
+def _unmapped(counting: Sequence[DownloadAccount]) -> Note | None:
+    codes: Counter[str] = Counter()
+    concerned = []
+    for download in counting:
+        own = {code: n for name, n in download.noted.items() if (code := unmapped_code(name)) is not None}
+        codes.update(own)
+        concerned += [download] if own else []
+    if not codes:
+        return None
+    most = sorted(codes.items(), key=lambda item: (-item[1], item[0]))[:MOST_NAMED]
+    told = ", ".join(f"{code} ({number:,})" for code, number in most)
+    text = f"{counted(codes.total(), 'value')} of codes that mean no event type; the most frequent: {told}"
+    return _of_rows(UNMAPPED, text, concerned, codes.total(), dict(most))
 
 
 def _overlaps(counting: Sequence[DownloadAccount]) -> list[Note]:

@@ -10,8 +10,10 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
@@ -21,6 +23,9 @@ from mockexport.report.markup import policy
 from mockexport.server.catalogue import Catalogue, Offer, StoredFile, folder_catalogue, generated_catalogue
 from mockexport.server.delivery import FileChanged, Sending, finish, open_file, send_file, send_rows
 from mockexport.server.faults import Faults
+from mockexport.server.fhir.authorization import Authorization
+from mockexport.server.fhir.routes import WORKERS as FHIR_WORKERS
+from mockexport.server.fhir.routes import BulkData
 from mockexport.server.misbehaving import misbehave
 from mockexport.server.page import front_page
 from mockexport.server.ranges import Conditions, Failed, Full, NotModified, Partial, Unsatisfiable, decide
@@ -40,6 +45,9 @@ WORKERS = 4
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 DOOR: web.AppKey[Door] = web.AppKey("door")
+FHIR_DOOR: web.AppKey[Door] = web.AppKey("fhir_door")
+# What a kick-off and a request for a token bring.
+FHIR_KINDS = frozenset({b"application/json", b"application/fhir+json", b"application/x-www-form-urlencoded"})
 CATALOGUE: web.AppKey[Catalogue] = web.AppKey("catalogue")
 FAULTS: web.AppKey[Faults | None] = web.AppKey("faults")
 SENDING: web.AppKey[Sending] = web.AppKey("sending")
@@ -55,6 +63,7 @@ def create_app(
     faults: Faults | None = None,
     names: frozenset[str] = frozenset(),
     token: str | None = None,
+    fhir_client: tuple[str, dict[str, Any]] | None = None,
 ) -> web.Application:
     """Return the export server as an application, for `serve`, `MockServer` or a runner of your own.
 
@@ -66,6 +75,8 @@ def create_app(
         names: what clients may call the server in `Host`, in lower case, beside `localhost`, loopback addresses and the
             address that they have connected to.
         token: the bearer token that every request must bring; None lets all in.
+        fhir_client: id and public keys (a JWK set) of the one client that may use /fhir, by tokens that it is given
+            there; None lets all in.
 
     Raises:
         FolderError: `data` is no such folder.
@@ -73,6 +84,8 @@ def create_app(
     """
     app = web.Application(middlewares=[_reply])
     app[DOOR] = Door(names, tokens=None if token is None else Tokens.one(token))
+    # Under /fhir other tokens let in, and other media types.
+    app[FHIR_DOOR] = replace(app[DOOR], tokens=None if fhir_client else app[DOOR].tokens, kinds=FHIR_KINDS)
     app[CATALOGUE] = generated_catalogue() if data is None else folder_catalogue(data)
     app[FAULTS] = faults
     app[SENDING] = Sending()
@@ -86,6 +99,8 @@ def create_app(
     app.router.add_get(export, _export)
     app.router.add_get(export + download, _download)
     app.router.add_get(export + download + "/data", _data)
+    authorization = None if fhir_client is None else Authorization(*fhir_client)
+    BulkData(app[CATALOGUE], faults, authorization).add_to(app)
     return app
 
 
@@ -96,7 +111,7 @@ def error_reply(status: int, detail: str, headers: Mapping[str, str] | None = No
 
 async def _workers(app: web.Application) -> AsyncIterator[None]:
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="mockexport-rows") as pool:
-        app[WORKER_POOL] = pool
+        app[WORKER_POOL] = app[FHIR_WORKERS] = pool
         yield
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -136,7 +151,7 @@ def _refusal(request: web.Request) -> web.Response | None:
         # aiohttp takes the host from the target where that is a whole URL.
         target=None if request.host == request.headers.get(hdrs.HOST) else request.host,
     )
-    refusal = request.app[DOOR].refusal(asked)
+    refusal = request.app[FHIR_DOOR if request.path.startswith("/fhir/") else DOOR].refusal(asked)
     if refusal is None:
         return None
     challenge: dict[str, str] = {} if refusal.challenge is None else {hdrs.WWW_AUTHENTICATE: refusal.challenge}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mockexport.errors import OptionError
 
-__all__ = ["KINDS", "RETRY_AFTER", "STATUSES", "WRONG_PARTS", "Fault", "Faults", "Served"]
+__all__ = ["FHIR_KINDS", "KINDS", "RETRY_AFTER", "STATUSES", "WRONG_PARTS", "Fault", "Faults", "Served"]
 
 KINDS: Mapping[str, str] = {
     "refuse": "the connection is reset before a byte of the reply",
@@ -34,6 +34,38 @@ KINDS: Mapping[str, str] = {
     "unordered-rows": "rows come out of order",
     "html": "a login page with status 200",
     "slow-headers": "the head comes a byte at a time",
+}  # fmt: skip
+
+# What goes wrong at /fhir, or comes in another form there. Each is drawn by itself: for a job, a file or a request.
+FHIR_KINDS: Mapping[str, str] = {
+    "fhir-post-only": "a GET of $export is refused with 405",
+    "fhir-no-filter": "_typeFilter is refused with 400",
+    "fhir-kickoff-429": "a kick-off is refused with 429 and Retry-After",
+    "fhir-slow-job": "a job is done after some polls, with X-Progress and Retry-After",
+    "fhir-poll-429": "a poll is refused with 429 and Retry-After",
+    "fhir-file-429": "a file is refused with 429 and Retry-After",
+    "fhir-retry-date": "Retry-After is a date",
+    "fhir-500": "a poll or a file is answered with 500 and a transient OperationOutcome",
+    "fhir-html-503": "a poll or a file is answered with 503 and a page",
+    "fhir-pages": "the manifest comes in pages, the next of which may be 202 at first",
+    "fhir-expired-link": "a file's link has expired (403) until the manifest is fetched again",
+    "fhir-expired-token": "a token is refused with 401 before its time",
+    "fhir-other-origin": "files are at another origin",
+    "fhir-redirect": "a file is redirected (307) to a place that refuses a token",
+    "fhir-cut-gzip": "a gzip body is cut, and its framing says that all is well",
+    "fhir-short-file": "lines are missing at a file's end, and its framing says that all is well",
+    "fhir-cut-line": "a file's last line is cut, and its framing says that all is well",
+    "fhir-wrong-count": "the manifest's count of a file is too large, until it is fetched again",
+    "fhir-wrong-resource": "an OperationOutcome comes in place of a file's lines",
+    "fhir-html-file": "a login page comes in place of a file, with status 200",
+    "fhir-array": "a file's lines come as one JSON array",
+    "fhir-error-file": "the manifest names a file of problems",
+    "fhir-duplicates": "some Observations come again, or before in an earlier version",
+    "fhir-orders": "codings and components come in one order and another",
+    "fhir-units": "units come in every form that is in use",
+    "fhir-days": "cancelled Observations with a day for a time come between the others",
+    "fhir-stu1": "the manifest is as in the first version of the standard: without counts",
+    "fhir-stu4": "the manifest is as in the ballot of the fourth: outcome in place of error, no types",
 }  # fmt: skip
 
 STATUSES = (429, 500, 502, 503, 504, 408, 425)
@@ -96,13 +128,12 @@ class Faults:
         drip_s: float = 0.05,
     ) -> None:
         for kind, probability in probabilities.items():
-            if kind not in KINDS:
-                raise OptionError(
-                    "faults", f"no kind {kind!a}; there are {', '.join(KINDS)}", given=kind, known=list(KINDS)
-                )
+            if kind not in KINDS and kind not in FHIR_KINDS:
+                known = [*KINDS, *FHIR_KINDS]
+                raise OptionError("faults", f"no kind {kind!a}; there are {', '.join(known)}", given=kind, known=known)
             if not 0 <= probability <= 1:
                 raise OptionError("faults", f"{kind}: {probability:g} is no probability from 0 to 1")
-        if sum(probabilities.values()) > 1 + 1e-9:
+        if sum(number for kind, number in probabilities.items() if kind in KINDS) > 1 + 1e-9:
             raise OptionError(
                 "faults", "the probabilities come to more than 1, and a request suffers one fault at most"
             )
@@ -140,6 +171,11 @@ class Faults:
     def asked(self, download_id: str) -> int:
         """Return how many requests there were for a download's data."""
         return self._asked[download_id]
+
+    def happens(self, kind: str, *place: object) -> bool:
+        """Tell whether a kind of FHIR_KINDS happens at this place: to the n-th of something, by its numbers."""
+        probability = self.probabilities.get(kind, 0.0)
+        return bool(probability) and random.Random(f"{self.seed} {kind} {place}").random() < probability  # noqa: S311
 
     def next(self, download_id: str, *, ranged: bool) -> Fault | None:
         """Return what happens to a download's next data request; `ranged` tells whether it asks for a part."""
@@ -180,6 +216,8 @@ class Faults:
 
     def _kind(self, number: float) -> str | None:
         for kind, probability in self.probabilities.items():
+            if kind in FHIR_KINDS:
+                continue
             if number < probability:
                 return kind
             number -= probability

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from mockexport.report.markup import Markup, element, named, page, shown, table
 from mockexport.report.plain import size
 from mockexport.server.catalogue import Catalogue, Offer
-from mockexport.server.faults import KINDS, Faults
+from mockexport.server.faults import FHIR_KINDS, KINDS, Faults
 
 __all__ = ["MAX_SHOWN", "front_page"]
 
@@ -86,7 +86,11 @@ def _faults(faults: Faults | None) -> list[Markup]:
     if faults is None or not found:
         return [element("p", "Nothing goes wrong on purpose: the server was started without ", _code("--faults"), ".")]
     lines = [
-        element("li", _code(f"{kind}={share:g}"), f" of the data requests: {KINDS[kind]}")
+        element(
+            "li",
+            _code(f"{kind}={share:g}"),
+            f" at /fhir: {FHIR_KINDS[kind]}" if kind in FHIR_KINDS else f" of the data requests: {KINDS[kind]}",
+        )
         for kind, share in found.items()
     ]
     return [element("p", f"These go wrong on purpose, drawn with the seed {faults.seed}:"), element("ul", *lines)]

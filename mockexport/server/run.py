@@ -54,6 +54,7 @@ class MockServer:
         host_names: what clients may call the server in `Host`, beside `localhost`, `host`, loopback addresses and the
             address that they have connected to; all else is refused, as pages from other origins are.
         token: the bearer token that every request must bring; None lets all in.
+        fhir_client: who may use /fhir (see `create_app`).
 
     Raises (at the start):
         FolderError: `data` is no folder of exports.
@@ -72,11 +73,13 @@ class MockServer:
         seed: int = 0,
         host_names: Iterable[str] = (),
         token: str | None = None,
+        fhir_client: tuple[str, dict[str, Any]] | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self._data = data
         self._token = token
+        self._fhir_client = fhir_client
         self._names: frozenset[str] = own_names(host, host_names)
         self._idle_s = idle_s
         self._stall_s = stall_s
@@ -116,6 +119,7 @@ class MockServer:
             faults=self.faults if self.faults.probabilities else None,
             names=self._names,
             token=self._token,
+            fhir_client=self._fhir_client,
         )
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()

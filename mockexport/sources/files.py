@@ -19,11 +19,25 @@ from mockexport.sources.listing import LISTING, ListedFile, check_file, readable
 from mockexport.unpacking.compression import START_BYTES, compression_of
 from mockexport.unpacking.stream import OwnRoom, UnpackedStream
 
-__all__ = ["SUFFIXES", "FileStream", "Files", "as_of", "downloads_of", "rows_of", "tables_in"]
+__all__ = [
+    "NDJSON_SUFFIXES",
+    "SUFFIXES",
+    "FileStream",
+    "Files",
+    "as_of",
+    "downloads_of",
+    "is_ndjson",
+    "rows_of",
+    "tables_in",
+]
 
 # What a folder's tables are called; how they are compressed is told by their bytes.
 _PACKED = (".gz", ".zst")
 SUFFIXES = tuple(table + packed for table in (".csv", ".tsv") for packed in ("", *_PACKED))
+# And its files of resources, lines of JSON.
+NDJSON_SUFFIXES = tuple(lines + packed for lines in (".ndjson", ".jsonl") for packed in ("", *_PACKED))
+# Other programs leave a log of their own beside the resources.
+_LOGS = ("log.ndjson", "log.jsonl")
 
 _log = logging.getLogger("mockexport")
 
@@ -101,23 +115,34 @@ def tables_in(directory: Path) -> dict[str, Path]:
         entries = sorted(directory.iterdir(), key=lambda path: path.name)
     except OSError as error:
         raise FolderError(directory, f"cannot be read: {error.strerror}") from error
-    paths = [path for path in entries if path.name.lower().endswith(SUFFIXES) and not path.is_dir()]
+    files = [path for path in entries if not path.is_dir()]
+    paths = [path for path in files if path.name.lower().endswith(SUFFIXES)]
+    lines = [path for path in files if is_ndjson(path)]
+    if paths and lines:
+        raise FolderError(directory, f"holds both tables and NDJSON; name one kind: '{directory}/*.ndjson'")
+    suffixes = NDJSON_SUFFIXES if lines else SUFFIXES
+    paths += lines
     if not paths and any(directory.glob("*.parquet")):
         raise FolderError(directory, f"holds Parquet, {_NOT_READ}")
     if not paths:
         raise FolderError(
             directory,
-            f"holds no {LISTING}, and no file whose name ends in {', '.join(SUFFIXES)}; other names, and folders in it,"
-            f" take a pattern in quotes: '{directory}/**/*.txt'",
+            f"holds no {LISTING}, and no file whose name ends in {', '.join(SUFFIXES)}, or .ndjson; other names, and"
+            f" folders in it, take a pattern in quotes: '{directory}/**/*.txt'",
         )
     others = sum(not path.name.startswith(".") for path in set(entries).difference(paths))
     if others:
         what = "1 other entry is" if others == 1 else f"{others:,} other entries are"
-        _log.info("%s: %s passed over, as tables in a folder end in %s", directory, what, ", ".join(SUFFIXES))
+        _log.info("%s: %s passed over, as tables in a folder end in %s", directory, what, ", ".join(suffixes))
     for path in paths:
         _refuse_no_file(path)
     _refuse_twins(paths)
     return _by_id((path.name, path) for path in paths)
+
+
+def is_ndjson(path: Path) -> bool:
+    """Tell whether a file is one of resources, by its name."""
+    return path.name.lower().endswith(NDJSON_SUFFIXES) and path.name.lower() not in _LOGS
 
 
 def downloads_of(paths: dict[str, Path]) -> tuple[Download, ...]:
@@ -151,7 +176,7 @@ def _found(pattern: str | Path) -> list[Path]:
 
 def _plain(name: str) -> str:
     """Return a file's name without the suffixes of a table."""
-    fitting = [len(suffix) for suffix in SUFFIXES if name.lower().endswith(suffix)]
+    fitting = [len(suffix) for suffix in (*SUFFIXES, *NDJSON_SUFFIXES) if name.lower().endswith(suffix)]
     return name[: len(name) - max(fitting, default=0)] or name
 
 

@@ -1,4 +1,4 @@
-"""GET over HTTP with aiohttp: sessions, redirects, secrets, proxy, certificates; replies as `exchange` has them.
+"""HTTP with aiohttp: sessions, redirects, secrets, proxy, certificates; replies as `exchange` has them.
 
 Rules: this is where foreign exceptions end. Secrets (the token, the extra headers) go to the origin that the user named
 and to no other, whatever it redirects to, and appear in no message, log or repr. What is not asked for (decoding,
@@ -41,7 +41,7 @@ MAX_FIELD_BYTES = 33 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _ASCII = bytes(range(0x21, 0x7F)).decode()
-# Only GET is ever asked, with fields of our own making; these would break framing or resuming.
+# These are of our own making, and others would break framing or resuming.
 _RESERVED_FIELDS = frozenset(
     {"accept-encoding", "connection", "content-length", "host", "if-range", "range", "transfer-encoding"}
 )
@@ -200,7 +200,7 @@ class HttpReply:
 
 
 class HttpClient:
-    """GETs from one server, and from wherever it redirects to.
+    """Asks one server, and wherever it redirects to.
 
     Args:
         base: the URL whose origin may see the secrets.
@@ -250,23 +250,46 @@ class HttpClient:
             raise SourceNotOpen(name)
         return self._session
 
-    async def get(self, url: str, fields: Mapping[str, str], *, named_by: str | None = None) -> HttpReply:
+    async def get(
+        self,
+        url: str,
+        fields: Mapping[str, str],
+        *,
+        named_by: str | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> HttpReply:
         """Return the reply to a GET, redirects followed; under their rules is a URL, too, that is `named_by` another.
+
+        With `secrets`, those go to the URL's own origin, and the user's to none.
 
         Raises:
             ExchangeFailed: there is none, or it lies where it must not be fetched from.
             SourceNotOpen: outside the `async with`.
         """
+        return await self.ask("GET", url, fields, named_by=named_by, secrets=secrets)
+
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        fields: Mapping[str, str],
+        *,
+        body: bytes | None = None,
+        named_by: str | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> HttpReply:
+        """Return the reply to any request, as `get` does; redirects of a GET alone are followed."""
         self.require_open(url)
         at = URL(url, encoded=True)
         paths: tuple[str, ...] = ()
+        given = None if secrets is None else (_origin(at), secrets)
         for turn in range(MAX_REDIRECTS + 1):
             try:
                 paths += (at.raw_path,)
                 if named_by is not None and turn == 0:
                     await self._check(URL(named_by, encoded=True), at, "a link")
-                response = await self._get(at, fields)
-                if response.status not in _REDIRECTS or "Location" not in response.headers:
+                response = await self._ask(method, at, fields, body, given)
+                if method != "GET" or response.status not in _REDIRECTS or "Location" not in response.headers:
                     return HttpReply(response, paths)
                 target = response.headers["Location"]
                 response.close()
@@ -279,13 +302,23 @@ class HttpClient:
                 raise explain(error, tls=at.scheme == "https") from error
         raise ExchangeFailed(f"more than {MAX_REDIRECTS} redirects", passing=False)
 
-    async def _get(self, at: URL, fields: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def _ask(
+        self,
+        method: str,
+        at: URL,
+        fields: Mapping[str, str],
+        body: bytes | None,
+        given: tuple[str, Mapping[str, str]] | None,
+    ) -> aiohttp.ClientResponse:
         if not self._access.link_local and is_refused(at.raw_host or ""):
             raise ExchangeFailed(LINK_LOCAL, passing=False)  # a proxy would connect to it
         own = _origin(at) == self._origin
-        secrets = self._secrets if own else {}
-        return await self.require_open(str(at)).get(
+        origin, secrets = (self._origin, self._secrets) if given is None else given
+        secrets = secrets if _origin(at) == origin else {}
+        return await self.require_open(str(at)).request(
+            method,
             at.with_user(None),  # the user's are among the secrets, and a redirect's are nobody's
+            data=body,
             headers={**secrets, **fields},
             allow_redirects=False,
             auto_decompress=False,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from mockexport.sources.export_api import ExportApi
+    from mockexport.sources.fhir import FhirServer
     from mockexport.sources.http import Access
 
 __all__ = ["LOCAL_URL", "OpenedSource", "SourceOptions", "open_source"]
@@ -42,6 +43,7 @@ class SourceOptions(TypedDict, total=False):
         folder: a folder of files instead of a server (see sources.folder).
         files: files by their paths, or by a glob pattern, compressed or not (see sources.files).
         urls: URLs, or a file or URL that holds a list or manifest of them (see sources.url_list).
+        fhir: a FHIR server, a job or a manifest (see sources.fhir).
         source: any other Source instead.
         session: an aiohttp session of yours to use with `url` or `urls`; it is left open.
         retry: how often a download is tried, and how long is waited in between.
@@ -56,6 +58,7 @@ class SourceOptions(TypedDict, total=False):
     folder: str | Path | None
     files: str | Path | Sequence[str | Path] | None
     urls: str | Path | Sequence[str] | None
+    fhir: "FhirServer | None"
     source: Source | None
     session: "aiohttp.ClientSession | None"
     retry: RetryPolicy | None
@@ -82,6 +85,7 @@ async def open_source(
     folder: str | Path | None = None,
     files: str | Path | Sequence[str | Path] | None = None,
     urls: str | Path | Sequence[str] | None = None,
+    fhir: "FhirServer | None" = None,
     source: Source | None = None,
     session: "aiohttp.ClientSession | None" = None,
     retry: RetryPolicy | None = None,
@@ -98,13 +102,13 @@ async def open_source(
         FolderError: if the folder or files are not there.
         OptionError: for options that contradict each other.
     """
-    if sum(given is not None for given in (url, folder, files, urls, source)) > 1:
-        raise OptionError("source", "give one of url, folder, files, urls and source")
-    if session is not None and url is None and urls is None:
-        raise OptionError("session", "goes with url or urls")
-    if access is not None and url is None and urls is None:
+    if sum(given is not None for given in (url, folder, files, urls, fhir, source)) > 1:
+        raise OptionError("source", "give one of url, folder, files, urls, fhir and source")
+    if session is not None and url is None and urls is None and fhir is None:
+        raise OptionError("session", "goes with url, urls or fhir")
+    if access is not None and url is None and urls is None and fhir is None:
         # Secrets are for the server that they were given for, not for whatever listens on a local port.
-        raise OptionError("access", "token, headers, proxy and certificates go with url or urls")
+        raise OptionError("access", "token, headers, proxy and certificates go with url, urls or fhir")
     if source is not None:
         yield OpenedSource(source)
     elif folder is not None:
@@ -115,6 +119,13 @@ async def open_source(
         from mockexport.sources.files import Files
 
         yield OpenedSource(Files(files, size_limits=size_limits))
+    elif fhir is not None:
+        from mockexport.sources.fhir.bulk import FhirBulk
+
+        async with FhirBulk(
+            fhir, session=session, retry=retry, limits=limits, access=access, size_limits=size_limits
+        ) as bulk:
+            yield OpenedSource(bulk)
     elif urls is not None:
         from mockexport.sources.url_list import UrlList
 

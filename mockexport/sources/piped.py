@@ -6,6 +6,8 @@ import stat
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable
 
+import aiofiles
+
 from mockexport.errors import ExportNotFound, OptionError, TransferError
 from mockexport.model import Download, Export, SizeLimits, Verdict
 from mockexport.pipeline.streams import Piece, StartOver
@@ -77,7 +79,8 @@ class _PipedStream:
             raise self._fault(f"cannot be read: {error.strerror}") from error
         if not start:
             raise self._fault("nothing came; did the command before the pipe fail?")
-        if last != b"\n" and compression_of(start) is None:
+        # A JSON object shows its end by itself.
+        if last not in (b"\n", b"}") and compression_of(start) is None:
             raise self._fault("it ended in the middle of a row; if that row is whole, put a line end after it")
 
     def start_over(self, problem: str) -> StartOver:
@@ -128,5 +131,6 @@ async def _pipe() -> AsyncGenerator[bytes]:
 
 
 async def _file() -> AsyncGenerator[bytes]:
-    while piece := await asyncio.to_thread(os.read, STANDARD_INPUT, PIECE_BYTES):
-        yield piece
+    async with aiofiles.open(STANDARD_INPUT, "rb", closefd=False) as file:
+        while piece := await file.read(PIECE_BYTES):
+            yield piece

@@ -1,8 +1,8 @@
 """The kernel alone, one core, bytes in memory: `python -m tests.benchmarks.kernel CASE` prints rows per second as JSON.
 
-CASE is `GROUPS-VALUES-PATH`, such as `10-integers-avx2`: how many groups, integers, decimals or unusual (one row in a
-hundred quoted, by the reference's word), and the instructions, or `best`. `10-integers-best-stddev,p95` asks for those
-statistics instead of the usual ones.
+CASE is `GROUPS-VALUES-PATH`, such as `10-integers-avx2`: how many groups, integers, decimals, moles (such as 1.27e-11)
+or unusual (one row in a hundred quoted, by the reference's word), and the instructions, or `best`.
+`10-integers-best-stddev,p95` asks for those statistics instead of the usual ones.
 """
 
 import json
@@ -21,6 +21,7 @@ from mockexport.reducers import Selection, Summary
 LEAST_ROWS = 600_000
 ROWS_PER_GROUP = 3
 TYPES = ("heart_rate", "spo2", "bp_sys", "bp_dia")
+FORMS = {"decimals": "{:.2f}", "moles": "{:.2e}"}
 HEADER = b"patient_id,event_time,event_type,value\n"
 
 
@@ -33,7 +34,7 @@ def chunks(groups: int, values: str) -> list[Chunk]:
     for number in range(max(LEAST_ROWS, ROWS_PER_GROUP * groups)):
         second, fraction = divmod(number * 3 % (5 * 864_000), 10)  # five days, again and again
         stamp = f"2025-08-{26 + second // 86400:02}T{second // 3600 % 24:02}:{second // 60 % 60:02}:{second % 60:02}"
-        value = f"{draw.gauss(90, 20):.0f}" if values != "decimals" else f"{draw.gauss(90, 20):.2f}"
+        value = FORMS.get(values, "{:.0f}").format(draw.gauss(90, 20) * (1e-12 if values == "moles" else 1))
         patient = f"L{draw.randrange(patients):03}"
         if values == "unusual" and number % 100 == 0:
             patient = f'"{patient}"'

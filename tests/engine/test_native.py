@@ -21,6 +21,7 @@ LAW = {
         "MAX_UNITS": calendar.MAX_UNITS,
         "FAMILY_HOUR_US": calendar.Hours.unit_us,
     },
+    "ids.h": {"MAX_ID_BYTES": fields.MAX_ID_BYTES},
     "load.h": {
         "MAX_COUNT": protocol.MAX_COUNT,
         "MAX_SIZE": protocol.MAX_SIZE,
@@ -31,7 +32,6 @@ LAW = {
         "VALUE_PLACES": round(math.log10(VALUE_SCALE)),
     },
     "wide.h": {"UNIT": VALUE_SCALE // 10**9, "MAX_NARROW": 10**18, "WIDE_END": -batch.NO_VALUE},
-    "state.h": {"MAX_ID_BYTES": fields.MAX_ID_BYTES},
 }
 
 

@@ -20,6 +20,7 @@ class Spaced:
     """Rows without a header whose fields are separated by a space: patient, time, type, value."""
 
     fingerprint: str = "spaced"
+    versioned: bool = False
 
     def cutter(self, span: Span, *, offset: int = 0) -> Cutter:
         return Cutter(span, offset=offset)

@@ -343,3 +343,10 @@ async def test_unknown_paths_and_methods_are_told_as_json(client: Client) -> Non
     assert (await client.ask("GET", "/nothing"))[0] == 404
     assert (await client.ask("PUT", "/metrics/heart-rate"))[0] == 405
     assert (await client.ask("GET", "/metrics/heart-rate/"))[0] == 404
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_an_error_that_nobody_expected_is_500_and_says_nothing(client: Client, *, batch: bool) -> None:
+    client.app.reading_bodies = client.app.batch_bodies = None  # type: ignore[assignment]
+    posted = await (client.batch([reading()]) if batch else client.post(reading()))
+    assert posted == (500, {"detail": "internal error"})

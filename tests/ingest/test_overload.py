@@ -11,6 +11,7 @@ import pytest
 import uvloop
 from uvicorn import Config
 
+from mockexport.ingest import application as application_room
 from mockexport.ingest import lanes as lanes_room
 from mockexport.ingest import refusals as refusals_room
 from mockexport.ingest import store as store_room
@@ -18,9 +19,10 @@ from mockexport.ingest import wire as wire_room
 from mockexport.ingest.accepting import PromptServer
 from mockexport.ingest.admission import Admission
 from mockexport.ingest.application import create_app
+from mockexport.ingest.readings import BatchOutcome, decode_batch
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.wire import DeadlineProtocol
-from tests.ingest.serving import POST, reading, serving
+from tests.ingest.serving import POST, POST_BATCH, reading, serving
 from tests.ingest.stored import NOON_US, all_rows, opened, some
 
 
@@ -110,6 +112,37 @@ async def test_of_connections_that_come_together_no_more_are_taken_up_than_may_b
         assert sorted(answer[9:12] for answer in answers) == [b"202"] * 5 + [b"503"] * 15
         assert (len(made), client.app.entrance.admission.refused) == (5, 15)
         assert client.app.entrance.admission.under_way == 0
+
+
+async def test_between_two_batches_that_came_together_the_loop_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn, turns = 0, list[int]()
+
+    def noted(body: bytes) -> BatchOutcome:
+        turns.append(turn)
+        return decode_batch(body)
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(application_room, "decode_batch", noted)
+    body = b'{"readings":[%b]}' % _BODY
+    async with serving(tmp_path) as client:
+        counting = asyncio.create_task(count())
+        with ExitStack() as stack:
+            opened = [stack.enter_context(socket.create_connection(("127.0.0.1", client.port))) for _ in range(8)]
+            for each in opened:
+                each.sendall(POST_BATCH + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+                each.setblocking(False)
+            loop = asyncio.get_running_loop()
+            answers = [await asyncio.wait_for(loop.sock_recv(each, 1 << 16), 20) for each in opened]
+        counting.cancel()
+    assert all(answer.startswith(b"HTTP/1.1 202 ") for answer in answers)
+    assert len(set(turns)) == len(turns) == 8
 
 
 async def test_refusals_that_wait_for_their_turn_are_said_once_each_and_in_order(

@@ -1,0 +1,163 @@
+"""Chunks of NDJSON → rows, missing values, bad rows, and what was left out: the reference, whose word is law."""
+
+import re
+from hashlib import blake2b
+from typing import Any
+
+from mockexport.errors import ContentError
+from mockexport.formats.batch import UPDATED_UNKNOWN, BadRow, Decoded, Identified, Identity
+from mockexport.formats.fhir.json_lines import read_object
+from mockexport.formats.fhir.mapping import Mapped, Rules
+from mockexport.formats.fhir.times import parse_instant
+from mockexport.formats.fields import BadField, BadRowReason
+from mockexport.formats.noted import Noted
+from mockexport.model import Chunk
+from mockexport.shown import foreign
+
+__all__ = ["ObservationDecoder", "identity_of"]
+
+_BOM = b"\xef\xbb\xbf"
+_WHITE = b" \t\r"
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+# Of an error page or an outcome, what it says is looked for in so much of it.
+_LOOKED_INTO = 4096
+
+
+class ObservationDecoder:
+    """Decodes the chunks of one span, in order. There is no header line."""
+
+    header = ""
+    pending = b""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+
+    def finish(self, line: int) -> Decoded:
+        """Return nothing: a resource is a line, and none is pending."""
+        return Decoded(Identified(), [], [], resources=0)
+
+    def decode(self, chunk: Chunk) -> Decoded:
+        """Return what the chunk's lines come to.
+
+        Raises:
+            ContentError: the file holds no resources: it is a page, or says what went wrong.
+        """
+        data = bytes(chunk.data)
+        if chunk.offset == 0:
+            data = data.removeprefix(_BOM)
+            _refuse_page(chunk.span.download_id, data)
+        lines = data.split(b"\n")
+        unended = chunk.line + len(lines) - 1 if lines[-1].strip(_WHITE) else None
+        into = Decoded(Identified(), [], [], resources=0)
+        resources = 0
+        for number, line in enumerate(lines, chunk.line):
+            if line := line.strip(_WHITE):
+                resources += self._take(line, number, chunk.span.download_id, into)
+        cut_off = unended is not None and bool(into.bad) and into.bad[-1].line == unended
+        return Decoded(
+            into.batch,
+            into.missing,
+            into.bad,
+            cut_off,
+            into.lines,
+            into.missing_lines,
+            into.noted,
+            resources,
+        )
+
+    def _take(self, line: bytes, number: int, download_id: str, into: Decoded) -> int:
+        """Add what a line comes to; return how many resources it is."""
+        try:
+            found = read_object(line)
+            kind = found.get("resourceType")
+            if not isinstance(kind, str):
+                raise BadField(BadRowReason.ELEMENT)
+            if kind == "OperationOutcome":
+                raise ContentError(download_id, number, f"the server says: {outcome_text(found)}")
+            if kind != "Observation":
+                is_header = kind == "Parameters" and _is_header(found)
+                into.noted[Noted.HEADER_RESOURCES if is_header else Noted.OTHER_RESOURCES] += 1
+                return not is_header
+            identity = identity_of(found)
+        except BadField as bad:
+            into.bad.append(BadRow(number, bad.reason))
+            return 1
+        mapped = self._rules.map(found)
+        into.noted.update(mapped.noted)
+        into.missing.extend(mapped.missing)
+        into.missing_lines.extend([number] * len(mapped.missing))
+        into.bad.extend(BadRow(number, reason) for reason in mapped.bad)
+        _add(mapped, identity, number, into)
+        return 1
+
+
+def _add(mapped: Mapped, identity: Identity | None, number: int, into: Decoded) -> None:
+    batch = into.batch
+    assert isinstance(batch, Identified)  # noqa: S101 - it was made so
+    if identity is None:
+        into.noted[Noted.NO_ID] += 1
+    elif not mapped.rows:
+        batch.rowless.append(identity)
+    key, version, updated = identity or (b"", 0, UPDATED_UNKNOWN)
+    for place, row in enumerate(mapped.rows):
+        batch.patient_ids.append(row.patient_id)
+        batch.event_times.append(row.event_time)
+        batch.event_types.append(row.event_type)
+        batch.values.append(row.value)
+        batch.keys.append(key)
+        batch.versions.append(version)
+        batch.updated.append(updated)
+        batch.places.append(place)
+        into.lines.append(number)
+
+
+def identity_of(resource: dict[str, Any]) -> Identity | None:
+    """Return which resource it is, and which of its versions; None if it has no id.
+
+    Raises:
+        BadField: its id or its meta is none that FHIR allows.
+    """
+    resource_id, meta = resource.get("id"), resource.get("meta", {})
+    if resource_id is None:
+        return None
+    if not isinstance(resource_id, str) or not resource_id or not isinstance(meta, dict):
+        raise BadField(BadRowReason.ELEMENT)
+    version, updated = meta.get("versionId"), meta.get("lastUpdated")
+    number = int(version) + 1 if isinstance(version, str) and _NUMBER.fullmatch(version) else 0
+    updated_us = UPDATED_UNKNOWN
+    if updated is not None:
+        try:
+            updated_us, _ = parse_instant(updated)
+        except BadField:
+            raise BadField(BadRowReason.ELEMENT) from None
+    return Identity(key_of(resource_id), number, updated_us)
+
+
+def key_of(resource_id: str) -> bytes:
+    """Return what stands for an id: 16 bytes, so that what is kept of each does not depend on its length."""
+    return blake2b(resource_id.encode(), digest_size=16).digest()
+
+
+def outcome_text(outcome: dict[str, Any]) -> str:
+    """Return what an OperationOutcome says, in words fit for a message."""
+    told = []
+    issues = outcome.get("issue")
+    for issue in issues if isinstance(issues, list) else ():
+        if isinstance(issue, dict):
+            details = issue.get("details")
+            text = details.get("text") if isinstance(details, dict) else None
+            parts = [issue.get("severity"), issue.get("code"), issue.get("diagnostics") or text]
+            told.append(" ".join(part for part in parts if isinstance(part, str)))
+    return foreign("; ".join(told)) or "that something went wrong"
+
+
+def _is_header(parameters: dict[str, Any]) -> bool:
+    found = parameters.get("parameter")
+    return isinstance(found, list) and any(isinstance(part, dict) and part.get("name") == "header" for part in found)
+
+
+def _refuse_page(download_id: str, data: bytes) -> None:
+    start = data[:_LOOKED_INTO].lstrip(b" \t\r\n")
+    if start.startswith(b"<"):
+        shown = foreign(start.decode(errors="replace")[:80])
+        raise ContentError(download_id, 1, f"it is a page or XML, and no NDJSON: {shown}")

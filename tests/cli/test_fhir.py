@@ -1,0 +1,113 @@
+"""FHIR Observations on the command line: the report is the one of the same rows as CSV, whatever door they come by."""
+
+import gzip
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+
+from mockexport.server.exports import EventType, GeneratedDownload
+from mockexport.server.fhir.observations import KINDS, lines_of
+from mockexport.server.generation import rows_of
+from tests.cli.conftest import Run
+from tests.observations import observation
+
+TYPES = tuple(EventType(name, 80, 20, 30, 200) for name in KINDS)
+
+
+def downloads() -> list[GeneratedDownload]:
+    return [GeneratedDownload(uuid.UUID(int=n), 150, ("P1", "P2"), TYPES, n * 10**15, 10**6) for n in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same rows as CSV and as NDJSON."""
+    tables, lines = tmp_path_factory.mktemp("x"), tmp_path_factory.mktemp("y")
+    for number, download in enumerate(downloads()):
+        rows = list(rows_of(download))
+        (tables / f"{number}.csv").write_bytes(b"".join(rows))
+        (lines / f"{number}.ndjson").write_bytes(b"".join(lines_of(rows, f"{number}-observations")))
+    return tables, lines
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--engine", "python"],
+        ["--counts"],
+        ["--stats", "count,median,per_day"],
+        ["--since", "2001-09-09T01:47:00Z", "--patient", "P1"],
+        ["--concurrency", "1", "--chunk-size", "1K"],
+        ["--split", "20K"],
+    ],
+)
+def test_the_report_is_that_of_the_rows_as_csv(run: Run, folders: tuple[Path, Path], options: list[str]) -> None:
+    reports = [run("--from", str(folder), *options) for folder in folders]
+    assert [ran.code for ran in reports] == [0, 0]
+    assert reports[0].out == reports[1].out
+
+
+def test_files_patterns_and_packed_ones_are_known_by_their_names(
+    run: Run, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for path in folders[1].iterdir():
+        (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    (tmp_path / "log.ndjson").write_text('{"eventId": "kickoff"}\n')
+    expected = run("--from", str(folders[0])).out
+    assert run("--from", str(tmp_path)).out == expected
+    assert run("--from", f"{tmp_path}/?.*").out == expected
+    assert run("--from", f"{folders[1]}/0.ndjson").out == run("--from", f"{folders[0]}/0.csv").out
+
+
+def test_another_name_takes_the_option(run: Run, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    named = tmp_path / "observations.txt"
+    named.write_bytes((folders[1] / "0.ndjson").read_bytes())
+    assert run("--from", str(named)).code == 3
+    assert run("--from", str(named), "--input", "fhir").out == run("--from", f"{folders[0]}/0.csv").out
+
+
+def test_a_folder_of_both_kinds_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x")
+    (tmp_path / "a.ndjson").write_text("x")
+    ran = run("--from", str(tmp_path))
+    assert ran.code == 5
+    assert "holds both tables and NDJSON" in ran.err
+
+
+def test_the_account_has_what_was_left_out(run: Run, tmp_path: Path) -> None:
+    lines = [observation(), observation(id="2", status="cancelled"), observation(id="3", valueQuantity=None)]
+    (tmp_path / "o.ndjson").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    ran = run("--from", f"{tmp_path}/o.ndjson", "--account", f"{tmp_path}/account.json")
+    (download,) = json.loads((tmp_path / "account.json").read_text())["downloads"]
+    assert ran.code == 0
+    assert download["noted"] == {"no value": 1, "status cancelled": 1}
+    assert download["missing_values"] == {"heart_rate": 1}
+
+
+def test_a_cut_file_and_a_page_fail(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "cut.ndjson").write_text(json.dumps(observation()) + "\n" + '{"resourceType":"Obs')
+    (tmp_path / "page.ndjson").write_text("<html><title>Log in</title></html>")
+    for name, why in (("cut", "the last line is cut off"), ("page", "it is a page")):
+        ran = run("--from", f"{tmp_path}/{name}.ndjson")
+        assert ran.code == 3
+        assert why in ran.err
+
+
+def test_codes_of_one_s_own_and_what_is_no_such_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "o.ndjson").write_text(json.dumps(observation(status="preliminary")) + "\n")
+    (tmp_path / "codes.toml").write_text('["8867-4"]\ntype = "pulse"\nunits = ["/min"]\n')
+    ran = run("--from", f"{tmp_path}/o.ndjson", "--fhir-codes", f"{tmp_path}/codes.toml", "--fhir-preliminary")
+    assert list(json.loads(ran.out)["totals"]) == ["pulse"]
+    (tmp_path / "codes.toml").write_text('["8867-4"]\nunit = "/min"\n')
+    ran = run("--from", f"{tmp_path}/o.ndjson", "--fhir-codes", f"{tmp_path}/codes.toml")
+    assert ran.code == 2
+    assert "fhir-codes" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_more_resources_than_there_may_be_end_the_run(run: Run, folders: tuple[Path, Path]) -> None:
+    ran = run("--from", str(folders[1]), "--max-resources", "100")
+    assert ran.code == 1
+    assert "--max-resources" in ran.err

@@ -1,0 +1,126 @@
+"""Of a resource that comes several times, one version counts, however the rows were split and in whatever order."""
+
+import random
+from functools import reduce
+from typing import Any
+
+import pytest
+
+from mockexport.formats.batch import UPDATED_UNKNOWN, Batch, Identified, Identity
+from mockexport.formats.filters import Filter
+from mockexport.model import VALUE_SCALE
+from mockexport.reducers import Counts, Latest, Summary
+from mockexport.reducers.latest import Records
+
+Version = tuple[int, int, int, tuple[int, ...]]  # which resource, version, when updated, values
+
+
+def batch_of(*versions: Version) -> Identified:
+    batch = Identified()
+    for number, version, updated, values in versions:
+        key = number.to_bytes(16, "big")
+        if not values:
+            batch.rowless.append(Identity(key, version, updated))
+        for place, value in enumerate(values):
+            batch.patient_ids.append(f"P{number % 3}")
+            batch.event_times.append(value * 1000)
+            batch.event_types.append("a" if place == 0 else "b")
+            batch.values.append(value * VALUE_SCALE)
+            batch.keys.append(key)
+            batch.versions.append(version)
+            batch.updated.append(updated)
+            batch.places.append(place)
+    return batch
+
+
+def state_of(latest: Latest[Any, Any], *versions: Version) -> Records[Any]:
+    return latest.update(latest.empty(), batch_of(*versions))
+
+
+def values_of(*versions: Version) -> tuple[float, ...]:
+    """What counts in the end, of type a."""
+    latest = Latest(Summary())
+    totals = latest.result(state_of(latest, *versions)).totals
+    return (totals["a"].count, totals["a"].mean) if "a" in totals else (0,)
+
+
+@pytest.mark.parametrize(
+    ("versions", "expected"),
+    [
+        ([(1, 1, 0, (5,)), (1, 1, 0, (5,))], (1, 5)),
+        ([(1, 2, 0, (5,)), (1, 1, 9, (6,))], (1, 5)),
+        ([(1, 10, 0, (5,)), (1, 9, 0, (6,))], (1, 5)),
+        ([(1, 0, 7, (5,)), (1, 0, 8, (6,))], (1, 6)),
+        ([(1, 0, UPDATED_UNKNOWN, (5,)), (1, 0, UPDATED_UNKNOWN, (6,))], (1, 6)),
+        ([(1, 1, 0, (5,)), (1, 2, 0, ())], (0,)),  # entered in error since
+        ([(1, 1, 0, ()), (1, 2, 0, (5,))], (1, 5)),
+        ([(1, 1, 0, (5,)), (2, 1, 0, (7,))], (2, 6)),
+    ],
+)
+def test_the_latest_version_counts_in_either_order(versions: list[Version], expected: tuple[float, ...]) -> None:
+    assert values_of(*versions) == values_of(*reversed(versions)) == expected
+
+
+def test_a_later_version_with_fewer_rows_takes_the_others_away() -> None:
+    latest = Latest(Summary())
+    result = latest.result(state_of(latest, (1, 1, 0, (5, 6)), (1, 2, 0, (7,)), (2, 1, 0, (8, 9))))
+    assert {name: figures.count for name, figures in result.totals.items()} == {"a": 2, "b": 1}
+    assert result.totals["b"].mean == 9
+
+
+def test_how_many_came_again_is_noted() -> None:
+    latest = Latest(Summary())
+    result = latest.result(state_of(latest, (1, 1, 0, (5,)), (1, 1, 0, (5,)), (2, 1, 0, (5,)), (2, 2, 0, (6,))))
+    assert result.notes == (
+        "2 observations came more than once, by their ids, and count once; of 1 of them the latest version",
+    )
+    assert latest.result(state_of(latest, (1, 1, 0, (5,)))).notes == ()
+
+
+def test_what_is_asked_for_is_looked_at_last() -> None:
+    # The correction is of another time: what it corrects must not count in its place.
+    latest = Latest(Summary(), Filter(until_us=6000))
+    assert latest.result(state_of(latest, (1, 1, 0, (5,)), (1, 2, 0, (7,)))).totals == {}
+
+
+def test_rows_without_an_id_count_each() -> None:
+    latest = Latest(Summary(), Filter(until_us=6000))
+    batch = batch_of((1, 0, UPDATED_UNKNOWN, (5,)), (1, 0, UPDATED_UNKNOWN, (5,)), (2, 1, 0, (5,)), (3, 0, 0, (7,)))
+    batch.keys[:2] = [b"", b""]
+    batch.keys[3] = b""
+    assert latest.result(latest.update(latest.empty(), batch)).totals["a"].count == 3
+    plain = Batch(["P"], [1], ["a"], [VALUE_SCALE])
+    assert latest.result(latest.update(latest.empty(), plain)).totals["a"].count == 1
+
+
+def test_it_comes_to_the_same_however_rows_are_split_merged_and_saved() -> None:
+    draw = random.Random(7)
+    latest: Latest[Any, Any] = Latest(Counts())
+    for _ in range(30):
+        versions: list[Version] = [
+            (draw.randrange(8), draw.randrange(3), draw.randrange(3), tuple(range(1, 1 + draw.randrange(3))))
+            for _ in range(20)
+        ]
+        expected = latest.result(state_of(latest, *versions))
+        borders = sorted(draw.sample(range(21), 3))
+        pieces = [versions[start:end] for start, end in zip([0, *borders], [*borders, 20], strict=True)]
+        states = [latest.load(latest.dump(state_of(latest, *piece))) for piece in pieces]
+        merged = reduce(latest.merge, states, latest.empty())
+        assert latest.result(merged) == expected
+        shuffled = draw.sample(versions, 20)
+        assert latest.result(state_of(latest, *shuffled)) == expected
+
+
+def test_results_leave_the_state_alone() -> None:
+    latest = Latest(Summary())
+    state = state_of(latest, (1, 1, 0, (5,)), (1, 2, 0, (6,)))
+    assert latest.result(state) == latest.result(state)
+    assert len(state) == 2
+
+
+@pytest.mark.parametrize("cut", [0, 1, 30, -1])
+def test_bytes_that_are_no_state_are_refused(cut: int) -> None:
+    latest: Latest[Any, Any] = Latest(Summary())
+    data = latest.dump(state_of(latest, (1, 1, 0, (5,)), (2, 1, 0, (6,))))
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        latest.load(data[:cut])
