@@ -20,7 +20,8 @@ from mockexport.shown import given_url
 __all__ = ["COMMANDS", "SHELLS", "for_completion", "parse"]
 
 COMMANDS = (
-    "analyze", "look", "list", "show", "download", "generate", "serve", "ingest", "doctor", "completion", "help",
+    "analyze", "look", "formats", "list", "show", "download", "generate", "serve", "ingest", "doctor", "completion",
+    "help",
 )  # fmt: skip
 
 # Those whose completion is tested.
@@ -138,6 +139,7 @@ def _commands(parser: Command, *, everything: bool) -> dict[str, Command]:
     for name, add_command in (
         ("analyze", _analyze),
         ("look", _look),
+        ("formats", _formats),
         ("list", _list),
         ("show", _show),
         ("download", _download),
@@ -263,6 +265,11 @@ def _look(add: _Add, name: str) -> None:
     command = _command(add, name, "look at files: what their first rows hold, and the command that reads them")
     command.positional("file", metavar="FILE", nargs="+", help="a file or 'a pattern*.csv.gz'; gzip and zstd, too")
     groups.reading(command)
+
+
+def _formats(add: _Add, name: str) -> None:
+    command = _command(add, name, "list the known descriptions of tables, or print one to start from")
+    command.positional("name", metavar="NAME", nargs="?", help="the one to print")
 
 
 def _list(add: _Add, name: str) -> None:

@@ -11,6 +11,7 @@ from mockexport.cli import exits
 from mockexport.cli.fetching import schema_of
 from mockexport.cli.text import put
 from mockexport.formats.batch import Row
+from mockexport.formats.descriptions import known_schemas
 from mockexport.formats.fields import BadField, format_time
 from mockexport.formats.guessing import number_signs, share_of_numbers, time_formats
 from mockexport.formats.proposing import SAMPLE_BYTES, Trial, attempt, cut_sample, fields_of, proposals
@@ -66,7 +67,7 @@ async def _beginning(source: Source, export_id: str, download: Download) -> byte
 def _looked_at(name: str, sample: bytes, schema: Schema, files: Sequence[str]) -> Iterator[str]:
     """Yield what is to be said of one file, line by line."""
     asked = attempt(sample, schema, name)
-    ways = [asked] if asked.reads_well else proposals(sample, schema, name)[:MOST_WAYS]
+    ways = [asked] if asked.reads_well else proposals(sample, schema, name, [*known_schemas()])[:MOST_WAYS]
     best = ways[0] if ways else asked
     yield f"{printable(name)}: the first {counted(len(sample.splitlines()), 'line')}"
     if best.layout is not None:

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import fields
 
+from mockexport.formats.descriptions import known_schemas
 from mockexport.formats.schema import ROLES, THOUSANDS, Schema
 
 __all__ = ["as_arguments", "as_options", "reasons_for"]
@@ -13,6 +14,8 @@ _DELIMITERS = {",": "comma", ";": "semicolon", "|": "pipe", "\t": "tab"}
 
 def as_options(schema: Schema, base: Schema) -> str:
     """Return the options that say what `schema` has other than `base`."""
+    if (name := known_schemas().get(schema)) is not None:
+        return f"--like {name}"
     return " ".join(f"{option} {shlex.quote(text)}" if text else option for option, text in _options(schema, base))
 
 
@@ -66,7 +69,9 @@ def as_arguments(schema: Schema, base: Schema) -> str:
 
 def reasons_for(schema: Schema, base: Schema) -> list[str]:
     """Say what of the table the differences are for; no text of a row is in it."""
-    found = []
+    found: list[str] = []
+    if schema in known_schemas():
+        return found
     if schema.skip != base.skip:
         found.append(f"line {schema.skip + 1} has the names")
     if schema.comment != base.comment:
