@@ -146,7 +146,7 @@ def test_what_is_for_one_server_is_not_taken_in_vain(
     (tmp_path / "a.csv").write_text("patient_id,event_time,event_type,value\n")
     ran = run("--from", str(tmp_path), option, "secret")
     assert ran.code == 2
-    assert f"{option} goes with --url or --urls" in ran.err
+    assert f"{option} goes with --url" in ran.err
     assert "secret" not in ran.err
     monkeypatch.setenv(f"MOCKEXPORT_{option[2:].upper().replace('-', '_')}", "secret")
     assert run("--from", str(tmp_path)).code == 0
