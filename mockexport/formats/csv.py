@@ -184,7 +184,7 @@ class CsvDecoder:
         if len(row) > MAX_ROW_BYTES:
             raise HeaderError(self._download_id, line, f"the line is longer than {MAX_ROW_BYTES:,} bytes")
         try:
-            text = row.decode()
+            text = row.decode(self._schema.encoding or "utf-8")
         except UnicodeDecodeError:
             if 0 in row:
                 raise HeaderError(self._download_id, line, "the line is no text") from None

@@ -92,8 +92,6 @@ def cut_sample(data: bytes, rows: int = SAMPLE_ROWS) -> bytes:
 
 def attempt(sample: bytes, schema: Schema, download_id: str = "") -> Trial:
     """Return what a sample comes to by a schema."""
-    if schema.encoding is not None:
-        sample = sample.decode(schema.encoding, "replace").encode()
     decoder = CsvDecoder(schema, download_id=download_id)
     try:
         decoded = decoder.decode(Chunk(Span(download_id), sample, 0, len(sample), 1))
@@ -323,12 +321,11 @@ def _completed(
 def fields_of(sample: bytes, trial: Trial) -> list[list[str]]:
     """Return the fields of the rows behind the header, bad ones included."""
     schema = trial.schema
-    if schema.encoding is not None:
-        sample = sample.decode(schema.encoding, "replace").encode()
     width = 0 if trial.layout is None else trial.layout.fields
     quoting, found = trial.quoting, []
     texts = [
-        raw.removesuffix(b"\r").decode(errors="replace") for _, raw in rows_in(sample, quoting, 1, ended=True).rows
+        raw.removesuffix(b"\r").decode(schema.encoding or "utf-8", "replace")
+        for _, raw in rows_in(sample, quoting, 1, ended=True).rows
     ]
     header = trial.header.rpartition("\n")[2]
     # It is the first line that is not left out, but for a mark before it.
