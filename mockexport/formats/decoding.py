@@ -34,7 +34,6 @@ def decode_until_header(
     read_time = time_reader(schema.time_formats, schema.origin, schema.timezone)
     read_value = value_reader(schema)
     batch, noted = into.batch, into.noted
-    encoding = schema.encoding or "utf-8"
     blanks = quoting.blanks.encode()
     comment = None if quoting.comment is None else quoting.comment.encode()
     dates_alone = not schema.time_formats or "iso" in schema.time_formats
@@ -45,11 +44,11 @@ def decode_until_header(
             continue
         fields: list[str] = []
         try:
-            fields = _fields(raw, quoting, encoding)
+            fields = _fields(raw, quoting)
             _fit(fields, layout.fields)
             if layout.where and not _is_wanted(fields, layout.where):
                 if names_again(fields, layout):
-                    return number, _text(raw, encoding, noted)
+                    return number, _text(raw, noted)
                 into.left_out.append(number)
                 continue
             patient_id = patient_of(fields)
@@ -61,7 +60,7 @@ def decode_until_header(
             event_time = read_time(time_text)
         except BadField as fault:
             if fields and names_again(fields, layout):
-                return number, _text(raw, encoding, noted)
+                return number, _text(raw, noted)
             into.bad.append(BadRow(number, fault.reason))
             continue
         if dates_alone and is_date(time_text):
@@ -95,9 +94,9 @@ def decode_until_header(
     return None
 
 
-def _text(raw: bytes, encoding: str, noted: Counter[str]) -> str:
+def _text(raw: bytes, noted: Counter[str]) -> str:
     noted[Noted.HEADER_LINES] += 1
-    return raw.decode(encoding)
+    return raw.decode()
 
 
 def _getter(part: Part) -> _Get:
@@ -117,7 +116,7 @@ def _is_wanted(fields: list[str], where: tuple[Condition, ...]) -> bool:
     )
 
 
-def _fields(raw: bytes, quoting: Quoting, encoding: str) -> list[str]:
+def _fields(raw: bytes, quoting: Quoting) -> list[str]:
     """Return the fields of a row.
 
     Raises:
@@ -128,7 +127,7 @@ def _fields(raw: bytes, quoting: Quoting, encoding: str) -> list[str]:
     if 0 in raw:
         raise BadField(BadRowReason.NUL)
     try:
-        text = raw.decode(encoding)
+        text = raw.decode()
     except UnicodeDecodeError:
         raise BadField(BadRowReason.ENCODING) from None
     return quoting.split(text)
