@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from mockexport.resuming.replies import Head, retry_after_s
-from mockexport.shown import foreign
+from mockexport.shown import discreet, foreign
 
 __all__ = ["Again", "Done", "Refusal", "next_wait_s", "outcome_of", "polled", "severities_of"]
 
@@ -73,7 +73,7 @@ def outcome_of(body: bytes) -> tuple[set[str], str]:
                 texts.append(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
         return set(), ""
-    return codes, foreign("; ".join(texts))
+    return codes, discreet("; ".join(texts))
 
 
 def severities_of(lines: bytes) -> tuple[int, int, str]:
@@ -85,12 +85,12 @@ def severities_of(lines: bytes) -> tuple[int, int, str]:
             continue
         try:
             found: Any = msgspec.json.decode(line)
-            for issue in found.get("issue", []):
+            for issue in found["issue"] if found["resourceType"] == "OperationOutcome" else [{"severity": "error"}]:
                 issues += 1
                 if issue.get("severity") in ("error", "fatal"):
                     errors += 1
                     first = first or outcome_of(line)[1] or str(issue.get("code", ""))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, AttributeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
             issues, errors = issues + 1, errors + 1
             first = first or "a line that is no OperationOutcome"
     return issues, errors, foreign(first)
