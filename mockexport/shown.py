@@ -83,7 +83,7 @@ def foreign(text: str) -> str:
 
 
 def discreet(text: str) -> str:
-    """Return what a FHIR server said, as `foreign` does: without ids of resources, and of URLs only where they begin."""
+    """Return what a FHIR server said, as `foreign` does: without ids of resources, and of URLs only the origin."""
     without_urls = _URL.sub(lambda found: re.sub(r"(?s)(:/+[^/?#]*)(.*)", r"\1/***", public_url(found[0])), text)
     return foreign(_REFERENCE.sub(r"\1***", without_urls))
 
