@@ -64,6 +64,7 @@ if WANTED != "no":
                 "wide",
             ],
         ),
+        extension("mockexport.formats.fhir._lines", ["json_line"]),
         extension("mockexport.server._generator", ["generate"]),
     ]
 

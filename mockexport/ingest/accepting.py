@@ -1,8 +1,8 @@
 """The listening side: each turn of the event loop takes up every connection that waits in the kernel.
 
 uvloop takes one connection per listening handle and turn, so under load the last of some hundred clients waits for
-seconds without having been heard, where no admission can see it. Here a turn drains the queue. While there is much to
-do, a connection's request is looked at first: it is admitted there and then, or hears 503 without becoming one of the
+seconds without having been heard, where no admission can see it. Here a turn drains the queue. A connection's request
+is looked at first: where it is there and whole, it is admitted there and then, or hears 503 without becoming one of the
 loop's.
 """
 
@@ -66,10 +66,7 @@ class _Acceptor:
                 self._loop.remove_reader(self._listener.fileno())
                 self._loop.call_later(_PAUSE_S, self._listen)
                 return
-            if self._entrance.admission.calm:
-                self._take_up(accepted)
-            else:
-                self._judge(accepted, 1)
+            self._judge(accepted, 1)
 
     def _look_again(self) -> None:
         silent, self._silent = self._silent, []
@@ -90,7 +87,7 @@ class _Acceptor:
                 accepted.send(LAST_REFUSAL, _WITH_THE_CLOSE)
                 accepted.close()
         except BlockingIOError:
-            if looks == _LOOKS:
+            if looks == _LOOKS or self._entrance.admission.calm:
                 self._take_up(accepted)
                 return
             if not self._silent:

@@ -4,8 +4,9 @@
 
 The client has the machine's last core to itself and the service the others, so neither takes the other's time.
 
-    kept    connections that ask again at once, whatever they heard
-    fresh   a connection for each request: 32 at once, then twice that rate, then 6,000 a second
+    kept    connections that ask again at once, whatever they heard; the last of them heed Retry-After
+    fresh   a connection for each request: 32 at once, then at that rate, at twice that rate, 6,000 and 12,000 a second,
+            which is nearly what the client can
     mixed   kept connections beside some that send batches and 600 that have sent half a request
     client  the client's own limit: the same against a server that answers a constant
 
@@ -20,6 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
 from pathlib import Path
@@ -33,7 +35,7 @@ from tests.ingest.running import RunningService, scratch
 from tests.ingest.serving import POST
 
 KEPT = (32, 320, 1_000, 2_000, 3_500)
-MANY_A_SECOND = 6_000.0
+MANY_A_SECOND = (6_000.0, 12_000.0)
 _HEADING = (
     f"{'':26} {'asked/s':>8} {'202/s':>7} {'of best':>7} {'p50 ms':>7} {'p99 ms':>7}"
     f" {'503/s':>7} {'p50 ms':>7} {'p99 ms':>7} {'503':>5} {'busy':>6} {'server':>6} {'MiB':>5}"
@@ -69,7 +71,7 @@ class _Table:
 
     def show(self, name: str, load: Load, used_s: float) -> None:
         accepted, refused = load.rate(202), load.rate(503)
-        asked = sum(map(len, load.latencies.values())) / load.seconds
+        asked = sum(map(len, load.latencies.values())) / load.seconds or float("nan")
         self.best = max(self.best, accepted)
         cells = [
             f"{name:26} {asked:8,.0f} {accepted:7,.0f}",
@@ -104,13 +106,16 @@ def against_the_service(only: list[str], seconds: float, own: set[int], others: 
             table = _Table(service, len(others))
             for count in KEPT:
                 table.row(f"{count} kept", lambda count=count: kept(address, [(count, requests)], seconds)[0])  # type: ignore[misc]
+            heeding = lambda: kept(address, [(KEPT[-1], requests)], seconds, heed=True)[0]  # noqa: E731
+            table.row(f"{KEPT[-1]} kept that heed it", heeding)
         if "fresh" in only:
             table = _Table(service, len(others))
             at_once = table.row("new, 32 at once", lambda: fresh(address, requests, seconds))
-            for rate in (at_once.rate(202), 2 * at_once.rate(202), MANY_A_SECOND):
+            for rate in (at_once.rate(202), 2 * at_once.rate(202), *MANY_A_SECOND):
                 name = f"new, {rate:,.0f}/s"
                 table.row(name, lambda rate=rate: fresh(address, requests, seconds, rate=rate))  # type: ignore[misc]
         if "mixed" in only:
+            time.sleep(1)  # what came before is answered
             table, silent = _Table(service, len(others)), half_sent(address, 600)
             used = service.cpu_s()
             groups = [(320, requests), (32, cycle(bodies(1, 2_000)))]

@@ -1,13 +1,15 @@
 """Load from one thread: plain sockets and epoll, since every microsecond that the client takes is one less to ask in.
 
-`kept` keeps connections and sends the next request as soon as the last one is answered, whatever the answer was;
-`fresh` opens a connection for each request, at a rate or so many at once. A latency is from the first byte sent
-(`fresh`: from the connect) to the reply's last byte, and holds what the client itself took to get there.
+`kept` keeps connections and sends the next request as soon as the last one is answered, whatever the answer was, or,
+where it is to heed it, a second after a 503. `fresh` opens a connection for each request, at a rate or so many at once.
+A latency is from the first byte sent (`fresh`: from the connect) to the reply's last byte, and holds what the client
+itself took to get there.
 """
 
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +18,8 @@ __all__ = ["SETTLE_S", "Address", "Load", "fresh", "kept"]
 
 Address = tuple[str, int]
 
+_REFUSED = b"HTTP/1.1 503 "
+_RETRY_AFTER_S = 1.0
 # What comes in the first second is not counted.
 SETTLE_S = 1.0
 # Connections in flight at once; beyond it, what is due is not sent, and counted.
@@ -133,8 +137,14 @@ class _Kept:
         self.send()
 
 
-def kept(address: Address, groups: list[tuple[int, Iterator[bytes]]], seconds: float) -> list[Load]:
-    """Send over kept connections, so many per group, each with the next of its group's requests in flight."""
+def kept(
+    address: Address, groups: list[tuple[int, Iterator[bytes]]], seconds: float, *, heed: bool = False
+) -> list[Load]:
+    """Send over kept connections, so many per group, each with the next of its group's requests in flight.
+
+    `heed` is to heed `Retry-After`: a connection that was refused is silent for a second.
+    """
+    silent: deque[tuple[float, _Kept]] = deque()
     loads = [Load() for _ in groups]
     with select.epoll() as poll:
         connections: dict[int, _Kept] = {}
@@ -146,7 +156,9 @@ def kept(address: Address, groups: list[tuple[int, Iterator[bytes]]], seconds: f
         for each in connections.values():
             each.send()
         while clock.running():
-            for number, events in poll.poll(0.1):
+            while silent and silent[0][0] <= time.perf_counter():
+                silent.popleft()[1].send()
+            for number, events in poll.poll(0.01 if silent else 0.1):
                 each = connections[number]
                 try:
                     reply = each.happened(events)
@@ -154,7 +166,10 @@ def kept(address: Address, groups: list[tuple[int, Iterator[bytes]]], seconds: f
                         clock.count(each.load, reply, each.began)
                         if each.half_sent:
                             raise ConnectionResetError
-                        each.send()
+                        if heed and reply.startswith(_REFUSED):
+                            silent.append((time.perf_counter() + _RETRY_AFTER_S, each))
+                        else:
+                            each.send()
                 except OSError:
                     each.load.broken += 1
                     del connections[number]

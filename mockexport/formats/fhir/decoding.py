@@ -2,17 +2,21 @@
 
 import re
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mockexport.errors import ContentError
 from mockexport.formats.batch import UPDATED_UNKNOWN, BadRow, Decoded, Identified, Identity
 from mockexport.formats.fhir.json_lines import read_object
 from mockexport.formats.fhir.mapping import Mapped, Rules
+from mockexport.formats.fhir.plain import PlainLines, Remembered, scanner
 from mockexport.formats.fhir.times import parse_instant
 from mockexport.formats.fields import BadField, BadRowReason
 from mockexport.formats.noted import Noted
 from mockexport.model import Chunk
 from mockexport.shown import discreet, foreign
+
+if TYPE_CHECKING:
+    from mockexport.formats.fhir._lines import Plain
 
 __all__ = ["ObservationDecoder", "identity_of"]
 
@@ -27,9 +31,16 @@ class ObservationDecoder:
     """Decodes the chunks of one span, in order. There is no header line."""
 
     header = ""
+    pending = b""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, remembered: Remembered | None = None, *, compiled: bool = True) -> None:
         self._rules = rules
+        self._scan = scanner() if compiled else None
+        self._plain = PlainLines(rules, identity_of, key_of, remembered or Remembered())
+
+    def finish(self, line: int) -> Decoded:
+        """Return nothing: a resource is a line, and none is pending."""
+        return Decoded(Identified(), [], [], resources=0)
 
     def decode(self, chunk: Chunk) -> Decoded:
         """Return what the chunk's lines come to.
@@ -41,13 +52,17 @@ class ObservationDecoder:
         if chunk.offset == 0:
             data = data.removeprefix(_BOM)
             _refuse_page(chunk.span.download_id, data)
-        lines = data.split(b"\n")
-        unended = chunk.line + len(lines) - 1 if lines[-1].strip(_WHITE) else None
         into = Decoded(Identified(), [], [], resources=0)
-        resources = 0
-        for number, line in enumerate(lines, chunk.line):
-            if line := line.strip(_WHITE):
-                resources += self._take(line, number, chunk.span.download_id, into)
+        if self._scan is not None and is_utf8(data):
+            resources = self._take_plain(self._scan(data, 0, chunk.line), data, chunk.span.download_id, into)
+        else:
+            resources = 0
+            for number, line in enumerate(data.split(b"\n"), chunk.line):
+                if line := line.strip(_WHITE):
+                    resources += self._take(line, number, chunk.span.download_id, into)
+        unended = None
+        if data.rpartition(b"\n")[2].strip(_WHITE):
+            unended = chunk.line + data.count(b"\n")
         cut_off = unended is not None and bool(into.bad) and into.bad[-1].line == unended
         return Decoded(
             into.batch,
@@ -59,6 +74,20 @@ class ObservationDecoder:
             into.noted,
             resources,
         )
+
+    def _take_plain(
+        self, lines: "list[tuple[int, int, int, Plain | None]]", data: bytes, download_id: str, into: Decoded
+    ) -> int:
+        """Add what lines come to that were looked through; return how many resources they are."""
+        resources = 0
+        take = self._plain.take
+        for number, start, end, plain in lines:
+            line = data[start:end]
+            if plain is not None and take(line, plain, number, into):
+                resources += 1
+            else:
+                resources += self._take(line, number, download_id, into)
+        return resources
 
     def _take(self, line: bytes, number: int, download_id: str, into: Decoded) -> int:
         """Add what a line comes to; return how many resources it is."""
@@ -104,6 +133,17 @@ def _add(mapped: Mapped, identity: Identity | None, number: int, into: Decoded) 
         batch.updated.append(updated)
         batch.places.append(place)
         into.lines.append(number)
+
+
+def is_utf8(data: bytes) -> bool:
+    """Tell whether bytes are UTF-8."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def identity_of(resource: dict[str, Any]) -> Identity | None:

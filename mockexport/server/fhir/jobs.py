@@ -12,7 +12,7 @@ from mockexport.server.catalogue import Offer
 from mockexport.server.faults import Faults
 from mockexport.server.fhir.observations import Forms
 
-__all__ = ["Job", "Jobs", "forms_of", "manifest_page"]
+__all__ = ["Job", "Jobs", "elsewhere", "forms_of", "manifest_page"]
 
 # A server that runs for weeks forgets jobs; the oldest go first.
 MAX_JOBS = 1_000
@@ -24,7 +24,7 @@ PAGE_FILES = 1
 
 @dataclass(slots=True)
 class Job:
-    """One kick-off and what became of it. `links` is the generation of its files' links: others have expired."""
+    """One kick-off and what became of it. `links` is the generation of its files' links, from 1."""
 
     number: int
     export_id: str
@@ -71,6 +71,11 @@ class Jobs:
         return len(self._jobs)
 
 
+def elsewhere(base: str) -> str:
+    """Return the same server by its other name, which is another origin."""
+    return base.replace("127.0.0.1", "localhost") if "127.0.0.1" in base else base.replace("localhost", "127.0.0.1")
+
+
 def forms_of(faults: Faults, download_id: str) -> Forms:
     """Return in which forms a download's Observations come: always the same, as a file never changes."""
     kinds = ("duplicates", "orders", "units", "days")
@@ -85,7 +90,7 @@ def manifest_page(job: Job, page: int, base: str, faults: Faults, *, needs_token
         return None
     stu1, stu4 = faults.happens("fhir-stu1", job.number), faults.happens("fhir-stu4", job.number)
     # The same machine by another name is another origin; secrets are for the one that was named.
-    files = base.replace("127.0.0.1", "localhost") if faults.happens("fhir-other-origin", job.number) else base
+    files = elsewhere(base) if faults.happens("fhir-other-origin", job.number) else base
     output = []
     for index, offer in list(enumerate(job.offers.values()))[page * size : (page + 1) * size]:
         entry: dict[str, Any] = {"url": f"{files}/files/{job.key}/{index}?link={job.links}"}
@@ -93,7 +98,7 @@ def manifest_page(job: Job, page: int, base: str, faults: Faults, *, needs_token
             entry["type"] = "Observation"
         if not stu1:
             entry["count"] = forms_of(faults, offer.metadata.id).lines(offer.metadata.rows or 0)
-            entry["count"] += faults.happens("fhir-wrong-count", job.number, job.links, index)
+            entry["count"] += job.links == 1 and faults.happens("fhir-wrong-count", job.number, index)
         output.append(entry)
     problems = []
     if page == 0 and faults.happens("fhir-error-file", job.number):

@@ -66,14 +66,14 @@ def lines_of(pieces: Iterable[bytes], download_id: str, forms: Forms | None = No
         made = []
         for row in rows:
             patient, time, event_type, value = row.split(",")
-            line = _line(forms, number, f"{download_id[:8]}-{number}", patient, time, event_type, value)
+            line = _line(forms, number, f"{download_id}-{number}", patient, time, event_type, value)
             if forms.duplicates and number % 5 == 0:
                 made.append(line.replace('"versionId":"2"', '"versionId":"1"').replace(f'"value":{value}', '"value":1'))
             made.append(line)
             if forms.duplicates and number % 7 == 0:
                 made.append(line)
             if forms.days and number % 11 == 0:
-                made.append(_cancelled(line, f"{download_id[:8]}-{number}-day", time))
+                made.append(_cancelled(line, f"{download_id}-{number}-day", time))
             number += 1
         yield "".join(made).encode()
 

@@ -19,7 +19,7 @@ from mockexport.server.catalogue import Catalogue
 from mockexport.server.faults import Faults
 from mockexport.server.fhir.authorization import Authorization
 from mockexport.server.fhir.bodies import BROKEN, LOGIN_PAGE, broken, file_pieces, outcome, packed
-from mockexport.server.fhir.jobs import SLOW_POLLS, Jobs, forms_of, manifest_page
+from mockexport.server.fhir.jobs import SLOW_POLLS, Jobs, elsewhere, forms_of, manifest_page
 
 __all__ = ["BulkData"]
 
@@ -106,7 +106,7 @@ class BulkData:
         if slow or late:
             headers = {"X-Progress": f"{job.polls * 20} % done", hdrs.RETRY_AFTER: self._retry_after(job.polls)}
             return web.Response(status=202, headers=headers)
-        if page == 0 and job.polls > 1:
+        if page == 0:
             job.links += 1
         manifest = manifest_page(job, page, _base(request), self._faults, needs_token=self._authorization is not None)
         if page < 0 or manifest is None:
@@ -137,12 +137,10 @@ class BulkData:
         if (failure := self._transient("file", *place)) is not None:
             return failure
         link = request.query.get("link")
-        if faults.happens("fhir-expired-link", job.number, number, link):
+        if link == "1" and faults.happens("fhir-expired-link", job.number, number):
             return _error(403, "expired", "the link has expired")
         if not presigned and faults.happens("fhir-redirect", *place):
-            target = (
-                f"{_base(request).replace('127.0.0.1', 'localhost')}/files/{job.key}/{number}?link={link}&presigned"
-            )
+            target = f"{elsewhere(_base(request))}/files/{job.key}/{number}?link={link}&presigned"
             return web.Response(status=307, headers={hdrs.LOCATION: target})
         pieces = file_pieces(offer, forms_of(faults, offer.metadata.id))
         kind = next((kind for kind in BROKEN if faults.happens(kind, *place)), None)

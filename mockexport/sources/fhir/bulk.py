@@ -128,7 +128,7 @@ class FhirBulk:
             asked = {"Accept": "application/fhir+ndjson, application/x-ndjson;q=0.9, */*;q=0.5", **fields}
             generation = self._generation
             reply = await self._open(name, asked)
-            if reply.head.status in _EXPIRED and generation == self._generation:
+            if reply.head.status in _EXPIRED:
                 await reply.close()
                 await self._renew_links(generation)
                 reply = await self._open(name, asked)
@@ -198,7 +198,7 @@ class FhirBulk:
             elif head.status in (429, 503) and failures < self._retry.most_failures:
                 failures += 1
                 answer = polled(head, b"", time.time())
-                wait_s = next_wait_s(wait_s, answer.asked_s if isinstance(answer, Again) else None)
+                wait_s = next_wait_s(wait_s, answer.asked_s if isinstance(answer, Again) else None, self._server.poll_s)
                 if wait_s > self._limits.total_s:
                     raise ServerUnreachable(self.name, f"{problem}; it asks to wait {wait_s:,.0f} s")
                 _log.info("%s: %s; asking again in %.0f s", self.name, problem, wait_s)
@@ -262,7 +262,7 @@ class FhirBulk:
             if not isinstance(answer, Again):
                 return body, place
             failures = failures + 1 if answer.failed else 0
-            wait_s = next_wait_s(wait_s, answer.asked_s)
+            wait_s = next_wait_s(wait_s, answer.asked_s, self._server.poll_s)
             if failures > 2 * self._retry.most_failures or time.monotonic() + wait_s > until_s:
                 raise ServerUnreachable(self.name, f"the job's status: {answer.failed or 'it is not done in time'}")
             told = answer.failed or answer.progress or "not done yet"

@@ -30,6 +30,8 @@ class FhirServer:
         scope: of the token that is asked for.
         type_filters: with `url`, searches of which a wanted Observation matches one; where the server does not know
             such, all are fetched. What is counted does not depend on it.
+        poll_s: how long to wait before a job's status is asked for again; longer and longer from there on, up to a
+            minute, and never shorter than the server asks for.
         job: is told where the job is, so that it can be taken up again, or ended.
 
     Raises:
@@ -44,6 +46,7 @@ class FhirServer:
     key: str | Path | None = None
     scope: str = "system/Observation.rs"
     type_filters: tuple[str, ...] = ()
+    poll_s: float = 1.0
     job: Job = field(default_factory=Job, compare=False)
 
     def __post_init__(self) -> None:
@@ -53,6 +56,8 @@ class FhirServer:
             raise OptionError("fhir", "says not where: give url, status or manifest")
         if self.group is not None and (self.status or self.manifest or not self.url):
             raise OptionError("fhir", "group goes with url, which starts a job")
+        if not self.poll_s > 0:
+            raise OptionError("fhir", "poll_s must be more than 0")
         if (self.client_id is None) != (self.key is None):
             raise OptionError("fhir", "client_id and key go together")
         if self.client_id is not None and self.url is None:

@@ -10,7 +10,6 @@ from mockexport.shown import discreet, foreign
 
 __all__ = ["Again", "Done", "Refusal", "next_wait_s", "outcome_of", "polled", "severities_of"]
 
-FIRST_WAIT_S = 1.0
 FACTOR = 1.5
 LONGEST_WAIT_S = 60.0
 # Issue types that the standard calls transient.
@@ -53,9 +52,9 @@ def polled(head: Head, body: bytes, now_s: float) -> Again | Done | Refusal:
     return Refusal(problem)
 
 
-def next_wait_s(before_s: float | None, asked_s: float | None) -> float:
+def next_wait_s(before_s: float | None, asked_s: float | None, first_s: float = 1.0) -> float:
     """Return how long to wait after having waited so long before; what the server asks for is a minimum."""
-    wait_s = FIRST_WAIT_S if before_s is None else min(before_s * FACTOR, LONGEST_WAIT_S)
+    wait_s = first_s if before_s is None else min(before_s * FACTOR, LONGEST_WAIT_S)
     return max(wait_s, asked_s or 0.0)
 
 

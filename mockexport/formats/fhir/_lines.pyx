@@ -1,0 +1,54 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Lines of NDJSON in which an Observation is plainly well formed, by native/json_line.h: their members as they stand."""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.string cimport memchr, memcmp
+
+cdef extern from "native/json_line.h" nogil:
+    enum: JSON_MEMBERS
+    ctypedef struct json_span:
+        const char *at
+        size_t length
+    bint json_line(const char *p, size_t length, json_span *members)
+
+
+cdef object _cut(const json_span *member):
+    return None if member.at == NULL else PyBytes_FromStringAndSize(member.at, member.length)
+
+
+def plain_lines(bytes data, int start, int line):
+    """Return, for each line that is not blank, its number, its first and last byte, and what it has.
+
+    That is, of a plain Observation, (key, id, meta, subject, effective time), each as the bytes that stand there, None
+    where nothing does; `key` are all members that say what was measured. It is None for a line that is not plain.
+    """
+    cdef const char *begin = data
+    cdef const char *p = begin + start
+    cdef const char *end = begin + len(data)
+    cdef const char *stop
+    cdef const char *last
+    cdef const char *first
+    cdef bint is_plain
+    cdef json_span found[JSON_MEMBERS]
+    lines = []
+    while p < end:
+        stop = <const char *>memchr(p, 10, end - p)
+        if stop == NULL:
+            stop = end
+        first, last = p, stop
+        while first < last and (first[0] == 32 or first[0] == 9 or first[0] == 13):
+            first += 1
+        while first < last and (last[-1] == 32 or last[-1] == 9 or last[-1] == 13):
+            last -= 1
+        if first < last:
+            is_plain = json_line(first, last - first, found) and found[0].at != NULL
+            is_plain = is_plain and found[0].length == 13 and memcmp(found[0].at, b"\"Observation\"", 13) == 0
+            if is_plain:
+                key = (_cut(&found[3]), _cut(&found[4]), _cut(&found[5]), _cut(&found[8]), _cut(&found[9]))
+                plain = (key, _cut(&found[1]), _cut(&found[2]), _cut(&found[6]), _cut(&found[7]))
+            else:
+                plain = None
+            lines.append((line, first - begin, last - begin, plain))
+        p = stop + 1
+        line += 1
+    return lines

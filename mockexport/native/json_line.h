@@ -1,0 +1,224 @@
+/* One line of NDJSON: proves that it is one plain JSON object, and finds the members of an Observation that matter.
+
+   Plain is: no key twice in any object, no escape but the short ones, keys without any, few levels, few keys, exact
+   grammar. What is not plain is set aside, whatever it is: the reference judges it. Bytes from 0x80 on are let through;
+   whoever calls has seen to it that they are UTF-8. */
+
+#ifndef MOCKEXPORT_JSON_LINE_H
+#define MOCKEXPORT_JSON_LINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { JSON_LEVELS = 24, JSON_KEYS = 48, JSON_MEMBERS = 10 };
+
+typedef struct {
+    const char *at; /* NULL: not there */
+    size_t length;
+} json_span;
+
+/* In this order; those of the first row are there once, or the line is set aside where one decides what it means. */
+static const char *const json_members[JSON_MEMBERS] = {
+    "resourceType", "id", "meta", "status", "category", "code", "subject", "effectiveDateTime", "valueQuantity",
+    "component",
+};
+
+static inline const char *json_space(const char *p, const char *end) {
+    while (p < end && (*p == ' ' || *p == '\t' || *p == '\r')) {
+        p++;
+    }
+    return p;
+}
+
+/* Returns what follows the string's closing quote; p is behind the opening one. NULL if it is not plain. */
+static inline const char *json_string(const char *p, const char *end) {
+    while (end - p >= 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        /* A quote, a backslash, or a control character: in any byte (Hacker's Delight, 6-1). */
+        const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+        const uint64_t quote = word ^ (ones * '"'), back = word ^ (ones * '\\');
+        if ((((quote - ones) & ~quote) | ((back - ones) & ~back) | ((word - ones * 0x20) & ~word)) & highs) {
+            break;
+        }
+        p += 8;
+    }
+    while (p < end) {
+        const unsigned char c = (unsigned char)*p++;
+        if (c == '"') {
+            return p;
+        }
+        if (c < 0x20) {
+            return NULL;
+        }
+        if (c == '\\') {
+            if (p == end || strchr("\"\\/bfnrt", *p) == NULL || *p == '\0') {
+                return NULL;
+            }
+            p++;
+        }
+    }
+    return NULL;
+}
+
+static inline bool json_is_digit(const char *p, const char *end) { return p < end && *p >= '0' && *p <= '9'; }
+
+static inline const char *json_number(const char *p, const char *end) {
+    if (p < end && *p == '-') {
+        p++;
+    }
+    if (!json_is_digit(p, end)) {
+        return NULL;
+    }
+    if (*p == '0') {
+        p++;
+    } else {
+        while (json_is_digit(p, end)) {
+            p++;
+        }
+    }
+    if (p < end && *p == '.') {
+        p++;
+        if (!json_is_digit(p, end)) {
+            return NULL;
+        }
+        while (json_is_digit(p, end)) {
+            p++;
+        }
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        p++;
+        if (p < end && (*p == '+' || *p == '-')) {
+            p++;
+        }
+        if (!json_is_digit(p, end)) {
+            return NULL;
+        }
+        while (json_is_digit(p, end)) {
+            p++;
+        }
+    }
+    return p;
+}
+
+static const char *json_object(const char *p, const char *end, int level, json_span *members);
+
+static const char *json_value(const char *p, const char *end, int level) {
+    if (p == end || level > JSON_LEVELS) {
+        return NULL;
+    }
+    switch (*p) {
+    case '"':
+        return json_string(p + 1, end);
+    case '{':
+        return json_object(p + 1, end, level + 1, NULL);
+    case '[':
+        p = json_space(p + 1, end);
+        if (p < end && *p == ']') {
+            return p + 1;
+        }
+        while (true) {
+            p = json_value(json_space(p, end), end, level + 1);
+            if (p == NULL) {
+                return NULL;
+            }
+            p = json_space(p, end);
+            if (p == end || (*p != ',' && *p != ']')) {
+                return NULL;
+            }
+            if (*p++ == ']') {
+                return p;
+            }
+        }
+    case 't':
+        return end - p >= 4 && memcmp(p, "true", 4) == 0 ? p + 4 : NULL;
+    case 'f':
+        return end - p >= 5 && memcmp(p, "false", 5) == 0 ? p + 5 : NULL;
+    case 'n':
+        return end - p >= 4 && memcmp(p, "null", 4) == 0 ? p + 4 : NULL;
+    default:
+        return json_number(p, end);
+    }
+}
+
+/* Whether a member changes what an Observation means in a way that only the reference looks into. */
+static inline bool json_is_for_reference(const char *key, size_t length) {
+    return (length >= 5 && memcmp(key, "value", 5) == 0) || (length >= 9 && memcmp(key, "effective", 9) == 0) ||
+           (length == 16 && memcmp(key, "dataAbsentReason", 16) == 0) ||
+           (length == 17 && memcmp(key, "modifierExtension", 17) == 0) ||
+           (length == 13 && memcmp(key, "implicitRules", 13) == 0);
+}
+
+static const char *json_object(const char *p, const char *end, int level, json_span *members) {
+    json_span keys[JSON_KEYS];
+    int count = 0;
+    if (level > JSON_LEVELS) {
+        return NULL;
+    }
+    p = json_space(p, end);
+    if (p < end && *p == '}') {
+        return p + 1;
+    }
+    while (true) {
+        p = json_space(p, end);
+        if (p == end || *p != '"' || count == JSON_KEYS) {
+            return NULL;
+        }
+        const char *key = p + 1;
+        p = json_string(key, end);
+        if (p == NULL) {
+            return NULL;
+        }
+        const size_t length = (size_t)(p - 1 - key);
+        if (memchr(key, '\\', length) != NULL) {
+            return NULL;
+        }
+        for (int i = 0; i < count; i++) {
+            if (keys[i].length == length && memcmp(keys[i].at, key, length) == 0) {
+                return NULL;
+            }
+        }
+        keys[count].at = key;
+        keys[count++].length = length;
+        p = json_space(p, end);
+        if (p == end || *p++ != ':') {
+            return NULL;
+        }
+        p = json_space(p, end);
+        const char *value = p;
+        p = json_value(p, end, level);
+        if (p == NULL) {
+            return NULL;
+        }
+        if (members != NULL) {
+            int found = 0;
+            while (found < JSON_MEMBERS && (strncmp(json_members[found], key, length) != 0 || json_members[found][length] != '\0')) {
+                found++;
+            }
+            if (found < JSON_MEMBERS) {
+                members[found].at = value;
+                members[found].length = (size_t)(p - value);
+            } else if (json_is_for_reference(key, length)) {
+                return NULL;
+            }
+        }
+        p = json_space(p, end);
+        if (p == end || (*p != ',' && *p != '}')) {
+            return NULL;
+        }
+        if (*p++ == '}') {
+            return p;
+        }
+    }
+}
+
+/* Whether the bytes are one plain object; then where its members are. */
+static bool json_line(const char *p, size_t length, json_span *members) {
+    const char *end = p + length;
+    memset(members, 0, JSON_MEMBERS * sizeof *members);
+    return length > 1 && *p == '{' && json_object(p + 1, end, 1, members) == end;
+}
+
+#endif
