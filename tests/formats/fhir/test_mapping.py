@@ -287,8 +287,8 @@ def test_a_value_below_a_limit_is_left_out_or_taken_as_said() -> None:
     assert found.noted == {Noted.CENSORED_BOUND: 1}
     assert bad(low, options=FhirObservations(censored="bad")) == ["bad value"]
     for comparator in ("~", ["<"]):
-        found = bad(observation(valueQuantity=quantity(30, comparator=comparator)))
-        assert found == ["an element that FHIR does not allow"]
+        reasons = bad(observation(valueQuantity=quantity(30, comparator=comparator)))
+        assert reasons == ["an element that FHIR does not allow"]
 
 
 def test_a_reason_in_words_alone_is_a_reason() -> None:
