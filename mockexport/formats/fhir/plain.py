@@ -24,10 +24,12 @@ from mockexport.formats.fields import BadField
 if TYPE_CHECKING:
     from mockexport.formats.fhir._lines import Plain
 
-__all__ = ["PlainLines", "Remembered", "remembered", "scanner"]
+__all__ = ["MAX_REMEMBERED_BYTES", "PlainLines", "Remembered", "remembered", "scanner"]
 
-# Of each kind of bytes, so much is remembered: some ten megabytes. Beyond that the reference decides each time.
+# Of each kind of bytes, so many are remembered, and none that are longer, such as those with samples in them: some ten
+# megabytes, and never more than a hundred. Of others the reference decides each time.
 MAX_REMEMBERED = 20_000
+MAX_REMEMBERED_BYTES = 4096
 
 
 def scanner() -> "Callable[[bytes, int, int], list[tuple[int, int, int, Plain | None]]] | None":
@@ -144,7 +146,7 @@ class PlainLines:
             batch.rowless.append(Identity(resource_key, *version))
         return True
 
-    def _learn(self, key: object, line: bytes) -> _Known | None:
+    def _learn(self, key: tuple[bytes | None, ...], line: bytes) -> _Known | None:
         """Ask the reference what these members come to; None if anything of it is bad."""
         known = None
         found = read_object(line)
@@ -154,7 +156,7 @@ class PlainLines:
             has_values = bool(self._rules.map({**found, **_SOMEBODY, "subject": None}).bad)
             rows = [(row.event_type, row.value) for row in mapped.rows]
             known = _Known(rows, [row.event_type for row in mapped.missing], mapped.noted, has_values)
-        if len(self._known) < MAX_REMEMBERED:
+        if len(self._known) < MAX_REMEMBERED and sum(map(len, filter(None, key))) <= MAX_REMEMBERED_BYTES:
             self._known[key] = known
         return known
 
@@ -164,7 +166,7 @@ class PlainLines:
         if b"#" not in subject:
             with suppress(BadField, NoPatient):
                 patient_id = patient_of(read_object(b'{"subject":%s}' % subject), self._rules.base)
-        if len(self._patients) < MAX_REMEMBERED:
+        if len(self._patients) < MAX_REMEMBERED and len(subject) <= MAX_REMEMBERED_BYTES:
             self._patients[subject] = patient_id
         return patient_id
 
@@ -174,7 +176,7 @@ class PlainLines:
             found = read_object(b'{"id":"x"%s}' % (b"" if meta is None else b',"meta":' + meta))
             identity = self._identity_of(found)
             version = None if identity is None else (identity.version, identity.updated)
-        if len(self._versions) < MAX_REMEMBERED:
+        if len(self._versions) < MAX_REMEMBERED and len(meta or b"") <= MAX_REMEMBERED_BYTES:
             self._versions[meta] = version
         return version
 
