@@ -25,6 +25,7 @@ from mockexport.model import ANOMALY_RULES, AnomalyRule
 from mockexport.reducers import calendar, histogram
 from mockexport.reducers.course import Course
 from mockexport.reducers.drawing import DRAWING
+from mockexport.reducers.latest import Latest
 from mockexport.reducers.packing import unpack_rows
 from mockexport.reducers.selection import FAMILIES, STATISTICS
 from mockexport.testing import check_reducer
@@ -37,7 +38,14 @@ SELECTIONS = [
     for family in FAMILIES
     if family is not Course  # it comes with the histogram, in the one of all
 ]
-BUILT_IN: list[Reducer[Any, Any]] = [Summary(), Counts(), *SELECTIONS, Selection(NAMES), Distinct(Summary())]
+BUILT_IN: list[Reducer[Any, Any]] = [
+    Summary(),
+    Counts(),
+    *SELECTIONS,
+    Selection(NAMES),
+    Distinct(Summary()),
+    Latest(Summary()),
+]
 if kernel_problem() is None:
     engines = [choose_engine(reducer, Schema()) for reducer in BUILT_IN]
     BUILT_IN += [engine.reducer for engine in engines if engine.name == "kernel"]

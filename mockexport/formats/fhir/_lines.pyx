@@ -38,7 +38,7 @@ def plain_lines(bytes data, int start, int line):
         first, last = p, stop
         while first < last and (first[0] == 32 or first[0] == 9 or first[0] == 13):
             first += 1
-        while first < last and (last[-1] == 32 or last[-1] == 9 or last[-1] == 13):
+        while first < last and ((last - 1)[0] == 32 or (last - 1)[0] == 9 or (last - 1)[0] == 13):
             last -= 1
         if first < last:
             is_plain = json_line(first, last - first, found) and found[0].at != NULL
