@@ -9,6 +9,7 @@ cdef extern from "native/json_line.h" nogil:
     ctypedef struct json_span:
         const char *at
         size_t length
+    bint json_time(const json_span *text, long long *time_us)
     bint json_line(const char *p, size_t length, json_span *members)
 
 
@@ -20,7 +21,8 @@ def plain_lines(bytes data, int start, int line):
     """Return, for each line that is not blank, its number, its first and last byte, and what it has.
 
     That is, of a plain Observation, (key, id, meta, subject, effective time), each as the bytes that stand there, None
-    where nothing does; `key` are all members that say what was measured. It is None for a line that is not plain.
+    where nothing does; `key` are all members that say what was measured, and a plain time is in microseconds of UTC. It
+    is None for a line that is not plain.
     """
     cdef const char *begin = data
     cdef const char *p = begin + start
@@ -29,6 +31,7 @@ def plain_lines(bytes data, int start, int line):
     cdef const char *last
     cdef const char *first
     cdef bint is_plain
+    cdef long long time_us
     cdef json_span found[JSON_MEMBERS]
     lines = []
     while p < end:
@@ -45,7 +48,8 @@ def plain_lines(bytes data, int start, int line):
             is_plain = is_plain and found[0].length == 13 and memcmp(found[0].at, b"\"Observation\"", 13) == 0
             if is_plain:
                 key = (_cut(&found[3]), _cut(&found[4]), _cut(&found[5]), _cut(&found[8]), _cut(&found[9]))
-                plain = (key, _cut(&found[1]), _cut(&found[2]), _cut(&found[6]), _cut(&found[7]))
+                time = time_us if json_time(&found[7], &time_us) else _cut(&found[7])
+                plain = (key, _cut(&found[1]), _cut(&found[2]), _cut(&found[6]), time)
             else:
                 plain = None
             lines.append((line, first - begin, last - begin, plain))

@@ -110,7 +110,7 @@ class PlainLines:
             into.noted.update(known.noted)
             batch.rowless.append(Identity(self._key_of(resource_id[1:-1].decode()), *version))
             return True
-        if subject is None or time is None or time[:1] != b'"' or b"\\" in time:
+        if subject is None or time is None:
             return False
         try:
             patient_id = self._patients[subject]
@@ -118,16 +118,19 @@ class PlainLines:
             patient_id = self._learn_patient(subject)
         if patient_id is None:
             return False
-        try:
-            time_us, day_only = parse_instant(time[1:-1].decode(), self._rules.zone)
-        except BadField:
-            return False
-        if day_only:
-            return False
+        if isinstance(time, bytes):
+            if time[:1] != b'"' or b"\\" in time:
+                return False
+            try:
+                time, day_only = parse_instant(time[1:-1].decode(), self._rules.zone)
+            except BadField:
+                return False
+            if day_only:
+                return False
         resource_key = self._key_of(resource_id[1:-1].decode())
         for place, (event_type, value) in enumerate(known.rows):
             batch.patient_ids.append(patient_id)
-            batch.event_times.append(time_us)
+            batch.event_times.append(time)
             batch.event_types.append(event_type)
             batch.values.append(value)
             batch.keys.append(resource_key)
@@ -136,7 +139,7 @@ class PlainLines:
             batch.places.append(place)
             into.lines.append(number)
         for event_type in known.missing:
-            into.missing.append(MissingValue(patient_id, time_us, event_type))
+            into.missing.append(MissingValue(patient_id, time, event_type))
             into.missing_lines.append(number)
         if known.noted:
             into.noted.update(known.noted)
