@@ -25,6 +25,8 @@ static const char *const json_members[JSON_MEMBERS] = {
     "component",
 };
 
+static const unsigned char json_member_lengths[JSON_MEMBERS] = {12, 2, 4, 6, 8, 4, 7, 17, 13, 9};
+
 static inline const char *json_space(const char *p, const char *end) {
     while (p < end && (*p == ' ' || *p == '\t' || *p == '\r')) {
         p++;
@@ -172,11 +174,13 @@ static const char *json_object(const char *p, const char *end, int level, json_s
             return NULL;
         }
         const size_t length = (size_t)(p - 1 - key);
-        if (memchr(key, '\\', length) != NULL) {
-            return NULL;
+        for (size_t i = 0; i < length; i++) {
+            if (key[i] == '\\') {
+                return NULL;
+            }
         }
         for (int i = 0; i < count; i++) {
-            if (keys[i].length == length && memcmp(keys[i].at, key, length) == 0) {
+            if (keys[i].length == length && *keys[i].at == *key && memcmp(keys[i].at, key, length) == 0) {
                 return NULL;
             }
         }
@@ -194,7 +198,8 @@ static const char *json_object(const char *p, const char *end, int level, json_s
         }
         if (members != NULL) {
             int found = 0;
-            while (found < JSON_MEMBERS && (strncmp(json_members[found], key, length) != 0 || json_members[found][length] != '\0')) {
+            while (found < JSON_MEMBERS && (json_member_lengths[found] != length || json_members[found][0] != *key ||
+                                            memcmp(json_members[found], key, length) != 0)) {
                 found++;
             }
             if (found < JSON_MEMBERS) {
