@@ -53,11 +53,17 @@ class Scan:
         fields: int,
         delimiter: bytes,
         null_tokens: Sequence[bytes],
+        null_numbers: Sequence[bytes],
+        names: Sequence[bytes | None],
         offsets: Offsets | None = None,
         asked: RowFilter | None = None,
         covered: bool = False,
     ) -> None: ...
     def feed(self, data: Buffer, start: int, line: int) -> list[tuple[int, bytes]]: ...
+    @property
+    def stopped_at(self) -> int | None: ...
+    @property
+    def open_at(self) -> int | None: ...
     @property
     def lines(self) -> int: ...
     @property

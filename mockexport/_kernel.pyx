@@ -108,7 +108,7 @@ cdef extern from "native/state.h" nogil:
     int begin_state(summary_state *state)
     const uint8_t *id_bytes(const id_table *table, uint32_t number)
     int64_t add_id(id_table *table, uint64_t low, uint64_t high, uint32_t length, const uint8_t *bytes, int plain)
-    int is_plain_text(const uint8_t *bytes, size_t length)
+    int is_plain_id(const uint8_t *bytes, size_t length)
     int64_t intern_patient(summary_state *, uint64_t, uint64_t, uint32_t, const uint8_t *, int)
     int64_t intern_type(summary_state *, uint64_t, uint64_t, uint32_t, const uint8_t *, int)
     int64_t intern_group(summary_state *state, uint32_t patient, uint32_t type)
@@ -158,6 +158,7 @@ cdef extern from "native/fields.h" nogil:
         uint32_t span_count
         int64_t ahead_us
     int64_t ahead_at(const time_reading *times, int64_t minute_us)
+    int64_t read_value(const uint8_t *at, uint32_t length, wide *apart)
 
 cdef extern from "native/scanning.h" nogil:
     ctypedef struct aside_row:
@@ -168,6 +169,9 @@ cdef extern from "native/scanning.h" nogil:
     ctypedef struct token:
         const uint8_t *bytes
         uint32_t length
+    ctypedef struct null_number:
+        int64_t value
+        wide apart
     ctypedef struct row_filter:
         uint64_t since
         uint64_t width
@@ -184,6 +188,14 @@ cdef extern from "native/scanning.h" nogil:
         uint8_t delimiter
         token *null_tokens
         uint32_t null_count
+        null_number *null_numbers
+        uint32_t null_number_count
+        token *names
+        uint32_t name_count
+        int any_name
+        int stopped
+        int is_open
+        uint64_t stopped_at
         int to_columns
         int keep_missing
         row_columns columns
@@ -494,7 +506,7 @@ cdef int64_t _intern(summary_state *state, id_table *table, bytes text) except -
         raise ValueError(f"an id has 1 to {MAX_ID_BYTES} bytes, and here are {length}")
     memset(padded, 0, sizeof(padded))
     memcpy(padded, <const char *>text, length)
-    plain = is_plain_text(padded, length)
+    plain = is_plain_id(padded, length)
     id_words(padded, <uint32_t>length, &low, &high)
     if state != NULL and table == &state.types:
         number = intern_type(state, low, high, <uint32_t>length, padded, plain)
@@ -675,12 +687,24 @@ cdef class RowFilter:
         free_ids(&self.filter.types)
 
 
+cdef int _copy(bytes text, token *into) except -1:
+    """Copy a text, as bytes, into a token."""
+    cdef uint8_t *copied = <uint8_t *>malloc(<size_t>len(text) + 1)
+    if copied == NULL:
+        raise MemoryError
+    memcpy(copied, <const char *>text, len(text))
+    into.bytes = copied
+    into.length = <uint32_t>len(text)
+    return 0
+
+
 cdef class Scan:
     """Takes chunks of one layout into a State, and counts what a tally needs.
 
-    The places of the four columns count from 0; `null_tokens` are the texts, as bytes, that mean "no value"; `offsets`
-    are those of times without one, UTC by default; `asked` are the rows that are asked for, all by default. `covered`
-    counts rows by hour, too.
+    The places of the four columns count from 0; `null_tokens` are the texts, as bytes, that mean "no value", and
+    `null_numbers` those that stand for a number; `names` are those of the columns that have a role, None for one that
+    cannot be looked for. `offsets` are those of times without one, UTC by default; `asked` are the rows that are asked
+    for, all by default. `covered` counts rows by hour, too.
     """
 
     cdef row_scan *scan
@@ -689,11 +713,12 @@ cdef class Scan:
     cdef RowFilter asked
 
     def __cinit__(self, State state not None, uint32_t patient_id, uint32_t event_time, uint32_t event_type,
-                  uint32_t value, uint32_t fields, bytes delimiter not None, null_tokens,
+                  uint32_t value, uint32_t fields, bytes delimiter not None, null_tokens, null_numbers, names,
                   Offsets offsets=None, RowFilter asked=None, bint covered=False):
-        cdef uint8_t *copied
-        cdef list tokens = list(null_tokens)
+        cdef uint8_t padded[64 + PADDING]
+        cdef list tokens = list(null_tokens), numbers = list(null_numbers), named = list(names)
         cdef bytes text
+        cdef null_number number
         if len(delimiter) != 1 or not delimiter.isascii() or delimiter in b'"\r\n\0':
             raise ValueError("no such delimiter")
         if len({patient_id, event_time, event_type, value}) != 4:
@@ -730,16 +755,27 @@ cdef class Scan:
             if self.scan.covered == NULL:
                 raise MemoryError
         self.scan.null_tokens = <token *>calloc(len(tokens) + 1, sizeof(token))
-        if self.scan.null_tokens == NULL:
+        self.scan.names = <token *>calloc(len(named) + 1, sizeof(token))
+        self.scan.null_numbers = <null_number *>calloc(len(numbers) + 1, sizeof(null_number))
+        if self.scan.null_tokens == NULL or self.scan.names == NULL or self.scan.null_numbers == NULL:
             raise MemoryError
         for text in tokens:
-            copied = <uint8_t *>malloc(<size_t>len(text) + 1)
-            if copied == NULL:
-                raise MemoryError
-            memcpy(copied, <const char *>text, len(text))
-            self.scan.null_tokens[self.scan.null_count].bytes = copied
-            self.scan.null_tokens[self.scan.null_count].length = len(text)
+            _copy(text, &self.scan.null_tokens[self.scan.null_count])
             self.scan.null_count += 1
+        for name in named:
+            if name is None or len(name) == 0:
+                self.scan.any_name = True
+                continue
+            _copy(name, &self.scan.names[self.scan.name_count])
+            self.scan.name_count += 1
+        for text in numbers:
+            memset(padded, 0, sizeof(padded))
+            if 0 < len(text) <= 64:
+                memcpy(padded, <const char *>text, len(text))
+                number.value = read_value(padded, <uint32_t>len(text), &number.apart)
+                if number.value != INT64_MIN:
+                    self.scan.null_numbers[self.scan.null_number_count] = number
+                    self.scan.null_number_count += 1
 
     def __dealloc__(self):
         if self.scan != NULL:
@@ -789,6 +825,16 @@ cdef class Scan:
         # Ids are looked at later than the rest of a row, so rows may be out of order.
         aside.sort()
         return aside
+
+    @property
+    def stopped_at(self):
+        """Where in the last chunk the scan has stopped, behind a row that may be a header; None if it came to its end."""
+        return self.scan.stopped_at if self.scan.stopped and not self.scan.is_open else None
+
+    @property
+    def open_at(self):
+        """Where in the last chunk a row begins that may go on in the next one; None if there is none."""
+        return self.scan.stopped_at if self.scan.is_open else None
 
     @property
     def lines(self):
@@ -900,7 +946,6 @@ cdef class ColumnScan(Scan):
                 rows[number].time_us = time_us
                 rows[number].value = _wide(value)
                 number += 1
-                aside += 1
             if insert_rows(&self.scan.columns, rows, places, number) < 0:
                 raise MemoryError
             # They are in their places: their next ones would be others.

@@ -92,6 +92,22 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How a download is read on from a byte: by which header, None at its start; and what is there of a row already."""
+
+    header: str | None = None
+    pending: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How to begin with a span of a download; `offset` is that of its first row, None if that is to be found."""
+
+    reading: Reading
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """A run of whole rows of one span, as bytes or as a view of the buffer that they were received into.
 

@@ -17,8 +17,8 @@ from mockexport import AnomalyRule, Filter, MockExportError, Schema, Selection, 
 from mockexport.cli import words
 from mockexport.engine.choosing import choose_engine, kernel_problem
 from mockexport.errors import nearest
-from mockexport.formats.csv import read_header
 from mockexport.formats.fields import check_id, parse_time, parse_value
+from mockexport.formats.layout import read_header
 from mockexport.formats.zones import zone_named
 from mockexport.ingest.readings import parse_time as parse_reading_time
 from mockexport.model import Chunk, Span

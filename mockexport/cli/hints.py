@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from mockexport.cli.arguments import COMMANDS
 from mockexport.errors import BadRowError, ExportNotFound, MockExportError, nearest
-from mockexport.formats.csv import INTO_UTF8
 from mockexport.formats.fields import BadRowReason
+from mockexport.formats.hints import INTO_UTF8
 from mockexport.report.notes import BAD_ROWS, IDS_ALIKE, NOT_COMPARED, OVERLAPS, TYPES_ALIKE
 
 __all__ = ["about_bad_rows", "about_error", "about_note"]
@@ -16,8 +16,8 @@ __all__ = ["about_bad_rows", "about_error", "about_note"]
 # For reasons that befall whole tables, and have a remedy or a rule that a sentence can tell.
 _GOOD_ROWS = {
     BadRowReason.ENCODING: INTO_UTF8,
-    BadRowReason.QUOTE: "a field in quotes holds no line break, and a quote in it is written twice",
-    BadRowReason.TIME: "a time is like 2025-08-26T10:00:00 or 2025-08-26 10:00:00.5+02:00; a date alone is none",
+    BadRowReason.QUOTE: "what stands in quotes ends with one, and a quote in it is written twice",
+    BadRowReason.TIME: "a time is like 2025-08-26 10:00:00.5+02:00 or 2025-08-26T10:00; a date alone is its midnight",
     BadRowReason.SKIPPED_TIME: "the clocks of that --timezone have no such hour; is it the right one?",
     BadRowReason.VALUE: "a value is a number like 37.5, with a point and no other sign; --null names texts for none",
 }

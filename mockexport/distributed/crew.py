@@ -20,11 +20,12 @@ from mockexport.distributed.tasks import Result, Task, by_value, enter, forget, 
 from mockexport.errors import (
     BadRowError,
     ClusterError,
+    HeaderError,
     OptionError,
     SourceError,
     first_error_alone,
 )
-from mockexport.model import Verdict, VerdictKind
+from mockexport.model import Entry, Verdict, VerdictKind
 from mockexport.pipeline.flights import Part, account_of, reached_of
 from mockexport.pipeline.producing import PartVoid, Stopped
 from mockexport.pipeline.sharing import Work
@@ -234,14 +235,18 @@ class ClusterCrew:
 
     async def _take_span(self, divided: Divided, number: int, part: Part, result: Result) -> list[Task]:
         work, download = self._work, divided.download
+        again: list[Task] = []
         match result.error:
             case None:
                 pass
             case PartVoid() as void:
                 return await self._anew(divided, str(void))
             case BadRowError() as bad:
-                if divided.bad_row is None or part.span.start < divided.bad_row[0]:
-                    divided.bad_row = (part.span.start, bad)
+                if divided.bad_row is None or part.span.start < divided.bad_row[0].span.start:
+                    divided.bad_row = (part, bad)
+            case HeaderError() as error:
+                # In the middle it may be none: what was taken for a row there may be in quotes.
+                return await self._anew(divided, str(error))
             case SourceError() as error:
                 await self._judged(divided, Verdict(VerdictKind.FAILED, (str(error),)))
                 return []
@@ -249,24 +254,29 @@ class ClusterCrew:
                 raise result.error
         if result.brought is not None and result.brought.span is not None:
             span, landed = result.brought.span, divided.landed
-            landed.restore(span.saved)
+            wrong = landed.restore(span.saved)
+            again = [] if wrong is None else [self._planner.span(divided, *wrong)]
             divided.attempts += span.attempts - 1
             divided.fetched_bytes += span.fetched_bytes
-            work.keeper.know(download.id, landed.saved(divided.header, divided.mark))
+            work.keeper.know(download.id, landed.saved(divided.mark))
             self._following.land(download.id, number, landed.size_bytes, landed.rows)
         elif result.error is None:
             raise ClusterError("a task was ended on its worker by somebody else")
         if divided.bad_row is not None:
-            start, bad = divided.bad_row
-            lines = divided.landed.lines_before(start)
+            refused, bad = divided.bad_row
+            lines = divided.landed.lines_before(refused.span.start)
             if lines is not None:
+                first = divided.landed.stretches[0]
+                if refused.span.start and first.left != refused.entry.reading:  # what was read there was no row
+                    divided.bad_row = None
+                    return [*again, self._planner.span(divided, refused.span, Entry(first.left, first.offset))]
                 raise BadRowError(bad.download_id, bad.line + lines, bad.offset, bad.reason)
         if not divided.tasks and divided.landed.is_whole(divided.mark.total):
             verdict = work.rules.verdict(download, divided.landed.tally, divided.landed.offset)
             if verdict.kind is VerdictKind.FAILED:
                 return await self._anew(divided, verdict.reasons[0])
             await self._judged(divided, work.rules.final(download, verdict, divided.landed.tally))
-        return []
+        return again
 
     async def _anew(self, divided: Divided, reason: str) -> list[Task]:
         """Fetch a download in one go after all."""

@@ -17,7 +17,7 @@ from mockexport.errors import BadRowError, MockExportError
 from mockexport.formats import MAX_ROW_BYTES, Cutter
 from mockexport.formats.format import Format
 from mockexport.formats.schema import Schema
-from mockexport.model import Download, Span
+from mockexport.model import Download, Entry, Reading, Span
 from mockexport.pipeline.checkpoint import SavedFlight
 from mockexport.pipeline.flights import Part
 from mockexport.pipeline.landed import Landed, borders_of
@@ -45,13 +45,12 @@ class Divided:
 
     position: int
     download: Download
-    header: str
     mark: Mark
     landed: Landed[Any]
     tasks: set[int] = field(default_factory=set)
     attempts: int = 1
     fetched_bytes: int = 0
-    bad_row: tuple[int, BadRowError] | None = None
+    bad_row: tuple[Part, BadRowError] | None = None
 
 
 class Planner:
@@ -142,7 +141,7 @@ class Planner:
         total = mark.total
         if total is None:
             return []
-        divided = Divided(position, download, header, mark, Landed(work.reducer))
+        divided = Divided(position, download, mark, Landed(work.reducer))
         landed = divided.landed
         for saved in parts:
             if saved.done:
@@ -164,13 +163,17 @@ class Planner:
             work.emit(events.Restored(download.id, landed.size_bytes, landed.rows, finished=False))
             self._following.land(download.id, None, landed.size_bytes, landed.rows)
         work.emit(events.Divided(download.id, len(spans)))
-        tasks = []
-        for span in spans:
-            length = (span.end or total) - span.start
-            share = Share(work.export_id, ((position, download),), {}, part=Part(span, header, mark))
-            tasks.append(self._task(share, _size(download) * length // total))
-        divided.tasks = {task.number for task in tasks}
-        return tasks
+        return [self.span(divided, span, Entry(Reading(header if span.start else None))) for span in spans]
+
+    def span(self, divided: Divided, span: Span, entry: Entry) -> Task:
+        """Return the task of a span of a download that is divided."""
+        total = divided.mark.total or 1
+        size = _size(divided.download) * ((span.end or total) - span.start) // total
+        part = Part(span, entry, divided.mark)
+        share = Share(self._work.export_id, ((divided.position, divided.download),), {}, part=part)
+        task = self._task(share, size)
+        divided.tasks.add(task.number)
+        return task
 
     async def _probe(self, download: Download) -> tuple[str, Mark, int] | None:
         """Return a download's header line, by what its content is known, and the byte at which its rows begin.
@@ -178,7 +181,7 @@ class Planner:
         None if it cannot be had in parts. What comes beside the header is dropped: a reading or two of a socket.
         """
         cutter = Cutter(Span(download.id), 1)
-        decoder = self._schema.decoder()
+        decoder = self._schema.decoder(download_id=download.id)
         mark: Mark | None = None
         stream = self._work.source.stream(self._work.export_id, download)
         try:

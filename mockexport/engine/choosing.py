@@ -69,7 +69,7 @@ def choose_engine(
         raise OptionError("engine", f"the kernel cannot be used: {problem}")
     if problem is not None or wanted == "python":
         return _by_reference("python", reducer, schema, asked, coverage, strict)
-    if isinstance(schema, Schema):
+    if isinstance(schema, Schema) and schema.is_plain:
         return _compiled(reducer, schema, asked, coverage, strict)
     from mockexport.engine.kernel import twin_of
 
@@ -85,8 +85,8 @@ def _by_reference(
     return Engine(
         name,
         reducer,
-        lambda span, header=None: ReferenceFold(
-            span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header
+        lambda span, header=None, pending=b"": ReferenceFold(
+            span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header, pending=pending
         ),
     )
 
@@ -108,8 +108,8 @@ def _compiled(
         return Engine(
             "kernel",
             twin,
-            lambda span, header=None: KernelFold(
-                span, schema, twin, asked=asked, coverage=coverage, strict=strict, header=header
+            lambda span, header=None, pending=b"": KernelFold(
+                span, schema, twin, asked=asked, coverage=coverage, strict=strict, header=header, pending=pending
             ),
             releases_lock=True,
             new_crew=Crew,
@@ -118,8 +118,8 @@ def _compiled(
     return Engine(
         "kernel+python",
         reducer,
-        lambda span, header=None: ColumnsFold(
-            span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header
+        lambda span, header=None, pending=b"": ColumnsFold(
+            span, schema, reducer, asked=asked, coverage=coverage, strict=strict, header=header, pending=pending
         ),
         releases_lock=True,
         new_crew=Crew,

@@ -9,12 +9,12 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mockexport._kernel import ColumnScan, State, integers
-from mockexport.engine.kernel import is_ended, line_after, new_scan
+from mockexport.engine.kernel import is_ended, line_after, new_scan, tally_of, unended_line
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
-from mockexport.formats import Batch, CsvDecoder
+from mockexport.formats import Batch, Decoded
 from mockexport.formats.batch import table, with_missing
-from mockexport.formats.coverage import HourCounts
 from mockexport.formats.filters import Filter
+from mockexport.formats.layout import Layout
 from mockexport.formats.schema import Schema
 from mockexport.formats.tally import Tally
 from mockexport.model import Chunk, Span
@@ -105,6 +105,7 @@ class ColumnsFold(Generic[S]):
         coverage: bool = False,
         strict: bool,
         header: str | None = None,
+        pending: bytes = b"",
         keep_missing: bool = False,
     ) -> None:
         self.offset: int = span.start
@@ -118,9 +119,10 @@ class ColumnsFold(Generic[S]):
         self._asked = asked
         self._strict = strict
         self._keep_missing = keep_missing
-        self._decoder = CsvDecoder(schema, header=header)
+        self._decoder = schema.decoder(header, pending=pending, download_id=span.download_id)
         self._ids = State([])  # it numbers them; its groups stay empty
-        self._scan: ColumnScan | None = None
+        self._scan: ColumnScan | None = None  # of the header in force, which is `_layout`
+        self._layout: Layout | None = None
         self._patients: list[str] = []  # by number
         self._types: list[str] = []
 
@@ -139,55 +141,95 @@ class ColumnsFold(Generic[S]):
         """The number of rows so far."""
         return self.tally.rows
 
+    @property
+    def pending(self) -> bytes:
+        """The beginning of a row that may go on (see engine.Fold.pending)."""
+        return self._decoder.pending
+
     def feed(self, chunk: Chunk) -> None:
         """Take in the span's next chunk (see engine.Fold.feed)."""
-        start, line = self._decoder.skip_header(chunk)
-        if self._decoder.layout is not None:
-            batch, line = self._decode(chunk, start, line)
-            if batch:
-                try:
-                    self.state = self._reducer.update(self.state, batch)
-                except Exception as error:
-                    name = type(self._reducer).__name__
-                    raise ReducerError(name, chunk.span.download_id, chunk.offset, error) from error
-        self.offset, self.line = chunk.end, line
+        taken = self._decoder.take(chunk)
+        if self._decoder.layout is None:
+            self.offset, self.line = chunk.end, chunk.line + bytes(chunk.data).count(b"\n")
+            return
+        if taken.rows:
+            last = taken.rows[-1][0] if taken.start == len(taken.data) and not is_ended(chunk) else None
+            self._take_decoded(self._decoder.decode_rows(taken.rows, unended_line=last), chunk.offset)
+        start, line = taken.start, taken.line
+        while True:
+            scan = self._scan_in_force()
+            aside = scan.feed(taken.data, start, line)
+            stopped_at, open_at, lines = scan.stopped_at, scan.open_at, scan.lines
+            last = unended_line(chunk, aside, line, scan) if aside else None
+            judged = self._decoder.decode_rows(aside, unended_line=last)
+            self._update(self._batch(scan, judged, line, chunk.offset), chunk.offset)
+            if stopped_at is None:
+                break
+            start, line = start + stopped_at, line + lines
+        if open_at is not None:
+            self._decoder.pending = bytes(taken.data[start + open_at :])
+        self.offset, self.line = chunk.end, line_after(chunk, line, scan, self._decoder)
 
-    def _decode(self, chunk: Chunk, start: int, line: int) -> tuple[Batch, int]:
-        """Count and return the chunk's rows from byte `start` of its data on, and the number of the line after them.
+    def finish(self) -> None:
+        """Take in what is pending (see engine.Fold.finish)."""
+        if self._decoder.pending:
+            decoded = self._decoder.finish(self.line)
+            if self._decoder.layout is not None:
+                self._take_decoded(decoded, self.offset)
 
-        The first of them is line number `line`.
-        """
-        if self._scan is None:
+    def _scan_in_force(self) -> ColumnScan:
+        if self._scan is None or self._decoder.layout != self._layout:
+            self._layout = self._decoder.layout
             self._scan = new_scan(
                 ColumnScan, self._ids, self._decoder, self._schema, self._asked, self.tally.coverage is not None
             )
             if self._keep_missing:
                 self._scan.keep_missing()
-        scan = self._scan
-        aside = scan.feed(chunk.data, start, line)
-        next_line = line_after(chunk, line, scan)
-        judged = self._decoder.decode_rows(aside, unended_line=None if is_ended(chunk) else next_line)
+        return self._scan
+
+    def _update(self, batch: Batch, offset: int) -> None:
+        if not batch:
+            return
+        try:
+            self.state = self._reducer.update(self.state, batch)
+        except Exception as error:
+            name = type(self._reducer).__name__
+            raise ReducerError(name, self.download_id, offset, error) from error
+
+    def _check(self, judged: Decoded, offset: int) -> None:
         if self._strict and (bad := judged.first_fault) is not None:
-            raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
-        good, lines, filtered = judged.batch, judged.lines, scan.filtered
+            raise BadRowError(self.download_id, bad.line, offset, bad.reason)
+
+    def _take_decoded(self, judged: Decoded, offset: int) -> None:
+        """Count and take rows that the reference alone has decoded."""
+        self._check(judged, offset)
+        good = judged.batch
+        if self._asked is not None:
+            good = self._asked.take(good)
+            self.tally.filtered += len(judged.batch) - len(good)
+        elif self._keep_missing and judged.missing:
+            good, _ = with_missing(judged)
+        self.tally.update(judged)
+        self._update(good, offset)
+
+    def _batch(self, scan: ColumnScan, judged: Decoded, line: int, offset: int) -> Batch:
+        """Count and return the rows of a scan, from number `line` on, with those that the reference has judged."""
+        self._check(judged, offset)
+        good, lines, filtered = judged.batch, judged.lines, 0
         if self._asked is not None:
             lines = list(compress(lines, self._asked.admits(good)))
             good = self._asked.take(good)
-            filtered += len(judged.batch) - len(good)
+            filtered = len(judged.batch) - len(good)
         if self._keep_missing and judged.missing:
             good, lines = with_missing(judged)
         if good:
             scan.insert(line, lines, good.patient_ids, good.event_times, good.event_types, good.values)
-        taken = Tally()
-        taken.rows, taken.filtered = scan.rows, filtered
-        taken.missing.update(scan.missing())
-        taken.first_us, taken.last_us = scan.first_us, scan.last_us
-        if (counted := scan.covered()) is not None:
-            taken.coverage = HourCounts(*counted)
+        taken = tally_of(scan)
+        taken.filtered += filtered
         taken.patients, taken.event_types = self._new_names()
         self.tally.merge(taken)
         self.tally.update(judged)
-        return NumberedBatch(*scan.columns(), self._patients, self._types), next_line
+        return NumberedBatch(*scan.columns(), self._patients, self._types)
 
     def _new_names(self) -> tuple[set[str], set[str]]:
         """Return the ids that were not there before, and remember them."""

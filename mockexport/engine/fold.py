@@ -26,6 +26,10 @@ class Fold(Protocol[S_co]):
         """The header line, None while it has not come: with it, another fold can go on where this one is."""
 
     @property
+    def pending(self) -> bytes:
+        """The beginning, before `offset`, of a row that may go on in the next chunk: it is in no count yet."""
+
+    @property
     def rows(self) -> int:
         """The number of rows so far; may be asked for at any time."""
 
@@ -50,9 +54,16 @@ class Fold(Protocol[S_co]):
             ReducerError: if the reducer raises.
         """
 
+    def finish(self) -> None:
+        """Take in what is pending: the download has ended. May be called again.
+
+        Raises:
+            HeaderError, BadRowError, ReducerError: as `feed` does.
+        """
+
 
 class NewFold(Protocol[S_co]):
     """Makes folds."""
 
-    def __call__(self, span: Span, header: str | None = None) -> Fold[S_co]:
-        """Return an empty fold of a span; one that does not begin with the header is given that."""
+    def __call__(self, span: Span, header: str | None = None, pending: bytes = b"") -> Fold[S_co]:
+        """Return an empty fold of a span; one that does not begin with the header is given that, and what pends."""

@@ -13,11 +13,13 @@ from typing import Generic, TypeVar
 from mockexport._kernel import FAMILIES, Offsets, RowFilter, Scan, State
 from mockexport._kernel import path as instructions
 from mockexport.errors import BadRowError
-from mockexport.formats import Batch, CsvDecoder
+from mockexport.formats import Batch, CsvDecoder, Decoded
 from mockexport.formats.coverage import HourCounts
 from mockexport.formats.filters import Filter
+from mockexport.formats.layout import Layout
 from mockexport.formats.schema import Schema
 from mockexport.formats.tally import Tally
+from mockexport.formats.values import null_numbers
 from mockexport.formats.zones import spans, zone_named
 from mockexport.model import Chunk, Span
 from mockexport.reducers import Result, Selection, Statistics, Summary
@@ -33,7 +35,9 @@ __all__ = [
     "line_after",
     "new_scan",
     "offsets_of",
+    "tally_of",
     "twin_of",
+    "unended_line",
 ]
 
 AnyScan = TypeVar("AnyScan", bound=Scan)
@@ -149,14 +153,25 @@ class _Part:
     ) -> None:
         self.state = reducer.empty()
         self.handed_back = Tally(coverage=coverage)
+        self._schema = schema
         self._decoder = decoder
         self._asked = asked
-        self.scan = new_scan(Scan, self.state, decoder, schema, asked, coverage)
+        self._coverage = coverage
+        self._scans: list[Scan] = []  # one for each header that was in force; the last is in use
+        self._layout: Layout | None = None
         self._known = (0, 0)
 
     @property
+    def scan(self) -> Scan:
+        """The scan of rows under the header that is in force."""
+        if self._decoder.layout != self._layout or not self._scans:
+            self._layout = self._decoder.layout
+            self._scans.append(new_scan(Scan, self.state, self._decoder, self._schema, self._asked, self._coverage))
+        return self._scans[-1]
+
+    @property
     def rows(self) -> int:
-        return self.scan.rows + self.handed_back.rows
+        return sum(scan.rows for scan in self._scans) + self.handed_back.rows
 
     @property
     def known(self) -> tuple[int, int]:
@@ -164,41 +179,52 @@ class _Part:
         patients, types = self.state.known
         return max(patients, len(self.handed_back.patients)), max(types, len(self.handed_back.event_types))
 
-    def judge(self, chunk: Chunk, rows: list[tuple[int, bytes]], next_line: int, *, strict: bool) -> None:
-        """Take in what the scan of a chunk has handed back: line numbers, and bytes without their line ends."""
-        self.handed_back.cut_off = False
-        if rows:
-            decoded = self._decoder.decode_rows(rows, unended_line=None if is_ended(chunk) else next_line)
-            if strict and (bad := decoded.first_fault) is not None:
-                raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
-            self.handed_back.update(decoded)
-            batch = decoded.batch
-            if self._asked is not None:
-                batch = self._asked.take(batch)
-                self.handed_back.filtered += len(decoded.batch) - len(batch)
-            self.state.add_rows(batch.patient_ids, batch.event_times, batch.event_types, batch.values)
-        # What is merged into the state later on is not this part's.
+    def judge(self, decoded: Decoded, download_id: str, offset: int, *, strict: bool) -> None:
+        """Take in rows that the reference has decoded."""
+        if strict and (bad := decoded.first_fault) is not None:
+            raise BadRowError(download_id, bad.line, offset, bad.reason)
+        self.handed_back.update(decoded)
+        batch = decoded.batch
+        if self._asked is not None:
+            batch = self._asked.take(batch)
+            self.handed_back.filtered += len(decoded.batch) - len(batch)
+        self.state.add_rows(batch.patient_ids, batch.event_times, batch.event_types, batch.values)
+
+    def settle(self) -> None:
+        """Take note that a chunk is through: what is merged into the state later on is not this part's."""
         self._known = self.state.known
 
     def tally(self) -> Tally:
         taken = Tally()
-        taken.rows, taken.filtered = self.scan.rows, self.scan.filtered
-        taken.missing.update(self.scan.missing())
-        taken.first_us, taken.last_us = self.scan.first_us, self.scan.last_us
+        for scan in self._scans:
+            taken.merge(tally_of(scan))
         patients, types = self._known
-        if (covered := self.scan.covered()) is not None:
-            taken.coverage = HourCounts(*covered)
         taken.patients = set(self.state.patients(patients))
         taken.event_types = set(self.state.types(types))
         taken.merge(self.handed_back)
         return taken
 
 
+def tally_of(scan: Scan) -> Tally:
+    """Return the counts of a scan, but for ids."""
+    taken = Tally()
+    taken.rows, taken.filtered = scan.rows, scan.filtered
+    taken.missing.update(scan.missing())
+    taken.first_us, taken.last_us = scan.first_us, scan.last_us
+    if (covered := scan.covered()) is not None:
+        taken.coverage = HourCounts(*covered)
+    return taken
+
+
 @dataclass(frozen=True, slots=True)
 class Scanning:
-    """A scan to be done: of the chunk's data from byte `start` on, the first row of which is line number `line`."""
+    """A scan to be done: of `data`, the chunk's or what it was turned into, from byte `start` on.
+
+    The first row there is line number `line`.
+    """
 
     chunk: Chunk
+    data: bytes | memoryview
     start: int
     line: int
     scan: Scan
@@ -218,6 +244,7 @@ class KernelFold:
         coverage: bool = False,
         strict: bool,
         header: str | None = None,
+        pending: bytes = b"",
     ) -> None:
         self.offset: int = span.start
         self.download_id: str = span.download_id
@@ -228,7 +255,7 @@ class KernelFold:
         self._asked = asked
         self._coverage = coverage
         self._strict = strict
-        self._decoder = CsvDecoder(schema, header=header)
+        self._decoder = schema.decoder(header, pending=pending, download_id=span.download_id)
         self._part: _Part | None = None
         self._empty = reducer.empty()
         self._tally: Tally | None = None  # as long as it is up to date
@@ -237,6 +264,11 @@ class KernelFold:
     def header(self) -> str | None:
         """The header line (see engine.Fold.header)."""
         return self._decoder.header
+
+    @property
+    def pending(self) -> bytes:
+        """The beginning of a row that may go on (see engine.Fold.pending)."""
+        return self._decoder.pending
 
     @property
     def known(self) -> tuple[int, int]:
@@ -259,7 +291,7 @@ class KernelFold:
         """Take in the span's next chunk (see engine.Fold.feed)."""
         scanning = self.begin(chunk)
         if scanning is not None:
-            self.end(scanning, scanning.scan.feed(chunk.data, scanning.start, scanning.line))
+            self.end(scanning, scanning.scan.feed(scanning.data, scanning.start, scanning.line))
 
     def begin(self, chunk: Chunk) -> Scanning | None:
         """Return the scan that takes in the span's next chunk, to be told to `end`; None if it has no rows.
@@ -267,23 +299,57 @@ class KernelFold:
         Raises:
             HeaderError: if the first row does not name the columns.
         """
-        start, line = self._decoder.skip_header(chunk)
+        taken = self._decoder.take(chunk)
         if self._decoder.layout is None:
-            self.offset, self.line = chunk.end, line
+            self.offset, self.line = chunk.end, chunk.line + bytes(chunk.data).count(b"\n")
             return None
         # All of a chunk or nothing, if strict: a bad row that ends the run leaves the state as it was before.
         part = self._new_part() if self._part is None or self._strict else self._part
-        return Scanning(chunk, start, line, part.scan, part)
+        part.handed_back.cut_off = False
+        if taken.rows:  # a header may be among them, so what follows is scanned afterwards
+            last = taken.rows[-1][0] if taken.start == len(taken.data) and not is_ended(chunk) else None
+            decoded = self._decoder.decode_rows(taken.rows, unended_line=last)
+            part.judge(decoded, self.download_id, chunk.offset, strict=self._strict)
+        return Scanning(chunk, taken.data, taken.start, taken.line, part.scan, part)
 
     def end(self, scanning: Scanning, rows: list[tuple[int, bytes]]) -> None:
         """Take in a chunk whose scan has handed these rows back.
 
         Raises:
+            HeaderError: if a row names the columns again, and not all that are needed.
             BadRowError: for the first bad row, where none is allowed.
         """
         chunk, part = scanning.chunk, scanning.part
-        line = line_after(chunk, scanning.line, part.scan)
-        part.judge(chunk, rows, line, strict=self._strict)
+        data, start, line, scan = scanning.data, scanning.start, scanning.line, scanning.scan
+        while True:
+            if rows:
+                decoded = self._decoder.decode_rows(rows, unended_line=unended_line(chunk, rows, line, scan))
+                part.judge(decoded, self.download_id, chunk.offset, strict=self._strict)
+            if scan.stopped_at is None:
+                break
+            # Behind what may have been a header; what is left is scanned here, as that is rare.
+            start, line = start + scan.stopped_at, line + scan.lines
+            scan = part.scan
+            rows = scan.feed(data, start, line)
+        if scan.open_at is not None:
+            self._decoder.pending = bytes(data[start + scan.open_at :])
+        part.settle()
+        self._join(part)
+        self.offset, self.line = chunk.end, line_after(chunk, line, scan, self._decoder)
+
+    def finish(self) -> None:
+        """Take in what is pending (see engine.Fold.finish)."""
+        if not self._decoder.pending:
+            return
+        decoded = self._decoder.finish(self.line)
+        if self._decoder.layout is None:
+            return
+        part = self._new_part() if self._part is None or self._strict else self._part
+        part.judge(decoded, self.download_id, self.offset, strict=self._strict)
+        part.settle()
+        self._join(part)
+
+    def _join(self, part: _Part) -> None:
         if self._part is None or self._part is part:
             self._part, self._tally, self.rows = part, None, part.rows
         else:
@@ -291,7 +357,6 @@ class KernelFold:
             tally.merge(part.tally())
             self._part.state.merge(part.state)
             self.rows = tally.rows
-        self.offset, self.line = chunk.end, line
 
     def _new_part(self) -> _Part:
         return _Part(self._reducer, self._schema, self._decoder, self._asked, self._coverage)
@@ -302,17 +367,16 @@ def new_scan(
 ) -> AnyScan:
     """Return a scan of the rows `asked` for, as the header that `decoder` has read, and the schema, describe them."""
     layout = decoder.layout
-    if layout is None:
-        raise RuntimeError("there is no scan before the header")
+    if layout is None or layout.plain is None:
+        raise RuntimeError("there is no scan before the header, or of such a layout")
     return kind(
         state,
-        layout.patient_id,
-        layout.event_time,
-        layout.event_type,
-        layout.value,
+        *layout.plain,
         layout.fields,
-        schema.delimiter.encode(),
+        decoder.quoting.delimiter.encode(),
         [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
+        [number.encode() for number in null_numbers(schema)],
+        [name.encode() if _can_be_plain(name) else None for name in layout.names],
         None if schema.timezone is None else offsets_of(schema.timezone),
         None if asked is None else _row_filter(asked),
         coverage,
@@ -324,14 +388,27 @@ def is_ended(chunk: Chunk) -> bool:
     return chunk.data[-1:] == b"\n"
 
 
-def line_after(chunk: Chunk, line: int, scan: Scan) -> int:
+def line_after(chunk: Chunk, line: int, scan: Scan, decoder: CsvDecoder) -> int:
     """Return the number of the line that follows the chunk's last line end; it was scanned from number `line` on."""
+    if decoder.pending:
+        return line + scan.lines + decoder.pending.count(b"\n")
     return line + scan.lines - (not is_ended(chunk))
+
+
+def unended_line(chunk: Chunk, rows: list[tuple[int, bytes]], line: int, scan: Scan) -> int | None:
+    """Return the number of the line that the last of `rows` begins with, if it ends with the chunk, and no line end.
+
+    The rows are of what was scanned from line number `line` on.
+    """
+    if is_ended(chunk) or scan.stopped_at is not None:
+        return None
+    number, row = rows[-1]
+    return number if number + row.count(b"\n") == line + scan.lines - 1 else None
 
 
 def _can_be_plain(token: str) -> bool:
     """Tell whether a null token can stand in a row that the kernel takes: others are left to the reference."""
-    return token != "" and '"' not in token and "\0" not in token and _encoded(token) is not None
+    return token.strip(" \t") == token != "" and '"' not in token and "\0" not in token and _encoded(token) is not None
 
 
 def _encoded(text: str) -> bytes | None:

@@ -3,6 +3,7 @@
 from typing import Any, Generic, TypeVar
 
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
+from mockexport.formats import Decoded
 from mockexport.formats.batch import Identified
 from mockexport.formats.filters import Filter
 from mockexport.formats.format import Format
@@ -28,6 +29,7 @@ class ReferenceFold(Generic[S]):
         coverage: bool = False,
         strict: bool,
         header: str | None = None,
+        pending: bytes = b"",
     ) -> None:
         self.offset: int = span.start
         self.download_id: str = span.download_id
@@ -38,7 +40,7 @@ class ReferenceFold(Generic[S]):
         self._reducer = reducer
         self._asked = asked
         self._strict = strict
-        self._decoder = schema.decoder(header)
+        self._decoder = schema.decoder(header, pending=pending, download_id=span.download_id)
 
     @property
     def header(self) -> str | None:
@@ -55,11 +57,24 @@ class ReferenceFold(Generic[S]):
         """The number of rows so far."""
         return self.tally.rows
 
+    @property
+    def pending(self) -> bytes:
+        """The beginning of a row that may go on (see Fold.pending)."""
+        return self._decoder.pending
+
     def feed(self, chunk: Chunk) -> None:
         """Take in the span's next chunk (see Fold.feed)."""
-        decoded = self._decoder.decode(chunk)
+        self._take(self._decoder.decode(chunk), chunk.offset)
+        self.offset, self.line = chunk.end, chunk.line + bytes(chunk.data).count(b"\n")
+
+    def finish(self) -> None:
+        """Take in what is pending (see Fold.finish)."""
+        if self._decoder.pending:
+            self._take(self._decoder.finish(self.line), self.offset)
+
+    def _take(self, decoded: Decoded, offset: int) -> None:
         if self._strict and (bad := decoded.first_fault) is not None:
-            raise BadRowError(chunk.span.download_id, bad.line, chunk.offset, bad.reason)
+            raise BadRowError(self.download_id, bad.line, offset, bad.reason)
         self.tally.update(decoded)
         batch = decoded.batch
         if self._asked is not None:
@@ -72,5 +87,4 @@ class ReferenceFold(Generic[S]):
                 self.state = self._reducer.update(self.state, batch)
             except Exception as error:
                 name = type(self._reducer).__name__
-                raise ReducerError(name, chunk.span.download_id, chunk.offset, error) from error
-        self.offset, self.line = chunk.end, chunk.line + bytes(chunk.data).count(b"\n")
+                raise ReducerError(name, self.download_id, offset, error) from error

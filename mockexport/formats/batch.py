@@ -183,7 +183,7 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """All that a chunk's rows turned into: each row is in exactly one of the three."""
+    """All that a chunk's rows turned into: each row is in exactly one of the three, or left out."""
 
     batch: Batch
     missing: list[MissingValue]
@@ -198,6 +198,8 @@ class Decoded:
     noted: Counter[str] = field(default_factory=Counter)
     # Where a line can hold several rows or none: how many lines there were (see Tally.resources).
     resources: int | None = None
+    # Of the rows that the schema leaves out, their line numbers.
+    left_out: list[int] = field(default_factory=list)
 
     @property
     def first_fault(self) -> BadRow | None:
@@ -207,7 +209,7 @@ class Decoded:
     @property
     def rows(self) -> int:
         """The number of rows, bad ones included, blank lines not."""
-        return len(self.batch) + len(self.missing) + len(self.bad)
+        return len(self.batch) + len(self.missing) + len(self.bad) + len(self.left_out)
 
 
 def with_missing(decoded: Decoded) -> tuple[Batch, list[int]]:

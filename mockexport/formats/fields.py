@@ -15,7 +15,17 @@ from mockexport.model import VALUE_SCALE
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-__all__ = ["BadField", "BadRowReason", "check_id", "format_time", "parse_time", "parse_value"]
+__all__ = [
+    "BadField",
+    "BadRowReason",
+    "check_id",
+    "format_time",
+    "is_date",
+    "local_to_utc",
+    "offset_us",
+    "parse_time",
+    "parse_value",
+]
 
 # A longer id is no id: it bounds the memory that one group can take.
 MAX_ID_BYTES = 256
@@ -31,8 +41,10 @@ _MINUTE_US = 60 * _SECOND_US
 _DAY_US = 24 * 60 * _MINUTE_US
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
-_MINUTE = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):", re.ASCII)
-_REST = re.compile(r"([0-5]\d)(?:\.(\d{1,9}))?(?:(Z)|([+-])([01]\d|2[0-3]):([0-5]\d))?", re.ASCII)
+_DATE_CHARACTERS, _MINUTE_CHARACTERS = len("2025-08-26"), len("2025-08-26T10:00")
+_MINUTE = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)", re.ASCII)
+_OFFSET = re.compile(r"([+-])(\d\d)(?::?(\d\d))?", re.ASCII)
+_REST = re.compile(r"(?::([0-5]\d)(?:[.,](\d{1,9}))?)?(?: ?(Z|UTC|GMT|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?))?", re.ASCII)
 _VALUE = re.compile(r"([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?", re.ASCII)
 
 
@@ -89,30 +101,60 @@ def _minute_us(text: str) -> int:
     return days * _DAY_US + (hour * 60 + minute) * _MINUTE_US
 
 
+def is_date(text: str) -> bool:
+    """Tell whether a time, which can be read, is a date alone."""
+    return len(text) == _DATE_CHARACTERS and text[4] == "-"
+
+
 def parse_time(text: str, zone: "ZoneInfo | None" = None) -> int:
     """Return an ISO 8601 time as microseconds of UTC since 1970; a fraction is cut, no offset means `zone` or UTC.
 
+    A date alone is the beginning of that day.
+
     Raises:
-        BadField: for anything but `YYYY-MM-DD[T ]HH:MM:SS[.digits][Z|±HH:MM]` and a real date and time of day, and for
-            a local time that the zone's clocks skip.
+        BadField: for anything but `YYYY-MM-DD[(T| )HH:MM[:SS[(.|,)digits]][ ][Z|UTC|GMT|±HH[[:]MM]]]` and a real date
+            and time of day, and for a local time that the zone's clocks skip.
     """
-    minute_us = _minute_us(text[:17])
-    match = _REST.fullmatch(text, 17)
+    if is_date(text):
+        text = f"{text}T00:00"
+    minute_us = _minute_us(text[:_MINUTE_CHARACTERS])
+    match = _REST.fullmatch(text, _MINUTE_CHARACTERS)
     if match is None:
         raise BadField(BadRowReason.TIME)
-    seconds, fraction, utc, sign, hours, minutes = match.groups()
-    time_us = minute_us + int(seconds) * _SECOND_US
-    if zone is not None and not utc and not sign:
-        ahead = ahead_s(zone, time_us // _SECOND_US)
-        if ahead is None:
-            raise BadField(BadRowReason.SKIPPED_TIME)
-        time_us -= ahead * _SECOND_US
-    if fraction:
-        time_us += int(fraction[:6].ljust(6, "0"))
-    if sign:
-        offset_us = (int(hours) * 60 + int(minutes)) * _MINUTE_US
-        time_us += offset_us if sign == "-" else -offset_us
-    return time_us
+    seconds, fraction, offset = match.groups()
+    time_us = minute_us if seconds is None else minute_us + int(seconds) * _SECOND_US
+    time_us = local_to_utc(time_us, zone) if offset is None else time_us - offset_us(offset)
+    return time_us + int(fraction[:6].ljust(6, "0")) if fraction else time_us
+
+
+def local_to_utc(time_us: int, zone: "ZoneInfo | None") -> int:
+    """Return the instant at which clocks of the zone, or of UTC, show a time, given as microseconds since their 1970.
+
+    Raises:
+        BadField: the clocks skip that time.
+    """
+    if zone is None:
+        return time_us
+    ahead = ahead_s(zone, time_us // _SECOND_US)
+    if ahead is None:
+        raise BadField(BadRowReason.SKIPPED_TIME)
+    return time_us - ahead * _SECOND_US
+
+
+def offset_us(text: str) -> int:
+    """Return by how much clocks are ahead of UTC: `Z`, `UTC`, `GMT`, or `±HH[[:]MM]`.
+
+    Raises:
+        BadField: hours or minutes that there are not.
+    """
+    match = _OFFSET.fullmatch(text)
+    if match is None:
+        return 0
+    hours, minutes = int(match[2]), int(match[3] or 0)
+    if hours > 23 or minutes > 59:
+        raise BadField(BadRowReason.TIME)
+    ahead = (hours * 60 + minutes) * _MINUTE_US
+    return -ahead if match[1] == "-" else ahead
 
 
 def format_time(time_us: int) -> str:

@@ -16,8 +16,6 @@ from mockexport.model import Download
 
 __all__ = ["Filter"]
 
-_DATE_CHARACTERS = len("2025-08-26")
-
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -142,7 +140,7 @@ def _time(option: str, text: str | None, timezone: str | None) -> int | None:
         return None
     zone = None if timezone is None else zone_named(timezone)
     try:
-        return parse_time(f"{text} 00:00:00" if len(text) == _DATE_CHARACTERS else text, zone)
+        return parse_time(text, zone)
     except BadField as fault:
         problem = f"{text!a}: {fault.reason}; a time is like 2025-08-26T10:00:00Z, a date like 2025-08-26"
         raise OptionError(option, problem) from None

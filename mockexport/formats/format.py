@@ -20,12 +20,19 @@ class Decoder(Protocol):
     def header(self) -> str | None:
         """What a decoder of a later span is to be given; None while it has not come. A format without one has ""."""
 
+    @property
+    def pending(self) -> bytes:
+        """The beginning of a row that may go on in the next chunk; a format without such rows has none, ever."""
+
     def decode(self, chunk: Chunk) -> Decoded:
         """Return what the chunk's rows come to.
 
         Raises:
             HeaderError: the download is not of this format at all.
         """
+
+    def finish(self, line: int) -> Decoded:
+        """Return what the pending bytes come to: the download has ended, and line number `line` would follow."""
 
 
 class Format(Protocol):
@@ -42,8 +49,10 @@ class Format(Protocol):
     def cutter(self, span: Span, *, offset: int = 0) -> Cutter:
         """Return what cuts the bytes of a span, which begin at `offset`, into chunks of whole rows."""
 
-    def decoder(self, header: str | None = None) -> Decoder:
+    def decoder(self, header: str | None = None, *, pending: bytes = b"", download_id: str = "") -> Decoder:
         """Return what decodes the chunks of a span; one that does not begin with the header is given that.
+
+        `pending` is the beginning of a row, before the span, that has not ended.
 
         Raises:
             HeaderError: it is none.

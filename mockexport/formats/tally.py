@@ -87,6 +87,7 @@ class Tally:
         if decoded.resources is not None:
             self.resources = (self.resources or 0) + decoded.resources
         self.cut_off = decoded.cut_off
+        self.filtered += len(decoded.left_out)
         if batch:
             self._widen(min(batch.event_times), max(batch.event_times))
             if self.coverage is not None:

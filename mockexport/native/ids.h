@@ -244,4 +244,11 @@ static int is_plain_text(const uint8_t *bytes, size_t length) {
     return 1;
 }
 
+/* Whether a field may hold an id without quotes and be right: it is text, and no blanks stand at its ends, which would be
+ * no part of it. */
+static int is_plain_id(const uint8_t *bytes, size_t length) {
+    const uint8_t first = length == 0 ? 0 : bytes[0], last = length == 0 ? 0 : bytes[length - 1];
+    return first != ' ' && first != '\t' && last != ' ' && last != '\t' && is_plain_text(bytes, length);
+}
+
 #endif

@@ -78,7 +78,7 @@ static int load_ids(byte_source *from, summary_state *state, uint64_t count, int
         before = name;
         memcpy(padded, bytes, length);
         id_words(padded, length, &low, &high);
-        int plain = is_plain_text(bytes, length);
+        int plain = is_plain_id(bytes, length);
         int64_t number = are_types ? intern_type(state, low, high, length, bytes, plain)
                                    : intern_patient(state, low, high, length, bytes, plain);
         if (number < 0) {

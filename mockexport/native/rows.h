@@ -15,7 +15,8 @@
 #define BLOCK_BYTES 16384
 /* What is left at a chunk's end is copied, so that reading beyond it is allowed; a longer row there is set aside. */
 #define TAIL_BYTES 4096
-
+/* A longer row is a bad one (formats.cutting.MAX_ROW_BYTES): a quote that is not closed within it never is. */
+#define MAX_ROW_BYTES 65536
 
 typedef struct {
     uint64_t start, end; /* in the chunk, without the line end */
@@ -27,6 +28,12 @@ typedef struct {
     const uint8_t *bytes;
     uint32_t length;
 } token;
+
+/* A number that means "no value", as read_value returns it. */
+typedef struct {
+    int64_t value;
+    wide apart;
+} null_number;
 
 /* Which rows are asked for: (time - since), without a sign, is below `width`, and the ids are among these, if so said.
  * Scans share it and do not change it. */
@@ -41,6 +48,8 @@ typedef struct {
     uint8_t delimiter;
     token *null_tokens;
     uint32_t null_count;
+    null_number *null_numbers; /* those of them that are numbers */
+    uint32_t null_number_count;
     time_reading times;
     /* What is asked for, NULL where everything is; and by number of the group: 0 not known yet, 1 no, 2 yes. */
     const row_filter *filter;
@@ -59,7 +68,18 @@ typedef struct {
     uint32_t positions[1 + BLOCK_BYTES + INDEX_SLACK]; /* the first is that of the line end before the block */
     uint8_t unplain[BLOCK_BYTES / 64 + 1];
     uint8_t tail[TAIL_BYTES + 2 * PADDING];
-    int has_quotes; /* the block before had some: the scan of the usual layout would leave their rows to the reference */
+    /* The bytes of the chunk from the block at hand on, its own first; and whether the last has no line end behind it. */
+    size_t available;
+    int ended;
+    /* The names of the columns that have a role: a row that has all of them may be a header, and the scan stops behind
+     * it. Without names no row is one; `any_name` if some name cannot be looked for. */
+    token *names;
+    uint32_t name_count;
+    int any_name;
+    /* Where the scan has stopped before the chunk's end: behind such a row, or, if `is_open`, before one that may go on
+     * in the next chunk. */
+    int stopped, is_open;
+    uint64_t stopped_at;
     /* Where rows go: to the state's groups, or, numbered as those are, to the chunk's columns. */
     int to_columns;
     int keep_missing; /* rows without a value go there too, with NO_VALUE for one */
@@ -87,6 +107,75 @@ typedef struct {
     const uint8_t *at;
     uint32_t length;
 } text;
+
+static inline int is_blank(uint8_t byte, uint8_t delimiter) {
+    return (byte == ' ' || byte == '\t') && byte != delimiter;
+}
+
+/* Whether blanks stand at either end of a field: they are no part of it. */
+static inline int has_blank_ends(const uint8_t *at, uint32_t length) {
+    const uint8_t first = at[0], last = at[length - 1];
+    return length != 0 && (first == ' ' || first == '\t' || last == ' ' || last == '\t');
+}
+
+/* Whether a line, from its row's beginning on, may leave a quote open: the number of its quotes is odd. */
+static inline int may_be_open(const uint8_t *at, const uint8_t *end) {
+    int odd = 0;
+    while ((at = memchr(at, '"', (size_t)(end - at))) != NULL) {
+        odd ^= 1;
+        at++;
+    }
+    return odd;
+}
+
+/* Find the end of a row that begins at `start` of a block and whose first line, which ends at `first`, has an odd number
+ * of quotes: where its line end is, or the chunk's end is, or `first` if its quotes make no sense; UINT64_MAX if the row
+ * may go on in the next chunk. As formats/quoting.py has it. */
+static __attribute__((noinline)) uint64_t find_row_end(const row_scan *scan, const uint8_t *data, uint64_t start,
+                                                       uint64_t first) {
+    const uint8_t delimiter = scan->delimiter;
+    const uint64_t longest = start + MAX_ROW_BYTES + 1, size = scan->available;
+    const uint64_t limit = longest < size ? longest : size;
+    const int at_end = limit == size && limit <= start + MAX_ROW_BYTES;
+    uint64_t at = start;
+    for (;;) {
+        while (at < limit && is_blank(data[at], delimiter)) {
+            at++;
+        }
+        if (at < limit && data[at] == '"') {
+            for (at++;; at += 2) { /* to the closing quote; a doubled one is data */
+                const uint8_t *quote = at < limit ? memchr(data + at, '"', limit - at) : NULL;
+                if (quote == NULL) {
+                    return at_end && !scan->ended ? UINT64_MAX : first;
+                }
+                at = (uint64_t)(quote - data);
+                if (at + 1 >= limit || data[at + 1] != '"') {
+                    break;
+                }
+            }
+            for (at++; at < limit && is_blank(data[at], delimiter); at++) {
+            }
+            if (at < limit && data[at] == '\r' &&
+                (at + 1 < limit ? data[at + 1] == '\n' : at_end && scan->ended)) {
+                at++;
+            }
+        } else {
+            while (at < limit && data[at] != delimiter && data[at] != '"' && data[at] != '\n') {
+                at++;
+            }
+        }
+        if (at >= limit) {
+            return at_end && scan->ended ? limit : at_end ? UINT64_MAX : first;
+        }
+        if (data[at] == '\n') {
+            return at;
+        }
+        if (data[at] != delimiter) {
+            return first;
+        }
+        at++;
+    }
+}
 
 /* Find the four columns of a row, in the order patient, time, type, value, when fields are quoted: 1, or 0 where that is
  * not plain. It is if the row is ASCII without NUL and every quote is the first or last byte of its field. */
@@ -122,6 +211,27 @@ static __attribute__((noinline)) int split_quoted(const row_scan *scan, const ui
     return 0;
 }
 
+/* Whether a row that is set aside may name the columns again. */
+static __attribute__((noinline)) int may_be_header(const row_scan *scan, const uint8_t *at, size_t length) {
+    for (uint32_t i = 0; i < scan->name_count; i++) {
+        const token *name = &scan->names[i];
+        const uint8_t *from = at, *found = NULL;
+        size_t left = length;
+        while (left >= name->length && (from = memchr(from, name->bytes[0], left - name->length + 1)) != NULL) {
+            if (memcmp(from, name->bytes, name->length) == 0) {
+                found = from;
+                break;
+            }
+            from++;
+            left = length - (size_t)(from - at);
+        }
+        if (found == NULL) {
+            return 0;
+        }
+    }
+    return scan->name_count != 0 || scan->any_name;
+}
+
 /* Whether any byte from `start` to `end` of the block may be no plain character. */
 static inline int has_unplain(const uint8_t *unplain, uint32_t start, uint32_t end) {
     for (uint32_t i = start / 64; i <= end / 64; i++) {
@@ -141,6 +251,17 @@ static inline int is_null_token(const row_scan *scan, const uint8_t *at, uint32_
     return 0;
 }
 
+/* Whether a value is one that means "no value"; `apart` is what it is if it is WIDE. */
+static inline int is_null_number(const row_scan *scan, int64_t value, wide apart) {
+    for (uint32_t i = 0; i < scan->null_number_count; i++) {
+        const null_number *null = &scan->null_numbers[i];
+        if (null->value == value && (value != WIDE || null->apart == apart)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* Give the ids of a row their numbers: 1, or 0 if the reference must judge them, or -1. */
 static __attribute__((noinline)) int intern_ids(summary_state *state, const row_ids *ids, uint32_t *patient,
                                                 uint32_t *type) {
@@ -149,10 +270,10 @@ static __attribute__((noinline)) int intern_ids(summary_state *state, const row_
     uint32_t known_type = find_id(&state->types, ids->type_low, ids->type_high, ids->type_length, ids->type);
     /* Both are judged before either is numbered: a row that is set aside leaves no trace. */
     if (known_patient != NONE ? !is_plain(&state->patients.records[known_patient])
-                              : !is_plain_text(ids->patient, ids->patient_length)) {
+                              : !is_plain_id(ids->patient, ids->patient_length)) {
         return 0;
     }
-    if (known_type != NONE ? !is_plain(&state->types.records[known_type]) : !is_plain_text(ids->type, ids->type_length)) {
+    if (known_type != NONE ? !is_plain(&state->types.records[known_type]) : !is_plain_id(ids->type, ids->type_length)) {
         return 0;
     }
     int64_t number = known_patient;
@@ -296,7 +417,7 @@ static inline int add_further(summary_state *state, int64_t number, int64_t time
 
 /* Where a row is in its block. */
 typedef struct {
-    uint32_t start, end; /* without the line end */
+    uint64_t start, end; /* without the line end */
     uint64_t line;
 } row_place;
 
@@ -374,6 +495,11 @@ static void free_scan(row_scan *scan) {
         free((void *)scan->null_tokens[i].bytes);
     }
     free(scan->null_tokens);
+    for (uint32_t i = 0; i < scan->name_count; i++) {
+        free((void *)scan->names[i].bytes);
+    }
+    free(scan->names);
+    free(scan->null_numbers);
     free(scan->missing);
     free(scan->asked);
     free(scan->covered);

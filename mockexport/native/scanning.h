@@ -47,11 +47,10 @@ static inline void fetch_groups(const summary_state *state, const pending_row *r
     }
 }
 
-/* Put a row of a block aside. */
-static inline __attribute__((always_inline)) int leave_row(row_scan *scan, const uint8_t *data, uint64_t offset,
-                                                           row_place at, const int usual) {
-    if (usual) {
-        scan->has_quotes |= memchr(data + at.start, '"', at.end - at.start) != NULL;
+/* Put a row of a block aside; behind one that may be a header, stop. */
+static __attribute__((noinline)) int leave_row(row_scan *scan, const uint8_t *data, uint64_t offset, row_place at) {
+    if ((scan->name_count != 0 || scan->any_name) && may_be_header(scan, data + at.start, at.end - at.start)) {
+        scan->stopped = 1;
     }
     return set_aside(scan, offset + at.start, offset + at.end, at.line);
 }
@@ -60,15 +59,16 @@ static inline __attribute__((always_inline)) int leave_row(row_scan *scan, const
 static inline __attribute__((always_inline)) int take_pending(row_scan *scan, summary_state *state,
                                                               const uint8_t *data, uint64_t offset,
                                                               const pending_row *rows, uint32_t count,
-                                                              block_count *taken, const int usual,
-                                                              const int to_columns, const int further) {
+                                                              block_count *taken, const int to_columns,
+                                                              const int further) {
     if (count != 0 && state->count != 0) {
         fetch_groups(state, rows, count, further);
     }
     for (uint32_t i = 0; i < count; i++) {
         int done = take_row(scan, state, rows[i].ids, rows[i].time_us, rows[i].value, taken, to_columns, further);
+        const row_place at = rows[i].place;
         if (__builtin_expect(done <= 0, 0) &&
-            (done < 0 || leave_row(scan, data, offset, rows[i].place, usual) < 0)) {
+            (done < 0 || set_aside(scan, offset + at.start, offset + at.end, at.line) < 0)) {
             return -1;
         }
     }
@@ -91,7 +91,6 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     const uint32_t *at = scan->positions + 1, *last = at + index_block(data, size, delimiter, scan->positions + 1);
     /* Fields that nobody needs must be plain, too: in most blocks every byte is. */
     const int all_plain = usual || !mark_unplain(data, size, scan->unplain);
-    scan->has_quotes = !all_plain;
     const int has_nulls = scan->null_count != 0;
     uint32_t start = 0, pending = 0;
     uint64_t line = scan->lines;
@@ -162,8 +161,15 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
         }
         id_words(ids.patient, ids.patient_length, &ids.patient_low, &ids.patient_high);
         id_words(ids.type, ids.type_length, &ids.type_low, &ids.type_high);
-        if (__builtin_expect(
-                value_length == 0 || (has_nulls && is_null_token(scan, data + value_at, value_length)), 0)) {
+        int is_missing = value_length == 0 || (has_nulls && is_null_token(scan, data + value_at, value_length));
+        if (__builtin_expect(!is_missing, 1)) {
+            value = read_value(data + value_at, value_length, &apart);
+            if (__builtin_expect(value == NOT_PLAIN, 0)) {
+                goto unclear;
+            }
+            is_missing = has_nulls && is_null_number(scan, value, apart);
+        }
+        if (__builtin_expect(is_missing, 0)) {
             int counted = take_missing(scan, state, ids, time_us);
             if (counted < 0) {
                 return -1;
@@ -172,10 +178,6 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
                 goto unclear;
             }
         } else {
-            value = read_value(data + value_at, value_length, &apart);
-            if (__builtin_expect(value == NOT_PLAIN, 0)) {
-                goto unclear;
-            }
             ids.hash = pair_hash(ids.patient_low, ids.patient_high, ids.type_low, ids.type_high);
             if (__builtin_expect(value == WIDE, 0)) {
                 int done = take_wide(scan, state, ids, time_us, apart);
@@ -190,7 +192,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
                 __builtin_prefetch(&state->slots[slot_of(ids.hash, state->bits)]);
                 rows[pending] = (pending_row){ids, {start, end, line}, time_us, value};
                 if (++pending == BATCH_ROWS) {
-                    if (take_pending(scan, state, data, offset, rows, pending, &taken, usual, to_columns, further) < 0) {
+                    if (take_pending(scan, state, data, offset, rows, pending, &taken, to_columns, further) < 0) {
                         return -1;
                     }
                     pending = 0;
@@ -208,15 +210,30 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
         start = end + 1;
         at = next;
         continue;
-    unclear:
-        if (leave_row(scan, data, offset, (row_place){start, end, line}, usual) < 0) {
-            return -1;
-        }
-        start = end + 1;
-        at = next;
-        continue;
     quoted:
         if (!usual) {
+            if (may_be_open(data + start, data + end)) {
+                const uint64_t row_end = find_row_end(scan, data, start, end);
+                if (row_end == UINT64_MAX) {
+                    scan->stopped = scan->is_open = 1;
+                    break;
+                }
+                if (row_end != end) {
+                    const uint64_t first_line = line;
+                    for (uint64_t i = end; i < row_end; i++) {
+                        line += data[i] == '\n';
+                    }
+                    /* What is read of a field may lie beyond it, but not beyond the chunk. */
+                    end = (uint32_t)row_end;
+                    while (next < last && *next <= end) {
+                        next++;
+                    }
+                    if (leave_row(scan, data, offset, (row_place){start, end, first_line}) < 0) {
+                        return -1;
+                    }
+                    goto left;
+                }
+            }
             text columns[4];
             if (!split_quoted(scan, data + start, data + end - (data[end - 1] == '\r'), columns)) {
                 goto unclear;
@@ -231,7 +248,18 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
             value_length = columns[3].length;
             goto split;
         }
-        goto unclear;
+    unclear:
+        if (leave_row(scan, data, offset, (row_place){start, end, line}) < 0) {
+            return -1;
+        }
+    left:
+        start = end + 1;
+        at = next;
+        if (__builtin_expect(scan->stopped || start >= size, 0)) {
+            line++;
+            break;
+        }
+        continue;
     irregular:
         /* Too few fields, too many, or none: the row ends at the next line end, if there is one in the block. */
         while (at < last && data[*at] != '\n') {
@@ -247,7 +275,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
         }
         start = end + 1;
     }
-    if (take_pending(scan, state, data, offset, rows, pending, &taken, usual, to_columns, further) < 0) {
+    if (take_pending(scan, state, data, offset, rows, pending, &taken, to_columns, further) < 0) {
         return -1;
     }
     scan->lines = line;
@@ -290,7 +318,8 @@ static __attribute__((noinline)) int64_t scan_to_columns(row_scan *scan, summary
 
 /* The scan of a block that suits the layout and the number of groups so far. */
 static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *data, size_t size, uint64_t offset) {
-    int usual = !scan->has_quotes && scan->fields == 4 && scan->patient == 0 && scan->time == 1 && scan->type == 2;
+    int usual = scan->fields == 4 && scan->patient == 0 && scan->time == 1 && scan->type == 2 &&
+                memchr(data, '"', size) == NULL;
     if (scan->to_columns) {
         return scan_to_columns(scan, state, data, size, offset, usual);
     }
@@ -304,42 +333,66 @@ static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *d
                                      : scan_usual(scan, state, data, size, offset);
 }
 
+/* Set a row aside that is longer than a block and begins with it; return the bytes it takes up, or -1. */
+static __attribute__((noinline)) int64_t take_long_row(row_scan *scan, const uint8_t *data, uint64_t offset) {
+    const size_t left = scan->available;
+    const uint8_t *line_end = memchr(data, '\n', left);
+    uint64_t end = line_end == NULL ? left : (uint64_t)(line_end - data);
+    if (may_be_open(data, data + end)) {
+        end = find_row_end(scan, data, 0, end);
+        if (end == UINT64_MAX) {
+            scan->stopped = scan->is_open = 1;
+            return 0;
+        }
+    }
+    if (leave_row(scan, data, offset, (row_place){0, end, scan->lines}) < 0) {
+        return -1;
+    }
+    for (uint64_t i = 0; i < end; i++) {
+        scan->lines += data[i] == '\n';
+    }
+    scan->lines++;
+    return (int64_t)(end == left ? end : end + 1);
+}
+
 /* Take in a chunk of whole rows, the last with or without its line end; rows that are not plain are in `aside`
- * afterwards, in no particular order. Return 0, or -1 when memory is out. */
+ * afterwards, in no particular order. It may stop before the chunk's end. Return 0, or -1 when memory is out. */
 static int scan_chunk(row_scan *scan, summary_state *state, const uint8_t *data, size_t size) {
     size_t at = 0;
     scan->aside_count = 0;
     scan->lines = 0;
     scan->positions[0] = UINT32_MAX;
-    while (size - at > TAIL_BYTES) {
+    scan->stopped = scan->is_open = 0;
+    scan->ended = size != 0 && data[size - 1] != '\n';
+    while (size - at > TAIL_BYTES && !scan->stopped) {
         size_t block = size - at - PADDING < BLOCK_BYTES ? size - at - PADDING : BLOCK_BYTES;
+        scan->available = size - at;
         int64_t taken = take_block(scan, state, data + at, block, at);
+        if (taken == 0 && !scan->stopped) {
+            taken = take_long_row(scan, data + at, at);
+        }
         if (taken < 0) {
             return -1;
         }
-        if (taken == 0) {
-            /* A row longer than a block. */
-            const uint8_t *line_end = memchr(data + at + block, '\n', size - at - block);
-            size_t end = line_end == NULL ? size : (size_t)(line_end - data);
-            if (set_aside(scan, at, end, scan->lines) < 0) {
-                return -1;
-            }
-            scan->lines++;
-            taken = (int64_t)((line_end == NULL ? end : end + 1) - at);
-        }
-        at += (size_t)taken;
+        at = (size_t)taken < size - at ? at + (size_t)taken : size;
     }
     size_t left = size - at;
-    if (left != 0) {
+    if (left != 0 && !scan->stopped) {
         memcpy(scan->tail, data + at, left);
         if (scan->tail[left - 1] != '\n') {
             scan->tail[left++] = '\n';
         }
         memset(scan->tail + left, 0, PADDING);
+        scan->available = left;
         int64_t taken = take_block(scan, state, scan->tail, left, at);
         if (taken < 0) {
             return -1;
         }
+        at = (size_t)taken < size - at ? at + (size_t)taken : size;
+    }
+    scan->stopped_at = at;
+    if (at == size && !scan->is_open) {
+        scan->stopped = 0;
     }
     return 0;
 }

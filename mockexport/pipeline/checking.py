@@ -71,7 +71,7 @@ def _check_flights(
     if not (etag.startswith('"') and etag.isprintable()) or (total is not None and total < 0):
         raise ValueError("a download that it goes on with has no tag, or no length")
     for flight in flights:
-        if (flight.mark, flight.header) != (first.mark, first.header):
+        if flight.mark != first.mark:
             raise ValueError("spans of one download are of different contents")
         if flight.end is None:
             fits = flight.start == 0 and len(flights) == 1
@@ -85,6 +85,7 @@ def _check_flights(
     if any(flight.end is None or flight.end > following.start for flight, following in pairwise(flights)):
         raise ValueError("spans of one download overlap")
     try:
-        schema.decoder(first.header)
+        for header in {flight.header for flight in flights} | {flight.entered.header for flight in flights} - {None}:
+            schema.decoder(header, download_id=download_id)
     except HeaderError:
         raise ValueError("the header that it goes on with does not name the columns") from None

@@ -12,7 +12,7 @@ data: its owner's alone (0600).
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,7 @@ from mockexport import __version__
 from mockexport.errors import CheckpointError, OutputError
 from mockexport.formats.filters import Filter
 from mockexport.formats.format import Format
-from mockexport.model import Download, MaxBad, SizeLimits, Span
+from mockexport.model import Download, MaxBad, Reading, SizeLimits, Span
 from mockexport.newfile import NewFile, read_file
 from mockexport.pipeline.streams import Mark
 from mockexport.report.account import DownloadAccount
@@ -38,8 +38,10 @@ _DIGEST_BYTES = 32
 class SavedFlight:
     """The rows of a span up to byte `offset`, where line `line` begins; state and tally as their own bytes.
 
-    The span is [start, end), the whole download by default. Lines are counted from the span's first row, from 1. The
-    span is done with where `offset` has reached its end, and not begun where it is before its start.
+    `header` is in force at `offset`, and `pending` the beginning of a row, before it, that is not ended; `entered` is
+    what was taken for these where the span begins. The span is [start, end), the whole download by default. Lines are
+    counted from the span's first row, from 1. The span is done with where `offset` has reached its end, and not begun
+    where it is before its start.
     """
 
     download_id: str
@@ -51,6 +53,8 @@ class SavedFlight:
     tally: bytes
     start: int = 0
     end: int | None = None
+    pending: bytes = b""
+    entered: Reading = field(default_factory=Reading)
 
     @property
     def span(self) -> Span:
@@ -132,7 +136,7 @@ class Belonging:
         if other.downloads != self.downloads:
             return "the export's downloads are no longer those that it was made of"
         if other.columns != self.columns:
-            return "it was made with other column names, null tokens or time zone"
+            return "it was made with other column names, null tokens or time zone, or whatever else describes a table"
         if other.asked != self.asked:
             return "it was made of other rows: the filter differs"
         if other.reducer != self.reducer:

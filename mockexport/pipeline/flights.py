@@ -15,7 +15,7 @@ from mockexport.events import Event
 from mockexport.formats import Cutter
 from mockexport.formats.coverage import Coverage
 from mockexport.formats.tally import Tally
-from mockexport.model import Download, Span, Verdict
+from mockexport.model import Download, Entry, Reading, Span, Verdict
 from mockexport.pipeline.checkpoint import SavedFlight
 from mockexport.pipeline.landed import Landed, Stretch, borders_of
 from mockexport.pipeline.lanes import Lane
@@ -50,7 +50,8 @@ class Leg(Generic[S]):
     def landed(self) -> Stretch[S]:
         """Return what it has come to; all of it is folded."""
         cutter, lines = self.cutter, self.lane.fold.line - 1
-        return Stretch(self.span, cutter.begin, cutter.offset, lines, self.lane.tally, self.lane.state)
+        lane = self.lane
+        return Stretch(self.span, cutter.begin, cutter.offset, lines, lane.tally, lane.state, lane.entered, lane.left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Part:
     """One span of a download that others divided: what they know of it. Its rows are brought and not judged."""
 
     span: Span
-    header: str
+    entry: Entry
     mark: Mark
 
 
@@ -69,7 +70,7 @@ class Flight(Generic[S]):
         position: the download's place in time order.
         download: what is announced of it.
         reducer: in the engine's form.
-        new_leg: makes a leg of a span, what is saved of it, and, for one that does not begin with it, the header line.
+        new_leg: makes a leg of a span, what is saved of it, and how to begin with it.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Flight(Generic[S]):
         position: int,
         download: Download,
         reducer: Limited[S, Any],
-        new_leg: Callable[[Span, SavedFlight | None, str | None], Leg[S]],
+        new_leg: Callable[[Span, SavedFlight | None, Entry], Leg[S]],
     ) -> None:
         self.position = position
         self.download = download
@@ -92,7 +93,8 @@ class Flight(Generic[S]):
         self.attempt: int = 0  # of the whole: changes whenever it begins anew
         self._reducer = reducer
         self._new_leg = new_leg
-        self._bad_row: tuple[int, BadRowError] | None = None  # and where its span begins
+        self._bad_row: tuple[Leg[S], BadRowError] | None = None
+        self._held_back: list[Span] = []  # behind the leg of the bad row
         self._attempts = 1  # but for those that legs on their way made beyond their first
         self._fetched_bytes = 0  # but for those of legs on their way
         self._void_bytes = 0
@@ -109,7 +111,8 @@ class Flight(Generic[S]):
             if at is not None and at < flight.start:
                 self._add_leg(Span(self.download.id, at, flight.start))
             if flight.done:
-                self.landed.restore(flight)
+                if (void := self.landed.restore(flight)) is not None:
+                    self._add_leg(void[0], entry=void[1])
             else:
                 self._add_leg(flight.span, flight)
             at = flight.end
@@ -120,17 +123,20 @@ class Flight(Generic[S]):
     def begin_part(self, part: Part) -> None:
         """Make a leg of one span of the download; the others are somebody else's."""
         self._clear()
-        self.mark, self.header, self.divisible, self.part = part.mark, part.header, False, part
+        self.mark, self.header, self.divisible, self.part = part.mark, part.entry.reading.header, False, part
         self.version = part.mark.version
-        self._add_leg(part.span)
+        self._add_leg(part.span, entry=part.entry)
 
     def _clear(self) -> None:
-        self.legs, self.landed, self._bad_row = [], Landed(self._reducer), None
+        self.legs, self.landed, self._bad_row, self._held_back = [], Landed(self._reducer), None, []
         self.mark = self.header = self.version = None
         self.attempt += 1
 
-    def _add_leg(self, span: Span, base: SavedFlight | None = None) -> None:
-        self.legs.append(self._new_leg(span, base, self.header if span.start else None))
+    def _add_leg(self, span: Span, base: SavedFlight | None = None, entry: Entry | None = None) -> Leg[S]:
+        entry = entry or Entry(Reading(self.header if span.start else None))
+        leg = self._new_leg(span, base, entry)
+        self.legs.append(leg)
+        return leg
 
     def divide(self, span_bytes: int) -> list[Leg[S]]:
         """Make legs of what has not come yet, if it is long enough; return those that are new."""
@@ -192,8 +198,8 @@ class Flight(Generic[S]):
         """The first bad row where none is allowed, once all rows before it are known."""
         if self._bad_row is None:
             return None
-        start, error = self._bad_row
-        lines = self.landed.lines_before(start)
+        leg, error = self._bad_row
+        lines = self.landed.lines_before(leg.span.start)
         return None if lines is None else BadRowError(error.download_id, error.line + lines, error.offset, error.reason)
 
     def take(self, leg: Leg[S], marker: Marker) -> Event:
@@ -240,17 +246,29 @@ class Flight(Generic[S]):
         for leg in self.legs:
             leg.lane.abandon()
 
-    def land(self, leg: Leg[S]) -> None:
-        """Take in what a leg has come to."""
-        self.landed.add(leg.landed())
+    def land(self, leg: Leg[S]) -> list[Leg[S]]:
+        """Take in what a leg has come to; return those that are to be done over, as they were begun with wrongly."""
+        void = self.landed.add(leg.landed())
         self._count(leg)
         self.legs.remove(leg)
+        again = [] if void is None else [self._add_leg(void[0], entry=void[1])]
+        first = self.landed.stretches[0]
+        refused = None if self._bad_row is None else self._bad_row[0]
+        if refused is not None and first.span.end == refused.span.start and first.left != refused.lane.entered:
+            # What was taken for a row there is none.
+            again.append(self._add_leg(refused.span, entry=Entry(first.left, first.offset)))
+            again += [self._add_leg(span) for span in self._held_back]
+            self._bad_row, self._held_back = None, []
+        self.legs.sort(key=lambda leg: leg.span.start)
+        return again
 
     def note_bad_row(self, leg: Leg[S], error: BadRowError) -> None:
         """Take note that a leg came upon a bad row where none is allowed: what comes after it matters no more."""
-        self._bad_row = (leg.span.start, error)
-        for other in self.legs[self.legs.index(leg) :]:
+        self._bad_row = (leg, error)
+        later = self.legs[self.legs.index(leg) :]
+        for other in later:
             other.lane.abandon()
+        self._held_back = [other.span for other in later[1:]] + self._held_back
         self.legs = self.legs[: self.legs.index(leg)]
 
     def saved(self) -> list[SavedFlight]:
@@ -259,7 +277,7 @@ class Flight(Generic[S]):
 
     def saved_landed(self) -> list[SavedFlight]:
         """Return of `saved` what has landed."""
-        return [] if self.mark is None or self.header is None else self.landed.saved(self.header, self.mark)
+        return [] if self.mark is None else self.landed.saved(self.mark)
 
     def saved_leg(self, leg: Leg[S]) -> SavedFlight | None:
         """Return of `saved` what is a leg's; its lane must be at rest."""

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from mockexport.engine.fold import Fold
 from mockexport.errors import BadRowError, HeaderError
 from mockexport.formats.tally import Tally
-from mockexport.model import Chunk, Span
+from mockexport.model import Chunk, Entry, Reading, Span
 from mockexport.pipeline.checkpoint import SavedFlight
 from mockexport.pipeline.streams import Mark
 from mockexport.pipeline.variety import Limited
@@ -27,11 +27,15 @@ class Lane(Generic[S]):
     """One attempt at one span: its chunks, in order, and what they have been folded into.
 
     `base` is what a checkpoint knows of the rows before the lane's first chunk; merged with the fold's, it is all.
+    `entry` is how the span is begun with.
     """
 
-    def __init__(self, fold: Fold[S], reducer: Limited[S, Any], span: Span, base: SavedFlight | None) -> None:
+    def __init__(
+        self, fold: Fold[S], reducer: Limited[S, Any], span: Span, base: SavedFlight | None, entry: Entry
+    ) -> None:
         self.fold = fold
         self.span = span
+        self.entered: Reading = entry.reading if base is None else base.entered
         self.error: HeaderError | BadRowError | None = None
         self.abandoned: bool = False
         self.leash: asyncio.Timeout | None = None  # of whoever reads for it
@@ -39,7 +43,8 @@ class Lane(Generic[S]):
         self._reducer = reducer
         self._base = base
         self._base_rows = 0 if base is None else Tally.from_bytes(base.tally).rows
-        fold.offset, fold.line = (span.read_from, 1) if base is None else (base.offset, base.line)
+        begin = span.read_from if entry.offset is None else entry.offset
+        fold.offset, fold.line = (begin, 1) if base is None else (base.offset, base.line)
         self._pending = 0
         self._drained = asyncio.Event()
         self._drained.set()
@@ -47,6 +52,19 @@ class Lane(Generic[S]):
     @property
     def rows(self) -> int:
         return self._base_rows + self.fold.rows
+
+    @property
+    def left(self) -> Reading:
+        """How to read on behind what is folded."""
+        return Reading(self.fold.header, self.fold.pending)
+
+    def finish(self) -> None:
+        """Take note that the download has ended: there is nothing behind what is folded.
+
+        Raises:
+            HeaderError, BadRowError, ReducerError: as Fold.feed does.
+        """
+        self.fold.finish()
 
     @property
     def tally(self) -> Tally:
@@ -109,7 +127,10 @@ class Lane(Generic[S]):
             return None
         state = self._reducer.dump(self.state)
         tally = self.tally.to_bytes()
-        return SavedFlight(download_id, offset, line, header, mark, state, tally, self.span.start, self.span.end)
+        return SavedFlight(
+            download_id, offset, line, header, mark, state, tally, self.span.start, self.span.end,
+            self.fold.pending, self.entered,
+        )  # fmt: skip
 
 
 class Stopwatch:

@@ -163,7 +163,8 @@ class Producers(Generic[S]):
                 async with flight.landing:
                     if read.lane.abandoned:  # while it waited
                         return None
-                    flight.land(read)
+                    again = flight.land(read)
+                self._put_first(flight, again)
                 if flight.bad_row is not None or flight.legs or flight.part is not None:
                     break
                 verdict = self._rules.verdict(flight.download, flight.tally, flight.landed.offset)
@@ -185,6 +186,11 @@ class Producers(Generic[S]):
         except (SourceError, HeaderError) as error:
             if flight.part is not None:
                 raise
+            if isinstance(error, HeaderError) and flight.divided:
+                # In the middle it may be none: what was taken for a row there may be in quotes.
+                self._emit(flight.start_over(flight.attempts, str(error), again=True))
+                self._put_first(flight, flight.legs)
+                return None
             flight.abandon()
             for other in flight.legs:
                 async with other.lane.turn:
@@ -221,6 +227,8 @@ class Producers(Generic[S]):
                         self._divide(flight, self._split_bytes)
                 await self._put(leg, leg.cutter.rest())
                 await leg.lane.drained()
+                if self._is_last(flight, leg) and not leg.lane.abandoned and leg.lane.error is None:
+                    leg.lane.finish()
         except TimeoutError:
             if not leash.expired():
                 raise
@@ -238,6 +246,11 @@ class Producers(Generic[S]):
             problem = "the part ended before the span that it was to hold"
             raise TransferError(flight.download.id, self._source.name, problem, offset=leg.cutter.at)
         return leg
+
+    @staticmethod
+    def _is_last(flight: Flight[S], leg: Leg[S]) -> bool:
+        """Tell whether the download ends where the leg does."""
+        return leg.span.end is None or (flight.mark is not None and leg.span.end == flight.mark.total)
 
     async def _copy(self, leg: Leg[S], piece: bytes, room: Room) -> None:
         """Put bytes that came elsewhere into slabs."""

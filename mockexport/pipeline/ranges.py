@@ -28,10 +28,11 @@ def merging(reducer: Reducer[S, Any]) -> Callable[[S, S], S]:
 
 
 class RangeMerger(Generic[T]):
-    """Collects values of ranges that do not overlap; `join(earlier, later)` makes one of two neighbours."""
+    """Collects values of ranges that do not overlap; `join(earlier, later)` makes one of two neighbours that fit."""
 
-    def __init__(self, join: Callable[[T, T], T]) -> None:
+    def __init__(self, join: Callable[[T, T], T], fits: Callable[[T, T], bool] | None = None) -> None:
         self._join = join
+        self._fits = fits or (lambda earlier, later: True)
         self._runs: dict[int, tuple[int | None, T]] = {}  # start → (end, joined value)
         self._starts: dict[int, int] = {}  # end → start
         self._apart: dict[int, T] = {}  # by position
@@ -50,15 +51,22 @@ class RangeMerger(Generic[T]):
 
     def add(self, start: int, end: int | None, value: T) -> None:
         """Put the value of the range [start, end), and join it with its neighbours; `end` None is the very end."""
-        if start in self._starts:
+        if start in self._starts and self._fits(self._runs[self._starts[start]][1], value):
             start = self._starts.pop(start)
             value = self._join(self._runs.pop(start)[1], value)
-        if end in self._runs:
+        if end in self._runs and self._fits(value, self._runs[end][1]):
             end, later = self._runs.pop(end)
             value = self._join(value, later)
         self._runs[start] = (end, value)
         if end is not None:
             self._starts[end] = start
+
+    def take_out(self, start: int) -> T:
+        """Take the value of the run out that begins there."""
+        end, value = self._runs.pop(start)
+        if end is not None:
+            del self._starts[end]
+        return value
 
     def apart(self) -> list[tuple[int, T]]:
         """Return what is kept out of `runs`, by position."""
@@ -70,7 +78,7 @@ class RangeMerger(Generic[T]):
 
     def copy(self, copied: Callable[[T], T]) -> "RangeMerger[T]":
         """Return a merger that holds the same, of each value what `copied` makes of it."""
-        twin = RangeMerger(self._join)
+        twin = RangeMerger(self._join, self._fits)
         for start, end, value in self.runs():
             twin.add(start, end, copied(value))
         for position, value in self._apart.items():

@@ -31,7 +31,18 @@ from mockexport.events import Advanced, Event, Listener, RunFinished, RunStarted
 from mockexport.formats.filters import Filter
 from mockexport.formats.format import Format
 from mockexport.formats.schema import Schema
-from mockexport.model import Chunk, Download, Export, MaxBad, SizeLimits, Span, Verdict, VerdictKind
+from mockexport.model import (
+    Chunk,
+    Download,
+    Entry,
+    Export,
+    MaxBad,
+    Reading,
+    SizeLimits,
+    Span,
+    Verdict,
+    VerdictKind,
+)
 from mockexport.pipeline.checkpoint import Belonging, Checkpoint, SavedFlight
 from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
@@ -337,10 +348,14 @@ class Pipeline(Generic[S]):
                 for other in others:
                     other.cancel()
 
-    def _new_leg(self, span: Span, base: SavedFlight | None = None, header: str | None = None) -> Leg[S]:
-        offset = span.read_from if base is None else base.offset
-        fold = self._engine.new_fold(span, header if base is None else base.header)
-        return Leg(span, Lane(fold, self._limited, span, base), self._schema.cutter(span, offset=offset))
+    def _new_leg(self, span: Span, base: SavedFlight | None, entry: Entry) -> Leg[S]:
+        begin = span.read_from if entry.offset is None else entry.offset
+        reading = entry.reading if base is None else Reading(base.header, base.pending)
+        fold = self._engine.new_fold(span, reading.header, reading.pending)
+        cutter = self._schema.cutter(span, offset=begin if base is None else base.offset)
+        if entry.offset is not None:
+            cutter.begin = entry.offset
+        return Leg(span, Lane(fold, self._limited, span, base, entry), cutter)
 
     def _flight(self, position: int, download: Download) -> Flight[S]:
         return Flight(position, download, self._limited, self._new_leg)

@@ -84,9 +84,9 @@ class Workers:
         scanning = native.begin(chunk)
         if scanning is not None:
             done = self._loop.create_future()
-            size = len(chunk.data)
+            data = scanning.data
             ticket: _Ticket = (partial(native.end, scanning), done)
-            self._crew.scan(scanning.scan, chunk.data, scanning.start, size, scanning.line, ticket)
+            self._crew.scan(scanning.scan, data, scanning.start, len(data), scanning.line, ticket)
             await done
 
     async def read(self, file: FileIO, into: memoryview, offset: int) -> int:

@@ -14,6 +14,8 @@ __all__ = ["START_BYTES", "BadCompression", "Compression", "Decoder", "compressi
 START_BYTES = 4
 
 _GZIP = b"\x1f\x8b"
+# The mark, in either order of bytes. Four bytes more than it are a mark of UTF-32.
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 # A frame; and the upper bytes of the sixteen numbers that skippable frames begin with (RFC 8878, section 3.1).
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
@@ -25,8 +27,7 @@ _OTHERS = {
     b"\xd0\xcf\x11\xe0": "it is a workbook; save it as CSV",
     b"BZh9": "it is bzip2, which is not read; pack it with gzip or zstd",
     b"\xfd7zX": "it is xz, which is not read; pack it with gzip or zstd",
-    b"\xff\xfe": "it is UTF-16; save it as UTF-8",
-    b"\xfe\xff": "it is UTF-16; save it as UTF-8",
+    b"\xff\xfe\0\0": "it is UTF-32; save it as UTF-8",
 }
 
 
@@ -35,6 +36,7 @@ class Compression(StrEnum):
 
     GZIP = "gzip"
     ZSTD = "zstd"
+    UTF16 = "utf-16"  # of characters, so to say
 
 
 class BadCompression(Exception):  # noqa: N818 - a state of the bytes, named as one
@@ -68,6 +70,8 @@ def compression_of(start: bytes) -> Compression | None:
     """Return how a body is compressed that begins so; None if not, or not in a way that is known."""
     if start.startswith(_GZIP):
         return Compression.GZIP
+    if start.startswith(_UTF16) and start[2:4] != b"\0\0":
+        return Compression.UTF16
     if start.startswith(_ZSTD) or (len(start) >= START_BYTES and start[0] >> 4 == 5 and start[1:4] == _ZSTD_SKIPPABLE):
         return Compression.ZSTD
     return None

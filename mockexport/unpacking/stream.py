@@ -179,6 +179,10 @@ def _decoder_for(compression: Compression, limits: SizeLimits) -> Decoder:
         from mockexport.unpacking.gunzip import Gunzip
 
         return Gunzip()
+    if compression is Compression.UTF16:
+        from mockexport.unpacking.transcoding import Utf16
+
+        return Utf16()
     from mockexport.unpacking.unzstd import Unzstd, ZstdLimits
 
     return Unzstd(ZstdLimits.of(limits))

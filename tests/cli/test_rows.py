@@ -93,7 +93,7 @@ def test_a_run_that_skips_a_download_by_its_metadata_is_complete(run: Run, tmp_p
         (("--columns", "value="), "value is given no name"),
         (("--columns", "value=a,value=b"), "value is named twice"),
         (("--columns", '"value=a'), "is no list such as"),
-        (("--columns", "value=event_type"), "columns: the four columns need four different"),
+        (("--columns", "value=event_type"), "columns: the columns need different"),
         (("--delimiter", "::"), "delimiter: must be one ASCII character"),
         (("--delimiter", ""), "delimiter: must be one ASCII character"),
         (("--timezone", "Europe"), "timezone: there is no time zone 'Europe'"),

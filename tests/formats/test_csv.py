@@ -1,5 +1,7 @@
 """CSV, the reference: every row lands in exactly one place, and every kind of bad row under its reason."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +20,9 @@ def decode(body: bytes, *, schema: Schema | None = None, chunk_bytes: int = 2**1
     cutter, decoder = Cutter(Span("d"), chunk_bytes), CsvDecoder(schema or Schema())
     whole = Decoded(Batch(), [], [])
     chunks = [c for start in range(0, len(body), piece) for c in cutter.feed(body[start : start + piece])]
-    for chunk in [*chunks, *cutter.finish()]:
-        decoded = decoder.decode(chunk)
+    chunks += cutter.finish()
+    line = 1 + sum(bytes(chunk.data).count(b"\n") for chunk in chunks)
+    for decoded in itertools.chain(map(decoder.decode, chunks), map(decoder.finish, [line])):
         for name in ("patient_ids", "event_times", "event_types", "values"):
             getattr(whole.batch, name).extend(getattr(decoded.batch, name))
         whole.missing.extend(decoded.missing)
@@ -42,8 +45,8 @@ def only_bad(row: bytes) -> BadRow:
     [
         (b"P001", BadRowReason.TOO_FEW_FIELDS),
         (b'""', BadRowReason.TOO_FEW_FIELDS),
-        (b" ", BadRowReason.TOO_FEW_FIELDS),
-        (b"P001,2025-08-26T00:00:04Z,heart_rate,72,", BadRowReason.TOO_MANY_FIELDS),
+        (b"P001,2025-08-26T00:00:04Z,heart_rate,72,,x", BadRowReason.TOO_MANY_FIELDS),
+        (b'P001,2025-08-26T00:00:04Z,heart_rate,72," "', BadRowReason.TOO_MANY_FIELDS),
         (b"P001,2025-08-26T00:00:04Z,heart_rate,1,5", BadRowReason.TOO_MANY_FIELDS),
         (b'P001,2025-08-26T00:00:04Z,heart_rate,"1,5"', BadRowReason.VALUE),
         (b'"P001,2025-08-26T00:00:04Z,heart_rate,72', BadRowReason.QUOTE),
@@ -76,6 +79,10 @@ def test_a_bad_row_has_its_reason_and_line_and_harms_no_other(row: bytes, reason
         (b'"P""1",2025-08-26T00:00:04Z,heart_rate,"72"', 'P"1', 72),
         (b"<script>,2025-08-26T00:00:04Z,heart_rate,72.0", "<script>", 72),
         (b"P\r1,2025-08-26T00:00:04Z,heart_rate,72\r", "P\r1", 72),
+        (b" P001\t, 2025-08-26T00:00:04Z ,heart_rate, 72 ", "P001", 72),
+        (b'" P001 ", "2025-08-26T00:00:04Z" ,heart_rate,"72"\t', " P001 ", 72),
+        (b'P001,2025-08-26T00:00:04Z,heart_rate,72, ,"",\t', "P001", 72),
+        (b'"P\n1",2025-08-26T00:00:04Z,heart_rate,72', "P\n1", 72),
         (b"P" * 256 + b",2025-08-26T00:00:04Z,heart_rate,7.2e1", "P" * 256, 72),
     ],
 )
@@ -105,7 +112,7 @@ def test_a_text_is_no_set_of_null_tokens() -> None:
     assert Schema(null_tokens=["NA"]) == Schema(null_tokens=frozenset({"NA"}))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("body", [b"", b"\xef\xbb\xbf", HEADER, HEADER[:-1], b"\n\r\n", b"\n" + HEADER + b"\n\n"])
+@pytest.mark.parametrize("body", [b"", b"\xef\xbb\xbf", HEADER, HEADER[:-1], b"\n\r\n", b"\n" + HEADER + b" \n\t\n\n"])
 def test_a_body_without_rows_has_none(body: bytes) -> None:
     assert decode(body).rows == 0
 

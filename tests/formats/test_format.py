@@ -25,12 +25,16 @@ class Spaced:
     def cutter(self, span: Span, *, offset: int = 0) -> Cutter:
         return Cutter(span, offset=offset)
 
-    def decoder(self, header: str | None = None) -> "SpacedDecoder":
+    def decoder(self, header: str | None = None, *, pending: bytes = b"", download_id: str = "") -> "SpacedDecoder":
         return SpacedDecoder()
 
 
 class SpacedDecoder:
     header = ""
+    pending = b""
+
+    def finish(self, line: int) -> Decoded:
+        return Decoded(Batch(), [], [])
 
     def decode(self, chunk: Chunk) -> Decoded:
         rows = [line.split() for line in bytes(chunk.data).decode().splitlines()]

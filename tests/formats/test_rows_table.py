@@ -73,19 +73,23 @@ CASES = [
     Case("extra columns", b"a,patient_id,event_time,b,event_type,value\n1,P1,2025-08-26T00:00:00Z,,spo2,97\n", (97,)),
     Case("a repeated row", HEADER + GOOD * 3, (97, 97, 97)),
     Case("out of order", HEADER + AFTER + GOOD, (98, 97)),
-    *(value(text, None) for text in (b"nan", b"inf", b" ", b'"1,5"', b"0x10", b"1_000", "٣".encode())),
+    *(value(text, None) for text in (b"nan", b"inf", b'" "', b'"1,5"', b"0x10", b"1_000", "٣".encode())),
     row(b"P1," + TIME + b",spo2,1e999", "value out of range"),
     *(value(text, number) for text, number in ((b"-0", 0), (b"+5", 5), (b"72.0", 72), (b"7.2e1", 72), (b".5", 0.5))),
     Case("no value", HEADER + GOOD + b"P1," + TIME + b",spo2,\n" + AFTER, (97, 98), missing=1),
     *(
         time(text, good=True)
-        for text in (b"2025-08-26 00:00:02", b"2025-08-26T02:00:02+02:00", b"2025-08-26T00:00:02.123456789Z")
+        for text in (
+            b"2025-08-26 00:00:02", b"2025-08-26T02:00:02+02:00", b"2025-08-26T00:00:02.123456789Z", b"2025-08-26",
+            b"2025-08-26T00:00", b"2025-08-26 00:00:02 UTC", b"2025-08-26 01:00:02+01",
+            b'"2025-08-26T00:00:02,5 +0000"',
+        )
     ),
     *(
         time(text, good=False)
         for text in (
             b"2025-08-26T00:00:60Z", b"2025-08-26T24:00:00Z", b"2025-02-30T00:00:00Z", b"0000-01-01T00:00:00Z",
-            b"10000-01-01T00:00:00Z", b"1756166400", b"2025-08-26", b"26.08.2025 00:00:02",
+            b"10000-01-01T00:00:00Z", b"1756166400", b"2025-08-", b"26.08.2025 00:00:02",
         )
     ),
     *(
@@ -107,6 +111,7 @@ def fed(pieces: Sequence[bytes], engine: str, chunk_bytes: int) -> tuple[Tally, 
             fold.feed(chunk)
     for chunk in cutter.finish():
         fold.feed(chunk)
+    fold.finish()
     return fold.tally, chosen.reducer.dump(fold.state)
 
 

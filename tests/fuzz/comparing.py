@@ -20,7 +20,7 @@ SUMMARY = Summary()
 # All families at once.
 EVERYTHING = Selection(STATISTICS)
 
-RowsState = list[list[tuple[str, int, str, int]]]
+RowsState = list[tuple[str, int, str, int]]
 
 
 class Rows:
@@ -34,7 +34,8 @@ class Rows:
     def update(self, state: RowsState, batch: Batch) -> RowsState:
         rows = list(zip(batch.patient_ids, batch.event_times, batch.event_types, batch.values, strict=True))
         assert len(rows) == len(batch)
-        return [*state, rows]
+        state.extend(rows)
+        return state
 
     def merge(self, earlier: RowsState, later: RowsState) -> RowsState:
         return [*earlier, *later]
@@ -43,9 +44,7 @@ class Rows:
         return json.dumps(state).encode()
 
     def load(self, data: bytes) -> RowsState:
-        return [
-            [(patient, time, event_type, value) for patient, time, event_type, value in b] for b in json.loads(data)
-        ]
+        return [(patient, time, event_type, value) for patient, time, event_type, value in json.loads(data)]
 
     def result(self, state: RowsState) -> Result[int]:
         return Result({}, {})
@@ -81,6 +80,7 @@ def outcome(
                 fold.feed(chunk)
         for chunk in cutter.finish():
             fold.feed(chunk)
+        fold.finish()
     except FormatError as raised:
         error = str(raised)
     return chosen.reducer.dump(fold.state), fold.tally.to_bytes(), fold.rows, fold.offset, error

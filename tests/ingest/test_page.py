@@ -131,3 +131,17 @@ def test_ids_are_shown_as_text_and_failures_are_said(service: RunningService, tm
         _pick(browser, "day", "2024-01-15")
         browser.until("return document.getElementById('status').textContent.startsWith('The service did not answer')")
         assert browser.run("return document.getElementById('figure').hidden")
+
+
+def test_nothing_new_is_added_to_what_a_former_choice_has_shown(service: RunningService, tmp_path: Path) -> None:
+    with Browser(tmp_path, width=1_000, height=800) as browser:
+        browser.open(service.url)
+        browser.until("return document.getElementById('status').textContent === '1 minute, one device.'")
+        # The timer strikes while the choice is being loaded: what is shown still is the day after.
+        browser.run(
+            "const s = document.getElementById('day'); s.value = '2024-01-15'; s.dispatchEvent(new Event('change'));"
+            "return showNews()"
+        )
+        browser.until("return document.getElementById('status').textContent === '1300 minutes, 2 devices.'")
+        browser.run("return showNews()")
+        assert browser.console() == []

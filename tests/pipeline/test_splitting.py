@@ -15,6 +15,7 @@ from mockexport import BadRowError, Download, MockServer, Pipeline, Schema, Span
 from mockexport.engine.choosing import Engine, choose_engine
 from mockexport.events import Advanced, Divided, DownloadFinished, Event, StartedOver
 from mockexport.formats import MAX_ROW_BYTES, Cutter
+from mockexport.model import Entry, Reading
 from mockexport.pipeline.landed import Landed, Stretch, borders_of
 from mockexport.reducers import pack_state
 from mockexport.resuming.retrying import RetryPolicy
@@ -29,19 +30,24 @@ ROW = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
 
 
 def stretch_of(
-    engine: Engine[Any], body: bytes, span: Span, header: str | None, chunk_bytes: int, piece: int
+    engine: Engine[Any], body: bytes, span: Span, entry: Entry, chunk_bytes: int, piece: int
 ) -> Stretch[Any]:
     """Read a span as a producer does: from the byte before it, in pieces, until nothing more belongs to it."""
-    fold = engine.new_fold(span, header if span.start else None)
-    cutter = Cutter(span, chunk_bytes, offset=span.read_from)
-    for start in range(span.read_from, len(body), piece):
-        for chunk in cutter.feed(body[start : start + piece]):
-            fold.feed(chunk)
+    fold = engine.new_fold(span, entry.reading.header, entry.reading.pending)
+    offset = span.read_from if entry.offset is None else entry.offset
+    cutter = Cutter(span, chunk_bytes, offset=offset)
+    cutter.begin = max(cutter.begin, offset if entry.offset is not None else 0)
+    for start in range(offset, len(body), piece):
         if cutter.done:
             break
+        for chunk in cutter.feed(body[start : start + piece]):
+            fold.feed(chunk)
     for chunk in cutter.finish():
         fold.feed(chunk)
-    return Stretch(span, cutter.begin, cutter.offset, fold.line - 1, fold.tally, fold.state)
+    if span.end == len(body):
+        fold.finish()
+    left = Reading(fold.header, fold.pending)
+    return Stretch(span, cutter.begin, cutter.offset, fold.line - 1, fold.tally, fold.state, entry.reading, left)
 
 
 def put_together(
@@ -52,14 +58,17 @@ def put_together(
     order.shuffle(spans)
     landed: Landed[Any] = Landed(engine.reducer)
     for span in spans:
-        landed.add(stretch_of(engine, body, span, HEADER.decode().strip(), chunk_bytes, piece))
+        header = HEADER.decode().strip() if span.start else None
+        void = landed.add(stretch_of(engine, body, span, Entry(Reading(header)), chunk_bytes, piece))
+        while void is not None:
+            void = landed.add(stretch_of(engine, body, *void, chunk_bytes, piece))
     return landed
 
 
 def held_to_the_whole(
     engine: Engine[Any], body: bytes, borders: Sequence[int], order: random.Random, chunk_bytes: int, piece: int
 ) -> None:
-    whole = stretch_of(engine, body, Span("d"), None, chunk_bytes, 1000)
+    whole = stretch_of(engine, body, Span("d", 0, len(body)), Entry(Reading()), chunk_bytes, 1000)
     landed = put_together(engine, body, borders, order, chunk_bytes, piece)
     (found,) = landed.stretches
     assert found.tally == whole.tally

@@ -124,7 +124,8 @@ async def test_a_name_that_is_no_text_is_told_as_one(tmp_path: Path) -> None:
     ("name", "data", "told"),
     [
         ("a.csv.gz", b"", "no compressed file is"),
-        ("a.csv", TABLE.decode().encode("utf-16"), "UTF-16"),
+        ("a.csv", TABLE.decode().encode("utf-32"), "UTF-32"),
+        ("a.csv", TABLE.decode().encode("utf-16") + b"x", "cut off inside a character"),
         ("a.csv", b"PK\x03\x04" + bytes(30), "a zip archive, to be unpacked first, or a workbook, to be saved as CSV"),
         ("a.csv", b"\xd0\xcf\x11\xe0" + bytes(30), "a workbook; save it as CSV"),
         ("a.csv.zst", zstd.compress(TABLE, zstd_dict=zstd.train_dict([b"%d,%d" % (n, n) for n in range(9999)], 999)),

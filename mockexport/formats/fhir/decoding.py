@@ -31,11 +31,16 @@ class ObservationDecoder:
     """Decodes the chunks of one span, in order. There is no header line."""
 
     header = ""
+    pending = b""
 
     def __init__(self, rules: Rules, remembered: Remembered | None = None, *, compiled: bool = True) -> None:
         self._rules = rules
         self._scan = scanner() if compiled else None
         self._plain = PlainLines(rules, identity_of, key_of, remembered or Remembered())
+
+    def finish(self, line: int) -> Decoded:
+        """Return nothing: a resource is a line, and none is pending."""
+        return Decoded(Identified(), [], [], resources=0)
 
     def decode(self, chunk: Chunk) -> Decoded:
         """Return what the chunk's lines come to.

@@ -77,6 +77,6 @@ class FhirObservations:
         """Return what cuts a span's bytes into chunks of whole lines (see format.Format)."""
         return Cutter(span, offset=offset, max_row_bytes=MAX_LINE_BYTES)
 
-    def decoder(self, header: str | None = None) -> ObservationDecoder:
+    def decoder(self, header: str | None = None, *, pending: bytes = b"", download_id: str = "") -> ObservationDecoder:
         """Return what decodes a span's chunks (see format.Format)."""
         return ObservationDecoder(self.rules, remembered(self.fingerprint))
