@@ -41,10 +41,9 @@ class Entrance:
         self.admission.refused += 1
         if not self._looking:
             self._look_later()
-        if self.refusals.take_one(heeded=connection is None):
+        if connection is None or self.refusals.take_one():
             return True
-        if connection is not None:
-            self.refusals.wait(connection)
+        self.refusals.wait(connection)
         return False
 
     def _look_later(self) -> None:

@@ -96,9 +96,9 @@ class Refusals:
         """How many are not said yet."""
         return len(self._queue)
 
-    def take_one(self, *, heeded: bool) -> bool:
-        """Tell whether one may be said now: to whoever has heeded the last one always, to others as the pace allows."""
-        if not heeded and self._allowed < 1:
+    def take_one(self) -> bool:
+        """Tell whether one may be said now to a connection that is back too soon; while any waits, none may."""
+        if self._allowed < 1:
             return False
         self._allowed -= 1
         return True

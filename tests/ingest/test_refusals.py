@@ -2,6 +2,7 @@
 
 import pytest
 
+from mockexport.ingest.entrance import Entrance
 from mockexport.ingest.refusals import LAST_REFUSAL, REFUSAL, REFUSALS_PER_S, Refusals, is_whole_post
 
 PLAIN = b"POST /metrics/heart-rate HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\nAccept: */*\r\n\r\nabc"
@@ -60,7 +61,7 @@ def test_beyond_the_pace_they_wait_in_order_and_the_gone_cost_nothing() -> None:
     refusals, said = Refusals(), list[_Connection]()
     refusals.flush(1_000.0)
     at_once = 0
-    while refusals.take_one(heeded=False):
+    while refusals.take_one():
         at_once += 1
     connections = [_Connection(said, gone=number % 2 == 0) for number in range(1_000)]
     for connection in connections:
@@ -69,19 +70,15 @@ def test_beyond_the_pace_they_wait_in_order_and_the_gone_cost_nothing() -> None:
     assert not said
     refusals.flush(1_000.0 + 100 / REFUSALS_PER_S)
     assert said == connections[1:200:2] or said == connections[1:198:2]
-    assert not refusals.take_one(heeded=False), "before none that waits"
+    assert not refusals.take_one(), "before none that waits"
     refusals.flush(1_001.0)
     assert said == connections[1::2]
     assert refusals.waiting == 0
     assert 0 < at_once < REFUSALS_PER_S
 
 
-def test_whoever_heeds_it_hears_the_next_one_at_once_and_it_is_taken_from_what_the_others_may_hear() -> None:
-    refusals, said = Refusals(), list[_Connection]()
-    refusals.flush(1_000.0)
-    assert all(refusals.take_one(heeded=True) for _ in range(2 * REFUSALS_PER_S))
-    refusals.wait(_Connection(said))
-    refusals.flush(1_001.0)
-    assert not said
-    refusals.flush(1_002.0)
-    assert len(said) == 1
+async def test_what_is_refused_at_once_takes_nothing_from_those_who_wait() -> None:
+    entrance = Entrance()
+    assert all(entrance.refuse() for _ in range(2 * REFUSALS_PER_S))
+    assert entrance.refuse(_Connection([]))
+    assert entrance.refusals.waiting == 0
