@@ -2,7 +2,11 @@
 """Lines of NDJSON in which an Observation is plainly well formed, by native/json_line.h: their members as they stand."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr, memcmp, memcpy
+
+# What is measured is said in less than this, or it is not worth remembering.
+cdef enum:
+    ROOM = 8192
 
 cdef extern from "native/json_line.h" nogil:
     enum: JSON_MEMBERS
@@ -11,6 +15,26 @@ cdef extern from "native/json_line.h" nogil:
         size_t length
     bint json_time(const json_span *text, long long *time_us)
     bint json_line(const char *p, size_t length, json_span *members)
+
+
+cdef object _joined(const json_span *found):
+    """Return the members that say what was measured, a line each: no line end is in any of them."""
+    cdef int members[5]
+    cdef char room[ROOM]
+    cdef size_t at = 0
+    cdef int place
+    members[0], members[1], members[2], members[3], members[4] = 3, 4, 5, 8, 9
+    for place in range(5):
+        if found[members[place]].at != NULL:
+            if at + found[members[place]].length + 1 > ROOM:
+                return None
+            memcpy(room + at, found[members[place]].at, found[members[place]].length)
+            at += found[members[place]].length
+        if at == ROOM:
+            return None
+        room[at] = 10
+        at += 1
+    return PyBytes_FromStringAndSize(room, at)
 
 
 cdef object _cut(const json_span *member):
@@ -46,12 +70,12 @@ def plain_lines(bytes data, int start, int line):
         if first < last:
             is_plain = json_line(first, last - first, found) and found[0].at != NULL
             is_plain = is_plain and found[0].length == 13 and memcmp(found[0].at, b"\"Observation\"", 13) == 0
+            plain = None
             if is_plain:
-                key = (_cut(&found[3]), _cut(&found[4]), _cut(&found[5]), _cut(&found[8]), _cut(&found[9]))
+                key = _joined(found)
+            if is_plain and key is not None:
                 time = time_us if json_time(&found[7], &time_us) else _cut(&found[7])
                 plain = (key, _cut(&found[1]), _cut(&found[2]), _cut(&found[6]), time)
-            else:
-                plain = None
             lines.append((line, first - begin, last - begin, plain))
         p = stop + 1
         line += 1

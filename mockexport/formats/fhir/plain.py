@@ -56,7 +56,7 @@ class _Known:
 class Remembered:
     """What the reference has said of some bytes, None where it is to be asked each time."""
 
-    known: dict[object, _Known | None] = field(default_factory=dict)
+    known: dict[bytes, _Known | None] = field(default_factory=dict)
     patients: dict[bytes, str | None] = field(default_factory=dict)
     versions: dict[bytes | None, tuple[int, int] | None] = field(default_factory=dict)
 
@@ -81,7 +81,7 @@ class PlainLines:
         self,
         rules: Rules,
         identity_of: Callable[[dict[str, Any]], Identity | None],
-        key_of: Callable[[str], bytes],
+        key_of: Callable[[bytes], bytes],
         remembered: "Remembered",
     ) -> None:
         self._rules = rules
@@ -89,13 +89,13 @@ class PlainLines:
         self._key_of = key_of
         self._known, self._patients, self._versions = remembered.known, remembered.patients, remembered.versions
 
-    def take(self, line: bytes, plain: "Plain", number: int, into: Decoded) -> bool:
+    def take(self, line: memoryview, plain: "Plain", number: int, into: Decoded) -> bool:
         """Add what a line comes to; False, and nothing added, if the reference is to decide."""
         key, resource_id, meta, subject, time = plain
         try:
             known = self._known[key]
         except KeyError:
-            known = self._learn(key, line)
+            known = self._learn(key, bytes(line))
         if known is None or resource_id is None or resource_id[:1] != b'"' or len(resource_id) < 3:
             return False
         try:
@@ -108,7 +108,7 @@ class PlainLines:
         assert isinstance(batch, Identified)  # noqa: S101 - it was made so
         if not known.has_values:
             into.noted.update(known.noted)
-            batch.rowless.append(Identity(self._key_of(resource_id[1:-1].decode()), *version))
+            batch.rowless.append(Identity(self._key_of(resource_id[1:-1]), *version))
             return True
         if subject is None or time is None:
             return False
@@ -127,7 +127,7 @@ class PlainLines:
                 return False
             if day_only:
                 return False
-        resource_key = self._key_of(resource_id[1:-1].decode())
+        resource_key = self._key_of(resource_id[1:-1])
         for place, (event_type, value) in enumerate(known.rows):
             batch.patient_ids.append(patient_id)
             batch.event_times.append(time)
@@ -147,7 +147,7 @@ class PlainLines:
             batch.rowless.append(Identity(resource_key, *version))
         return True
 
-    def _learn(self, key: object, line: bytes) -> _Known | None:
+    def _learn(self, key: bytes, line: bytes) -> _Known | None:
         """Ask the reference what these members come to; None if anything of it is bad."""
         known = None
         found = read_object(line)
