@@ -36,9 +36,12 @@ cdef extern from "native/families.h" nogil:
         FAMILY_VALUES
         FAMILY_HOURS
         FAMILY_DAYS
+        FAMILY_COURSE
         MAX_EXACT_VALUES
         KEPT_BITS
         MAX_UNITS
+        MAX_ENTRIES
+        MAX_DOUBLINGS
     uint64_t hash_key[2]
     ctypedef struct wide_counted:
         wide key
@@ -53,9 +56,9 @@ cdef extern from "native/families.h" nogil:
         counter values
         counter hours
         counter days
+        counter course
     size_t wide_values(const wide_part *of)
     wide_counted *sorted_counts(const counter *of, const wide_part *apart, int of_values)
-    int add_to_families(family_group *into, wide_part *apart, unsigned families, int64_t time_us, int64_t value)
     int merge_families(family_group *into, wide_part *apart, const family_group *other, const wide_part *other_apart)
     void free_families(family_group *of, size_t count)
 
@@ -283,6 +286,7 @@ FAMILIES = {
     f"values {MAX_EXACT_VALUES} {KEPT_BITS}": FAMILY_VALUES,
     f"hours {MAX_UNITS}": FAMILY_HOURS,
     f"days {MAX_UNITS}": FAMILY_DAYS,
+    f"course {MAX_ENTRIES} {MAX_DOUBLINGS}": FAMILY_COURSE,
 }
 
 
@@ -625,6 +629,8 @@ cdef list _further(const group *at, const family_group *of, unsigned families):
         found.append(_counts(&of.hours, NULL, False))
     if families & FAMILY_DAYS:
         found.append(_counts(&of.days, NULL, False))
+    if families & FAMILY_COURSE:
+        found.append(_counts(&of.course, NULL, False))
     return found
 
 
@@ -633,7 +639,7 @@ cdef list _counts(const counter *of, const wide_part *apart, bint of_values):
     cdef size_t number
     if entries == NULL:
         raise MemoryError
-    found = [1 if of.over else 0]
+    found = [<object>of.over]
     for number in range(of.used + wide_values(apart)):
         found.append(_integer(entries[number].key))
         found.append(entries[number].count)

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from mockexport.cli.fhir import end_job, telling_of_job
 from mockexport.cli.hints import about_bad_rows, about_note
 from mockexport.cli.outputs import checked_outputs, refuse_other_than_names
 from mockexport.cli.progress import Shown, showing_progress
-from mockexport.cli.statistics import chosen_reducer
+from mockexport.cli.statistics import chosen_reducer, with_drawings, without_drawings
 from mockexport.cli.text import inform, put, say
 from mockexport.errors import OptionError
 from mockexport.model import VerdictKind
@@ -38,7 +38,12 @@ async def analyze(options: argparse.Namespace) -> int:
     outputs = checked_outputs(options)
     output, html = outputs.get("output"), outputs.get("html")
     chosen = chosen_reducer(options)
-    reducer: Reducer[Any, Any] = Distinct[Any, Any](chosen) if options.distinct else chosen
+    counted_with: Reducer[Any, Any] = chosen if html is None else with_drawings(chosen)
+    reducer: Reducer[Any, Any] = Distinct[Any, Any](counted_with) if options.distinct else counted_with
+
+    def plain(report: Report[Any]) -> Report[Any]:
+        return report if html is None else without_drawings(report, chosen)
+
     with (
         showing_progress(bars=not (options.verbose or options.quiet), preview=options.preview) as shown,
         listening(options, shown) as listener,
@@ -63,10 +68,12 @@ async def analyze(options: argparse.Namespace) -> int:
             if several and options.save is not None:
                 more["save"] = Path(options.save, str(export_id))
             with telling_what_is_left(more["save"]):
-                return await _analyzed(analyze_export, export_id, reducer, more, shown)
+                return await _analyzed(analyze_export, export_id, reducer, more, shown, plain)
 
         async with analyzing(options) as analyze_export, telling_of_job(settings):
             reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
+    whole = reports[0] if html is not None else None
+    reports = [plain(report) for report in reports]
     for report in reports:
         account_for(report)
         if options.save is not None:
@@ -85,15 +92,20 @@ async def analyze(options: argparse.Namespace) -> int:
         write_accounts(options, accounts)
     if options.time:
         tell_times(accounts)
-    if html is not None:
-        write_page(html, reports[0], chosen.rules, options)
+    if html is not None and whole is not None:
+        write_page(html, whole, chosen.rules, options)
     code = exits.of_accounts(accounts)
     await end_job(settings, keep=options.fhir_keep, complete=not code)
     return code
 
 
 async def _analyzed(
-    analyze_export: Analyze, export_id: str | None, reducer: Reducer[Any, Any], settings: RunOptions, shown: Shown
+    analyze_export: Analyze,
+    export_id: str | None,
+    reducer: Reducer[Any, Any],
+    settings: RunOptions,
+    shown: Shown,
+    plain: Callable[[Report[Any]], Report[Any]],
 ) -> Report[Any]:
     if not shown.previews:
         return await analyze_export(export_id, reducer=reducer, **settings)
@@ -101,7 +113,7 @@ async def _analyzed(
 
     async with Run(export_id, reducer=reducer, **settings) as run:
         async for snapshot in run:
-            shown.preview(snapshot)
+            shown.preview(replace(snapshot, report=plain(snapshot.report)))
         return await run.report()
 
 

@@ -18,12 +18,14 @@
 #include "wide.h"
 
 /* In the order in which a state holds them. */
-enum { FAMILY_SQUARES = 1, FAMILY_VALUES = 2, FAMILY_HOURS = 4, FAMILY_DAYS = 8 };
+enum { FAMILY_SQUARES = 1, FAMILY_VALUES = 2, FAMILY_HOURS = 4, FAMILY_DAYS = 8, FAMILY_COURSE = 16 };
 
-/* histogram.MAX_EXACT_VALUES, histogram.KEPT_BITS, calendar.MAX_UNITS */
+/* histogram.MAX_EXACT_VALUES, histogram.KEPT_BITS, calendar.MAX_UNITS, course.MAX_ENTRIES and .MAX_DOUBLINGS */
 #define MAX_EXACT_VALUES 4096
 #define KEPT_BITS 8
 #define MAX_UNITS 262144
+#define MAX_ENTRIES 4096
+#define MAX_DOUBLINGS 24
 #define FAMILY_HOUR_US 3600000000LL
 #define FAMILY_DAY_US (24 * FAMILY_HOUR_US)
 
@@ -31,7 +33,7 @@ enum { FAMILY_SQUARES = 1, FAMILY_VALUES = 2, FAMILY_HOURS = 4, FAMILY_DAYS = 8 
  * `values` counts the buckets of all, by their numbers. */
 typedef struct {
     uint64_t squares[3];
-    counter values, hours, days;
+    counter values, hours, days, course;
 } family_group;
 
 typedef struct {
@@ -48,7 +50,7 @@ typedef struct {
 } wide_part;
 
 /* Those that count apart, in the order in which a state holds them, and where a group has them. */
-#define COUNTER_FAMILIES 3
+#define COUNTER_FAMILIES 4
 static const struct {
     unsigned family;
     size_t offset;
@@ -56,6 +58,7 @@ static const struct {
     {FAMILY_VALUES, offsetof(family_group, values)},
     {FAMILY_HOURS, offsetof(family_group, hours)},
     {FAMILY_DAYS, offsetof(family_group, days)},
+    {FAMILY_COURSE, offsetof(family_group, course)},
 };
 
 /* ---- values ---- */
@@ -208,6 +211,55 @@ static inline int add_to_units(counter *into, int64_t unit, uint64_t count) {
     return 0;
 }
 
+/* ---- the course over time (course.py) ---- */
+
+/* Twice the number of buckets: a key is its piece, its value's bucket and whether it is an anomaly. */
+#define COURSE_KEYS (1 << 15)
+#define COURSE_ZERO (1 << 13)
+
+/* The part of a key behind its piece. */
+static inline int64_t course_rest(int64_t bucket, uint64_t anomalous) {
+    int64_t coarse = bucket < 0 ? -(-bucket >> 2) : bucket >> 2;
+    return (coarse + COURSE_ZERO) * 2 + (int64_t)anomalous;
+}
+
+/* The key of an entry in pieces that are longer. Shifts of negative pieces round down, as with all compilers there are. */
+static inline int64_t longer_key(int64_t key, unsigned doublings) {
+    int64_t rest = key & (COURSE_KEYS - 1), piece = (key - rest) / COURSE_KEYS;
+    return (piece >> doublings) * COURSE_KEYS + rest;
+}
+
+static __attribute__((noinline)) int double_pieces(counter *course) {
+    counter longer = {NULL, 0, 0, (uint8_t)(course->over + 1)};
+    for (size_t slot = 0; course->slots != NULL && slot < (size_t)1 << course->bits; slot++) {
+        const counted *at = &course->slots[slot];
+        if (at->count != 0 && add_key(&longer, longer_key(at->key, 1), at->count) < 0) {
+            free(longer.slots);
+            return -1;
+        }
+    }
+    free(course->slots);
+    *course = longer;
+    return 0;
+}
+
+/* Add an entry whose piece has been doubled so often. */
+static inline int add_entry(counter *into, int64_t key, unsigned doublings, uint64_t count) {
+    if (add_key(into, longer_key(key, into->over - doublings), count) < 0) {
+        return -1;
+    }
+    while (__builtin_expect(into->used > MAX_ENTRIES && into->over < MAX_DOUBLINGS, 0)) {
+        if (double_pieces(into) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static inline int add_to_course(counter *into, int64_t time_us, int64_t bucket, uint64_t anomalous) {
+    return add_entry(into, unit_of(time_us, FAMILY_HOUR_US) * COURSE_KEYS + course_rest(bucket, anomalous), 0, 1);
+}
+
 /* ---- squares ---- */
 
 static inline void add_limbs(uint64_t into[3], wide_size low, uint64_t high) {
@@ -237,23 +289,30 @@ static inline int add_to_calendar(family_group *into, unsigned families, int64_t
 
 /* Add a value and its time to what is kept of its group; `apart` is what is kept of its wide values, or NULL. */
 static inline int add_to_families(family_group *into, wide_part *apart, unsigned families, int64_t time_us,
-                                  int64_t value) {
+                                  int64_t value, uint64_t anomalous) {
     if (families & FAMILY_SQUARES) {
         add_square(into->squares, value);
     }
     if ((families & FAMILY_VALUES) && add_to_values(&into->values, apart, value, 1) < 0) {
         return -1;
     }
+    if ((families & FAMILY_COURSE) && add_to_course(&into->course, time_us, bucket_of_narrow(value), anomalous) < 0) {
+        return -1;
+    }
     return add_to_calendar(into, families, time_us);
 }
 
 /* The same of a wide value. */
-static int add_wide_to_families(family_group *into, wide_part *apart, unsigned families, int64_t time_us, wide value) {
+static int add_wide_to_families(family_group *into, wide_part *apart, unsigned families, int64_t time_us, wide value,
+                                uint64_t anomalous) {
     if (families & FAMILY_SQUARES) {
         big square = square_of(value);
         add_big(&apart->squares, &square);
     }
     if ((families & FAMILY_VALUES) && add_wide_to_values(&into->values, apart, value, 1) < 0) {
+        return -1;
+    }
+    if ((families & FAMILY_COURSE) && add_to_course(&into->course, time_us, bucket_of(value), anomalous) < 0) {
         return -1;
     }
     return add_to_calendar(into, families, time_us);
@@ -320,6 +379,21 @@ static int merge_units(counter *into, const counter *from) {
     return 0;
 }
 
+static int merge_courses(counter *into, const counter *from) {
+    while (into->over < from->over) {
+        if (double_pieces(into) < 0) {
+            return -1;
+        }
+    }
+    for (size_t slot = 0; from->slots != NULL && slot < (size_t)1 << from->bits; slot++) {
+        const counted *at = &from->slots[slot];
+        if (at->count != 0 && add_entry(into, at->key, from->over, at->count) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* Add all of `from`, which stays as it is; a counter that is not asked for is empty in both. What is kept of wide values
  * may be NULL: in `into` only if it is so in `from`. */
 static int merge_families(family_group *into, wide_part *apart, const family_group *from, const wide_part *from_apart) {
@@ -328,7 +402,8 @@ static int merge_families(family_group *into, wide_part *apart, const family_gro
         add_big(&apart->squares, &from_apart->squares);
     }
     return merge_values(&into->values, apart, &from->values, from_apart) < 0 ||
-                   merge_units(&into->hours, &from->hours) < 0 || merge_units(&into->days, &from->days) < 0
+                   merge_units(&into->hours, &from->hours) < 0 || merge_units(&into->days, &from->days) < 0 ||
+                   merge_courses(&into->course, &from->course) < 0
                ? -1
                : 0;
 }
@@ -337,6 +412,7 @@ static void free_counters(family_group *of) {
     free(of->values.slots);
     free(of->hours.slots);
     free(of->days.slots);
+    free(of->course.slots);
 }
 
 static void free_families(family_group *of, size_t count) {

@@ -246,14 +246,19 @@ static int load_entry(counter *into, group *of, wide key, uint64_t count) {
 
 /* Fill a counter, all zeros so far, with `entries` entries from number `first` of `all` on, whose keys ascend, and which
  * count `count` values. */
-static int load_counter(counter *into, group *of, int over, const uint8_t *keys, const uint8_t *counts, size_t first,
+static int load_counter(counter *into, group *of, int is_course, int over, const uint8_t *keys, const uint8_t *counts, size_t first,
                         size_t entries, size_t all, uint64_t count) {
     uint64_t counted_so_far = 0;
     into->over = (uint8_t)over;
-    if (over && of == NULL) {
+    if (is_course) {
+        if (over > MAX_DOUBLINGS || (entries > MAX_ENTRIES && over < MAX_DOUBLINGS)) {
+            return NO_STATE;
+        }
+    } else if (over > 1) {
+        return NO_STATE;
+    } else if (over && of == NULL) {
         return entries == 0 ? 0 : NO_STATE;
-    }
-    if (!over && entries > (of != NULL ? MAX_EXACT_VALUES : MAX_UNITS)) {
+    } else if (!over && entries > (of != NULL ? MAX_EXACT_VALUES : MAX_UNITS)) {
         return NO_STATE;
     }
     for (size_t i = first; i < first + entries; i++) {
@@ -292,9 +297,8 @@ static int load_counters(byte_source *from, summary_state *state, size_t offset,
         size_t own = place_at(used, i);
         counter *into = (counter *)((uint8_t *)&state->family_groups[i] + offset);
         group *of = &state->groups[i];
-        int result = over[i] > 1 ? NO_STATE
-                                 : load_counter(into, of_values ? of : NULL, over[i], keys, counts, first, own, entries,
-                                                of->count);
+        int result = load_counter(into, of_values ? of : NULL, offset == offsetof(family_group, course), over[i], keys,
+                                  counts, first, own, entries, of->count);
         if (result < 0) {
             return result;
         }

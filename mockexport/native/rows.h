@@ -412,7 +412,9 @@ static inline void add_value(summary_state *state, int64_t number, int64_t time_
 
 /* The same for what is kept of the group besides. */
 static inline int add_further(summary_state *state, int64_t number, int64_t time_us, int64_t value) {
-    return add_to_families(&state->family_groups[number], state->groups[number].apart, state->families, time_us, value);
+    const group *of = &state->groups[number];
+    uint64_t anomalous = is_anomaly(&state->normal[of->type], value);
+    return add_to_families(&state->family_groups[number], of->apart, state->families, time_us, value, anomalous);
 }
 
 /* Where a row is in its block. */

@@ -184,7 +184,7 @@ static __attribute__((noinline)) int add_wide_value(summary_state *state, int64_
     }
     return state->families == 0 ? 0
                                 : add_wide_to_families(&state->family_groups[number], into->apart, state->families,
-                                                       time_us, value);
+                                                       time_us, value, is_wide_anomaly(state, into->type, value));
 }
 
 static big narrow_total(const group *of) {

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import ClassVar, Self
 
 from mockexport.formats.fields import format_time
+from mockexport.model import AnomalyRule
 from mockexport.reducers.protocol import check_counts
 
 __all__ = ["MAX_UNITS", "Days", "Hours"]
@@ -34,7 +35,7 @@ class Hours:
         """Whether there were too many hours to count."""
         return self.counts is None
 
-    def add(self, times: Sequence[int], values: Sequence[int]) -> None:
+    def add(self, times: Sequence[int], values: Sequence[int], rule: AnomalyRule | None = None) -> None:
         """Take in values (see Family.add)."""
         unit_us = self.unit_us
         self._take(Counter([time_us // unit_us for time_us in times]))

@@ -7,6 +7,8 @@ for. `selection.py` puts families together; the laws of states (`protocol.py`) a
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, Self
 
+from mockexport.model import AnomalyRule
+
 __all__ = ["Family"]
 
 
@@ -27,8 +29,8 @@ class Family(Protocol):
     def over(self) -> bool:
         """Whether more came than is kept apart."""
 
-    def add(self, times: Sequence[int], values: Sequence[int]) -> None:
-        """Take in values, in units of 10⁻¹⁸, and their times, in microseconds."""
+    def add(self, times: Sequence[int], values: Sequence[int], rule: AnomalyRule | None = None) -> None:
+        """Take in values, in units of 10⁻¹⁸, and their times, in microseconds; `rule` says which are anomalies."""
 
     def merge(self, other: Self) -> None:
         """Take in all that `other` holds, and leave it alone."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import ClassVar, Self
 
-from mockexport.model import VALUE_SCALE
+from mockexport.model import VALUE_SCALE, AnomalyRule
 from mockexport.reducers.protocol import MAX_VALUE_SIZE, check_counts
 
 __all__ = ["MAX_EXACT_VALUES", "RELATIVE_ERROR", "Histogram", "bucket_of"]
@@ -50,7 +50,7 @@ class Histogram:
         self.over: bool = False
         self.counts: dict[int, int] = {}
 
-    def add(self, times: Sequence[int], values: Sequence[int]) -> None:
+    def add(self, times: Sequence[int], values: Sequence[int], rule: AnomalyRule | None = None) -> None:
         """Take in values (see Family.add)."""
         self._take(Counter(values))
 

@@ -16,6 +16,8 @@ from mockexport.formats.batch import Batch
 from mockexport.formats.fields import format_time
 from mockexport.model import ANOMALY_RULES, AnomalyRule
 from mockexport.reducers.calendar import Days, Hours
+from mockexport.reducers.course import Course
+from mockexport.reducers.drawing import DRAWING, Drawing, Drawn
 from mockexport.reducers.family import Family
 from mockexport.reducers.histogram import Histogram
 from mockexport.reducers.packing import pack_rows, unpack_rows
@@ -33,7 +35,7 @@ Value = int | float | str | None | dict[str, int]
 Chosen = dict[str, Value]
 
 # In the order in which a state holds them.
-FAMILIES: tuple[type[Family], ...] = (Squares, Histogram, Hours, Days)
+FAMILIES: tuple[type[Family], ...] = (Squares, Histogram, Hours, Days, Course)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,8 @@ SelectionState = dict[tuple[str, str], Cell]
 class _Further:
     """A statistic that Summary has not: what it is of a cell, and the family that it asks for."""
 
-    of: Callable[[Cell], Value]
-    family: type[Family] | None = None
+    of: Callable[[Cell], Any]
+    families: tuple[type[Family], ...] = ()
 
 
 _BASIC = tuple(field.name for field in fields(Statistics))
@@ -75,13 +77,21 @@ _FURTHER = {
     "first": _Further(lambda cell: format_time(cell.group.first_us)),
     "last": _Further(lambda cell: format_time(cell.group.last_us)),
     "variance": _Further(
-        lambda cell: variance_of(cell.group.count, cell.group.total, cell.families[Squares].total), Squares
+        lambda cell: variance_of(cell.group.count, cell.group.total, cell.families[Squares].total), (Squares,)
     ),
     "stddev": _Further(
-        lambda cell: stddev_of(cell.group.count, cell.group.total, cell.families[Squares].total), Squares
+        lambda cell: stddev_of(cell.group.count, cell.group.total, cell.families[Squares].total), (Squares,)
     ),
-    "per_hour": _Further(lambda cell: cell.families[Hours].by_time(), Hours),
-    "per_day": _Further(lambda cell: cell.families[Days].by_time(), Days),
+    "per_hour": _Further(lambda cell: cell.families[Hours].by_time(), (Hours,)),
+    "per_day": _Further(lambda cell: cell.families[Days].by_time(), (Days,)),
+}
+
+# What the page asks for besides: no figure, and so no statistic to be named by others.
+_FOR_THE_PAGE = {
+    DRAWING: _Further(
+        lambda cell: Drawing(cell.families[Course], cell.families[Histogram], cell.group.low, cell.group.high),
+        (Histogram, Course),
+    )
 }
 
 # The names there are, beside the quantiles: p0 to p100, with or without decimals.
@@ -122,7 +132,7 @@ class Selection:
     @property
     def families(self) -> tuple[type[Family], ...]:
         """The families that the chosen statistics need, in the order of FAMILIES."""
-        needed = {further.family for name in self.stats if (further := _further(name)) is not None}
+        needed = {family for name in self.stats if (further := _further(name)) for family in further.families}
         return tuple(family for family in FAMILIES if family in needed)
 
     @property
@@ -145,7 +155,7 @@ class Selection:
             else:
                 known.group.add(group)
             for held in known.families.values():
-                held.add(times, values)
+                held.add(times, values, self.rules.get(key[1]))
         return state
 
     def merge(self, earlier: SelectionState, later: SelectionState) -> SelectionState:
@@ -213,12 +223,16 @@ class Selection:
 
         A total is (event type, how many groups, sum over them of last - first in microseconds, cell).
         """
-        notes = _Notes(self.families)
+        told = {family for name in self.stats if name != DRAWING and (f := _further(name)) for family in f.families}
+        notes = _Notes(family for family in self.families if family in told)
+        drawn = Drawn()
         patients: dict[str, dict[str, Chosen]] = {}
         for patient_id, event_type, cell in groups:
             notes.see(cell)
             waited_us = cell.group.last_us - cell.group.first_us
-            patients.setdefault(patient_id, {})[event_type] = self._chosen(cell, 1, waited_us)
+            patients.setdefault(patient_id, {})[event_type] = chosen = self._chosen(cell, 1, waited_us)
+            if DRAWING in chosen:
+                drawn.see(cell.group.anomalies / cell.group.count, chosen)
         of_types = {}
         for event_type, number_of_groups, waited_us, cell in totals:
             notes.see_total(cell)
@@ -237,13 +251,15 @@ class Selection:
 @lru_cache(maxsize=1024)
 def _further(name: str) -> _Further | None:
     """Return the statistic of a name, unless it is one of Summary's, or none at all."""
-    if name in _FURTHER:
-        return _FURTHER[name]
+    if name in _FURTHER or name in _FOR_THE_PAGE:
+        return _FURTHER.get(name) or _FOR_THE_PAGE[name]
     match = _QUANTILE.fullmatch("p50" if name == "median" else name)
     if match is None:
         return None
     share = Fraction(match[1]) / 100
-    return _Further(lambda cell: cell.families[Histogram].quantile(share, cell.group.low, cell.group.high), Histogram)
+    return _Further(
+        lambda cell: cell.families[Histogram].quantile(share, cell.group.low, cell.group.high), (Histogram,)
+    )
 
 
 class _Notes:
@@ -255,13 +271,13 @@ class _Notes:
 
     def see(self, cell: Cell) -> None:
         self._groups += 1
-        for family, held in cell.families.items():
-            self._over[family][0] += held.over
+        for family, over in self._over.items():
+            over[0] += cell.families[family].over
 
     def see_total(self, cell: Cell) -> None:
         self._totals += 1
-        for family, held in cell.families.items():
-            self._over[family][1] += held.over
+        for family, over in self._over.items():
+            over[1] += cell.families[family].over
 
     def told(self) -> tuple[str, ...]:
         return tuple(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from math import isqrt
 from typing import ClassVar, Self
 
-from mockexport.model import VALUE_SCALE
+from mockexport.model import VALUE_SCALE, AnomalyRule
 from mockexport.reducers.protocol import MAX_VALUE_SIZE
 
 __all__ = ["Squares", "stddev_of", "variance_of"]
@@ -29,7 +29,7 @@ class Squares:
     def __init__(self, total: int = 0) -> None:
         self.total: int = total
 
-    def add(self, times: Sequence[int], values: Sequence[int]) -> None:
+    def add(self, times: Sequence[int], values: Sequence[int], rule: AnomalyRule | None = None) -> None:
         """Take in values (see Family.add)."""
         self.total += sum([value * value for value in values])
 

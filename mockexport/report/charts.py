@@ -4,14 +4,17 @@ Rules: numbers in, markup out; a drawing's size is bounded whatever the data, an
 do not say.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from mockexport.formats.coverage import HOUR_US, Coverage
 from mockexport.report.markup import Markup, element
 
-__all__ = ["GAP_PATTERN", "Scale", "Timeline", "lane", "range_bar", "share_bar"]
+__all__ = [
+    "GAP_PATTERN", "HOUR_US", "WIDTH", "Scale", "Timeline", "drawing", "lane", "outline", "range_bar", "rectangle",
+    "share_bar", "short",
+]  # fmt: skip
 
 WIDTH = 1000
 LANE_HEIGHT = 28
@@ -56,19 +59,19 @@ def range_bar(scale: Scale, low: float, mean: float | None, high: float, told: s
     if scale.normal_low is not None or scale.normal_high is not None:
         begin = scale.at(scale.low if scale.normal_low is None else scale.normal_low)
         end = scale.at(scale.high if scale.normal_high is None else scale.normal_high)
-        parts.append(_rect("band", begin, 0, end - begin, 24))
+        parts.append(rectangle("band", begin, 0, end - begin, 24))
     begin, end = scale.at(low), scale.at(high)
-    parts.append(_rect("span", min(begin, WIDTH - 6), 8, max(end - begin, 6), 8))
+    parts.append(rectangle("span", min(begin, WIDTH - 6), 8, max(end - begin, 6), 8))
     if mean is not None:
-        parts.append(_rect("mean", min(max(scale.at(mean) - 3, 0), WIDTH - 6), 4, 6, 16))
-    return _drawing("range", 24, parts)
+        parts.append(rectangle("mean", min(max(scale.at(mean) - 3, 0), WIDTH - 6), 4, 6, 16))
+    return drawing("range", 24, parts)
 
 
 def share_bar(share: float, told: str) -> Markup:
     """Return a bar for a share from 0 to 1; one above 0 is never invisible."""
     width = 0.0 if share <= 0 else max(share * WIDTH, 12)
-    parts = [element("title", told), _rect("rail", 0, 0, WIDTH, 8)]
-    return _drawing(None, 8, [*parts, _rect("anomalous", 0, 0, width, 8)] if width else parts)
+    parts = [element("title", told), rectangle("rail", 0, 0, WIDTH, 8)]
+    return drawing(None, 8, [*parts, rectangle("anomalous", 0, 0, width, 8)] if width else parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,31 +142,39 @@ def lane(
     for start, end in gaps[:MAX_COLUMNS]:
         # A gap is never too short to be seen.
         width = max(timeline.x(end) - timeline.x(start), 3)
-        parts.append(_rect("gap", timeline.x(start), 0, width, LANE_HEIGHT))
+        parts.append(rectangle("gap", timeline.x(start), 0, width, LANE_HEIGHT))
     # Neighbours are one outline: a seam between them would look like a gap.
     path, edge = "", -1.0
     for hour, rows in columns.items():
         left, right = timeline.x(hour), min(timeline.x(hour + timeline.column_hours), WIDTH)
         top = LANE_HEIGHT - 2 - max(rows / most * (LANE_HEIGHT - 4), 1.5)
         if left != edge:
-            path += f"{_FLOOR if path else ''}M{_short(left)} {LANE_HEIGHT - 2}"
-        path += f"V{_short(top)}H{_short(right)}"
+            path += f"{_FLOOR if path else ''}M{short(left)} {LANE_HEIGHT - 2}"
+        path += f"V{short(top)}H{short(right)}"
         edge = right
     parts.append(element("path", class_="density", d=path + _FLOOR if path else ""))
     for start_us, end_us in announced[:MAX_COLUMNS]:
         left, right = timeline.x(start_us / HOUR_US), timeline.x(end_us / HOUR_US)
-        parts.append(_rect("announced", left, 1, right - left, LANE_HEIGHT - 2))
-    return _drawing(None, LANE_HEIGHT, parts)
+        parts.append(rectangle("announced", left, 1, right - left, LANE_HEIGHT - 2))
+    return drawing(None, LANE_HEIGHT, parts)
 
 
-def _rect(kind: str, x: float, y: float, width: float, height: float) -> Markup:
+def outline(points: Iterable[tuple[float, float]]) -> str:
+    """Return the path of a line through some points."""
+    return "M" + "L".join(f"{short(x)} {short(y)}" for x, y in points)
+
+
+def rectangle(kind: str, x: float, y: float, width: float, height: float) -> Markup:
+    """Return a rectangle of a kind that the style knows."""
     numbers = {"x": x, "y": y, "width": width, "height": height}
-    return element("rect", class_=kind, **{name: _short(number) for name, number in numbers.items()})
+    return element("rect", class_=kind, **{name: short(number) for name, number in numbers.items()})
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
+    """Return a number of a drawing: a tenth is less than is seen."""
     return f"{number:.1f}".removesuffix(".0")
 
 
-def _drawing(kind: str | None, height: int, parts: Sequence[Markup]) -> Markup:
+def drawing(kind: str | None, height: int, parts: Sequence[Markup]) -> Markup:
+    """Return an SVG as wide as there is room."""
     return element("svg", *parts, class_=kind, role="img", viewBox=f"0 0 {WIDTH} {height}", preserveAspectRatio="none")

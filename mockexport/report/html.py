@@ -1,4 +1,4 @@
-"""The report as a page for the browser: one file, that needs no network and no script, on a screen or on paper.
+"""The report as a page for the browser: one file that needs no network, on a screen or on paper.
 
 What does not fit is counted and said. The page holds patients' ids and figures: it is as private as the report.
 """
@@ -9,8 +9,10 @@ from typing import Any
 
 from mockexport.model import ANOMALY_RULES, AnomalyRule, VerdictKind
 from mockexport.report.charts import GAP_PATTERN, Scale, range_bar, share_bar
+from mockexport.report.courses import course_parts, drawings_of, own_courses
 from mockexport.report.html_account import account_parts, coverage_parts, facts
-from mockexport.report.markup import Markup, element, figure, named, page, shown, table
+from mockexport.report.listed import listed
+from mockexport.report.markup import Markup, data_for_script, element, figure, named, page, shown, table
 from mockexport.report.plain import columns_of, counted, heading, when
 from mockexport.report.report import Report
 
@@ -40,15 +42,18 @@ def to_html(
     """
     account = report.account
     pages = _Page(report.allowing_incomplete(), rules, 2 if round_to is None else round_to)
+    patients = pages.patients()
     return page(
         f"Report of {account.export_id}",
         GAP_PATTERN,
         element("h1", "Report of ", named(account.export_id)),
         *pages.headline(),
         *pages.totals(),
-        *pages.patients(),
+        *pages.courses(),
+        *patients,
         *coverage_parts(account),
         *account_parts(account),
+        script=bool(patients),
     )
 
 
@@ -58,6 +63,7 @@ class _Page:
     def __init__(self, report: Report[Any], rules: Mapping[str, AnomalyRule], places: int) -> None:
         self._report, self._rules, self._places = report, rules, places
         rows = list(report.rows(totals=True))
+        self._drawings = drawings_of(rows)
         self._patients = [row for row in rows if row["patient_id"] is not None]
         self._totals = [row for row in rows if row["patient_id"] is None]
         names, self._maps = columns_of(rows)
@@ -138,10 +144,32 @@ class _Page:
             told.append("Latency is the mean time between one value and the next.")
         return " ".join(told)
 
+    def courses(self) -> list[Markup]:
+        """Return the course and the distribution of each event type, if the run has kept them."""
+        return course_parts(self._drawings, self._types(), self._rules, self._places)
+
     def patients(self) -> list[Markup]:
+        """Return all patients for the script, the most anomalous as they are, and their own courses."""
         if not self._patients:
             return []
-        parts = [element("h2", "Patients")]
+        own, numbers = own_courses(self._drawings, self._rules, len(self._patients), self._places)
+        kept, data = listed(self._patients, self._names, numbers, self._places)
+        heads = [self._title(name) for name in self._names]
+        left_out = len(self._patients) - kept
+        told = (
+            f"{left_out:,} of {len(self._patients):,} lines, those with the smallest shares of anomalies, are left out."
+        )
+        return [
+            element("h2", "Patients"),
+            *([element("p", told, class_="note")] if left_out else []),
+            element("div", id="all-patients"),
+            data_for_script("patients", data | {"heads": heads}),
+            element("div", *self._most_anomalous(), class_="as-it-is"),
+            *own,
+        ]
+
+    def _most_anomalous(self) -> list[Markup]:
+        parts: list[Markup] = []
         types = self._types()
         for total in types:
             event_type = total["event_type"]

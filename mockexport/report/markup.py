@@ -1,11 +1,12 @@
 """HTML that is escaped unless it says otherwise, and the frame and look that all pages share.
 
 Rules: `element` escapes all text but what `element` and `page` have made, so nothing that comes from data is ever
-markup. A page is one file: no script, no font, no picture from anywhere, and a policy that forbids them.
+markup. A page is one file: no script, no font, no picture from elsewhere, and a policy that forbids them.
 """
 
 import base64
 import hashlib
+import json
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -13,7 +14,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["Markup", "element", "figure", "named", "page", "policy", "shown", "table"]
+__all__ = ["Markup", "data_for_script", "element", "figure", "named", "page", "policy", "shown", "table"]
 
 _VOID = ("link", "meta", "br")
 
@@ -92,18 +93,33 @@ def _style() -> str:
     return files("mockexport.report").joinpath("style.css").read_text("utf-8")
 
 
-def policy() -> str:
-    """Return the page's Content-Security-Policy: its own style, and nothing else from nowhere."""
-    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+@cache
+def _script() -> str:
+    return files("mockexport.report").joinpath("page.js").read_text("utf-8")
 
 
-def page(title: str, *content: object) -> str:
-    """Return a page."""
+def policy(*, script: bool = False) -> str:
+    """Return the page's Content-Security-Policy: its own style and script, and nothing else from nowhere."""
+    own = f"default-src 'none'; style-src {_digest(_style())}; img-src data:; base-uri 'none'; form-action 'none'"
+    return f"{own}; script-src {_digest(_script())}" if script else own
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def data_for_script(name: str, data: object) -> Markup:
+    """Return data that the page's script reads; whatever it holds, it ends nowhere but here."""
+    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    return Markup(f'<script type="application/json" id="{name}">{text}</script>')
+
+
+def page(title: str, *content: object, script: bool = False) -> str:
+    """Return a page; with `script`, the one that searches and sorts (page.js)."""
     head = element(
         "head",
         element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy()),
+        element("meta", http_equiv="Content-Security-Policy", content=policy(script=script)),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("meta", name="referrer", content="no-referrer"),
@@ -111,5 +127,6 @@ def page(title: str, *content: object) -> str:
         element("link", rel="icon", href="data:,"),
         element("style", Markup(_style())),
     )
-    body = element("body", element("main", *content))
+    run = Markup(f"<script>{_script()}</script>") if script else None
+    body = element("body", element("main", *content), run)
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"

@@ -31,6 +31,7 @@ from mockexport import (
 from mockexport.engine.choosing import choose_engine, kernel_problem
 from mockexport.formats import CsvDecoder
 from mockexport.model import AnomalyRule, Chunk
+from mockexport.reducers.drawing import DRAWING
 from mockexport.reducers.packing import unpack_rows
 from mockexport.reducers.selection import STATISTICS
 from mockexport.server.folder import generate
@@ -232,7 +233,9 @@ def test_results_are_the_same(reducer: Summary | Selection, batch: Batch) -> Non
 
 
 @pytest.mark.parametrize("sizes", [(4096, 1), (4097, 1), (10, 5_000), (3_000, 3_000)])
-@pytest.mark.parametrize("names", [["median"], ["stddev"], ["per_hour"], list(STATISTICS)], ids=lambda names: names[-1])
+@pytest.mark.parametrize(
+    "names", [["median"], ["stddev"], ["per_hour"], list(STATISTICS), [DRAWING]], ids=lambda names: names[-1]
+)
 def test_the_engines_agree_on_more_values_than_are_kept_apart(sizes: tuple[int, int], names: list[str]) -> None:
     law: Reducer[Any, Any] = Selection(names)
     twin = choose_engine(law, USUAL).reducer

@@ -16,11 +16,18 @@ from typing import Any
 from mockexport import Reducer, Schema, Selection, StateError, Summary, pack_state, unpack_state
 from mockexport.engine.choosing import choose_engine
 from mockexport.formats import Batch
+from mockexport.reducers.drawing import DRAWING
 from mockexport.reducers.family import Family
 from mockexport.reducers.packing import pack_rows, unpack_rows
 from tests.fuzz.comparing import EVERYTHING
 
-REDUCERS: list[Summary | Selection] = [Summary(), EVERYTHING, Selection(["stddev"]), Selection(["median", "per_day"])]
+REDUCERS: list[Summary | Selection] = [
+    Summary(),
+    EVERYTHING,
+    Selection(["stddev"]),
+    Selection(["median", "per_day"]),
+    Selection([DRAWING]),
+]
 _IDS = ["P", "Q", "", "é" * 128, "é" * 129, "x" * 256, "x" * 5_000, "\ud800", "seventeen_bytes__", "a\0b", '"']
 _NUMBERS = [0, 1, -1, 2, 10**15, 10**15 + 1, 2**31, 2**32, 2**62, 2**63 - 1, 2**63, -(2**63), 2**64, 2**127, 2**192]
 _NUMBERS += [2**110, 2**110 + 1, -(2**110), 10**33, 10**18, 10**27 + 1, 2**222]

@@ -1,15 +1,20 @@
 """The page: everything from data is text, nothing is fetched, it fits, and it says what it leaves out."""
 
+import json
 import os
 import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mockexport import AnomalyRule, Report, Statistics, VerdictKind, to_html
+from mockexport.formats.batch import Batch
 from mockexport.formats.coverage import HOUR_US, Coverage
-from mockexport.reducers import Result
+from mockexport.model import VALUE_SCALE
+from mockexport.reducers import Result, Selection
+from mockexport.reducers.drawing import DRAWING, MAX_DRAWN
 from mockexport.report.charts import Timeline
 from mockexport.report.html import MAX_ROWS
 from mockexport.report.html_account import MAX_GAPS
@@ -30,7 +35,11 @@ from tests.report.reports import (
 def test_no_markup_comes_from_data() -> None:
     html = to_html(hostile_report())
     tags = set(re.findall(r"<([a-zA-Z]+)", html))
-    assert not tags & {"script", "img", "iframe", "object", "a", "form"}
+    assert not tags & {"img", "iframe", "object", "a", "form"}
+    assert html.count("<script") == html.count("</script>") == 2
+    data, script = re.findall(r"<script[^>]*>(.*?)</script>", html, re.DOTALL)
+    assert {shown(patient) for patient in HOSTILE} <= set(json.loads(data)["patients"])
+    assert script == files("mockexport.report").joinpath("page.js").read_text("utf-8")
     assert "\0" not in html
     assert "\u202e" not in html
     html.encode()  # a lone surrogate is written out, too
@@ -42,11 +51,12 @@ def test_a_page_of_many_patients_is_light_and_says_what_is_left_out() -> None:
     patients["P010000"] = {"heart_rate": statistics(100, 50)}
     report = Report.of(Result(patients, {"heart_rate": statistics(2_000_000, 7)}), account(download()))
     html = to_html(report)
-    assert len(html) < 300_000
-    assert html.index("P010000") < html.index("P000006")
+    assert len(html) < 2_000_000
+    static = html.partition('class="as-it-is"')[2]
+    assert static.index("P010000") < static.index("P000006")
     assert f"{20_000 - MAX_ROWS:,} left out" in html
-    assert "P000006" in html  # of the largest share
-    assert "P000007" not in html  # of none
+    assert "P000006" in static  # of the largest share
+    assert "P000007" not in static  # of none
 
 
 def test_a_page_of_many_event_types_is_light_and_shows_those_with_the_most_values() -> None:
@@ -113,7 +123,7 @@ return Math.min(...[...document.querySelectorAll('p, th, td, dt, dd, h1, h2, h3,
 
 # Tables that are wider than what they stand in, and figures that are wider than their cell.
 _CUT = """
-return [...document.querySelectorAll('.scroll, .lanes, tbody td, tbody th')]
+return [...document.querySelectorAll('.scroll:not(#all-patients .scroll), .lanes, .chart, tbody td, tbody th')]
   .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.className + ' ' + e.textContent.slice(0, 60));
 """
 # A4 between margins of a centimetre, as Chromium prints; in pixels of CSS.
@@ -147,7 +157,7 @@ def test_a_browser_shows_it_narrow_and_wide_light_dark_and_printed(tmp_path: Pat
             assert len(re.findall(rb"/Type /Page\b", browser.print())) <= 6, name
         browser.open((tmp_path / "report.html").as_uri())
         assert browser.run("return document.title") == f"Report of {HOSTILE[3]}"
-        assert browser.run("return document.querySelectorAll('script, img').length") == 0
+        assert browser.run("return document.querySelectorAll('script[src], link[href^=http], img').length") == 0
         assert browser.run("return performance.getEntriesByType('resource').length") == 0
         assert browser.console() == []
         patients = browser.run("return [...document.querySelectorAll('tbody bdi')].map(e => e.textContent)")
@@ -181,3 +191,62 @@ def test_an_incomplete_report_says_so_first() -> None:
     html = to_html(report)
     assert html.index("Incomplete: 1 of 1 download failed") < html.index("Totals")
     assert "failed</span>: why it failed" in html
+
+
+def drawn_report(patients: int = 3, days: int = 2) -> Report[Any]:
+    """A report of patients with a value every ten minutes, as a run for the page makes it; the last is the sickest."""
+    reducer = Selection(["count", "anomalies", "mean", "min", "max", DRAWING])
+    times = [START * HOUR_US + minute * 60_000_000 for minute in range(0, days * 1_440, 10) if not 300 < minute < 600]
+    state = reducer.empty()
+    for number in range(patients):
+        values = [
+            (60 + number + (at // 600_000_000 % 40) * (5 if at % 7 < number / patients * 7 else 1)) for at in times
+        ]
+        scaled = [value * VALUE_SCALE for value in values]
+        rows = Batch([f"P{number:05}"] * len(times), times, ["heart_rate"] * len(times), scaled)
+        state = reducer.update(state, rows)
+    return Report.of(reducer.result(state), account(download()))
+
+
+def test_a_course_is_drawn_of_each_event_type_and_of_the_most_anomalous_patients() -> None:
+    html = to_html(drawn_report())
+    assert html.count('class="course"') == 2 + 3  # course and distribution of all, and a course each
+    assert "by hour" in html
+    assert html.count("anomalies</summary>") == 3
+    assert 'class="quantiles"' in html
+    # From one hour without values to the next there is no line.
+    (path,) = re.findall(r'class="pair">.*?</div></figure><figure', html, re.DOTALL)
+    assert path.count('class="median"') == 2
+
+
+def test_what_is_drawn_is_bounded_however_many_patients_there_are() -> None:
+    html = to_html(drawn_report(300, 1))
+    assert html.count("<details") == MAX_DRAWN
+    assert "Of 300, those with the largest shares of anomalies." in html
+    assert len(html) < 1_000_000
+
+
+@pytest.mark.skipif(missing() is not None, reason=str(missing()))
+def test_patients_are_searched_and_sorted_and_their_courses_unfolded(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(to_html(drawn_report(130, 1)), "utf-8")
+    ids = "return [...document.querySelectorAll('#all-patients tbody th bdi')].map(e => e.textContent)"
+    with Browser(tmp_path, width=1_000, height=900) as browser:
+        browser.open((tmp_path / "page.html").as_uri())
+        assert browser.console() == []
+        assert len(browser.run(ids)) == 100
+        assert browser.run("return document.querySelector('.as-it-is').offsetHeight") == 0
+        browser.run("document.querySelector('#all-patients > button').click()")
+        assert len(browser.run(ids)) == 130
+        browser.run("document.querySelector('#all-patients thead button').click()")
+        assert browser.run(ids) == [f"P{number:05}" for number in range(100)]
+        browser.run("document.querySelector('#all-patients thead button').click()")
+        assert browser.run(ids)[0] == "P00129"
+        assert (
+            browser.run("return document.querySelector('#all-patients th[aria-sort=descending]').textContent")
+            == "patient"
+        )
+        browser.run("const e = document.querySelector('input'); e.value = 'p0012'; e.dispatchEvent(new Event('input'))")
+        assert browser.run(ids) == [f"P{number:05}" for number in range(129, 119, -1)]
+        browser.run("document.querySelector('#all-patients tbody a').click()")
+        browser.until("return document.querySelectorAll('details[open]').length == 1")
+        assert browser.run("return document.querySelector('details[open] summary').textContent").startswith("P00129")
