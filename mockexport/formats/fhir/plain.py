@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PlainLines", "Remembered", "remembered", "scanner"]
 
-# Of each kind of bytes, so much is remembered: some ten megabytes. Beyond that the reference decides each time.
-MAX_REMEMBERED = 20_000
+# What is remembered, and what a dictionary takes for each. Beyond that the reference decides each time.
+REMEMBERED_BYTES, EACH_BYTES = 24 * 2**20, 400
 
 
 def scanner() -> "Callable[[bytes, int, int], list[tuple[int, int, int, Plain | None]]] | None":
@@ -59,6 +59,12 @@ class Remembered:
     known: dict[bytes, _Known | None] = field(default_factory=dict)
     patients: dict[bytes, str | None] = field(default_factory=dict)
     versions: dict[bytes | None, tuple[int, int] | None] = field(default_factory=dict)
+    left_bytes: int = REMEMBERED_BYTES
+
+    def has_room(self, key: bytes | None) -> bool:
+        """Tell whether something more may be remembered, which is then taken off what is left."""
+        self.left_bytes -= EACH_BYTES + len(key or b"")
+        return self.left_bytes > 0
 
 
 @lru_cache(maxsize=4)
@@ -87,6 +93,7 @@ class PlainLines:
         self._rules = rules
         self._identity_of = identity_of
         self._key_of = key_of
+        self._remembered = remembered
         self._known, self._patients, self._versions = remembered.known, remembered.patients, remembered.versions
 
     def take(self, line: memoryview, plain: "Plain", number: int, into: Decoded) -> bool:
@@ -157,7 +164,7 @@ class PlainLines:
             has_values = bool(self._rules.map({**found, **_SOMEBODY, "subject": None}).bad)
             rows = [(row.event_type, row.value) for row in mapped.rows]
             known = _Known(rows, [row.event_type for row in mapped.missing], mapped.noted, has_values)
-        if len(self._known) < MAX_REMEMBERED:
+        if self._remembered.has_room(key):
             self._known[key] = known
         return known
 
@@ -167,7 +174,7 @@ class PlainLines:
         if b"#" not in subject:
             with suppress(BadField, NoPatient):
                 patient_id = patient_of(read_object(b'{"subject":%s}' % subject), self._rules.base)
-        if len(self._patients) < MAX_REMEMBERED:
+        if self._remembered.has_room(subject):
             self._patients[subject] = patient_id
         return patient_id
 
@@ -177,7 +184,7 @@ class PlainLines:
             found = read_object(b'{"id":"x"%s}' % (b"" if meta is None else b',"meta":' + meta))
             identity = self._identity_of(found)
             version = None if identity is None else (identity.version, identity.updated)
-        if len(self._versions) < MAX_REMEMBERED:
+        if self._remembered.has_room(meta):
             self._versions[meta] = version
         return version
 
