@@ -5,8 +5,10 @@ a failing compiler an error, MOCKEXPORT_BUILD_EXT=no does without.
 """
 
 import os
+import sys
 
 from setuptools import Extension, setup
+from setuptools.command.sdist import sdist
 
 # Without this, an environment that fails to compile would pass for a working one: CI and packagers set it.
 WANTED = os.environ.get("MOCKEXPORT_BUILD_EXT", "optional")
@@ -59,6 +61,7 @@ if WANTED != "no":
                 "reach",
                 "room",
                 "rows",
+                "runs",
                 "scanning",
                 "state",
                 "wide",
@@ -68,4 +71,30 @@ if WANTED != "no":
         extension("mockexport.server._generator", ["generate"]),
     ]
 
-setup(ext_modules=extensions, options={"bdist_wheel": {"py_limited_api": "cp311"}} if extensions else {})
+
+class Whole(sdist):
+    """A source distribution from which tests run and pages are built."""
+
+    def make_distribution(self) -> None:
+        for folder in ("tests", "docs", "examples", ".ci", ".github"):
+            self.filelist.graft(folder)
+        for pattern in ("*.py[co]", "*.so"):
+            self.filelist.global_exclude(pattern)
+        self.filelist.recursive_exclude("mockexport", "*.c")  # a build makes them
+        super().make_distribution()
+
+
+# The names that the user's documents use, the mock server and the counts of an export, are there where this folder is
+# worked on. On other people's paths they would be in the way.
+SHORT = ["server = mockexport.cli:server", "cli = mockexport.cli:counts"] if "editable_wheel" in sys.argv else []
+
+setup(
+    ext_modules=extensions,
+    cmdclass={"sdist": Whole},
+    entry_points={
+        "console_scripts": ["mockexport = mockexport.cli:main", *SHORT],
+        # A fixture, imported by pytest in every run; it loads nothing until a test asks for it.
+        "pytest11": ["mockexport = mockexport.testing.plugin"],
+    },
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if extensions else {},
+)

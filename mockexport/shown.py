@@ -7,7 +7,7 @@ knows, so none of them is shown. A text from a server may be of any length, and 
 import re
 import unicodedata
 
-__all__ = ["foreign", "given_url", "printable", "public_url", "quoted", "shown", "shown_list"]
+__all__ = ["discreet", "foreign", "given_url", "printable", "public_url", "quoted", "shown", "shown_list"]
 
 # What a server may say in one of our sentences, in characters.
 MAX_FOREIGN = 200
@@ -20,6 +20,8 @@ _SCHEME = "[A-Za-z][A-Za-z0-9+.-]{1,31}:"
 _URL = re.compile(rf"{_SCHEME}/\S+?(?={_SCHEME}//|\s|$)")
 _PARTS = re.compile(rf"(?s)({_SCHEME}/+)([^/?#]*)(.*)")
 _NO_PORT = re.compile(r"[^\[]*:.*[^0-9]")
+# FHIR: `Patient/123`, wherever it stands.
+_REFERENCE = re.compile(r"\b([A-Z][A-Za-z]{2,40}/|urn:uuid:)[A-Za-z0-9.\-]+")
 _CLOSING = "'\",;:.)]}>"
 # ECMA-48: control sequences (colours, the cursor), strings that end (titles, links), and other escapes.
 _SEQUENCES = re.compile(
@@ -78,6 +80,12 @@ def _public(found: re.Match[str]) -> str:
 def foreign(text: str) -> str:
     """Return what a server said as a part of a sentence: harmless for a terminal, and not longer than MAX_FOREIGN."""
     return printable(text if len(text) <= MAX_FOREIGN else f"{text[:MAX_FOREIGN]}…")
+
+
+def discreet(text: str) -> str:
+    """Return what a FHIR server said, as `foreign` does: without ids of resources, and of URLs only the origin."""
+    without_urls = _URL.sub(lambda found: re.sub(r"(?s)(:/+[^/?#]*)(.*)", r"\1/***", public_url(found[0])), text)
+    return foreign(_REFERENCE.sub(r"\1***", without_urls))
 
 
 def quoted(text: str) -> str:

@@ -14,6 +14,7 @@ from mockexport.formats.fields import BadField
 from mockexport.formats.hints import INTO_UTF8
 from mockexport.formats.layout import Layout, read_header
 from mockexport.formats.quoting import Quoting, row_end, rows_in
+from mockexport.formats.sampled import SAMPLED, Samples
 from mockexport.formats.schema import Schema
 from mockexport.model import Chunk
 
@@ -54,6 +55,8 @@ class CsvDecoder:
         self._lines_to_skip = schema.skip
         self._at_start = True
         self._text = ""
+        self._first: list[str] = []  # of a table without times, the first line's fields
+        self._samples: Samples | None = None
         self.pending = pending
         if header is not None:
             self._begin_with(header)
@@ -71,6 +74,8 @@ class CsvDecoder:
     @property
     def header(self) -> str | None:
         """The header in force, with what else another decoder needs to know; None before it came."""
+        if self._samples is not None:
+            return self._samples.to_text()
         if self._layout is None or self._quoting.delimiter == self._schema.delimiter:
             return None if self._layout is None else self._text
         return f"{_SEPARATOR.decode()}{self._quoting.delimiter}\n{self._text}"
@@ -81,6 +86,9 @@ class CsvDecoder:
             self._quoting = replace(self._quoting, delimiter=first[-1])
             header = rest
         self._at_start = False
+        if self._schema.is_sampled and (samples := Samples.from_text(header)) is not None:
+            self._sample(samples, 1)
+            return
         self._read(header, "", 1)
 
     def decode(self, chunk: Chunk) -> Decoded:
@@ -105,6 +113,8 @@ class CsvDecoder:
         Raises:
             HeaderError: if the first row does not name the columns.
         """
+        if self._schema.encoding is not None:
+            chunk = replace(chunk, data=_as_utf8(bytes(chunk.data), self._schema.encoding))
         data = chunk.data
         if self._layout is not None and not self.pending:
             return Taken([], data, 0, chunk.line)
@@ -171,7 +181,7 @@ class CsvDecoder:
                         return len(data), line + self.pending.count(b"\n")
                     end = found
                 self._take_header(data[start:end].removesuffix(b"\r"), line)
-                if not self._schema.header:
+                if not self._schema.header and not self._schema.is_sampled:
                     return start, line
             line += 1 + data.count(b"\n", start, end)
             start = end + 1
@@ -188,14 +198,37 @@ class CsvDecoder:
         except UnicodeDecodeError:
             if 0 in row:
                 raise HeaderError(self._download_id, line, "the line is no text") from None
-            raise HeaderError(self._download_id, line, f"the line is not UTF-8; {INTO_UTF8}") from None
+            problem = "the line is not UTF-8" if self._schema.encoding is None else "the line is in another encoding"
+            raise HeaderError(self._download_id, line, f"{problem}; {INTO_UTF8}") from None
         if not self._schema.header:
             try:
-                fields = len(self._quoting.split(text))
+                fields = self._quoting.split(text)
             except BadField as bad:
                 raise HeaderError(self._download_id, line, str(bad)) from None
-            text = self._quoting.delimiter.join(f"#{number}" for number in range(1, fields + 1))
+            if self._schema.is_sampled:
+                self._take_samples(fields, line)
+                return
+            text = self._numbered(len(fields))
         self._read(text, self._download_id, line)
+
+    def _numbered(self, fields: int) -> str:
+        return self._quoting.delimiter.join(f"#{number}" for number in range(1, fields + 1))
+
+    def _take_samples(self, fields: list[str], line: int) -> None:
+        """Take the first or the second line of a table without times."""
+        if not self._first:
+            self._first = fields
+            return
+        samples = Samples.of(self._first, fields)
+        if samples is None:
+            told = "the first two lines do not say when values begin, in seconds since 1970, and how many come a second"
+            raise HeaderError(self._download_id, line, told)
+        self._sample(samples, line)
+
+    def _sample(self, samples: Samples, line: int) -> None:
+        self._samples = samples
+        names = f"{self._numbered(samples.columns)}{self._quoting.delimiter}{SAMPLED}"
+        self._read(names, self._download_id, line)
 
     def _read(self, text: str, download_id: str, line: int) -> None:
         self._layout = read_header(text, self._schema, download_id=download_id, line=line, quoting=self._quoting)
@@ -210,7 +243,7 @@ class CsvDecoder:
             HeaderError: a row names the columns again, and not all that are needed.
         """
         decoded = Decoded(Batch(), [], [])
-        rest = iter(rows)
+        rest = iter(rows if self._samples is None else self._samples.timed(rows, self._quoting.delimiter))
         while self._layout is not None:
             again = decode_until_header(rest, self._schema, self._quoting, self._layout, decoded)
             if again is None:
@@ -218,6 +251,13 @@ class CsvDecoder:
             line, text = again
             self._read(text, self._download_id, line)
         return replace(decoded, cut_off=bool(decoded.bad) and decoded.bad[-1].line == unended_line)
+
+
+def _as_utf8(data: bytes, encoding: str) -> bytes:
+    """Return text in another encoding, in which ASCII is itself, as UTF-8; what is no text stays, and is none."""
+    if data.isascii():
+        return data
+    return data.decode(encoding, "surrogateescape").encode("utf-8", "surrogateescape")
 
 
 def _separator_in(line: bytes) -> str | None:

@@ -6,6 +6,7 @@ from mockexport.errors import HeaderError
 from mockexport.formats.fields import BadField, check_id
 from mockexport.formats.hints import instead
 from mockexport.formats.quoting import Quoting
+from mockexport.formats.sampled import SAMPLED
 from mockexport.formats.schema import Schema
 
 __all__ = ["Condition", "Layout", "Part", "Value", "file_names", "names_again", "read_header"]
@@ -94,6 +95,8 @@ class _Finding:
         parts: dict[str, Part] = {role: self._columns(name) for role, name in schema.named}
         for role, text in constants.items():
             parts[role] = self._constant(role, text, file)
+        if schema.is_sampled:
+            parts["event_time"] = (self._names.index(SAMPLED),)
         values = self._values() if schema.values else (Value(self._as_columns(parts["value"])),)
         named = frozenset(name for name in self._used.values() if name)
         where = self._conditions()
@@ -147,7 +150,9 @@ class _Finding:
             try:
                 check_id(text)
             except BadField as bad:
-                raise HeaderError(self._download_id, self._line, f"the constant {role}: {bad.reason}") from None
+                raise HeaderError(
+                    self._download_id, self._line, f"the constant {role} is no id ({bad.reason})"
+                ) from None
         return text
 
     def _values(self) -> tuple[Value, ...]:
@@ -158,7 +163,8 @@ class _Finding:
             found.append(Value((self._place(name),), event_type or name))
         if any(name == "*" for name, _ in self._schema.values):
             taken = set(self._used)
-            found += [Value((place,), name) for place, name in enumerate(self._names) if place not in taken and name]
+            names = [(place, name) for place, name in enumerate(self._names) if name and name != SAMPLED]
+            found += [Value((place,), name) for place, name in names if place not in taken]
         types = [value.event_type for value in found]
         if not found or len(set(types)) != len(types):
             raise self._fault("no column has values" if not found else "two columns have the same type")

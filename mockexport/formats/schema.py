@@ -25,6 +25,11 @@ TEXT = ("bad", "missing")
 # What may group digits, by the names that --thousands has for it.
 THOUSANDS = {"point": ".", "comma": ",", "space": " ", "apostrophe": "'"}
 
+_ASCII = bytes(range(128))
+# In these, what a byte means depends on others far before it.
+_WITH_STATES = ("iso2022", "hz", "utf-7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "mbcs", "oem")
+_CONVERT = "convert it: iconv -t UTF-8 FILE | mockexport --from -"
+
 # What no field can hold beside others, whatever encloses it.
 _NO_SIGN = '\r\n\0"'
 
@@ -45,7 +50,8 @@ class Schema:
         values: of a wide table, the columns that are a type each, as names or pairs (name, type); `*` is all those
             without a role. An empty cell is no row.
         time_formats: how times are written, the first that fits: `iso`, what strptime understands, `epoch`, `epoch-ms`,
-            `epoch-us`, or an elapsed `days`, `hours`, `minutes` or `seconds` since `origin`. By default `iso`.
+            `epoch-us`, or an elapsed `days`, `hours`, `minutes` or `seconds` since `origin`. By default `iso`. Where no
+            column has times, `sampled`: the first line is when values begin, the second how many there are a second.
         origin: the time from which elapsed ones count.
         decimal: what separates decimal places, `.` or `,`; `thousands`: what may group digits before it, if anything.
         skip: the number of lines before the header; `header`: whether there is one, else columns are `#1`, `#2`.
@@ -125,6 +131,8 @@ class Schema:
         for role, _ in self.constants:
             if role not in ROLES or role == "value":
                 raise OptionError("constant", f"{role!a} is none of patient_id, event_time, event_type, unit")
+        if self.is_sampled and (len(self.time_formats) > 1 or self.header or "event_time" in dict(self.constants)):
+            raise OptionError("time-format", "sampled goes with no header, and with no other time")
         if self.values and "event_type" in dict(self.constants):
             raise OptionError("constant", "the types of a wide table are its columns' names")
         named = [name for _, name in self.named]
@@ -155,6 +163,8 @@ class Schema:
         """The roles that a column has, each with the column's name, in the order of ROLES."""
         constant = {role for role, _ in self.constants}
         wide = {"event_type", "value"} if self.values else set()
+        if self.is_sampled:
+            wide.add("event_time")
         pairs = [(role, getattr(self, role)) for role in ROLES if role not in constant and role not in wide]
         return [(role, name) for role, name in pairs if name is not None]
 
@@ -164,11 +174,16 @@ class Schema:
         return tuple(name for _, name in self.named)
 
     @property
+    def is_sampled(self) -> bool:
+        """Whether times follow from the rows' places (see formats.sampled)."""
+        return "sampled" in self.time_formats
+
+    @property
     def is_plain(self) -> bool:
         """Whether each role is one column, and times, numbers, quotes and text are as they are by default."""
         usual = Schema()
         names = ("unit", "constants", "values", "time_formats", "decimal", "thousands", "comment", "quote", "escape")
-        same = all(getattr(self, name) == getattr(usual, name) for name in (*names, "encoding", "replace", "where"))
+        same = all(getattr(self, name) == getattr(usual, name) for name in (*names, "replace", "where"))
         return same and not any("+" in name for name in self.columns)
 
     @property
@@ -224,10 +239,11 @@ def _columns(given: Any) -> tuple[tuple[str, str | None], ...]:
 def _encoding(name: str) -> str | None:
     """Return the standard name of an encoding, None for UTF-8."""
     try:
-        found = codecs.lookup(name)
-        text = bool("a".encode(found.name)) and isinstance(b"a".decode(found.name, "replace"), str)
-    except (LookupError, ValueError, AttributeError, TypeError):
-        text = False
-    if not text:
-        raise OptionError("encoding", f"there is no encoding {name!a}; one is called cp1252, another utf-16")
-    return None if found.name in ("utf-8", "ascii", "utf-8-sig") else found.name
+        found = codecs.lookup(name).name
+        is_wide = _ASCII.decode(found) != _ASCII.decode()
+    except (LookupError, ValueError, AttributeError, TypeError, AssertionError):
+        raise OptionError("encoding", f"there is no encoding {name!a} of text; one is called cp1252") from None
+    if (is_wide and found != "utf-16") or found.startswith(_WITH_STATES):
+        told = "UTF-16 is recognised by its mark, without a name" if found.startswith("utf-16") else _CONVERT
+        raise OptionError("encoding", f"{name!a} is not read, as ASCII is not itself in it; {told}")
+    return None if found in ("utf-8", "ascii", "utf-8-sig", "utf-16") else found

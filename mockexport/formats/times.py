@@ -16,7 +16,7 @@ from mockexport.formats.zones import zone_named
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-__all__ = ["EPOCHS", "MONTHS", "UNITS", "ReadTime", "check_time_formats", "time_reader"]
+__all__ = ["EPOCHS", "MONTHS", "UNITS", "ReadTime", "check_time_formats", "number_reader", "time_reader"]
 
 ReadTime = Callable[[str], int]
 
@@ -100,15 +100,17 @@ def _reader(name: str, zone: "ZoneInfo | None", origin_us: int | None) -> ReadTi
     if name == "iso":
         return lambda text: parse_time(text, zone)
     if name in EPOCHS:
-        return _number_reader(EPOCHS[name], 0)
+        return number_reader(EPOCHS[name], 0)
+    if name == "sampled":
+        return number_reader(1, 0)  # they are added by formats.sampled
     if name in UNITS:
         if origin_us is None:
             raise OptionError("time-format", f"{name} are counted from a time; say which with --origin")
-        return _number_reader(UNITS[name], origin_us, clock=name == "hours")
+        return number_reader(UNITS[name], origin_us, clock=name == "hours")
     return _pattern_reader(name, zone)
 
 
-def _number_reader(unit_us: int, origin_us: int, *, clock: bool = False) -> ReadTime:
+def number_reader(unit_us: int, origin_us: int, *, clock: bool = False) -> ReadTime:
     """Return what reads so many units since a time; with `clock` also as hours and minutes, 47:30."""
 
     def read(text: str) -> int:

@@ -391,11 +391,10 @@ static inline int is_asked(row_scan *scan, const summary_state *state, int64_t n
 }
 
 /* Most of these change nothing for most rows, and a branch that is guessed right costs less than a store. */
-static inline void add_value(summary_state *state, int64_t number, int64_t time_us, int64_t value) {
-    group *into = &state->groups[number];
+static inline void add_to_group(group *into, const normal_range *normal, int64_t time_us, int64_t value) {
     into->count++;
     add_total(into, (uint64_t)value, (uint64_t)(value >> 63));
-    into->anomalies += is_anomaly(&state->normal[into->type], value);
+    into->anomalies += is_anomaly(&normal[into->type], value);
     if (__builtin_expect(value < into->low, 0)) {
         into->low = value;
     }
@@ -408,6 +407,10 @@ static inline void add_value(summary_state *state, int64_t number, int64_t time_
     if (__builtin_expect(time_us > into->last_us, 1)) {
         into->last_us = time_us;
     }
+}
+
+static inline void add_value(summary_state *state, int64_t number, int64_t time_us, int64_t value) {
+    add_to_group(&state->groups[number], state->normal, time_us, value);
 }
 
 /* The same for what is kept of the group besides. */

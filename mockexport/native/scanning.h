@@ -9,14 +9,12 @@
 #ifndef MOCKEXPORT_SCANNING_H
 #define MOCKEXPORT_SCANNING_H
 
-#include "rows.h"
+#include "runs.h"
 
 /* A row's time alone takes up more. */
 #define LEAST_ROW_BYTES 16
 /* Enough rows that memory answers for all of them at once. */
 #define BATCH_ROWS 32
-/* With fewer groups than this they are all in the caches, and fetching ahead is wasted. */
-#define FAR_GROUPS 4096
 
 /* A row that is well formed but for its ids, which are looked up later. */
 typedef struct {
@@ -49,7 +47,7 @@ static inline void fetch_groups(const summary_state *state, const pending_row *r
 
 /* Put a row of a block aside; behind one that may be a header, stop. */
 static __attribute__((noinline)) int leave_row(row_scan *scan, const uint8_t *data, uint64_t offset, row_place at) {
-    if ((scan->name_count != 0 || scan->any_name) && may_be_header(scan, data + at.start, at.end - at.start)) {
+    if (may_be_header(scan, data + at.start, at.end - at.start)) {
         scan->stopped = 1;
     }
     return set_aside(scan, offset + at.start, offset + at.end, at.line);
@@ -95,11 +93,42 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
     uint32_t start = 0, pending = 0;
     uint64_t line = scan->lines;
     block_count taken = {0, INT64_MAX, INT64_MIN, scan->covered, scan->filter != NULL};
+    row_run run;
+    run.data = data;
+    run.offset = offset;
+    run.at = at;
+    run.count = 0;
+    run.left = 0;
+    run.line = line;
     if (to_columns && reserve_rows(&scan->columns, size / LEAST_ROW_BYTES + 1) < 0) {
         return -1;
     }
 
     for (;; line++) {
+        if (usual && !to_columns) {
+            /* Runs, until one has left a row, or a row is in none. */
+            while (run.left == 0) {
+                if (run.count != 0) {
+                    at = run.at + 4 * (size_t)run.count;
+                    line = run.line + run.count;
+                }
+                run.at = at;
+                run.line = line;
+                if (take_run(scan, state, &run, (size_t)(last - at) / 4) < 0) {
+                    return -1;
+                }
+                if (run.count == 0) {
+                    break;
+                }
+            }
+            if (run.left != 0) {
+                unsigned first = (unsigned)__builtin_ctzll(run.left);
+                run.left &= run.left - 1;
+                at = run.at + 4 * first;
+                line = run.line + first;
+            }
+            start = at[-1] + 1;
+        }
         const uint32_t *next = at + fields;
         row_ids ids;
         uint32_t end, time, time_length, value_at, value_length;
@@ -290,11 +319,6 @@ static __attribute__((noinline)) int64_t scan_usual(row_scan *scan, summary_stat
     return scan_block(scan, state, data, size, offset, 1, 0, 0, 0);
 }
 
-static __attribute__((noinline)) int64_t scan_usual_far(row_scan *scan, summary_state *state, const uint8_t *data,
-                                                        size_t size, uint64_t offset) {
-    return scan_block(scan, state, data, size, offset, 1, 1, 0, 0);
-}
-
 /* Any layout: fetched ahead or not makes little difference beside finding the columns. */
 static __attribute__((noinline)) int64_t scan_any(row_scan *scan, summary_state *state, const uint8_t *data,
                                                   size_t size, uint64_t offset) {
@@ -305,7 +329,7 @@ static __attribute__((noinline)) int64_t scan_any(row_scan *scan, summary_state 
 /* With further statistics a row is worth gathering, always. */
 static __attribute__((noinline)) int64_t scan_further(row_scan *scan, summary_state *state, const uint8_t *data,
                                                       size_t size, uint64_t offset, int usual) {
-    return usual ? scan_block(scan, state, data, size, offset, 1, 1, 0, 1)
+    return usual ? scan_block(scan, state, data, size, offset, 1, 0, 0, 1)
                  : scan_block(scan, state, data, size, offset, 0, 1, 0, 1);
 }
 
@@ -329,8 +353,7 @@ static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *d
     if (!usual) {
         return scan_any(scan, state, data, size, offset);
     }
-    return state->count > FAR_GROUPS ? scan_usual_far(scan, state, data, size, offset)
-                                     : scan_usual(scan, state, data, size, offset);
+    return scan_usual(scan, state, data, size, offset);
 }
 
 /* Set a row aside that is longer than a block and begins with it; return the bytes it takes up, or -1. */

@@ -246,10 +246,17 @@ class Latest(Generic[S, R]):
         result = self.inner.result(self.settled(state, repeated))
         if not repeated:
             return result
-        replaced = sum(len({state.rank(first)[:2] for first in firsts}) > 1 for firsts in repeated)
+        replaced = unclear = 0
+        for firsts in repeated:
+            ranks = [state.rank(first) for first in firsts]
+            latest = max(ranks)
+            replaced += any(rank[:2] != latest[:2] for rank in ranks)
+            unclear += any(rank[:2] == latest[:2] and rank != latest for rank in ranks)
         note = f"{len(repeated):,} observations came more than once, by their ids, and count once"
         if replaced:
             note += f"; of {replaced:,} of them the latest version"
+        if unclear:
+            note += f"; of {unclear:,} of them it cannot be told which is the latest: they differ, and one counts"
         return Result(result.patients, result.totals, (*result.notes, note))
 
     def settled(self, state: Records[S], repeated: list[list[int]] | None = None) -> S:

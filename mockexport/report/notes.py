@@ -20,6 +20,7 @@ __all__ = [
     "IDS_ALIKE",
     "MISSING",
     "NOT_COMPARED",
+    "NULL_TOKENS",
     "OVERLAPS",
     "STATISTICS",
     "TYPES_ALIKE",
@@ -31,6 +32,7 @@ __all__ = [
 # Kinds of notes, beside formats.noted.Noted; the names are stable.
 BAD_ROWS = "bad rows"
 MISSING = "missing values"
+NULL_TOKENS = "null tokens, perhaps"
 OVERLAPS = "overlapping downloads"
 REPEATED = "repeated rows"
 NOT_COMPARED = "downloads not compared"
@@ -39,6 +41,8 @@ TYPES_ALIKE = "event types alike"
 STATISTICS = "statistics"
 UNMAPPED = "codes not mapped"
 
+# What devices and databases write where there is no value, as the least of numbers that are not negative otherwise.
+_NO_VALUE = (-999, -9999, -99999, -999999)
 # Of downloads, and of names that are alike, so many are named.
 MOST_NAMED = 10
 
@@ -100,12 +104,12 @@ class Note:
 def notes_of(
     account: Account,
     patients: Iterable[str],
-    event_types: Iterable[str],
+    totals: Mapping[str, object],
     further: Sequence[str] = (),
     *,
     repeated: int = 0,
 ) -> tuple[Note, ...]:
-    """Return the notes of a run: of what its downloads were read from, and of the names in its result.
+    """Return the notes of a run: of what its downloads were read from, and of what is in its result, by event type.
 
     `further` are the reducer's own, `repeated` the rows that it left out as the same as others (see reducers.Result).
     """
@@ -115,8 +119,9 @@ def notes_of(
         text = f"{counted(repeated, 'repeated row')} left out: alike in patient, event type, time and value"
         notes.append(Note(REPEATED, text, repeated))
     notes += [
+        _null_tokens(totals),
         _alike(IDS_ALIKE, "patient ids", "by case, spaces or zeros in front", patients, _plain_id),
-        _alike(TYPES_ALIKE, "event types", "by case, spaces or hyphens", event_types, _plain_type),
+        _alike(TYPES_ALIKE, "event types", "by case, spaces or hyphens", totals, _plain_type),
     ]
     return (*filter(None, notes), *(Note(STATISTICS, text) for text in further))
 
@@ -199,6 +204,19 @@ def _overlaps(counting: Sequence[DownloadAccount]) -> list[Note]:
         )
         found.append(Note(NOT_COMPARED, text, len(ids), {}, ids[:MOST_NAMED], len(ids)))
     return found
+
+
+def _null_tokens(totals: Mapping[str, object]) -> Note | None:
+    least = {
+        event_type: figures.get("min") if isinstance(figures, Mapping) else getattr(figures, "min", None)
+        for event_type, figures in totals.items()
+    }
+    found = sorted(event_type for event_type, value in least.items() if value in _NO_VALUE)
+    if not found:
+        return None
+    told, numbers = ", ".join(found[:MOST_NAMED]), ", ".join(sorted({str(least[each]) for each in found}, key=len))
+    text = f"the least value of {told} is {numbers}, which often means that there is none: then its figures are wrong"
+    return Note(NULL_TOKENS, text, len(found), names=tuple((event_type,) for event_type in found[:MOST_NAMED]))
 
 
 def _alike(kind: str, things: str, how: str, names: Iterable[str], plain: Callable[[str], str]) -> Note | None:

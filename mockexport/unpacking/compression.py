@@ -14,6 +14,7 @@ __all__ = ["START_BYTES", "BadCompression", "Compression", "Decoder", "compressi
 START_BYTES = 4
 
 _GZIP = b"\x1f\x8b"
+_XML = b"<?xm"
 # The mark, in either order of bytes. Four bytes more than it are a mark of UTF-32.
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 # A frame; and the upper bytes of the sixteen numbers that skippable frames begin with (RFC 8878, section 3.1).
@@ -36,7 +37,9 @@ class Compression(StrEnum):
 
     GZIP = "gzip"
     ZSTD = "zstd"
-    UTF16 = "utf-16"  # of characters, so to say
+    # What is turned into a table in UTF-8 in the same way.
+    UTF16 = "utf-16"
+    XML = "xml"
 
 
 class BadCompression(Exception):  # noqa: N818 - a state of the bytes, named as one
@@ -72,6 +75,8 @@ def compression_of(start: bytes) -> Compression | None:
         return Compression.GZIP
     if start.startswith(_UTF16) and start[2:4] != b"\0\0":
         return Compression.UTF16
+    if start == _XML:
+        return Compression.XML
     if start.startswith(_ZSTD) or (len(start) >= START_BYTES and start[0] >> 4 == 5 and start[1:4] == _ZSTD_SKIPPABLE):
         return Compression.ZSTD
     return None

@@ -183,6 +183,10 @@ def _decoder_for(compression: Compression, limits: SizeLimits) -> Decoder:
         from mockexport.unpacking.transcoding import Utf16
 
         return Utf16()
+    if compression is Compression.XML:
+        from mockexport.unpacking.health import HealthExport
+
+        return HealthExport()
     from mockexport.unpacking.unzstd import Unzstd, ZstdLimits
 
     return Unzstd(ZstdLimits.of(limits))

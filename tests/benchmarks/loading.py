@@ -85,9 +85,9 @@ class _Kept:
         self._address, self._poll, self._requests, self.load = address, poll, requests, load
         self.began = 0.0
         self._left = self._reply = b""
-        self._open()
+        self.open()
 
-    def _open(self) -> None:
+    def open(self) -> None:
         self.socket = socket.create_connection(self._address)
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -130,11 +130,13 @@ class _Kept:
         """Whether the reply came before the request was whole."""
         return bool(self._left)
 
-    def again(self) -> None:
+    @property
+    def closed(self) -> bool:
+        return self.socket.fileno() < 0
+
+    def close(self) -> None:
         self.socket.close()
         self._left = self._reply = b""
-        self._open()
-        self.send()
 
 
 def kept(
@@ -152,12 +154,19 @@ def kept(
             for _ in range(count):
                 each = _Kept(address, poll, requests, load)
                 connections[each.socket.fileno()] = each
+
+        def send(each: _Kept) -> None:
+            if each.closed:
+                each.open()
+                connections[each.socket.fileno()] = each
+            each.send()
+
         clock = _Clock(loads, seconds)
         for each in connections.values():
             each.send()
         while clock.running():
             while silent and silent[0][0] <= time.perf_counter():
-                silent.popleft()[1].send()
+                send(silent.popleft()[1])
             for number, events in poll.poll(0.01 if silent else 0.1):
                 each = connections[number]
                 try:
@@ -166,15 +175,19 @@ def kept(
                         clock.count(each.load, reply, each.began)
                         if each.half_sent:
                             raise ConnectionResetError
-                        if heed and reply.startswith(_REFUSED):
+                        waits = heed and reply.startswith(_REFUSED)
+                        if b"\r\nconnection: close\r\n" in reply:
+                            del connections[number]
+                            each.close()
+                        if waits:
                             silent.append((time.perf_counter() + _RETRY_AFTER_S, each))
                         else:
-                            each.send()
+                            send(each)
                 except OSError:
                     each.load.broken += 1
                     del connections[number]
-                    each.again()
-                    connections[each.socket.fileno()] = each
+                    each.close()
+                    send(each)
         for each in connections.values():
             each.socket.close()
     return loads

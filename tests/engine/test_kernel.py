@@ -167,6 +167,14 @@ def test_more_groups_than_the_caches_hold_are_kept_apart() -> None:
     assert len(unpack_rows(state)) > 10_000
 
 
+def test_a_header_among_plain_rows_is_in_force_from_there_on() -> None:
+    rows = b"".join(b"P,2025-08-26T00:00:%02dZ,t,%d\n" % (number % 60, number) for number in range(700))
+    other = b"".join(b"%d,t,2025-08-26T00:01:00Z,P\n" % number for number in range(700))
+    body = HEADER + rows + HEADER + rows + b"value,event_type,event_time,patient_id\n" + other + HEADER + rows
+    state, *_ = agree(body, chunk_bytes=50_000)
+    assert unpack_rows(state)[0][1][:2] == [2800, 4 * 10**18 * sum(range(700))]
+
+
 def test_sums_are_exact_beyond_64_bits() -> None:
     rows = [b"P,2025-08-26T00:00:00Z,t,999999999.999999999\n", b"P,2025-08-26T00:00:00Z,t,-999999999.999999997\n"]
     state, *_ = agree(HEADER + rows[0] * 40 + rows[1] * 7, chunk_bytes=50_000)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,11 @@ def only(body: bytes, asked: Filter) -> bytes:
     return text.getvalue().encode()
 
 
+def figures(report: Report[Any]) -> dict[str, Any]:
+    """What a report says, but for its notes, which are of all rows."""
+    return {key: value for key, value in json.loads(report.to_json()).items() if key != "notes"}
+
+
 @settings(max_examples=40)
 @given(st.lists(csv_bodies(), min_size=1, max_size=3), filters(), st.sampled_from([1, 40, 5_000]))
 @pytest.mark.parametrize("engine", ENGINES)
@@ -94,8 +100,8 @@ async def test_a_filtered_report_is_that_of_the_rows_asked_for(
     named = {Download(f"d{number}"): body.replace(HEADER, good) for number, body in enumerate(bodies)}
     found = await filtered(named, asked, engine=engine, chunk_bytes=chunk_bytes)
     expected = await filtered({download: only(body, asked) for download, body in named.items()}, Filter())
-    assert found.to_json() == expected.to_json()
-    assert found.counts().to_json() == expected.counts().to_json()
+    assert figures(found) == figures(expected)
+    assert figures(found.counts()) == figures(expected.counts())
     # The tally is of all rows, and none is lost between the two.
     whole = await filtered(named, Filter(), engine=engine)
     assert [d.verdict for d in found.account.downloads] == [d.verdict for d in whole.account.downloads]

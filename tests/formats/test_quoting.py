@@ -141,3 +141,18 @@ def test_rows_are_found_only_as_far_as_is_known() -> None:
 )
 def test_quotes_and_escapes_are_what_they_are_said_to_be(quoting: Quoting, text: str, fields: list[str]) -> None:
     assert quoting.split(text) == fields
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("chunk_bytes", [1, 10_000])
+def test_another_encoding_is_read_as_what_it_says(engine: str, chunk_bytes: int) -> None:
+    body = (
+        HEADER + 'Jörg,2025-08-26,°F,7\n"Jö\nrg",2025-08-26,°F,8\n'.encode("cp1252") + b"J\x81,2025-08-26,x,9\n" + ROW
+    )
+    assert read(body, engine, chunk_bytes, encoding="cp1252") == ({5: "not UTF-8"}, 4, 3)
+    chosen = choose_engine(Summary(), Schema(encoding="cp1252"), wanted=engine)
+    cutter, fold = Cutter(Span("d"), chunk_bytes), chosen.new_fold(Span("d"))
+    for chunk in [*cutter.feed(body), *cutter.finish()]:
+        fold.feed(chunk)
+    assert fold.tally.patients == {"Jörg", "Jö\nrg", "P1"}
+    assert fold.tally.event_types == {"°F", "spo2"}

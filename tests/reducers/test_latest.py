@@ -77,6 +77,17 @@ def test_how_many_came_again_is_noted() -> None:
     assert latest.result(state_of(latest, (1, 1, 0, (5,)))).notes == ()
 
 
+def test_different_ones_of_the_same_version_are_noted() -> None:
+    latest = Latest(Counts())
+    same = (1, 1, 0, (5,))
+    told = "of {} of them it cannot be told which is the latest: they differ, and one counts"
+    assert (
+        told.format(2)
+        in latest.result(state_of(latest, same, (1, 1, 0, (6,)), (2, 0, 0, (1,)), (2, 0, 0, ()))).notes[0]
+    )
+    assert "they differ" not in latest.result(state_of(latest, same, same, (1, 2, 0, (6,)))).notes[0]
+
+
 def test_what_is_asked_for_is_looked_at_last() -> None:
     # The correction is of another time: what it corrects must not count in its place.
     latest = Latest(Summary(), Filter(until_us=6000))

@@ -141,6 +141,18 @@ async def test_ids_and_types_that_hardly_differ_are_noted_and_not_in_the_text() 
     assert (types.kind, types.names) == ("event types alike", (("Heart Rate", "heart_rate"),))
 
 
+@pytest.mark.parametrize("reducer", [Summary(), Selection(["min", "count"]), Selection(["mean"])])
+async def test_a_least_value_that_often_means_none_is_noted(reducer: Summary | Selection) -> None:
+    body = rows("P1", 0, value=-999) + rows("P1", 1, 2) + rows("P1", 0, kind="be", value=-9) + rows("P2", 0, value=-999)
+    notes = (await report_of(body, reducer=reducer)).notes
+    if isinstance(reducer, Selection) and "min" not in reducer.stats:
+        assert notes == ()
+        return
+    (note,) = notes
+    assert (note.kind, note.count, note.names) == ("null tokens, perhaps", 1, (("hr",),))
+    assert "least value of hr is -999," in str(note)
+
+
 async def test_a_checkpoint_and_many_downloads_come_to_the_same_notes(tmp_path: Path) -> None:
     bodies = {Download(f"{at:02}", rows=2): HEADER + rows("P1", at, at + 1) for at in range(12)}
     broken = {download: body[:-30] if download.id == "11" else body for download, body in bodies.items()}

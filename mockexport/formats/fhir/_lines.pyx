@@ -4,9 +4,9 @@
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memchr, memcmp, memcpy
 
-# What is measured is said in less than this, or it is not worth remembering.
+# What is measured is said in less than this (plain.MAX_REMEMBERED_BYTES), or the reference decides.
 cdef enum:
-    ROOM = 8192
+    ROOM = 4096
 
 cdef extern from "native/json_line.h" nogil:
     enum: JSON_MEMBERS

@@ -13,7 +13,7 @@ from mockexport.formats.fhir.times import parse_instant
 from mockexport.formats.fields import BadField, BadRowReason
 from mockexport.formats.noted import Noted
 from mockexport.model import Chunk
-from mockexport.shown import foreign
+from mockexport.shown import discreet, foreign
 
 if TYPE_CHECKING:
     from mockexport.formats.fhir._lines import Plain
@@ -158,6 +158,8 @@ def identity_of(resource: dict[str, Any]) -> Identity | None:
     if not isinstance(resource_id, str) or not resource_id or not isinstance(meta, dict):
         raise BadField(BadRowReason.ELEMENT)
     version, updated = meta.get("versionId"), meta.get("lastUpdated")
+    if not isinstance(version, str | None):
+        raise BadField(BadRowReason.ELEMENT)
     number = int(version) + 1 if isinstance(version, str) and _NUMBER.fullmatch(version) else 0
     updated_us = UPDATED_UNKNOWN
     if updated is not None:
@@ -183,7 +185,7 @@ def outcome_text(outcome: dict[str, Any]) -> str:
             text = details.get("text") if isinstance(details, dict) else None
             parts = [issue.get("severity"), issue.get("code"), issue.get("diagnostics") or text]
             told.append(" ".join(part for part in parts if isinstance(part, str)))
-    return foreign("; ".join(told)) or "that something went wrong"
+    return discreet("; ".join(told)) or "that something went wrong"
 
 
 def _is_header(parameters: dict[str, Any]) -> bool:

@@ -19,7 +19,10 @@ from mockexport.formats.noted import Noted, unmapped
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-__all__ = ["Mapped", "Rules"]
+__all__ = ["MAX_COMPONENTS", "Mapped", "Rules"]
+
+# Panels have a few, and what is kept of each row has two bytes for its place (see reducers.latest).
+MAX_COMPONENTS = 10_000
 
 _COUNTED = frozenset({"final", "amended", "corrected"})
 _NOT_COUNTED = {
@@ -84,6 +87,8 @@ class Rules:
         components = observation.get("component", [])
         if not isinstance(components, list):
             raise BadField(BadRowReason.ELEMENT)
+        if len(components) > MAX_COMPONENTS:
+            raise BadField(BadRowReason.TOO_LONG)
         # A panel has a code and no value of its own: it is a frame for its components.
         is_frame = bool(components) and not _values(observation) and "dataAbsentReason" not in observation
         found = []
@@ -193,7 +198,7 @@ def _absent(reason: object) -> str:
     """Return how a missing value is noted, by why it is missing."""
     if reason is None:
         return Noted.ABSENT
-    codings = reason.get("coding") if isinstance(reason, dict) else None
+    codings = reason.get("coding", []) if isinstance(reason, dict) else None
     if not isinstance(codings, list) or not all(isinstance(coding, dict) for coding in codings):
         raise BadField(BadRowReason.ELEMENT)
     for coding in codings:

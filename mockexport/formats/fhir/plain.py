@@ -24,10 +24,12 @@ from mockexport.formats.fields import BadField
 if TYPE_CHECKING:
     from mockexport.formats.fhir._lines import Plain
 
-__all__ = ["PlainLines", "Remembered", "remembered", "scanner"]
+__all__ = ["MAX_REMEMBERED_BYTES", "PlainLines", "Remembered", "remembered", "scanner"]
 
-# What is remembered, and what a dictionary takes for each. Beyond that the reference decides each time.
-REMEMBERED_BYTES, EACH_BYTES = 24 * 2**20, 400
+# Of each kind of bytes, so many are remembered, and none that are longer, such as those with samples in them: some ten
+# megabytes, and never more than a hundred. Of others the reference decides each time.
+MAX_REMEMBERED = 20_000
+MAX_REMEMBERED_BYTES = 4096
 
 
 def scanner() -> "Callable[[bytes, int, int], list[tuple[int, int, int, Plain | None]]] | None":
@@ -59,12 +61,6 @@ class Remembered:
     known: dict[bytes, _Known | None] = field(default_factory=dict)
     patients: dict[bytes, str | None] = field(default_factory=dict)
     versions: dict[bytes | None, tuple[int, int] | None] = field(default_factory=dict)
-    left_bytes: int = REMEMBERED_BYTES
-
-    def has_room(self, key: bytes | None) -> bool:
-        """Tell whether something more may be remembered, which is then taken off what is left."""
-        self.left_bytes -= EACH_BYTES + len(key or b"")
-        return self.left_bytes > 0
 
 
 @lru_cache(maxsize=4)
@@ -93,7 +89,6 @@ class PlainLines:
         self._rules = rules
         self._identity_of = identity_of
         self._key_of = key_of
-        self._remembered = remembered
         self._known, self._patients, self._versions = remembered.known, remembered.patients, remembered.versions
 
     def take(self, line: memoryview, plain: "Plain", number: int, into: Decoded) -> bool:
@@ -164,7 +159,7 @@ class PlainLines:
             has_values = bool(self._rules.map({**found, **_SOMEBODY, "subject": None}).bad)
             rows = [(row.event_type, row.value) for row in mapped.rows]
             known = _Known(rows, [row.event_type for row in mapped.missing], mapped.noted, has_values)
-        if self._remembered.has_room(key):
+        if len(self._known) < MAX_REMEMBERED and len(key) <= MAX_REMEMBERED_BYTES:
             self._known[key] = known
         return known
 
@@ -174,7 +169,7 @@ class PlainLines:
         if b"#" not in subject:
             with suppress(BadField, NoPatient):
                 patient_id = patient_of(read_object(b'{"subject":%s}' % subject), self._rules.base)
-        if self._remembered.has_room(subject):
+        if len(self._patients) < MAX_REMEMBERED and len(subject) <= MAX_REMEMBERED_BYTES:
             self._patients[subject] = patient_id
         return patient_id
 
@@ -184,7 +179,7 @@ class PlainLines:
             found = read_object(b'{"id":"x"%s}' % (b"" if meta is None else b',"meta":' + meta))
             identity = self._identity_of(found)
             version = None if identity is None else (identity.version, identity.updated)
-        if self._remembered.has_room(meta):
+        if len(self._versions) < MAX_REMEMBERED and len(meta or b"") <= MAX_REMEMBERED_BYTES:
             self._versions[meta] = version
         return version
 

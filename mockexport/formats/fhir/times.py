@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LongPeriod", "parse_instant", "time_of"]
 
+DAY_US = 86_400 * 1_000_000
 # A value over a longer time is no reading of a moment.
 MAX_PERIOD_US = 3600 * 1_000_000
 
@@ -63,7 +64,9 @@ def time_of(observation: dict[str, Any], zone: "ZoneInfo | None", *, issued: boo
         start_us, day_only = parse_instant(effective.get("start"), zone)
         if effective.get("end") is None:
             raise LongPeriod
-        end_us, _ = parse_instant(effective["end"], zone)
+        end_us, ends_with_day = parse_instant(effective["end"], zone)
+        if ends_with_day:  # with its last moment
+            end_us += DAY_US
         if end_us < start_us:
             raise BadField(BadRowReason.TIME)
         if end_us - start_us > MAX_PERIOD_US or day_only:

@@ -49,7 +49,7 @@ def quantity_of(quantity: dict[str, Any], measure: Measure, *, unitless: bool) -
         return None
     if not isinstance(number, Number):
         raise BadField(BadRowReason.VALUE)
-    if comparator is not None and comparator not in COMPARATORS:
+    if comparator is not None and not (isinstance(comparator, str) and comparator in COMPARATORS):
         raise BadField(BadRowReason.ELEMENT)
     event_type, factor, accepted = _unit_of(quantity, measure, unitless)
     value, rounded = parse_value(number.text if factor == 1 else _hundredfold(number.text))

@@ -5,12 +5,13 @@ number. Links expire, files do not: a refused one is looked up in the manifest o
 """
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-from urllib.parse import quote, urlencode, urljoin
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -24,9 +25,9 @@ from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.resuming.stream import ResumingStream, read_whole
 from mockexport.shown import foreign, public_url
 from mockexport.sources.fhir.client import FhirClient
-from mockexport.sources.fhir.manifest import ManifestFile, ManifestPage, read_page
+from mockexport.sources.fhir.manifest import ManifestFile, ManifestPage, read_page, renewed
 from mockexport.sources.fhir.options import FhirServer
-from mockexport.sources.fhir.polling import Again, Refusal, next_wait_s, outcome_of, polled, severities_of
+from mockexport.sources.fhir.polling import Again, Refusal, next_wait_s, outcome_of, place_of_job, polled, severities_of
 from mockexport.sources.http import Access, HttpClient, HttpReply
 from mockexport.unpacking.stream import UnpackedStream
 
@@ -72,7 +73,6 @@ class FhirBulk:
         self._id = server.group or "fhir"
         self._files: dict[str, tuple[int, ManifestFile]] = {}
         self._faults: dict[str, str] = {}  # by download, what the server says went wrong
-        self._needs_token = False
         self._manifest_url = ""
         self._generation = 0
         self._renewing = asyncio.Lock()
@@ -82,6 +82,11 @@ class FhirBulk:
     def name(self) -> str:
         """The FHIR server's address."""
         return public_url(self._server.url) if self._server.url else "a FHIR server"
+
+    def as_of(self) -> str:
+        """Return which files these are, in which order (see streams.DatedSource): what is known of others is no use."""
+        places = repr([file.place for _, file in self._files.values()])
+        return hashlib.sha256(places.encode()).hexdigest()
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -140,7 +145,7 @@ class FhirBulk:
 
     async def _open(self, name: str, fields: Mapping[str, str]) -> HttpReply:
         _, file = self._files[name]
-        return await self._client.open(file.url, fields, needs_token=self._needs_token, named_by=self._manifest_url)
+        return await self._client.open(file.url, fields, needs_token=file.needs_token, named_by=self._manifest_url)
 
     async def _renew_links(self, generation: int) -> None:
         """Fetch the manifest again, once for all files whose links have expired."""
@@ -149,7 +154,7 @@ class FhirBulk:
                 return
             self._generation += 1
             try:
-                self._take(await self._manifest())
+                self._renew(await self._manifest())
             except (ServerUnreachable, MetadataError) as error:
                 raise ExchangeFailed(
                     f"a link has expired, and the manifest cannot be had: {error}", passing=True
@@ -157,13 +162,22 @@ class FhirBulk:
 
     def _take(self, pages: list[ManifestPage]) -> list[Download]:
         """Take over the files of a manifest; return those of Observations as downloads."""
-        self._needs_token = any(page.needs_token for page in pages)
         files = [file for page in pages for file in page.output]
         wanted = [(number, file) for number, file in enumerate(files, 1) if file.type in (None, "Observation")]
         if len(wanted) < len(files):
             _log.info("%s: %d files of other resources are not fetched", self.name, len(files) - len(wanted))
         self._files = {f"file-{number:05}": (number, file) for number, file in wanted}
         return [Download(name, rows=file.count) for name, (_, file) in self._files.items()]
+
+    def _renew(self, pages: list[ManifestPage]) -> None:
+        """Take over the links of a manifest that was fetched again, each for its own file."""
+        before = self._files
+        self._take(pages)
+        found = renewed([file for _, file in before.values()], [file for _, file in self._files.values()])
+        self._files = before
+        if found is None:
+            raise ExchangeFailed("a link has expired, and the manifest now names other files", passing=False)
+        self._files = {name: (before[name][0], file) for name, file in zip(before, found, strict=True)}
 
     async def _kick_off(self) -> str:
         """Start a job; return the URL of its status."""
@@ -181,12 +195,11 @@ class FhirBulk:
             codes, told = outcome_of(body)
             problem = f"HTTP {head.status}" + (f", {told}" if told else "")
             if head.status == 202:
-                found = head.values("content-location")
-                if len(found) != 1:
+                if (found := place_of_job(place, head.values("content-location"))) is None:
                     raise MetadataError(
                         self.name, "a job was started, and the reply does not say where (Content-Location)"
                     )
-                return urljoin(place, found[0])
+                return found
             if method == "GET" and (head.status == 405 or (head.status == 400 and _is_of_method(codes, told))):
                 method = "POST"
             elif head.status == 400 and len(asked) > 1 and "_typeFilter" in told:
@@ -296,7 +309,7 @@ class FhirBulk:
 
     def _exchange_of(self, file: ManifestFile) -> Exchange:
         async def exchange(fields: Mapping[str, str]) -> HttpReply:
-            return await self._client.open(file.url, fields, needs_token=self._needs_token, named_by=self._manifest_url)
+            return await self._client.open(file.url, fields, needs_token=file.needs_token, named_by=self._manifest_url)
 
         return exchange
 
@@ -318,10 +331,6 @@ class _Failing:
 
     async def close(self, verdict: Verdict | None) -> None:
         """Nothing is open."""
-
-
-def _ends_with_a_line(body: bytes) -> bool:
-    return body.endswith(b"\n")
 
 
 def _is_of_method(codes: set[str], told: str) -> bool:

@@ -1,19 +1,24 @@
 """What the answers of a FHIR Bulk Data server mean, and when to ask again. Pure: no sockets, no clock."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
 from mockexport.resuming.replies import Head, retry_after_s
-from mockexport.shown import foreign
+from mockexport.shown import discreet, foreign
 
-__all__ = ["Again", "Done", "Refusal", "next_wait_s", "outcome_of", "polled", "severities_of"]
+__all__ = ["Again", "Done", "Refusal", "next_wait_s", "outcome_of", "place_of_job", "polled", "severities_of"]
 
 FACTOR = 1.5
 LONGEST_WAIT_S = 60.0
 # Issue types that the standard calls transient.
 TRANSIENT = frozenset({"transient", "lock-error", "no-store", "exception", "timeout", "incomplete", "throttled"})
+# Of an issue; one that is none of the standard's is taken for the worst.
+_NO_ERRORS = ("warning", "information", "success")
 PASSING_STATUSES = frozenset({408, 425, 429})
 
 
@@ -52,6 +57,15 @@ def polled(head: Head, body: bytes, now_s: float) -> Again | Done | Refusal:
     return Refusal(problem)
 
 
+def place_of_job(asked: str, told: Sequence[str]) -> str | None:
+    """Return where a job's status is asked for, by what the reply says; None if it does not."""
+    with suppress(ValueError):
+        if len(told) == 1 and told[0].strip():
+            found = urljoin(asked, told[0])
+            return found if found != asked and urlsplit(found).scheme in ("http", "https") else None
+    return None
+
+
 def next_wait_s(before_s: float | None, asked_s: float | None, first_s: float = 1.0) -> float:
     """Return how long to wait after having waited so long before; what the server asks for is a minimum."""
     wait_s = first_s if before_s is None else min(before_s * FACTOR, LONGEST_WAIT_S)
@@ -72,7 +86,7 @@ def outcome_of(body: bytes) -> tuple[set[str], str]:
                 texts.append(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
         return set(), ""
-    return codes, foreign("; ".join(texts))
+    return codes, discreet("; ".join(texts))
 
 
 def severities_of(lines: bytes) -> tuple[int, int, str]:
@@ -84,12 +98,12 @@ def severities_of(lines: bytes) -> tuple[int, int, str]:
             continue
         try:
             found: Any = msgspec.json.decode(line)
-            for issue in found.get("issue", []):
+            for issue in found["issue"] if found["resourceType"] == "OperationOutcome" else [{"severity": "error"}]:
                 issues += 1
-                if issue.get("severity") in ("error", "fatal"):
+                if issue.get("severity") not in _NO_ERRORS:
                     errors += 1
                     first = first or outcome_of(line)[1] or str(issue.get("code", ""))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, AttributeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
             issues, errors = issues + 1, errors + 1
             first = first or "a line that is no OperationOutcome"
     return issues, errors, foreign(first)

@@ -67,6 +67,7 @@ NESTED = b'{"resourceType":"Observation","x":' + b"[" * (MAX_NESTING - 1) + b"]"
         (LINE.replace(b"Heart rate", b"Heart \xed\xa0\x80"), "not UTF-8"),
         (LINE.replace(b"Heart rate", b"Heart \\ud800"), "lone surrogate"),
         (LINE.replace(b'"text"', b'"\\udc00"'), "lone surrogate"),
+        (LINE.replace(b'"versionId": "1"', b'"versionId": 1'), "an element that FHIR does not allow"),
         (b"{}", "an element that FHIR does not allow"),
         (b'{"resourceType":7}', "an element that FHIR does not allow"),
     ],
@@ -121,6 +122,18 @@ def test_what_the_server_says_is_told_in_few_words() -> None:
     with pytest.raises(ContentError, match="fatal timeout xxx") as raised:
         decoded({"resourceType": "OperationOutcome", "issue": [outcome, "?"]})
     assert len(str(raised.value)) < 400
+
+
+def test_what_the_server_says_is_told_without_ids_and_addresses() -> None:
+    said = "no Patient/p-77 at https://files.example/o/f-77?sig=s77, nor urn:uuid:u-77 by http://x.example/y77"
+    with pytest.raises(ContentError, match=r"no Patient/\*\*\* at https://files\.example/") as raised:
+        decoded({"resourceType": "OperationOutcome", "issue": [{"code": "x", "diagnostics": said}]})
+    assert "77" not in str(raised.value)
+
+
+def test_many_escapes_in_a_deep_line_take_no_time() -> None:
+    line = b'{"resourceType":"Observation","x":' + b"[" * 101 + b'"' + b'\\"' * 1_000_000
+    assert [row.reason.value for row in decode(line + b"\n").bad] == ["nested too deeply"]
 
 
 def test_one_without_an_id_counts_and_is_noted() -> None:

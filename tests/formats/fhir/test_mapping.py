@@ -6,6 +6,7 @@ import pytest
 
 from mockexport.formats.fhir import FhirObservations
 from mockexport.formats.fhir.codes import Measure
+from mockexport.formats.fhir.mapping import MAX_COMPONENTS
 from mockexport.formats.noted import Noted
 from mockexport.model import VALUE_SCALE
 from tests.observations import LOINC, TIME_US, UCUM, component, concept, decoded, observation, quantity
@@ -239,7 +240,7 @@ def test_what_is_no_moment_is_bad(element: dict[str, Any]) -> None:
     assert bad(observation(effectiveDateTime=None) | element) == ["bad event_time"]
 
 
-@pytest.mark.parametrize("end", ["2025-08-26T09:00:01Z", None])
+@pytest.mark.parametrize("end", ["2025-08-26T09:00:01Z", "2025-08-26", None])
 def test_a_value_of_more_than_an_hour_has_an_account_of_its_own(end: str | None) -> None:
     period = {"start": "2025-08-26T08:00:00Z"} | ({} if end is None else {"end": end})
     assert noted(observation(effectiveDateTime=None, effectivePeriod=period)) == {Noted.LONG_PERIODS: 1}
@@ -285,7 +286,15 @@ def test_a_value_below_a_limit_is_left_out_or_taken_as_said() -> None:
     assert found.batch.values == [30 * VALUE_SCALE]
     assert found.noted == {Noted.CENSORED_BOUND: 1}
     assert bad(low, options=FhirObservations(censored="bad")) == ["bad value"]
-    assert bad(observation(valueQuantity=quantity(30, comparator="~"))) == ["an element that FHIR does not allow"]
+    for comparator in ("~", ["<"]):
+        reasons = bad(observation(valueQuantity=quantity(30, comparator=comparator)))
+        assert reasons == ["an element that FHIR does not allow"]
+
+
+def test_a_reason_in_words_alone_is_a_reason() -> None:
+    found = decoded(observation(valueQuantity=None, dataAbsentReason={"text": "cuff came off"}))
+    assert not found.bad
+    assert found.noted == {Noted.ABSENT_OTHER: 1}
 
 
 @pytest.mark.parametrize("code", ["/min", "{beats}/min", "/min{resting}"])
@@ -338,6 +347,10 @@ def test_no_value_is_a_missing_one_by_its_reason() -> None:
         assert found.noted == {name: 1}
     found = decoded(observation(valueQuantity={"unit": "/min"}))
     assert [row.event_type for row in found.missing] == ["heart_rate"]
+
+
+def test_more_components_than_any_panel_has_are_a_bad_line() -> None:
+    assert bad(observation(component=[component("8480-6", 120)] * (MAX_COMPONENTS + 1))) == ["row too long"]
 
 
 def test_one_component_may_be_missing_and_one_there() -> None:

@@ -15,7 +15,7 @@ from mockexport.formats import Decoded
 from mockexport.formats.batch import Identified
 from mockexport.formats.fhir import FhirObservations
 from mockexport.formats.fhir.decoding import ObservationDecoder
-from mockexport.formats.fhir.plain import Remembered, scanner
+from mockexport.formats.fhir.plain import MAX_REMEMBERED_BYTES, Remembered, scanner
 from tests.observations import chunk_of, component, concept, observation, quantity
 
 OPTIONS = FhirObservations(base="https://h.example", timezone="Europe/Berlin", issued=True)
@@ -115,6 +115,16 @@ def test_of_good_lines_the_two_say_the_same() -> None:
 
 def test_of_hostile_lines_the_two_say_the_same() -> None:
     assert disagreement(600, random.randrange(2**32)) is None
+
+
+def test_what_is_long_is_not_remembered() -> None:
+    remembered = Remembered()
+    samples = {"code": concept("1-8"), "valueSampledData": {"data": "1 " * MAX_REMEMBERED_BYTES}}
+    found = ObservationDecoder(OPTIONS.rules, remembered).decode(
+        chunk_of(json.dumps(observation(component=[samples])).encode())
+    )
+    assert len(found.batch) == 1
+    assert not remembered.known
 
 
 def test_every_line_falls_into_exactly_one_account() -> None:
