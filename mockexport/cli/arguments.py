@@ -19,7 +19,10 @@ from mockexport.shown import given_url
 
 __all__ = ["COMMANDS", "SHELLS", "for_completion", "parse"]
 
-COMMANDS = ("analyze", "list", "show", "download", "generate", "serve", "ingest", "doctor", "completion", "help")
+COMMANDS = (
+    "analyze", "look", "formats", "list", "show", "download", "generate", "serve", "ingest", "doctor", "completion",
+    "help",
+)  # fmt: skip
 
 # Those whose completion is tested.
 SHELLS = ("bash", "zsh", "fish")
@@ -49,6 +52,7 @@ mockexport demo --format table
 mockexport small --url http://127.0.0.1:8000 -o small.json --html small.html
 mockexport --from 'ward/*.csv.gz' --stats count,median,p95 --delimiter semicolon
 mockexport demo --since 2025-08-26 --until 2025-08-27 --patient P001""",
+    "look": "mockexport look ward.csv\nmockexport look 'readings/*.csv.gz' --delimiter semicolon",
     "list": "mockexport list --url http://127.0.0.1:8000",
     "show": "mockexport show demo",
     "download": "mockexport download demo files/",
@@ -134,6 +138,8 @@ def _commands(parser: Command, *, everything: bool) -> dict[str, Command]:
     add = partial(commands.add_parser, everything=everything)
     for name, add_command in (
         ("analyze", _analyze),
+        ("look", _look),
+        ("formats", _formats),
         ("list", _list),
         ("show", _show),
         ("download", _download),
@@ -253,6 +259,17 @@ def _analyze(add: _Add, name: str) -> None:
     )
     command.option("--max-rules", type=length, metavar="BYTES", help="length of --rules (default: 1M)")
     command.option("--max-checkpoint", type=length, metavar="BYTES", help="length of --checkpoint (default: 2G)")
+
+
+def _look(add: _Add, name: str) -> None:
+    command = _command(add, name, "look at files: what their first rows hold, and the command that reads them")
+    command.positional("file", metavar="FILE", nargs="+", help="a file or 'a pattern*.csv.gz'; gzip and zstd, too")
+    groups.reading(command)
+
+
+def _formats(add: _Add, name: str) -> None:
+    command = _command(add, name, "list the known descriptions of tables, or print one to start from")
+    command.positional("name", metavar="NAME", nargs="?", help="the one to print")
 
 
 def _list(add: _Add, name: str) -> None:

@@ -15,6 +15,7 @@ from mockexport.analysis import RunOptions
 from mockexport.cli.fhir import fhir_server, observations
 from mockexport.errors import OptionError
 from mockexport.events import Event, EventLog, Listener
+from mockexport.formats.descriptions import described, read_description
 from mockexport.formats.filters import Filter
 from mockexport.formats.schema import Schema
 from mockexport.model import SizeLimits
@@ -23,9 +24,14 @@ from mockexport.report.account import Account
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.sources.opening import SourceOptions
 
-__all__ = ["asking", "fetching", "listening", "reaching", "read_token", "write_accounts"]
+__all__ = ["asking", "fetching", "listening", "reaching", "read_token", "schema_of", "write_accounts"]
 
 TOKEN_VARIABLE = "MOCKEXPORT_TOKEN"  # noqa: S105 - the variable's name
+# The options that describe tables, one by one.
+_DESCRIBING = (
+    "columns", "constant", "values", "delimiter", "time-format", "origin", "timezone", "decimal", "thousands", "skip",
+    "no-header", "comment", "quote", "escape", "encoding", "null", "replace", "censored", "text", "where",
+)  # fmt: skip
 # A token is a line; whatever is larger is another file.
 MAX_TOKEN_FILE_BYTES = 64 * 1024
 
@@ -67,7 +73,7 @@ def fetching(options: argparse.Namespace, listener: Listener) -> RunOptions:
     """Return where the data is and how to run, as far as analyze and download have options in common."""
     settings: RunOptions = {
         "compress": options.compress,
-        "schema": observations(options) or _schema(options),
+        "schema": observations(options) or schema_of(options),
         "chunk_bytes": options.chunk_size,
         "strict": options.strict,
         "max_bad": options.max_bad,
@@ -108,14 +114,17 @@ def _size_limits(options: argparse.Namespace) -> SizeLimits:
     return SizeLimits(**{field: number for field, number in given.items() if number is not None})
 
 
-def _schema(options: argparse.Namespace) -> Schema:
-    settings = {"delimiter": options.delimiter} if options.delimiter is not None else {}
-    return Schema(
-        **(options.columns or {}),
-        **settings,
-        null_tokens=frozenset(options.null or ()),
-        timezone=options.timezone,
-    )
+def schema_of(options: argparse.Namespace) -> Schema:
+    """Return how the tables are described: by --like, and by options, which win over it."""
+    settings = {} if options.like is None else read_description(options.like)
+    for name in _DESCRIBING:
+        # --from is called origin, too.
+        said = getattr(options, "time_origin" if name == "origin" else name.replace("-", "_"))
+        if name == "columns":
+            settings["columns"] = {**settings.get("columns", {}), **(said or {})}
+        elif said is not None and said is not False:
+            settings[name] = said
+    return described(settings)
 
 
 def _at_hand(origin: str | None, size_limits: SizeLimits) -> SourceOptions:

@@ -4,7 +4,7 @@
 """
 
 from mockexport.cli.parser import Command, Several
-from mockexport.cli.words import chunk_length, columns, delimiter, length, places, positive, seconds
+from mockexport.cli.words import chunk_length, columns, delimiter, length, names, natural, places, positive, seconds
 
 __all__ = [
     "FIRST", "asked", "effort", "exports", "faces", "fhir", "most_listed", "most_varied", "reading", "statistics",
@@ -101,9 +101,21 @@ def statistics(command: Command) -> None:
 def reading(command: Command) -> None:
     command.group("how to read the rows")
     command.option(
+        "--like", metavar="NAME",
+        help="as the tables of a known program (`mockexport formats` lists them), or as a TOML file says; options win",
+    )  # fmt: skip
+    command.option(
         "--columns", type=columns, metavar="ROLE=NAME,…",
-        help="what the columns are called: patient_id, event_time, event_type, value (default: just so); an entry that"
-        " holds a comma is quoted as in CSV",
+        help="what the columns are called: patient_id, event_time, event_type, value (default: just so), unit; #3 is"
+        " the third, A+B are two joined by a space; an entry that holds a comma is quoted as in CSV",
+    )  # fmt: skip
+    command.option(
+        "--constant", action=Several, metavar="ROLE=TEXT",
+        help="what no column holds; {stem}, {name} and {parent} of the file's name are replaced; may be repeated",
+    )  # fmt: skip
+    command.option(
+        "--values", type=names, metavar="NAME[=TYPE],…",
+        help="a wide table: each of these columns is a type of its own, * are all without a role",
     )  # fmt: skip
     command.option(
         "--delimiter",
@@ -112,12 +124,45 @@ def reading(command: Command) -> None:
         help="between fields, or comma, semicolon, tab, pipe (default: comma)",
     )
     command.option(
+        "--time-format", action=Several, metavar="FORMAT",
+        help="how times are written: '%%d/%%m/%%Y %%H:%%M' as in strptime, iso, epoch, epoch-ms, epoch-us, or days,"
+        " hours, minutes, seconds since --origin; may be repeated: the first that fits",
+    )  # fmt: skip
+    command.option("--origin", dest="time_origin", metavar="TIME", help="the time that elapsed ones count from")
+    command.option(
+        "--timezone", metavar="NAME", help="what times without an offset are local to: Europe/Berlin (default: UTC)"
+    )
+    command.option("--decimal", choices=("point", "comma"), help="what separates decimal places (default: point)")
+    command.option(
+        "--thousands", choices=("point", "comma", "space", "apostrophe"), help="what groups digits (default: nothing)"
+    )
+    command.option("--skip", type=natural, metavar="N", help="lines before the header")
+    command.option("--no-header", action="store_true", help="there is none: columns are #1, #2, …")
+    command.option("--comment", metavar="CHARACTER", help="begins lines to leave out")
+    command.option("--quote", metavar="CHARACTER", help='encloses fields, or none: quotes are data (default: ")')
+    command.option("--escape", metavar="CHARACTER", help="makes the next character one like others")
+    command.option(
+        "--encoding", metavar="NAME", help="of the text, such as cp1252 (default: UTF-8, or UTF-16 by its mark)"
+    )
+    command.option(
         "--null", action=Several, metavar="TOKEN",
         help="a text that means 'no value', beside none at all; may be repeated (in the environment: a line each)",
     )  # fmt: skip
     command.option(
-        "--timezone", metavar="NAME", help="what times without an offset are local to: Europe/Berlin (default: UTC)"
+        "--replace", action=Several, metavar="TEXT=NUMBER", help="for a value that is a word: Low=40; may be repeated"
     )
+    command.option(
+        "--censored", choices=("leave-out", "bound", "bad"),
+        help="values such as <0.6: left out and noted (default), taken as their bound, or bad rows",
+    )  # fmt: skip
+    command.option(
+        "--text", choices=("bad", "missing"), help="values that are no numbers: bad rows (default), or missing"
+    )
+    command.option(
+        "--where", action=Several, metavar="COLUMN=TEXT",
+        help="only rows that have TEXT in COLUMN, or with COLUMN!=TEXT have it not; may be repeated: of one column any,"
+        " of several all",
+    )  # fmt: skip
 
 
 def fhir(command: Command) -> None:

@@ -62,6 +62,14 @@ def _command(name: str) -> Command:
         from mockexport.cli.keep import download
 
         return download
+    if name == "formats":
+        from mockexport.cli.formats import formats
+
+        return formats
+    if name == "look":
+        from mockexport.cli.look import look
+
+        return look
     if name == "generate":
         from mockexport.cli.keep import generate
 

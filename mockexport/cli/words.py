@@ -10,6 +10,7 @@ __all__ = [
     "columns",
     "delimiter",
     "length",
+    "names",
     "natural",
     "one_of",
     "places",
@@ -33,7 +34,7 @@ def one_of(words: Sequence[str]) -> Callable[[str], str]:
     return word
 
 
-_ROLES = ("patient_id", "event_time", "event_type", "value")
+_ROLES = ("patient_id", "event_time", "event_type", "value", "unit")
 
 
 def columns(text: str) -> dict[str, str]:
@@ -59,6 +60,17 @@ def columns(text: str) -> dict[str, str]:
             raise argparse.ArgumentTypeError(f"{role} is named twice")
         names[role] = name
     return names
+
+
+def names(text: str) -> list[str]:
+    """Return the entries of a list as in CSV."""
+    import csv  # no sooner: --help should not wait for it
+
+    try:
+        (entries,) = csv.reader([text], strict=True)
+    except (ValueError, csv.Error):
+        raise argparse.ArgumentTypeError(f"{text!a} is no list such as heartrate,sbp=systolic") from None
+    return [entry.strip() for entry in entries]
 
 
 _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}

@@ -85,6 +85,7 @@ class Flight(Generic[S]):
         self.mark: Mark | None = None
         self.version: str | None = None  # which one of the content its rows are, if that is told
         self.header: str | None = None
+        self.head: bytes = b""  # how its body begins
         self.legs: list[Leg[S]] = []  # that have not landed, in order
         self.landed: Landed[S] = Landed(reducer)
         self.landing: asyncio.Lock = asyncio.Lock()  # held while `landed` changes, or is looked into
@@ -130,6 +131,7 @@ class Flight(Generic[S]):
     def _clear(self) -> None:
         self.legs, self.landed, self._bad_row, self._held_back = [], Landed(self._reducer), None, []
         self.mark = self.header = self.version = None
+        self.head = b""
         self.attempt += 1
 
     def _add_leg(self, span: Span, base: SavedFlight | None = None, entry: Entry | None = None) -> Leg[S]:

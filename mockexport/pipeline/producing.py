@@ -8,12 +8,16 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing
+from functools import partial
 from typing import Generic, TypeVar, cast
 
 from mockexport import events
 from mockexport.errors import BadRowError, HeaderError, SourceError, TransferError
 from mockexport.events import DownloadFinished, DownloadStarted, Listener
+from mockexport.formats.format import Format
+from mockexport.formats.proposing import SAMPLE_BYTES
 from mockexport.model import Chunk, Verdict, VerdictKind
+from mockexport.pipeline.advice import advice_for
 from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.lanes import Stopwatch
@@ -26,6 +30,8 @@ __all__ = ["PartVoid", "Producers", "Stopped"]
 
 # What is asked for beyond a span's end, for the row that crosses it: a row is some forty bytes.
 BEYOND_BYTES = 4096
+# Files of one run are mostly alike, and advice takes a while: of so many that failed it is looked for.
+MOST_ADVISED = 3
 
 S = TypeVar("S")
 
@@ -52,6 +58,7 @@ class Producers(Generic[S]):
         concurrency: how many there are at most.
         split_bytes: divide downloads into spans of so many bytes, where the source allows; None for never.
         rules: by which downloads are judged.
+        schema: how they are described.
         stop_on_failure: raise Stopped when a download has failed.
     """
 
@@ -70,6 +77,7 @@ class Producers(Generic[S]):
         concurrency: int,
         split_bytes: int | None,
         rules: Rules,
+        schema: Format,
         stop_on_failure: bool,
     ) -> None:
         self._source = source
@@ -84,6 +92,8 @@ class Producers(Generic[S]):
         self._concurrency = concurrency
         self._split_bytes = split_bytes if isinstance(source, ResumableSource) else None
         self._rules = rules
+        self._schema = schema
+        self._advised = 0  # downloads that advice was looked for
         self._stop_on_failure = stop_on_failure
         self._waiting: deque[tuple[Flight[S], Leg[S]]] = deque()  # of downloads that have begun
         self._flights: Iterator[Flight[S]] = iter(())  # of those that have not, made when their turn comes
@@ -216,16 +226,16 @@ class Producers(Generic[S]):
                     if piece is None or leg.lane.abandoned:
                         break
                     if isinstance(piece, bytes):
-                        await self._copy(leg, piece, room)
+                        await self._copy(flight, leg, piece, room)
                     elif isinstance(piece, memoryview) and piece.obj is room.buffer:
-                        await self._put(leg, leg.cutter.took(len(piece)))
+                        await self._put(flight, leg, leg.cutter.took(len(piece)))
                     else:
                         leg = self._take(flight, leg, cast("Marker", piece))
                         room.turn_to(leg.cutter)
                         continue
                     if self._split_bytes is not None and flight.divisible:
                         self._divide(flight, self._split_bytes)
-                await self._put(leg, leg.cutter.rest())
+                await self._put(flight, leg, leg.cutter.rest())
                 await leg.lane.drained()
                 if self._is_last(flight, leg) and not leg.lane.abandoned and leg.lane.error is None:
                     leg.lane.finish()
@@ -252,21 +262,23 @@ class Producers(Generic[S]):
         """Tell whether the download ends where the leg does."""
         return leg.span.end is None or (flight.mark is not None and leg.span.end == flight.mark.total)
 
-    async def _copy(self, leg: Leg[S], piece: bytes, room: Room) -> None:
+    async def _copy(self, flight: Flight[S], leg: Leg[S], piece: bytes, room: Room) -> None:
         """Put bytes that came elsewhere into slabs."""
         rest = memoryview(piece)
         while rest and not leg.cutter.done:
             free = await room.free()
             size = min(len(free), len(rest))
             free[:size] = rest[:size]
-            await self._put(leg, leg.cutter.took(size))
+            await self._put(flight, leg, leg.cutter.took(size))
             rest = rest[size:]
 
-    async def _put(self, leg: Leg[S], chunks: list[Chunk]) -> None:
+    async def _put(self, flight: Flight[S], leg: Leg[S], chunks: list[Chunk]) -> None:
         """Hand a leg's next chunks on; waits while there is no place for them."""
         for chunk in chunks:
             if leg.lane.error is not None:
                 raise leg.lane.error
+            if not chunk.offset:
+                flight.head = bytes(chunk.data[:SAMPLE_BYTES])
             leg.lane.chunk_put()
             with self._full:
                 await self._queue.put(Slab(leg.lane, chunk))
@@ -291,6 +303,12 @@ class Producers(Generic[S]):
     async def _finish(self, flight: Flight[S], verdict: Verdict) -> Verdict:
         """Hand a download over that has its verdict."""
         verdict = self._rules.final(flight.download, verdict, flight.tally)
+        if verdict.kind is VerdictKind.FAILED and flight.head and self._advised < MOST_ADVISED:
+            self._advised += 1
+            work = partial(advice_for, flight.head, self._schema, flight.download.id)
+            advice = await asyncio.get_running_loop().run_in_executor(self._workers.threads, work)
+            if advice is not None:
+                verdict = Verdict(VerdictKind.FAILED, (*verdict.reasons, advice))
         account = await self._keeper.land(verdict, flight, compared=self._rules.compares(flight.download))
         bad_rows = sum(account.bad_rows.values())
         self._emit(DownloadFinished(account.download_id, verdict, account.received_bytes, account.rows, bad_rows))

@@ -337,6 +337,7 @@ class Pipeline(Generic[S]):
             concurrency=self._concurrency,
             split_bytes=self._split,
             rules=rules,
+            schema=self._schema,
             stop_on_failure=self._stop_on_failure,
         )
         with first_error_alone(), workers:

@@ -82,7 +82,7 @@ def test_a_name_that_is_nearly_right_is_told(run: Run, server_url: str, written:
         (["demo", "--timezone", "Europe/Berln"], "did you mean Europe/Berlin?"),
         (["serve", "--faults", "rest=0.1"], "did you mean reset?"),
         (["list", "demo"], "demo; mockexport list --help tells those there are"),
-        (["demo", "--columns", "subject_id=patient_id"], "value; say ROLE=NAME, as in value=number"),
+        (["demo", "--columns", "subject_id=patient_id"], "unit; say ROLE=NAME, as in value=number"),
         (["demo", "--from", "a.csv", "--url", "http://127.0.0.1:9"], "each says where the data is; give one of them"),
     ],
 )

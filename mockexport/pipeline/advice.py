@@ -1,0 +1,35 @@
+"""What may help where a download could not be read: descriptions of a table, tried on its first rows."""
+
+from mockexport.formats.descriptions import known_schemas
+from mockexport.formats.format import Format
+from mockexport.formats.proposing import Trial, attempt, cut_sample, proposals
+from mockexport.formats.schema import Schema
+from mockexport.formats.wording import as_arguments, as_options, reasons_for
+
+__all__ = ["advice_for"]
+
+# Of descriptions that come to other rows, so many are told.
+MOST_TOLD = 2
+
+
+def advice_for(head: bytes, schema: Format, download_id: str) -> str | None:
+    """Say how a table that begins with `head` is read well; None if that is not found, or it is so already.
+
+    Nothing is said that was not tried on these rows.
+    """
+    if not isinstance(schema, Schema) or not head:
+        return None
+    sample = cut_sample(head)
+    if attempt(sample, schema, download_id).reads_well:
+        return None
+    found = proposals(sample, schema, download_id, [*known_schemas()])[:MOST_TOLD]
+    return ". Or: ".join(_said(trial, schema) for trial in found) or None
+
+
+def _said(trial: Trial, schema: Schema) -> str:
+    why = ", ".join(reasons_for(trial.schema, schema))
+    how = as_options(trial.schema, schema)
+    if trial.schema not in known_schemas():
+        how += f", or Schema({as_arguments(trial.schema, schema)})"
+    number = len(trial.decoded.batch)
+    return f"{f'{why}: ' if why else ''}the first {number:,} values are read with {how}"
