@@ -124,8 +124,6 @@ class Records(Generic[S]):
 
     def repeated(self) -> list[list[int]]:
         """Return, for each key that comes more than once, where its resources begin."""
-        if not self.keys:  # which memory views do not cast
-            return []
         # Most come once. Those are found by halves of their keys, in order: a dict of all keys takes thrice the memory.
         with memoryview(self.keys) as view, view.cast("Q") as halves:
             ordered = sorted(halves[2 * first] for first in self.firsts())
