@@ -106,10 +106,11 @@ static inline int64_t from_local(int64_t time_us, int64_t ahead_us) {
     return __builtin_expect(ahead_us == NOT_PLAIN, 0) ? NOT_PLAIN : time_us - ahead_us;
 }
 
-/* Read what may follow the seconds: `[.d…][Z|±HH:MM]`, to the end; the fraction is cut to microseconds. */
+/* Read what may follow the seconds: `[(.|,)d…][ ][Z|UTC|GMT|±HH[[:]MM]]`, to the end; the fraction is cut to
+ * microseconds. */
 static __attribute__((noinline)) int64_t read_rest(const uint8_t *at, const uint8_t *end, int64_t time_us,
                                                    int64_t ahead_us) {
-    if (at < end && *at == '.') {
+    if (at < end && (*at == '.' || *at == ',')) {
         const uint8_t *first = ++at;
         int64_t fraction = 0;
         for (; at < end && (uint32_t)*at - '0' <= 9; at++) {
@@ -129,12 +130,20 @@ static __attribute__((noinline)) int64_t read_rest(const uint8_t *at, const uint
     if (at == end) {
         return from_local(time_us, ahead_us);
     }
-    if (*at == 'Z') {
-        return end - at == 1 ? time_us : NOT_PLAIN;
+    if (*at == ' ' && ++at == end) {
+        return NOT_PLAIN;
     }
-    uint32_t hours, minutes;
-    if ((*at != '+' && *at != '-') || end - at != 6 || !two_digits(at + 1, &hours) || at[3] != ':' ||
-        !two_digits(at + 4, &minutes) || hours > 23 || minutes > 59) {
+    const ptrdiff_t left = end - at;
+    if (*at == 'Z') {
+        return left == 1 ? time_us : NOT_PLAIN;
+    }
+    if (left == 3 && (memcmp(at, "UTC", 3) == 0 || memcmp(at, "GMT", 3) == 0)) {
+        return time_us;
+    }
+    uint32_t hours, minutes = 0;
+    const int sized = left == 3 || (left == 5 && two_digits(at + 3, &minutes)) ||
+                      (left == 6 && at[3] == ':' && two_digits(at + 4, &minutes));
+    if ((*at != '+' && *at != '-') || !sized || !two_digits(at + 1, &hours) || hours > 23 || minutes > 59) {
         return NOT_PLAIN;
     }
     int64_t offset_us = (int64_t)(hours * 60 + minutes) * MINUTE_US;
@@ -146,10 +155,21 @@ static inline uint32_t seconds_of(uint32_t word) {
     return (((word >> 8) & 0xFFFF) * 2561 >> 8) & 0xFF;
 }
 
+/* Read `YYYY-MM-DD[T ]HH:MM[Z]`. */
+static __attribute__((noinline)) int64_t read_without_seconds(const time_reading *times, const uint8_t *at,
+                                                              uint32_t length) {
+    const int utc = length == 17 && at[16] == 'Z';
+    const int64_t minute_us = length == 16 || utc ? read_minute(at) : NOT_PLAIN;
+    if (minute_us == NOT_PLAIN || utc || times->span_count == 0) {
+        return minute_us;
+    }
+    return from_local(minute_us, ahead_at(times, minute_us));
+}
+
 /* The forms that nearly every export has are read as words: six digits of fraction and a Z, the Z alone, or neither. */
 static inline int64_t read_time(time_reading *times, const uint8_t *at, uint32_t length) {
     if (__builtin_expect(length < 19, 0)) {
-        return NOT_PLAIN;
+        return read_without_seconds(times, at, length);
     }
     uint64_t low = load64(at), high = load64(at + 8);
     if (__builtin_expect((low ^ times->low) | (high ^ times->high), 0)) {

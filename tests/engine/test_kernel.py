@@ -131,8 +131,8 @@ def test_the_engines_agree_on_anything_like_a_value(value: str) -> None:
 @settings(max_examples=500)
 @given(
     st.from_regex(
-        r"(19|20|00|99)[0-9]{2}-(0[0-9]|1[0-3])-(0[1-9]|[12][0-9]|3[0-2])[T t]([01][0-9]|2[0-4]):[0-6][0-9]:[0-6][0-9]"
-        r"(\.[0-9]{0,10})?(Z|z|[+\-][0-9]{2}:?[0-9]{2})?",
+        r"(19|20|00|99)[0-9]{2}-(0[0-9]|1[0-3])-(0[1-9]|[12][0-9]|3[0-2])[T t]([01][0-9]|2[0-4]):[0-6][0-9]"
+        r"(:[0-6][0-9])?([.,][0-9]{0,10})? ?(Z|z|UTC|GMT|[+\-][0-9]{2}:?([0-9]{2})?)?",
         fullmatch=True,
     )
 )
@@ -368,3 +368,16 @@ def test_the_kernel_reads_these_tables_by_itself(zone: str) -> None:
         scan = new_scan(_kernel.Scan, KernelSummary(Summary()).empty(), decoder, replace(schema, timezone=zone), None)
         aside = scan.feed(data, taken.start, taken.line)
         assert (len(aside), scan.rows) == (0, 2_000)
+
+
+@pytest.mark.parametrize("end", ["+00", "+0000", " +02:00", " UTC", "GMT", ".5 +0130", "Z"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_the_kernel_reads_offsets_in_every_form_by_itself(end: str, zone: str | None) -> None:
+    schema = Schema(timezone=zone)
+    rows = "".join(f"P,2025-08-26 10:{n:02}:07{end},t,1\nP,2025-08-26T10:{n:02},t,1\n" for n in range(50))
+    data = HEADER + rows.encode()
+    decoder = CsvDecoder(schema)
+    taken = decoder.take(Chunk(Span("d"), data, 0, len(data), 1))
+    scan = new_scan(_kernel.Scan, KernelSummary(Summary()).empty(), decoder, schema, None)
+    assert scan.feed(data, taken.start, taken.line) == []
+    agree(data, schema)
