@@ -24,7 +24,7 @@ _LOOKED_INTO = 4096
 
 
 def instead(text: str, schema: Schema) -> str:
-    """Say what came where the header should be, unless that may be a row of data; how it is read is for who tries it."""
+    """Say what came where the header should be, unless that may be a row of data."""
     if "\r" in text:
         return "lines end in CR alone; let them end in LF, or in CR and LF"
     if "\0" in text:
