@@ -25,6 +25,8 @@ static const char *const json_members[JSON_MEMBERS] = {
     "component",
 };
 
+static const unsigned char json_member_lengths[JSON_MEMBERS] = {12, 2, 4, 6, 8, 4, 7, 17, 13, 9};
+
 static inline const char *json_space(const char *p, const char *end) {
     while (p < end && (*p == ' ' || *p == '\t' || *p == '\r')) {
         p++;
@@ -172,11 +174,13 @@ static const char *json_object(const char *p, const char *end, int level, json_s
             return NULL;
         }
         const size_t length = (size_t)(p - 1 - key);
-        if (memchr(key, '\\', length) != NULL) {
-            return NULL;
+        for (size_t i = 0; i < length; i++) {
+            if (key[i] == '\\') {
+                return NULL;
+            }
         }
         for (int i = 0; i < count; i++) {
-            if (keys[i].length == length && memcmp(keys[i].at, key, length) == 0) {
+            if (keys[i].length == length && *keys[i].at == *key && memcmp(keys[i].at, key, length) == 0) {
                 return NULL;
             }
         }
@@ -194,7 +198,8 @@ static const char *json_object(const char *p, const char *end, int level, json_s
         }
         if (members != NULL) {
             int found = 0;
-            while (found < JSON_MEMBERS && (strncmp(json_members[found], key, length) != 0 || json_members[found][length] != '\0')) {
+            while (found < JSON_MEMBERS && (json_member_lengths[found] != length || json_members[found][0] != *key ||
+                                            memcmp(json_members[found], key, length) != 0)) {
                 found++;
             }
             if (found < JSON_MEMBERS) {
@@ -212,6 +217,65 @@ static const char *json_object(const char *p, const char *end, int level, json_s
             return p;
         }
     }
+}
+
+static inline int json_two_digits(const char *p) { return (p[0] - '0') * 10 + (p[1] - '0'); }
+
+/* Whether a JSON string is a FHIR time with an offset, and of a plain date; then its microseconds of UTC since 1970. */
+static bool json_time(const json_span *text, int64_t *time_us) {
+    static const char form[] = "\"0000-00-00T00:00:00";
+    static const int days_before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
+    const char *p = text->at, *end = text->at + text->length;
+    if (p == NULL || text->length < 22) {
+        return false;
+    }
+    for (int i = 0; i < 20; i++) {
+        if (form[i] == '0' ? !json_is_digit(p + i, end) : p[i] != form[i]) {
+            return false;
+        }
+    }
+    const int year = json_two_digits(p + 1) * 100 + json_two_digits(p + 3), month = json_two_digits(p + 6);
+    const int day = json_two_digits(p + 9), hour = json_two_digits(p + 12), minute = json_two_digits(p + 15);
+    const int second = json_two_digits(p + 18);
+    /* The 29th to 31st are left to the reference where a month may be shorter. */
+    if (year < 1900 || year > 2199 || month < 1 || month > 12 || day < 1 || day > (month == 2 ? 28 : 30) || hour > 23 ||
+        minute > 59 || second > 59) {
+        return false;
+    }
+    p += 20;
+    int64_t fraction = 0;
+    if (*p == '.') {
+        int digits = 0;
+        for (p++; json_is_digit(p, end); p++, digits++) {
+            if (digits < 6) {
+                fraction = fraction * 10 + (*p - '0');
+            }
+        }
+        if (digits < 1 || digits > 9) {
+            return false;
+        }
+        for (; digits < 6; digits++) {
+            fraction *= 10;
+        }
+    }
+    int ahead = 0; /* minutes */
+    if (end - p == 2 && *p == 'Z') {
+        p++;
+    } else if (end - p == 7 && (*p == '+' || *p == '-') && json_is_digit(p + 1, end) && json_is_digit(p + 2, end) &&
+               p[3] == ':' && json_is_digit(p + 4, end) && json_is_digit(p + 5, end)) {
+        const int hours = json_two_digits(p + 1), minutes = json_two_digits(p + 4);
+        if (hours > 23 || minutes > 59) {
+            return false;
+        }
+        ahead = (hours * 60 + minutes) * (*p == '-' ? -1 : 1);
+        p += 6;
+    } else {
+        return false;
+    }
+    const int y = year - 1, leap = month > 2 && (year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+    const int64_t days = (int64_t)y * 365 + y / 4 - y / 100 + y / 400 + days_before[month - 1] + leap + day - 719163;
+    *time_us = (((days * 24 + hour) * 60 + minute - ahead) * 60 + second) * INT64_C(1000000) + fraction;
+    return *p == '"';
 }
 
 /* Whether the bytes are one plain object; then where its members are. */

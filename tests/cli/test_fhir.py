@@ -3,6 +3,7 @@
 import gzip
 import json
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from mockexport.server.exports import EventType, GeneratedDownload
 from mockexport.server.fhir.observations import KINDS, lines_of
 from mockexport.server.generation import rows_of
+from mockexport.testing import mock_server
 from tests.cli.conftest import Run
 from tests.observations import observation
 
@@ -111,3 +113,41 @@ def test_more_resources_than_there_may_be_end_the_run(run: Run, folders: tuple[P
     ran = run("--from", str(folders[1]), "--max-resources", "100")
     assert ran.code == 1
     assert "--max-resources" in ran.err
+
+
+@pytest.fixture(scope="module")
+def bulk_server() -> Iterator[str]:
+    """The URL of a mock server's /fhir, in a thread of its own."""
+    with mock_server() as server:
+        yield f"{server.url}/fhir"
+
+
+def test_a_job_is_ended_once_the_report_is_complete(run: Run, bulk_server: str, tmp_path: Path) -> None:
+    expected = run("demo", "--url", bulk_server.removesuffix("/fhir")).out
+    ran = run("--fhir", bulk_server, "--group", "demo", "-o", f"{tmp_path}/report.json")
+    assert ran.code == 0
+    assert (tmp_path / "report.json").read_text() == expected
+    assert "the job on the FHIR server is ended" in ran.err
+    assert "is ended" not in run("--fhir", bulk_server, "--group", "demo", "--fhir-keep").err
+
+
+def test_a_group_that_is_not_there_is_told(run: Run, bulk_server: str) -> None:
+    ran = run("--fhir", bulk_server, "--group", "nobody")
+    assert ran.code == 5
+    assert "no such group" in ran.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--group", "demo"],
+        ["--fhir", "ftp://h.example"],
+        ["--fhir", "http://h.example", "--fhir-client-id", "me"],
+        ["--fhir", "http://h.example", "--url", "http://h.example"],
+        ["--fhir-status", "http://h.example/1", "--fhir-manifest", "http://h.example/2"],
+    ],
+)
+def test_what_does_not_go_together_is_a_usage_error(run: Run, options: list[str]) -> None:
+    ran = run(*options)
+    assert ran.code == 2
+    assert "Traceback" not in ran.err

@@ -1,3 +1,3 @@
-Plain = tuple[tuple[bytes | None, ...], bytes | None, bytes | None, bytes | None, bytes | None]
+Plain = tuple[bytes, bytes | None, bytes | None, bytes | None, bytes | int | None]
 
 def plain_lines(data: bytes, start: int, line: int) -> list[tuple[int, int, int, Plain | None]]: ...

@@ -81,12 +81,12 @@ class ObservationDecoder:
         """Add what lines come to that were looked through; return how many resources they are."""
         resources = 0
         take = self._plain.take
+        view = memoryview(data)
         for number, start, end, plain in lines:
-            line = data[start:end]
-            if plain is not None and take(line, plain, number, into):
+            if plain is not None and take(view[start:end], plain, number, into):
                 resources += 1
             else:
-                resources += self._take(line, number, download_id, into)
+                resources += self._take(data[start:end], number, download_id, into)
         return resources
 
     def _take(self, line: bytes, number: int, download_id: str, into: Decoded) -> int:
@@ -167,12 +167,12 @@ def identity_of(resource: dict[str, Any]) -> Identity | None:
             updated_us, _ = parse_instant(updated)
         except BadField:
             raise BadField(BadRowReason.ELEMENT) from None
-    return Identity(key_of(resource_id), number, updated_us)
+    return Identity(key_of(resource_id.encode()), number, updated_us)
 
 
-def key_of(resource_id: str) -> bytes:
+def key_of(resource_id: bytes) -> bytes:
     """Return what stands for an id: 16 bytes, so that what is kept of each does not depend on its length."""
-    return blake2b(resource_id.encode(), digest_size=16).digest()
+    return blake2b(resource_id, digest_size=16).digest()
 
 
 def outcome_text(outcome: dict[str, Any]) -> str:

@@ -58,7 +58,7 @@ class _Known:
 class Remembered:
     """What the reference has said of some bytes, None where it is to be asked each time."""
 
-    known: dict[object, _Known | None] = field(default_factory=dict)
+    known: dict[bytes, _Known | None] = field(default_factory=dict)
     patients: dict[bytes, str | None] = field(default_factory=dict)
     versions: dict[bytes | None, tuple[int, int] | None] = field(default_factory=dict)
 
@@ -83,7 +83,7 @@ class PlainLines:
         self,
         rules: Rules,
         identity_of: Callable[[dict[str, Any]], Identity | None],
-        key_of: Callable[[str], bytes],
+        key_of: Callable[[bytes], bytes],
         remembered: "Remembered",
     ) -> None:
         self._rules = rules
@@ -91,13 +91,13 @@ class PlainLines:
         self._key_of = key_of
         self._known, self._patients, self._versions = remembered.known, remembered.patients, remembered.versions
 
-    def take(self, line: bytes, plain: "Plain", number: int, into: Decoded) -> bool:
+    def take(self, line: memoryview, plain: "Plain", number: int, into: Decoded) -> bool:
         """Add what a line comes to; False, and nothing added, if the reference is to decide."""
         key, resource_id, meta, subject, time = plain
         try:
             known = self._known[key]
         except KeyError:
-            known = self._learn(key, line)
+            known = self._learn(key, bytes(line))
         if known is None or resource_id is None or resource_id[:1] != b'"' or len(resource_id) < 3:
             return False
         try:
@@ -110,9 +110,9 @@ class PlainLines:
         assert isinstance(batch, Identified)  # noqa: S101 - it was made so
         if not known.has_values:
             into.noted.update(known.noted)
-            batch.rowless.append(Identity(self._key_of(resource_id[1:-1].decode()), *version))
+            batch.rowless.append(Identity(self._key_of(resource_id[1:-1]), *version))
             return True
-        if subject is None or time is None or time[:1] != b'"' or b"\\" in time:
+        if subject is None or time is None:
             return False
         try:
             patient_id = self._patients[subject]
@@ -120,16 +120,19 @@ class PlainLines:
             patient_id = self._learn_patient(subject)
         if patient_id is None:
             return False
-        try:
-            time_us, day_only = parse_instant(time[1:-1].decode(), self._rules.zone)
-        except BadField:
-            return False
-        if day_only:
-            return False
-        resource_key = self._key_of(resource_id[1:-1].decode())
+        if isinstance(time, bytes):
+            if time[:1] != b'"' or b"\\" in time:
+                return False
+            try:
+                time, day_only = parse_instant(time[1:-1].decode(), self._rules.zone)
+            except BadField:
+                return False
+            if day_only:
+                return False
+        resource_key = self._key_of(resource_id[1:-1])
         for place, (event_type, value) in enumerate(known.rows):
             batch.patient_ids.append(patient_id)
-            batch.event_times.append(time_us)
+            batch.event_times.append(time)
             batch.event_types.append(event_type)
             batch.values.append(value)
             batch.keys.append(resource_key)
@@ -138,7 +141,7 @@ class PlainLines:
             batch.places.append(place)
             into.lines.append(number)
         for event_type in known.missing:
-            into.missing.append(MissingValue(patient_id, time_us, event_type))
+            into.missing.append(MissingValue(patient_id, time, event_type))
             into.missing_lines.append(number)
         if known.noted:
             into.noted.update(known.noted)
@@ -146,7 +149,7 @@ class PlainLines:
             batch.rowless.append(Identity(resource_key, *version))
         return True
 
-    def _learn(self, key: tuple[bytes | None, ...], line: bytes) -> _Known | None:
+    def _learn(self, key: bytes, line: bytes) -> _Known | None:
         """Ask the reference what these members come to; None if anything of it is bad."""
         known = None
         found = read_object(line)
@@ -156,7 +159,7 @@ class PlainLines:
             has_values = bool(self._rules.map({**found, **_SOMEBODY, "subject": None}).bad)
             rows = [(row.event_type, row.value) for row in mapped.rows]
             known = _Known(rows, [row.event_type for row in mapped.missing], mapped.noted, has_values)
-        if len(self._known) < MAX_REMEMBERED and sum(map(len, filter(None, key))) <= MAX_REMEMBERED_BYTES:
+        if len(self._known) < MAX_REMEMBERED and len(key) <= MAX_REMEMBERED_BYTES:
             self._known[key] = known
         return known
 
