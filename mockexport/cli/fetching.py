@@ -15,7 +15,7 @@ from mockexport.analysis import RunOptions
 from mockexport.cli.fhir import fhir_server, observations
 from mockexport.errors import OptionError
 from mockexport.events import Event, EventLog, Listener
-from mockexport.formats.descriptions import described, read_description
+from mockexport.formats.descriptions import described, pairs_of, read_description
 from mockexport.formats.filters import Filter
 from mockexport.formats.schema import Schema
 from mockexport.model import SizeLimits
@@ -122,6 +122,11 @@ def schema_of(options: argparse.Namespace) -> Schema:
         said = getattr(options, "time_origin" if name == "origin" else name.replace("-", "_"))
         if name == "columns":
             settings["columns"] = {**settings.get("columns", {}), **(said or {})}
+        elif name == "constant":
+            # Role by role, too; and a column that is named here goes before a constant there.
+            before = pairs_of(name, settings.get(name, {}))
+            kept = {role: text for role, text in before.items() if role not in (options.columns or {})}
+            settings[name] = {**kept, **pairs_of(name, said or [])}
         elif said is not None and said is not False:
             settings[name] = said
     return described(settings)

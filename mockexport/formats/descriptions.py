@@ -13,7 +13,9 @@ from typing import Any
 from mockexport.errors import OptionError, nearest
 from mockexport.formats.schema import ROLES, THOUSANDS, Schema
 
-__all__ = ["DELIMITERS", "described", "known_names", "known_schemas", "known_text", "read_description"]
+__all__ = [
+    "DELIMITERS", "described", "known_names", "known_schemas", "known_text", "pairs_of", "read_description",
+]  # fmt: skip
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "space": " "}
 _SIGNS = {"point": ".", "comma": ","}
@@ -96,7 +98,7 @@ def described(settings: Mapping[str, Any]) -> Schema:
     if "delimiter" in settings:
         sign = _text("delimiter", settings["delimiter"])
         arguments["delimiter"] = DELIMITERS.get(sign, sign)
-    for role, name in _mapping("columns", settings.get("columns", {})).items():
+    for role, name in pairs_of("columns", settings.get("columns", {})).items():
         if role not in ROLES:
             meant = nearest(role, ROLES)
             more = f"; did you mean {meant}?" if meant else ""
@@ -104,7 +106,7 @@ def described(settings: Mapping[str, Any]) -> Schema:
         arguments[role] = name
     for key, name in (("constant", "constants"), ("replace", "replace")):
         if key in settings:
-            arguments[name] = tuple(_mapping(key, settings[key]).items())
+            arguments[name] = tuple(pairs_of(key, settings[key]).items())
     for key, name in (("time-format", "time_formats"), ("where", "where")):
         if key in settings:
             arguments[name] = _texts(key, settings[key])
@@ -142,7 +144,7 @@ def _texts(key: str, value: object) -> tuple[str, ...]:
     return found
 
 
-def _mapping(key: str, value: object) -> dict[str, str]:
+def pairs_of(key: str, value: object) -> dict[str, str]:
     """Return pairs, said as a table or as texts like NAME=TEXT."""
     if isinstance(value, Mapping):
         return {str(name): str(text) for name, text in value.items()}

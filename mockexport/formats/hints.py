@@ -16,8 +16,6 @@ _ANY_DELIMITER = re.compile(r"[,;|\t]")
 # One space, not several: tried from each of a line's spaces, a repetition takes quadratic time.
 _RARE_DELIMITER = re.compile(r"[:^~]|\s(?=\d{4}-\d)")
 _BEGINS_WITH_A_DIGIT = re.compile(r"[\s\"'.+-]*\d")
-# Names that can be shown as part of an option, without quotes.
-_PLAIN_NAME = re.compile(r"\w+")
 # Of a line that should have been the header, so much is shown: enough to know a login page, or one's own columns.
 _SHOWN_OF_HEADER = 80
 _SHOWN_OF_COLUMNS = 400
@@ -26,7 +24,7 @@ _LOOKED_INTO = 4096
 
 
 def instead(text: str, schema: Schema) -> str:
-    """Say what came where the header should be, unless that may be a row of data; and how to read a table by it."""
+    """Say what came where the header should be, unless that may be a row of data."""
     if "\r" in text:
         return "lines end in CR alone; let them end in LF, or in CR and LF"
     if "\0" in text:
@@ -40,31 +38,12 @@ def instead(text: str, schema: Schema) -> str:
     if not start.startswith("<"):
         fields.update(_RARE_DELIMITER.split(start))
     if any(_BEGINS_WITH_A_DIGIT.match(field) for field in fields):
-        return "the line looks like a row of data, so the header is missing; put a line above it that names the columns"
+        told = "the line looks like a row of data, so the header is missing; put a line above it that names the columns"
+        return f"{told}, or say that there is none (--no-header)"
     delimiter = _delimiter_of(text, schema.delimiter)
     shown = text[: _SHOWN_OF_HEADER if delimiter is None else _SHOWN_OF_COLUMNS]
     told = f"there came {shown!r}{'…' if len(text) > len(shown) else ''}"
-    return told if delimiter is None else told + _what_to_do(text, delimiter, schema)
-
-
-def _what_to_do(text: str, delimiter: str, schema: Schema) -> str:
-    options, arguments = [], []
-    if delimiter != schema.delimiter:
-        options.append(f"--delimiter {_DELIMITERS[delimiter]}")
-        arguments.append(f"delimiter={delimiter!r}")
-    names = [name.strip('"') for name in text.split(delimiter)]
-    if not set(names).issuperset(schema.columns):
-        called = {role: _called(name, names) for role, name in schema.named}
-        others = {role: name for role, name in called.items() if name != role}
-        options.append("--columns " + ",".join(f"{role}={name}" for role, name in others.items()))
-        arguments += [f'{role}="{name}"' for role, name in others.items()]
-    return f"; say how to read it: {' '.join(options)}, or Schema({', '.join(arguments)})" if options else ""
-
-
-def _called(name: str, names: list[str]) -> str:
-    """Return what a column is called in a header, but for upper and lower case; "…" if that cannot be told."""
-    found = name if name in names else next((other for other in names if other.lower() == name.lower()), "…")
-    return found if _PLAIN_NAME.fullmatch(found) else "…"
+    return told if delimiter is None else f"{told}; say which columns are which (--columns, --like, or Schema)"
 
 
 def _delimiter_of(text: str, expected: str) -> str | None:

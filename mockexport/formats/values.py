@@ -44,8 +44,12 @@ def value_reader(schema: Schema) -> ReadValue:
     def otherwise(text: str, bad: BadField) -> tuple[int | None, Noted | None]:
         match = _CENSORED.fullmatch(text)
         if match is not None and schema.censored != "bad":
-            bound, _ = parse_value(plain(match[1]))
-            return (None, Noted.CENSORED) if schema.censored == "leave-out" else (bound, Noted.CENSORED_BOUND)
+            try:
+                bound, _ = parse_value(plain(match[1]))
+            except BadField as fault:
+                bad = fault
+            else:
+                return (None, Noted.CENSORED) if schema.censored == "leave-out" else (bound, Noted.CENSORED_BOUND)
         if schema.text == "missing" and bad.reason is BadRowReason.VALUE:
             return None, Noted.TEXT
         raise bad
