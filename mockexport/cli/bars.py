@@ -55,7 +55,7 @@ class Bottom:
             width, height = os.get_terminal_size(self._terminal.fileno())
         except OSError:
             width, height = 0, 0
-        return width or 80, height or 24  # a terminal may not know
+        return _asked("COLUMNS") or width or 80, _asked("LINES") or height or 24  # a terminal may not know
 
     def draw(self, lines: Sequence[str]) -> None:
         """Replace the lowest lines; they are as wide as the terminal at most."""
@@ -75,6 +75,12 @@ class Bottom:
         self._drawn = len(self._lines)
         self._terminal.write(erased + above + "\n".join(self._lines))
         self._terminal.flush()
+
+
+def _asked(variable: str) -> int:
+    """Return what the environment says of the terminal's size, as others read it, too; 0 if it says nothing."""
+    told = os.environ.get(variable, "")
+    return int(told) if told.isascii() and told.isdigit() and len(told) < 6 else 0
 
 
 @contextmanager
