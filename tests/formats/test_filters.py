@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,16 @@ def filters(draw: st.DrawFn) -> Filter:
 
 def only(body: bytes, asked: Filter) -> bytes:
     """The rows of a body that are asked for, by plain comparisons of its columns, as a CSV of their own."""
-    batch = CsvDecoder(Schema()).decode(Chunk(Span("d"), body, 0, len(body), 1)).batch
+    decoder = CsvDecoder(Schema())
+    batches = [
+        decoder.decode(Chunk(Span("d"), body, 0, len(body), 1)).batch,
+        decoder.finish(1 + body.count(b"\n")).batch,
+    ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Schema().columns)
-    for patient, time_us, event_type, value in zip(
-        batch.patient_ids, batch.event_times, batch.event_types, batch.values, strict=True
+    for patient, time_us, event_type, value in chain.from_iterable(
+        zip(batch.patient_ids, batch.event_times, batch.event_types, batch.values, strict=True) for batch in batches
     ):
         if asked.since_us is not None and time_us < asked.since_us:
             continue

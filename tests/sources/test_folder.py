@@ -94,5 +94,5 @@ async def test_what_is_no_folder_is_an_error_with_its_path(tmp_path: Path, name:
 
 async def test_one_source_at_a_time(tmp_path: Path) -> None:
     options: dict[str, Any] = {"folder": tmp_path, "url": "http://127.0.0.1:1"}
-    with pytest.raises(OptionError, match="one of url, folder, files, urls and source"):
+    with pytest.raises(OptionError, match="one of url, folder, files, urls, fhir and source"):
         await analyze("x", **options)
