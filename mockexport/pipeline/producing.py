@@ -278,7 +278,9 @@ class Producers(Generic[S]):
             if leg.lane.error is not None:
                 raise leg.lane.error
             if not chunk.offset:
-                flight.head = bytes(chunk.data[:SAMPLE_BYTES])
+                flight.head = b""
+            if chunk.offset == len(flight.head) < SAMPLE_BYTES:
+                flight.head += bytes(chunk.data[: SAMPLE_BYTES - chunk.offset])
             leg.lane.chunk_put()
             with self._full:
                 await self._queue.put(Slab(leg.lane, chunk))

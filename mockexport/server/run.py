@@ -213,7 +213,8 @@ async def serve(
                 on_ready(server.url)
             await (until if until is not None else asyncio.Event().wait())
     finally:
-        loop.set_exception_handler(before)
+        if before is not None:  # else ours stays: what waited for a descriptor may come back until the loop is closed
+            loop.set_exception_handler(before)
 
 
 class _TellingOfLimits:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mockexport import (
@@ -64,6 +64,7 @@ def kinds(report: Report[Statistics]) -> list[VerdictKind]:
 bodies_of_an_export = st.lists(csv_bodies(), min_size=1, max_size=5)
 
 
+@example([HEADER + b"\xff\xfe,2025-08-26T00:00:04Z,heart_rate,72\n"], 1, 1, 1, 1)
 @given(
     bodies_of_an_export,
     st.sampled_from([1, 2, 10]),
