@@ -62,6 +62,7 @@ def test_every_block_is_of_a_kind_that_is_tried(page: Path) -> None:
 NOT_RUN = {
     "README": 1,
     "development": 1,
+    "fhir": 1,
     "ingest": 2,
     "notebook": 1,
     "performance": 1,
