@@ -9,6 +9,7 @@ from mockexport.cli.arguments import COMMANDS
 from mockexport.errors import BadRowError, ExportNotFound, MockExportError, nearest
 from mockexport.formats.fields import BadRowReason
 from mockexport.formats.hints import INTO_UTF8
+from mockexport.formats.noted import Noted
 from mockexport.report.notes import BAD_ROWS, IDS_ALIKE, NOT_COMPARED, NULL_TOKENS, OVERLAPS, TYPES_ALIKE
 
 __all__ = ["about_bad_rows", "about_error", "about_note"]
@@ -31,6 +32,7 @@ def about_bad_rows(reasons: Iterable[str]) -> list[str]:
 # What a note may mean for the figures, and what to do then; what is not here is as it should be.
 _DOUBTS = {
     BAD_ROWS: "",
+    Noted.UNITS_UNREAD: "--columns unit=NAME keeps them apart, --constant unit= says that each type has one unit",
     NULL_TOKENS: "--null leaves it out, as in --null -999",
     OVERLAPS: "--distinct counts rows once that are the same",
     NOT_COMPARED: "--distinct counts rows once that are the same",

@@ -306,8 +306,8 @@ class KernelFold:
         # All of a chunk or nothing, if strict: a bad row that ends the run leaves the state as it was before.
         part = self._new_part() if self._part is None or self._strict else self._part
         part.handed_back.cut_off = False
-        if taken.rows:  # a header may be among them, so what follows is scanned afterwards
-            last = taken.rows[-1][0] if taken.start == len(taken.data) and not is_ended(chunk) else None
+        if taken.rows or self._decoder.has_untold:  # a header may be among them, so what follows is scanned afterwards
+            last = taken.rows[-1][0] if taken.rows and taken.start == len(taken.data) and not is_ended(chunk) else None
             decoded = self._decoder.decode_rows(taken.rows, unended_line=last)
             part.judge(decoded, self.download_id, chunk.offset, strict=self._strict)
         return Scanning(chunk, taken.data, taken.start, taken.line, part.scan, part)

@@ -3,6 +3,7 @@
 The rules are in DESIGN.md under "Rows". Whatever another engine does faster, this one's word is law.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from mockexport.formats.decoding import decode_until_header
 from mockexport.formats.fields import BadField
 from mockexport.formats.hints import INTO_UTF8
 from mockexport.formats.layout import Layout, read_header
+from mockexport.formats.noted import Noted
 from mockexport.formats.quoting import Quoting, row_end, rows_in
 from mockexport.formats.sampled import SAMPLED, Samples
 from mockexport.formats.schema import Schema
@@ -57,6 +59,7 @@ class CsvDecoder:
         self._text = ""
         self._first: list[str] = []  # of a table without times, the first line's fields
         self._samples: Samples | None = None
+        self._untold: Counter[str] = Counter()  # what is noted of the header, and goes with the next rows
         self.pending = pending
         if header is not None:
             self._begin_with(header)
@@ -65,6 +68,11 @@ class CsvDecoder:
     def layout(self) -> Layout | None:
         """Where the header puts the columns; None before it came."""
         return self._layout
+
+    @property
+    def has_untold(self) -> bool:
+        """Whether `decode_rows` has something to tell, if there are no rows, too."""
+        return bool(self._untold)
 
     @property
     def quoting(self) -> Quoting:
@@ -210,6 +218,8 @@ class CsvDecoder:
                 return
             text = self._numbered(len(fields))
         self._read(text, self._download_id, line)
+        if self._layout is not None and self._layout.units_unread:
+            self._untold[Noted.UNITS_UNREAD] += 1
 
     def _numbered(self, fields: int) -> str:
         return self._quoting.delimiter.join(f"#{number}" for number in range(1, fields + 1))
@@ -242,7 +252,8 @@ class CsvDecoder:
         Raises:
             HeaderError: a row names the columns again, and not all that are needed.
         """
-        decoded = Decoded(Batch(), [], [])
+        decoded = Decoded(Batch(), [], [], noted=self._untold)
+        self._untold = Counter()
         rest = iter(rows if self._samples is None else self._samples.timed(rows, self._quoting.delimiter))
         while self._layout is not None:
             again = decode_until_header(rest, self._schema, self._quoting, self._layout, decoded)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mockexport.errors import HeaderError
 from mockexport.formats.fields import BadField, check_id
+from mockexport.formats.guessing import role_names
 from mockexport.formats.hints import instead
 from mockexport.formats.quoting import Quoting
 from mockexport.formats.sampled import SAMPLED
@@ -34,7 +35,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a header puts the columns, and how many fields a row has; `names` are those of the columns with a role."""
+    """Where a header puts the columns, and how many fields a row has; `names` are those of the columns with a role.
+
+    `units_unread`: there is a column that is called as units are, and nothing looks at it.
+    """
 
     patient_id: Part
     event_time: Part
@@ -44,6 +48,7 @@ class Layout:
     where: tuple[Condition, ...]
     fields: int
     names: frozenset[str]
+    units_unread: bool = False
 
     @property
     def plain(self) -> tuple[int, int, int, int] | None:
@@ -100,15 +105,17 @@ class _Finding:
         values = self._values() if schema.values else (Value(self._as_columns(parts["value"])),)
         named = frozenset(name for name in self._used.values() if name)
         where = self._conditions()
+        others = [name for place, name in enumerate(self._names) if place not in self._used]
         return Layout(
             parts["patient_id"],
             parts["event_time"],
             parts.get("event_type"),
-            parts.get("unit"),
+            parts.get("unit") or None,  # said to be none: it is the same for all values of a type
             values,
             where,
             self._width(),
             named,
+            "unit" not in parts and bool(role_names(others, "unit")),
         )
 
     def _width(self) -> int:

@@ -20,6 +20,7 @@ class Noted(StrEnum):
     CENSORED = "censored values"  # such as <0.6, left out
     CENSORED_BOUND = "censored values taken as their bound"
     TEXT = "text values"  # texts where a number should be, left out
+    UNITS_UNREAD = "units not looked at"  # a table with a column of units to which nothing gives that role
     # Of FHIR Observations, by what they are; none of these is a row, but for the accepted units.
     OTHER_RESOURCES = "resources of another type"
     HEADER_RESOURCES = "header resources"

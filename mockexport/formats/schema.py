@@ -46,7 +46,7 @@ class Schema:
             number.
         timezone: what times without an offset are local to, by its IANA name, such as Europe/Berlin; None is UTC.
         constants: for roles that no column has, their text, in which `{stem}`, `{name}` and `{parent}` of the file's
-            name are replaced.
+            name are replaced; an empty `unit` says that all values of a type have the same.
         values: of a wide table, the columns that are a type each, as names or pairs (name, type); `*` is all those
             without a role. An empty cell is no row.
         time_formats: how times are written, the first that fits: `iso`, what strptime understands, `epoch`, `epoch-ms`,
@@ -182,9 +182,13 @@ class Schema:
     def is_plain(self) -> bool:
         """Whether each role is one column, and times, numbers, quotes and text are as they are by default."""
         usual = Schema()
-        names = ("unit", "constants", "values", "time_formats", "decimal", "thousands", "comment", "quote", "escape")
+        names = ("unit", "values", "time_formats", "decimal", "thousands", "comment", "quote", "escape")
         same = all(getattr(self, name) == getattr(usual, name) for name in (*names, "replace", "where"))
-        return same and not any("+" in name for name in self.columns)
+        return (
+            same
+            and all(pair == ("unit", "") for pair in self.constants)
+            and not any("+" in name for name in self.columns)
+        )
 
     @property
     def quoting(self) -> Quoting:

@@ -52,6 +52,7 @@ _SAID = {
     Noted.ROUNDED: "{} with more decimal places than are held, rounded half to even",
     Noted.CENSORED: "{} beyond a bound, such as <0.6, left out of every statistic",
     Noted.CENSORED_BOUND: "{} beyond a bound, such as <0.6, taken for the bound itself",
+    Noted.UNITS_UNREAD: "{} with a column of units that is not looked at: values in several units count together",
     Noted.TEXT: "{} that are no numbers, left out of every statistic",
 }
 _COUNTED = {
@@ -60,6 +61,7 @@ _COUNTED = {
     Noted.ROUNDED: ("value", None),
     Noted.CENSORED: ("value", None),
     Noted.CENSORED_BOUND: ("value", None),
+    Noted.UNITS_UNREAD: ("table", None),
     Noted.TEXT: ("value", None),
 }
 _ZEROS = re.compile(r"0+(?=\d)")

@@ -12,7 +12,7 @@ from mockexport.engine.choosing import kernel_problem
 from mockexport.formats.noted import Noted
 
 ENGINES = ["python"] if kernel_problem() is not None else ["python", "kernel"]
-SCHEMA = Schema("subject", "collected", "analyte", "result")
+SCHEMA = Schema("subject", "collected", "analyte", "result", constants=(("unit", ""),))
 # Free thyroxine of one person in mol/l, by the day.
 FREE_T4 = (
     "1.27e-11 2.29e-11 1.78e-11 9.43e-12 1.45e-11 1.56e-11 2.14e-11 9.24e-12 2.26e-11 2.04e-11 2.30e-11 2.15e-11 "

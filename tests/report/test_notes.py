@@ -3,14 +3,16 @@
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport import Download, Export, Filter, NotedError, Report, Selection, Statistics, Summary, analyze
+from mockexport import Download, Export, Filter, NotedError, Report, Schema, Selection, Statistics, Summary, analyze
 from mockexport.engine.choosing import kernel_problem
 from mockexport.formats import Batch
+from mockexport.reducers import Reducer
 from mockexport.reducers.reach import pack_reaches
 from mockexport.report import overlaps
 from mockexport.report.overlaps import Overlaps, Reached, overlaps_of, without_reaches
@@ -19,6 +21,10 @@ from tests.faults.memory import MemorySource
 from tests.rows import HEADER, batches
 
 Group = tuple[str, int, int]  # a patient, and first and last time
+
+
+class OwnSummary(Summary):
+    """A reducer of which no engine has a twin."""
 
 
 def rows(patient: str, *minutes: int, kind: str = "hr", value: object = 70) -> bytes:
@@ -130,6 +136,34 @@ async def test_bad_rows_and_missing_values_are_noted_with_reasons_and_types() ->
     assert (missing.kind, missing.count, dict(missing.by)) == ("missing values", 1, {"hr": 1})
     assert kinds(await report_of(rows("P1", 0))) == []
     assert [note.kind for note in report.counts().notes] == kinds(report)
+
+
+@pytest.mark.parametrize("engine", ["python", "auto"])
+@pytest.mark.parametrize("reducer", [Summary(), OwnSummary()], ids=["twin", "python"])
+@pytest.mark.parametrize("chunk_bytes", [7, 10_000])
+async def test_a_column_of_units_that_nothing_looks_at_is_noted(
+    engine: Any, reducer: Reducer[Any, Any], chunk_bytes: int
+) -> None:
+    body = HEADER.rstrip() + b",Unit\nP1,2025-08-26,glucose,90,mg/dL\nP1,2025-08-27,glucose,5,mmol/l\n"
+
+    async def noted(schema: Schema) -> list[tuple[str, int | None]]:
+        source = Scripted("x", {Download("a"): [[body]], Download("b"): [[HEADER + rows("P2", 0)]]})
+        report = await analyze(
+            "x", source=source, schema=schema, engine=engine, reducer=reducer, chunk_bytes=chunk_bytes
+        )
+        return [(note.kind, note.count) for note in report.notes if note.kind != "dates only"]
+
+    assert await noted(Schema()) == [("units not looked at", 1)]
+    assert await noted(Schema(constants=(("unit", ""),))) == []
+
+
+async def test_units_that_are_looked_at_make_types_and_none_is_noted() -> None:
+    body = (
+        HEADER.rstrip() + b",unit\nP1,2025-08-26T00:00:00,glucose,90,mg/dL\nP1,2025-08-27T00:00:00,glucose,5,mmol/l\n"
+    )
+    report = await analyze("x", source=Scripted("x", {Download("a"): [[body]]}), schema=Schema(unit="unit"))
+    assert [*report.totals] == ["glucose [mg/dL]", "glucose [mmol/l]"]
+    assert report.notes == ()
 
 
 async def test_ids_and_types_that_hardly_differ_are_noted_and_not_in_the_text() -> None:
