@@ -52,7 +52,7 @@ def read_page(body: bytes, base: str) -> ManifestPage:
         raise ValueError("it is no JSON") from error
     if not isinstance(found, dict):
         raise ValueError("it is no JSON object")
-    if found.get("resourceType") == "OperationOutcome" or not ("output" in found or "transactionTime" in found):
+    if found.get("resourceType") == "OperationOutcome" or found.get("output") is None:
         raise ValueError("it is no manifest: there is no output")
     needs_token = found.get("requiresAccessToken")
     # An older draft wrote the boolean as a text.

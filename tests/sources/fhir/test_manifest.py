@@ -26,6 +26,8 @@ def files(*urls: str, count: int | None = None) -> list[ManifestFile]:
 @pytest.mark.parametrize(
     "page",
     [
+        '{"transactionTime":"2026-01-01T00:00:00Z"}',
+        '{"transactionTime":"2026-01-01T00:00:00Z","output":null}',
         '{"output":[{"url":"/1"}],"output":[]}',
         '{"output":[{"url":"/1"}],"link":{"relation":"next","url":"/2"}}',
         '{"output":[{"url":"/1"}],"link":[{"relation":"next"}]}',
