@@ -17,7 +17,6 @@ from mockexport.events import DownloadFinished, DownloadStarted, Listener
 from mockexport.formats.format import Format
 from mockexport.formats.proposing import SAMPLE_BYTES
 from mockexport.model import Chunk, Verdict, VerdictKind
-from mockexport.pipeline.advice import advice_for
 from mockexport.pipeline.flights import Flight, Leg
 from mockexport.pipeline.keeping import Keeper
 from mockexport.pipeline.lanes import Stopwatch
@@ -306,6 +305,8 @@ class Producers(Generic[S]):
         """Hand a download over that has its verdict."""
         verdict = self._rules.final(flight.download, verdict, flight.tally)
         if verdict.kind is VerdictKind.FAILED and flight.head and self._advised < MOST_ADVISED:
+            from mockexport.pipeline.advice import advice_for  # no sooner: most runs end well
+
             self._advised += 1
             work = partial(advice_for, flight.head, self._schema, flight.download.id)
             advice = await asyncio.get_running_loop().run_in_executor(self._workers.threads, work)
