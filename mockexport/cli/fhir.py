@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mockexport.analysis import RunOptions
 from mockexport.cli.text import inform, say
+from mockexport.errors import OptionError
 from mockexport.sources.files import is_ndjson
 
 if TYPE_CHECKING:
@@ -57,7 +58,12 @@ def fhir_server(options: argparse.Namespace) -> "FhirServer | None":
         getattr(options, name, None)
         for name in ("fhir", "group", "fhir_status", "fhir_manifest", "fhir_client_id", "fhir_key")
     )
-    if not any((url, group, status, manifest, client_id, key)):
+    if not any((url, status, manifest)):
+        for name, given in (("group", group), ("fhir-client-id", client_id), ("fhir-key", key)):
+            if given is not None:
+                raise OptionError(
+                    name, "goes with --fhir, --fhir-status or --fhir-manifest, which say where the data is"
+                )
         return None
     from mockexport.formats.fhir.codes import CODES, read_codes  # no sooner: most data is elsewhere
     from mockexport.sources.fhir import FhirServer

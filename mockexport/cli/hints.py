@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable
 
 from mockexport.cli.arguments import COMMANDS
-from mockexport.errors import BadRowError, ExportNotFound, MockExportError, nearest
+from mockexport.errors import BadRowError, ExportNotFound, MockExportError, OptionError, nearest
 from mockexport.formats.fields import BadRowReason
 from mockexport.formats.hints import INTO_UTF8
 from mockexport.formats.noted import Noted
@@ -48,6 +48,8 @@ def about_note(kind: str) -> str | None:
 
 def about_error(error: MockExportError, options: argparse.Namespace) -> str | None:
     """Return what may have been meant by an export that is not there; or what a row is like that is not bad."""
+    if isinstance(error, OptionError) and error.option == "host" and "token_file" in error.problem:
+        return "--token-file FILE names the tokens that requests must bring; --without-token lets anyone in"
     if isinstance(error, BadRowError):
         return next(iter(about_bad_rows([error.reason])), None)
     if not isinstance(error, ExportNotFound):

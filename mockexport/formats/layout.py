@@ -157,8 +157,9 @@ class _Finding:
             try:
                 check_id(text)
             except BadField as bad:
+                problem = f"the constant {role} is no id ({bad.reason}); say what it is: --constant {role}=NAME"
                 raise HeaderError(
-                    self._download_id, self._line, f"the constant {role} is no id ({bad.reason})"
+                    self._download_id, self._line, f"{problem}, or Schema(constants=[('{role}', 'NAME')])"
                 ) from None
         return text
 

@@ -245,6 +245,8 @@ def _encoding(name: str) -> str | None:
     try:
         found = codecs.lookup(name).name
         is_wide = _ASCII.decode(found) != _ASCII.decode()
+    except UnicodeError:
+        is_wide = True
     except (LookupError, ValueError, AttributeError, TypeError, AssertionError):
         raise OptionError("encoding", f"there is no encoding {name!a} of text; one is called cp1252") from None
     if (is_wide and found != "utf-16") or found.startswith(_WITH_STATES):

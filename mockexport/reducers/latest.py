@@ -1,9 +1,9 @@
 """Resources that come again: each counts once, in its latest version, wherever and in whatever order they come.
 
 A later version may have other rows, or none; and what has been added to a minimum cannot be taken away again. So rows
-of resources with ids are kept, 64 bytes each, until all are known, and reduced then. What is kept of each is a choice
-of the latest, which is associative, commutative, and the same whether a resource comes once or twice: a state is a set
-of rows like any other, goes to bytes and back, and merges.
+of resources with ids are kept until all are known, 64 bytes each and some 200 while they are settled, and reduced then.
+What is kept of each is a choice of the latest, which is associative, commutative, and the same whether a resource comes
+once or twice: a state is a set of rows like any other, goes to bytes and back, and merges.
 
 Which of two is the latest: the one with the higher meta.versionId, where those are numbers; else the later
 meta.lastUpdated; of two that tell neither, the one whose rows are the larger ones, so that it is always the same.

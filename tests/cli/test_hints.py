@@ -150,3 +150,24 @@ def test_what_is_for_one_server_is_not_taken_in_vain(
     assert "secret" not in ran.err
     monkeypatch.setenv(f"MOCKEXPORT_{option[2:].upper().replace('-', '_')}", "secret")
     assert run("--from", str(tmp_path)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--group", "g"], "group: goes with --fhir, --fhir-status or --fhir-manifest"),
+        (["--fhir-key", "k.pem"], "fhir-key: goes with --fhir"),
+        (["--encoding", "utf-32"], "'utf-32' is not read, as ASCII is not itself in it; convert it"),
+        (["--encoding", "no-such"], "there is no encoding 'no-such'"),
+    ],
+)
+def test_options_that_cannot_be_meant_say_what_to_do(run: Run, words: list[str], told: str) -> None:
+    ran = run("demo", *words)
+    assert ran.code == 2
+    assert told in ran.err
+
+
+def test_a_service_that_would_be_open_to_all_names_the_options(run: Run, tmp_path: Path) -> None:
+    ran = run("ingest", "--host", "0.0.0.0", "--data", str(tmp_path / "data"))  # noqa: S104 - it is refused
+    assert ran.code == 2
+    assert "--token-file FILE" in ran.err
