@@ -54,7 +54,7 @@ class RunOptions(SourceOptions, total=False):
             that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
         split: divide longer downloads into spans of about so many bytes, which come over connections of their own,
             where the server can resume; by default none is divided.
-        chunk_bytes: size of the chunks that go through the queue, in bytes; by default 768 KiB, and 384 KiB for
+        chunk_bytes: size of the chunks that go through the queue, in bytes; by default 512 KiB, and 384 KiB for
             reducers and the engine that are written in Python.
         queue_size: chunks that may wait in the queue; 2 by default.
         coverage: count rows by hour of UTC, too; the account of each download tells them.

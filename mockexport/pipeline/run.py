@@ -72,7 +72,7 @@ __all__ = [
 DEFAULT_CONCURRENCY = 4
 # A hand-over costs as much as a thousand rows, and two threads' waking: large enough to bear it, small enough for the
 # memory budget, in which batches of Python objects are the most, where there are any.
-NATIVE_CHUNK_BYTES = 768 * 1024
+NATIVE_CHUNK_BYTES = 512 * 1024
 BATCH_CHUNK_BYTES = 384 * 1024
 # Evens out a consumer's hiccup; more would only cost memory.
 DEFAULT_QUEUE_SIZE = 2
@@ -138,7 +138,7 @@ class Pipeline(Generic[S]):
         concurrency: streams open at once, of downloads or of spans of them.
         split: divide downloads that are longer into spans of about so many bytes, each on a connection of its own,
             where the source can be asked for a part and proves that the content is the same; None for never.
-        chunk_bytes: size of a chunk, in bytes; a chunk holds one row at the least. By default 768 KiB, and 384 KiB
+        chunk_bytes: size of a chunk, in bytes; a chunk holds one row at the least. By default 512 KiB, and 384 KiB
             where an engine makes batches of them.
         queue_size: chunks that may wait for a consumer.
         consumers: how many chunks are folded at once; by default as many as there are cores, and one for an engine
