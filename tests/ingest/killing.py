@@ -271,7 +271,7 @@ async def kill_often(folder: Path, kills: int, seed: int, *, life_s: float = 0.3
                 if tell and (number + 1) % tell == 0:
                     print(f"{number + 1} kills, {account.accepted} readings, {found.deletions} deletions", flush=True)
             # On a busy machine lives may be too short for that.
-            while not found.deletions or not found.snapshots:  # noqa: ASYNC110 - counts, no event
+            while not (found.deletions and found.snapshots and _files(service.data)):  # noqa: ASYNC110 - counts, no event
                 await asyncio.sleep(0.02)
             done = True
 
@@ -284,9 +284,13 @@ async def kill_often(folder: Path, kills: int, seed: int, *, life_s: float = 0.3
                 group.create_task(killer())
         await verify(service.url, [Reading(*key, rate) for key, rate in expected.items()], account)
     found.kills = kills
-    found.files = len(list(service.data.glob("readings/*/*.parquet")))
+    found.files = _files(service.data)
     _check_keys(service.data, expected, found)
     return found
+
+
+def _files(data: Path) -> int:
+    return len(list(data.glob("readings/*/*.parquet")))
 
 
 def _check_keys(data: Path, expected: Mapping[tuple[str, str, int], int], found: Killed) -> None:
