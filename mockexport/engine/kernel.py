@@ -12,11 +12,13 @@ from typing import Generic, TypeVar
 
 from mockexport._kernel import FAMILIES, Offsets, RowFilter, Scan, State
 from mockexport._kernel import path as instructions
+from mockexport.engine.plan import new_plan, signs_of
 from mockexport.errors import BadRowError
 from mockexport.formats import Batch, CsvDecoder, Decoded
 from mockexport.formats.coverage import HourCounts
 from mockexport.formats.filters import Filter
 from mockexport.formats.layout import Layout
+from mockexport.formats.noted import Noted
 from mockexport.formats.schema import Schema
 from mockexport.formats.tally import Tally
 from mockexport.formats.values import null_numbers
@@ -35,12 +37,17 @@ __all__ = [
     "line_after",
     "new_scan",
     "offsets_of",
+    "plan_if_many",
     "tally_of",
     "twin_of",
     "unended_line",
 ]
 
 AnyScan = TypeVar("AnyScan", bound=Scan)
+# One row in so many that is handed back is many (as in native/scanning.h).
+MANY_ASIDE = 32
+# What a scan notes, in its order.
+_NOTED = (Noted.DATES_ONLY, Noted.CENSORED, Noted.CENSORED_BOUND, Noted.TEXT)
 
 
 def twin_of(reducer: object) -> "KernelSummary | KernelSelection | None":
@@ -210,6 +217,7 @@ def tally_of(scan: Scan) -> Tally:
     taken = Tally()
     taken.rows, taken.filtered = scan.rows, scan.filtered
     taken.missing.update(scan.missing())
+    taken.noted.update({name: count for name, count in zip(_NOTED, scan.noted(), strict=True) if count})
     taken.first_us, taken.last_us = scan.first_us, scan.last_us
     if (covered := scan.covered()) is not None:
         taken.coverage = HourCounts(*covered)
@@ -321,6 +329,7 @@ class KernelFold:
         """
         chunk, part = scanning.chunk, scanning.part
         data, start, line, scan = scanning.data, scanning.start, scanning.line, scanning.scan
+        plan_if_many(scan, len(rows), self._decoder, self._schema)
         while True:
             if rows:
                 decoded = self._decoder.decode_rows(rows, unended_line=unended_line(chunk, rows, line, scan))
@@ -367,20 +376,28 @@ def new_scan(
 ) -> AnyScan:
     """Return a scan of the rows `asked` for, as the header that `decoder` has read, and the schema, describe them."""
     layout = decoder.layout
-    if layout is None or layout.plain is None:
-        raise RuntimeError("there is no scan before the header, or of such a layout")
+    if layout is None:
+        raise RuntimeError("there is no scan before the header")
+    plain = layout.plain if schema.is_plain else None
     return kind(
         state,
-        *layout.plain,
+        plain,
         layout.fields,
-        decoder.quoting.delimiter.encode(),
+        signs_of(decoder.quoting),
         [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
         [number.encode() for number in null_numbers(schema)],
-        [name.encode() if _can_be_plain(name) else None for name in layout.names],
+        [name.encode() if _can_be_found(name, schema) else None for name in layout.names],
         None if schema.timezone is None else offsets_of(schema.timezone),
         None if asked is None else _row_filter(asked),
         coverage,
+        None if plain is not None else new_plan(schema, layout, decoder.quoting),
     )
+
+
+def plan_if_many(scan: Scan, rows: int, decoder: CsvDecoder, schema: Schema) -> None:
+    """Let a scan that has handed back so many rows of a chunk read the next ones by a plan, if these are many."""
+    if rows * MANY_ASIDE > scan.lines and not scan.has_plan and decoder.layout is not None:
+        scan.use(new_plan(schema, decoder.layout, decoder.quoting))
 
 
 def is_ended(chunk: Chunk) -> bool:
@@ -409,6 +426,11 @@ def unended_line(chunk: Chunk, rows: list[tuple[int, bytes]], line: int, scan: S
 def _can_be_plain(token: str) -> bool:
     """Tell whether a null token can stand in a row that the kernel takes: others are left to the reference."""
     return token.strip(" \t") == token != "" and '"' not in token and "\0" not in token and _encoded(token) is not None
+
+
+def _can_be_found(name: str, schema: Schema) -> bool:
+    """Tell whether a row that has this name in a field has its bytes: an escape can stand between any two of them."""
+    return _can_be_plain(name) and schema.escape is None and (schema.quote is None or schema.quote not in name)
 
 
 def _encoded(text: str) -> bytes | None:
