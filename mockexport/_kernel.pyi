@@ -49,9 +49,9 @@ class Plan:
         *,
         width: int,
         places: Sequence[int],
-        patient: _Part | None,
-        time: _Part | None,
-        type: _Part | None,
+        patient_id: _Part | None,
+        event_time: _Part | None,
+        event_type: _Part | None,
         unit: _Part | None,
         values: Sequence[tuple[_Part | None, bytes | None]],
         conditions: Sequence[tuple[int, Sequence[bytes] | None, Sequence[bytes]]],
@@ -83,7 +83,7 @@ class Scan:
     ) -> None: ...
     def use(self, plan: Plan) -> None: ...
     @property
-    def has_plan(self) -> bool: ...
+    def wants_plan(self) -> bool: ...
     def feed(self, data: Buffer, start: int, line: int) -> list[tuple[int, bytes]]: ...
     @property
     def stopped_at(self) -> int | None: ...

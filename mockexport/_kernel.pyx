@@ -815,7 +815,7 @@ cdef class Plan:
 
     cdef plan plan
 
-    def __cinit__(self, *, uint32_t width, places, patient, time, type, unit, values, conditions, formats,
+    def __cinit__(self, *, uint32_t width, places, patient_id, event_time, event_type, unit, values, conditions, formats,
                   bint dates_noted, bytes decimal not None, groups, words, str censored not None, bint text_is_missing,
                   bint knows_none):
         cdef list copied = list(places)
@@ -828,14 +828,14 @@ cdef class Plan:
         self.plan.width = width
         self.plan.places = numbers
         self.plan.knows_none = knows_none
-        self._take_part(patient, &self.plan.patient)
-        self._take_part(time, &self.plan.time)
-        if type is not None:
-            self._take_part(type, &self.plan.type)
+        self._take_part(patient_id, &self.plan.patient)
+        self._take_part(event_time, &self.plan.time)
+        if event_type is not None:
+            self._take_part(event_type, &self.plan.type)
         if unit is not None:
             self._take_part(unit, &self.plan.unit)
         self.plan.has_unit = unit is not None
-        self._take_values(list(values), type is None)
+        self._take_values(list(values), event_type is None)
         self._take_conditions(list(conditions))
         self._take_formats(list(formats))
         self.plan.dates_noted = dates_noted
@@ -1065,9 +1065,9 @@ cdef class Scan:
         self.state.busy = False
 
     @property
-    def has_plan(self):
-        """Whether there is a plan."""
-        return self.scan.plan != NULL
+    def wants_plan(self):
+        """Whether many rows of the last chunk were not plain, and there is no plan yet."""
+        return self.scan.by_plan and self.scan.plan == NULL
 
     def feed(self, data, size_t start, line):
         """Take in the whole rows of `data` from byte `start` on, the first of which is line number `line`.
@@ -1115,7 +1115,7 @@ cdef class Scan:
 
     @property
     def stopped_at(self):
-        """Where in the last chunk the scan has stopped, behind a row that may be a header; None if it came to its end."""
+        """Where in the last chunk the scan has stopped, behind a row that may be a header, or for a plan; None if nowhere."""
         return self.scan.stopped_at if self.scan.stopped and not self.scan.is_open else None
 
     @property

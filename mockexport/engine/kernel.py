@@ -32,20 +32,18 @@ __all__ = [
     "KernelFold",
     "KernelSelection",
     "KernelSummary",
+    "give_plan",
     "instructions",
     "is_ended",
     "line_after",
     "new_scan",
     "offsets_of",
-    "plan_if_many",
     "tally_of",
     "twin_of",
     "unended_line",
 ]
 
 AnyScan = TypeVar("AnyScan", bound=Scan)
-# One row in so many that is handed back is many (as in native/scanning.h).
-MANY_ASIDE = 32
 # What a scan notes, in its order.
 _NOTED = (Noted.DATES_ONLY, Noted.CENSORED, Noted.CENSORED_BOUND, Noted.TEXT)
 
@@ -258,6 +256,7 @@ class KernelFold:
         self.download_id: str = span.download_id
         self.line: int = 1
         self.rows: int = 0
+        self.judged: int = 0  # rows, and lines, that were handed to the reference
         self._schema = schema
         self._reducer = reducer
         self._asked = asked
@@ -317,6 +316,7 @@ class KernelFold:
         if taken.rows or self._decoder.has_untold:  # a header may be among them, so what follows is scanned afterwards
             last = taken.rows[-1][0] if taken.rows and taken.start == len(taken.data) and not is_ended(chunk) else None
             decoded = self._decoder.decode_rows(taken.rows, unended_line=last)
+            self.judged += len(taken.rows)
             part.judge(decoded, self.download_id, chunk.offset, strict=self._strict)
         return Scanning(chunk, taken.data, taken.start, taken.line, part.scan, part)
 
@@ -329,14 +329,15 @@ class KernelFold:
         """
         chunk, part = scanning.chunk, scanning.part
         data, start, line, scan = scanning.data, scanning.start, scanning.line, scanning.scan
-        plan_if_many(scan, len(rows), self._decoder, self._schema)
+        give_plan(scan, self._decoder, self._schema)
         while True:
             if rows:
+                self.judged += len(rows)
                 decoded = self._decoder.decode_rows(rows, unended_line=unended_line(chunk, rows, line, scan))
                 part.judge(decoded, self.download_id, chunk.offset, strict=self._strict)
             if scan.stopped_at is None:
                 break
-            # Behind what may have been a header; what is left is scanned here, as that is rare.
+            # Behind what may have been a header, or for a plan; what is left is scanned here, as both are rare.
             start, line = start + scan.stopped_at, line + scan.lines
             scan = part.scan
             rows = scan.feed(data, start, line)
@@ -394,9 +395,9 @@ def new_scan(
     )
 
 
-def plan_if_many(scan: Scan, rows: int, decoder: CsvDecoder, schema: Schema) -> None:
-    """Let a scan that has handed back so many rows of a chunk read the next ones by a plan, if these are many."""
-    if rows * MANY_ASIDE > scan.lines and not scan.has_plan and decoder.layout is not None:
+def give_plan(scan: Scan, decoder: CsvDecoder, schema: Schema) -> None:
+    """Let a scan to which many rows are not plain read the next ones by a plan."""
+    if scan.wants_plan and decoder.layout is not None:
         scan.use(new_plan(schema, decoder.layout, decoder.quoting))
 
 

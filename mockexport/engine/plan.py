@@ -1,10 +1,12 @@
 """A described table's plan, for the kernel: what a schema and a header say of rows, as numbers and bytes.
 
-Only here is it decided what the kernel may read by itself. What it must not, `knows_none`: it finds where rows end, and the
-reference decodes them all.
+Only here is it decided what the kernel may read by itself. Where it must not, `knows_none`, it finds the ends of rows, and
+the reference decodes them all.
 """
 
+import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 from mockexport._kernel import Plan
 from mockexport.formats.fields import BadField, parse_time, parse_value
@@ -17,10 +19,12 @@ from mockexport.formats.zones import zone_named
 
 __all__ = ["encoded", "new_plan", "signs_of"]
 
-# A directive by its letter and no byte; a byte, in lower case, that must be there; blanks, one or more.
-_LITERAL, _BLANKS = b"=", b"_\0"
+# A directive by its letter and no byte; a byte, in lower case, that must be there; blanks, at least so many.
+_LITERAL, _BLANKS = b"=", b"_"
 # Directives that take as many digits as there are, up to a limit; and all that begin with a digit.
 _GREEDY, _DIGITS = "mdHIMSf", "YymdHIMSf"
+
+_STEP = re.compile(r"%([^%])|([ \t]{1,255})|(?:%%|(.))", re.DOTALL)
 
 # A format of times, as `Plan` takes it.
 _Format = None | tuple[bytes, bool] | tuple[int, int, bool]
@@ -39,14 +43,13 @@ def new_plan(schema: Schema, layout: Layout, quoting: Quoting) -> Plan:
 
     wide = layout.values[0].event_type is not None
     formats = [_format(name, schema) for name in schema.time_formats or ("iso",)]
-    # A text of which it is not sure whether it fits one of them ends the search.
-    knows_none = any(one == () for one in formats) or not _is_text(layout) or (wide and layout.unit is not None)
+    knows_none = any(one == () for one in formats) or not _is_text(layout)
     return Plan(
         width=layout.fields,
         places=places,
-        patient=part(layout.patient_id),
-        time=part(layout.event_time),
-        type=None if wide else part(layout.event_type),
+        patient_id=part(layout.patient_id),
+        event_time=part(layout.event_time),
+        event_type=None if wide else part(layout.event_type),
         unit=part(layout.unit),
         values=[(part(value.columns), _or_none(value.event_type)) for value in layout.values],
         conditions=[
@@ -132,18 +135,15 @@ def _format(name: str, schema: Schema) -> _Format | tuple[()]:
 
 def _pattern(name: str) -> tuple[bytes, bool]:
     steps = []
-    at = 0
-    while at < len(name):
-        if name[at] == "%" and name[at + 1 : at + 2] != "%":
-            steps.append(name[at + 1].encode() + b"\0")
-            at += 2
-        elif name[at] in " \t":
-            steps.append(_BLANKS)
-            at += 1
+    for match in _STEP.finditer(name):
+        directive, blanks, literal = match.groups()
+        if directive:
+            steps.append(directive.encode() + b"\0")
+        elif blanks:
+            steps.append(_BLANKS + bytes([len(blanks)]))
         else:
-            steps.append(_LITERAL + name[at].lower().encode())
-            at += 1 + (name[at] == "%")
-    certain = all(_is_certain(step, following) for step, following in zip(steps, steps[1:], strict=False))
+            steps.append(_LITERAL + (literal or "%").lower().encode())
+    certain = all(_is_certain(step, following) for step, following in pairwise(steps))
     return b"".join(steps), certain
 
 
@@ -152,8 +152,6 @@ def _is_certain(step: bytes, following: bytes) -> bool:
     digit = following[:1].decode() in _DIGITS or (following[:1] == _LITERAL and following[1:].isdigit())
     if step[:1].decode() in _GREEDY:
         return not digit
-    if step == _BLANKS:
-        return following not in (_BLANKS, _LITERAL + b" ", _LITERAL + b"\t")
     if step[:1] == b"z":
         return not digit and following != _LITERAL + b":"
     return True

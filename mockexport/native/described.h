@@ -110,13 +110,29 @@ static inline int split_row(const row_scan *scan, plan *of, const uint8_t *data,
     return 1;
 }
 
+/* Put the unit of a row to its type, or types: 1, or 0 if one is then no id, or none that is plain. */
+static __attribute__((noinline)) int read_unit(plan *of, read_row *into) {
+    const text unit = text_of(of, &of->unit);
+    if (unit.at == NULL || (of->is_wide && !is_plain_text(unit.at, unit.length))) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < of->value_count; i++) {
+        text *typed = of->is_wide ? &of->types[i] : &into->type;
+        const text type = of->is_wide ? of->values[i].type : into->type;
+        *typed = unit.length == 0 ? type : with_unit(of, type, unit);
+        if (typed->at == NULL || typed->length > MAX_ID_BYTES) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* Read the fields of the row at hand; its values are in the plan's cells. */
 static inline __attribute__((always_inline)) int read_fields(row_scan *scan, plan *of, read_row *into) {
     if (of->condition_count != 0 && !is_wanted(of)) {
         return ROW_LEFT_OUT;
     }
     const text time = text_of(of, &of->time);
-    text unit = {NULL, 0};
     into->patient = text_of(of, &of->patient);
     if (time.at == NULL || into->patient.at == NULL || into->patient.length - 1 >= MAX_ID_BYTES) {
         return ROW_ASIDE;
@@ -127,17 +143,8 @@ static inline __attribute__((always_inline)) int read_fields(row_scan *scan, pla
             return ROW_ASIDE;
         }
     }
-    if (of->has_unit) {
-        unit = text_of(of, &of->unit);
-        if (unit.at == NULL || (of->is_wide && unit.length != 0)) {
-            return ROW_ASIDE;
-        }
-        if (unit.length != 0) {
-            into->type = with_unit(of, into->type, unit);
-            if (into->type.at == NULL || into->type.length > MAX_ID_BYTES) {
-                return ROW_ASIDE;
-            }
-        }
+    if (of->has_unit && !read_unit(of, into)) {
+        return ROW_ASIDE;
     }
     into->time_us = read_described_time(&of->times, &scan->times, time.at, time.length);
     if (__builtin_expect(into->time_us == NOT_PLAIN, 0)) {
@@ -196,7 +203,7 @@ static inline __attribute__((always_inline)) int take_read(row_scan *scan, summa
             if (cell->kind == CELL_NONE || (rounds == 2 && (cell->kind == CELL_MISSING) != round)) {
                 continue;
             }
-            const text type = of->is_wide ? of->values[i].type : row->type;
+            const text type = of->is_wide ? of->types[i] : row->type;
             ids.type = type.at;
             ids.type_length = type.length;
             ids.is_short = ((ids.patient_length - 1) | (type.length - 1)) < SHORT_ID_BYTES;

@@ -68,7 +68,8 @@ typedef struct plan {
     int has_unit, is_wide;
     uint32_t value_count;
     const plan_value *values;
-    plan_cell *cells; /* the values of the row at hand */
+    plan_cell *cells; /* the values of the row at hand, */
+    text *types;      /* and their types, in a wide table */
     uint32_t condition_count;
     const plan_condition *conditions;
     time_formats times;
@@ -113,7 +114,11 @@ static void free_plan(plan *of) {
 static int begin_plan(plan *of) {
     of->fields = plan_room(of, of->field_count, sizeof *of->fields);
     of->cells = plan_room(of, of->value_count, sizeof *of->cells);
+    of->types = plan_room(of, of->value_count, sizeof *of->types);
     of->scratch = plan_room(of, SCRATCH_BYTES, 1);
+    for (uint32_t i = 0; of->types != NULL && i < of->value_count; i++) {
+        of->types[i] = of->values[i].type;
+    }
     for (uint32_t i = 0; i < of->word_count; i++) {
         if (of->words[i].is.length != 0) {
             of->begins_word[of->words[i].is.at[0]] = 1;
@@ -125,7 +130,7 @@ static int begin_plan(plan *of) {
     for (int byte = 0x80; byte < 0x100; byte++) {
         of->in_number[byte] = 1;
     }
-    return of->fields == NULL || of->cells == NULL || of->scratch == NULL ? -1 : 0;
+    return of->fields == NULL || of->cells == NULL || of->types == NULL || of->scratch == NULL ? -1 : 0;
 }
 
 static inline int is_text_like(text one, text other) {

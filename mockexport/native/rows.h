@@ -85,8 +85,8 @@ typedef struct {
     int to_columns;
     int keep_missing; /* rows without a value go there too, with NO_VALUE for one */
     row_columns columns;
-    /* How a described table is to be read (described.h), NULL where there is none; `by_plan` if that is what reads the next
-     * block, and `only_plan` if all others are read so too. What it notes, by kind. */
+    /* How a described table is to be read (described.h), NULL where there is none yet; `by_plan` if that is what reads the
+     * next block, and would if it were there; `only_plan` if all others are read so too. What it notes, by kind. */
     struct plan *plan;
     int by_plan, only_plan;
     uint64_t noted[8];

@@ -352,17 +352,20 @@ static int64_t take_plain_block(row_scan *scan, summary_state *state, const uint
 }
 
 /* The scan of a block that suits the layout and the number of groups so far. A table that is not described otherwise may
- * be read by a plan too: while more than one row in a few of a block is nothing for the plain reader. */
+ * be read by a plan too: while more than one row in a few of a block is nothing for the plain reader. If there is no plan
+ * yet, the scan stops for one. */
 static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *data, size_t size, uint64_t offset) {
-    if (!scan->by_plan) {
-        const size_t aside = scan->aside_count;
-        const uint64_t lines = scan->lines;
-        const int64_t taken = take_plain_block(scan, state, data, size, offset);
-        scan->by_plan = scan->plan != NULL && (scan->aside_count - aside) * MANY_ASIDE > scan->lines - lines;
+    int64_t taken;
+    if (scan->by_plan && scan->plan != NULL) {
+        taken = scan_described(scan, state, data, size, offset);
+        scan->by_plan = scan->only_plan || scan->plan->odd != 0;
         return taken;
     }
-    const int64_t taken = scan_described(scan, state, data, size, offset);
-    scan->by_plan = scan->only_plan || scan->plan->odd != 0;
+    const size_t aside = scan->aside_count;
+    const uint64_t lines = scan->lines;
+    taken = take_plain_block(scan, state, data, size, offset);
+    scan->by_plan = (scan->aside_count - aside) * MANY_ASIDE > scan->lines - lines;
+    scan->stopped = scan->stopped || (scan->by_plan && scan->plan == NULL);
     return taken;
 }
 

@@ -20,7 +20,7 @@
 
 enum { TIME_ISO, TIME_PATTERN, TIME_NUMBER };
 
-/* A directive of a pattern by its letter, LITERAL with a byte in lower case, or BLANKS. */
+/* A directive of a pattern by its letter, LITERAL with a byte in lower case, or BLANKS and how many there are at least. */
 #define LITERAL '='
 #define BLANKS '_'
 
@@ -143,11 +143,11 @@ static int64_t read_pattern(const time_format *format, time_formats *of, const t
             at++;
             break;
         case BLANKS:
-            if (at == end || (*at != ' ' && *at != '\t')) {
-                return unlike;
+            for (; at < end && (*at == ' ' || *at == '\t'); at++) {
+                number++;
             }
-            while (at < end && (*at == ' ' || *at == '\t')) {
-                at++;
+            if (number < step->byte) {
+                return unlike;
             }
             break;
         case 'Y':

@@ -30,33 +30,41 @@ _FORMATS = (
     "seconds",
     "iso",
 )
+_WIDE = ((("hr", None), ("spo2", "SpO2")), (("*", None),), (("hr", "x" * 240), ("*", None)))
 _ELAPSED = ("days", "hours", "minutes", "seconds")
 _THOUSANDS = {".": (".",), ",": (",",), " ": (" ", "\u00a0", "\u202f"), "'": ("'", "\u2019")}
 _ODD = [
-    "", " ", "x", "-", "+", ".", ",", "e5", "12 mg", "120/80", "Low", "HIGH", "NA", "<0.6", "<=0,6", "> 250", "≤5", "≥ 7",
-    "<", "<x", "<-1e3", "1.234,5", "1,234.5", "1 234,5", "12 34", "1'234", "1.2.3", "1e3", "1,5e3", "0.1234567891", "1e-11",
-    "0,1234567890123456789", "1e15", "1e16", "-999", "-999,0", "-999.0", "0", "00072", "9" * 40, "9" * 70, "٣", "\0", "é",
-    'a"b', "a'b", "a\\b", "\\", "a\\ ", '"', "'", "#", "a\nb", "\r", "a\r\nb", "2025-08-26", "2025-08-26T10:00",
-    "26/08/2025", "26/8/2025  1:02", "31/02/2025 10:00", "13/13/2025 25:61", "08/26/2025 12:00:00 AM", "8/6/2025 0:00:00 am",
-    "20250826100000", "1756202400", "1756202400.25", "-12.5", "47:30", "47:30:15", "47:60", "1:2", "0000-00-00", "9999-12-31",
-    "26-Aug-2025 10:00:00.5", "26-aug-2025 10:00:00.123456789", "May 1, 2025 1:00PM", "mai 1, 2025 1:00PM", "010169",
-    "2025-08-26 10:00:00 +0200", "2025-08-26T10:00:00z", "2025-08-26T10:00:00utc", "2025-08-26 10:00:00 +99:99", "x" * 300,
-    "patient", "time", "when", "type", "value", "unit", "ward", "hr",
+    "", " ", "x", "-", "+", ".", ",", "e5", "12 mg", "120/80", "Low", "HIGH", "NA", "<0.6", "<=0,6", "> 250", "≤5",
+    "≥ 7", "<", "<x", "<-1e3", "1.234,5", "1,234.5", "1 234,5", "12 34", "1'234", "1.2.3", "1e3", "1,5e3",
+    "0.1234567891", "1e-11", "0,1234567890123456789", "1e15", "1e16", "-999", "-999,0", "-999.0", "0", "00072",
+    "9" * 40, "9" * 70, "٣", "\0", "é", 'a"b', "a'b", "a\\b", "\\", "a\\ ", '"', "'", "#", "a\nb", "\r", "a\r\nb",
+    "2025-08-26", "2025-08-26T10:00", "26/08/2025", "26/8/2025  1:02", "31/02/2025 10:00", "13/13/2025 25:61",
+    "08/26/2025 12:00:00 AM", "8/6/2025 0:00:00 am", "20250826100000", "1756202400", "1756202400.25", "-12.5",
+    "47:30", "47:30:15", "47:60", "1:2", "0000-00-00", "9999-12-31", "26-Aug-2025 10:00:00.5",
+    "26-aug-2025 10:00:00.123456789", "May 1, 2025 1:00PM", "mai 1, 2025 1:00PM", "010169",
+    "2025-08-26 10:00:00 +0200", "2025-08-26T10:00:00z", "2025-08-26T10:00:00utc", "2025-08-26 10:00:00 +99:99",
+    "x" * 300, "patient", "time", "when", "type", "value", "unit", "ward", "hr",
 ]  # fmt: skip
 
 
 def description(draw: random.Random) -> Schema:
     """A description that says something of a table, mostly several things."""
     quote = draw.choice(['"', '"', '"', "'", None])
-    delimiter = draw.choice(",,,;\t| ")
-    thousands = draw.choice([None, None, None, ".", ",", " ", "'"])
+    delimiter = draw.choice(",,,,;;\t\t|| ")
+    thousands = draw.choice([*[None] * 8, ".", ",", " ", "'"])
     decimal = "," if draw.random() < 0.3 else "."
-    constants = {}
     names = {"patient_id": "patient", "event_time": draw.choice(["when", "when", "date+time"]), "event_type": "type"}
     wide = draw.random() < 0.4
-    for role, text in (("patient_id", "{stem}é"), ("event_time", "2025-08-26"), ("event_type", "hr"), ("unit", "bpm")):
-        if draw.random() < 0.12 and not (wide and role == "event_type"):
-            constants[role] = text
+    constants = {
+        role: text
+        for role, text in (
+            ("patient_id", "{stem}é"),
+            ("event_time", "2025-08-26"),
+            ("event_type", "hr"),
+            ("unit", "bpm"),
+        )
+        if draw.random() < 0.12 and not (wide and role == "event_type")
+    }
     formats: tuple[str, ...] = ()
     if draw.random() < 0.6:
         formats = tuple(dict.fromkeys(draw.choice(_FORMATS) for _ in range(draw.choice([1, 1, 1, 2, 3]))))
@@ -69,7 +77,7 @@ def description(draw: random.Random) -> Schema:
         null_tokens=frozenset(tokens),
         timezone=draw.choice(ZONES) if draw.random() < 0.2 else None,
         constants=tuple(constants.items()),
-        values=draw.choice([(("hr", None), ("spo2", "SpO2")), (("*", None),), (("hr", "x" * 240), ("*", None))]) if wide else (),
+        values=draw.choice(_WIDE) if wide else (),
         time_formats=formats,
         origin=draw.choice(["2000-01-01", "2025-08-26T10:00:00+02:00"]) if set(formats) & set(_ELAPSED) else None,
         decimal=decimal,
@@ -77,7 +85,7 @@ def description(draw: random.Random) -> Schema:
         skip=draw.choice([0, 0, 0, 2]),
         comment=draw.choice([None, None, None, "#"]),
         quote=quote,
-        escape=draw.choice([None, None, "\\"]),
+        escape=draw.choice([*[None] * 5, "\\"]),
         replace=draw.choice([(), (), (("Low", "40"), ("NA", "1e12"), ("HIGH", "4.5"))]),
         censored=draw.choice(["leave-out", "bound", "bad"]),
         text=draw.choice(["bad", "missing"]),
@@ -92,6 +100,8 @@ def _time(draw: random.Random, schema: Schema, number: int) -> str:
     if name == "iso":
         if schema.timezone is not None:
             return local_time(draw, schema.timezone).decode()
+        if "+" in schema.event_time:
+            return f"{at:%Y-%m-%d}"
         return draw.choice([f"{at.isoformat()}Z", f"{at:%Y-%m-%d %H:%M:%S}", f"{at:%Y-%m-%d}"])
     if name.startswith("epoch"):
         scale = {"epoch": 1, "epoch-ms": 1000, "epoch-us": 10**6}[name]
@@ -116,7 +126,7 @@ def _cell(draw: random.Random, name: str, schema: Schema, number: int) -> str:
         case "when" | "date":
             return _time(draw, schema, number)
         case "time":
-            return draw.choice(["", "10:00:00"])
+            return "10:00:00" if schema.time_formats in ((), ("iso",)) else ""
         case "type":
             return draw.choice(["hr", "spo2", "größe"])
         case "unit":
@@ -124,9 +134,9 @@ def _cell(draw: random.Random, name: str, schema: Schema, number: int) -> str:
         case "ward":
             return draw.choice(["A", "B", "C", ""])
         case "more":
-            return draw.choice(["", "", "", "5"])
+            return "5" if draw.random() < 0.01 else ""
         case "value" | "hr" | "spo2" | "temp":
-            return draw.choice([_number(draw, schema)] * 6 + ["", "NA", "<" + _number(draw, schema), "Low"])
+            return draw.choice(["", "NA", "<5", "Low"]) if draw.random() < 0.1 else _number(draw, schema)
         case _:
             return draw.choice(["", "note", "a note, with more", "two\nlines"])
 
@@ -150,6 +160,15 @@ def _written(draw: random.Random, text: str, schema: Schema, *, quoted: float) -
 def table(draw: random.Random, rows: int, schema: Schema) -> bytes:
     """A table with about so many rows, one in a few of them odd."""
     names = ["patient", "when", "type", "value", "unit", "ward", "date", "time", "more", "hr", "spo2", "note", "temp"]
+    if ("*", None) in schema.values and draw.random() < 0.7:
+        names = ["patient", "ward", "date", "time", "when", "unit", "hr", "spo2", "temp"]
+        used = {
+            schema.patient_id,
+            *schema.event_time.split("+"),
+            schema.unit,
+            *(c.split("=")[0].strip("!") for c in schema.where),
+        }
+        names = [name for name in names if name in used or name in ("hr", "spo2", "temp")]
     if draw.random() < 0.5:
         draw.shuffle(names)
     header = schema.delimiter.join(names)
