@@ -121,8 +121,8 @@ async def _reply(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn what goes wrong into JSON, and see to it that the reply is out in time."""
     stall_s = request.app[STALL_LIMIT_S]
     if request.transport is not None:
-        # With no buffer of our own, "written" means "taken", and closing a connection leaves nothing behind. Not 0, which
-        # for TLS makes an empty buffer a full one.
+        # Hardly any buffer of our own: "written" means "taken", and closing a connection leaves nothing behind. Not 0,
+        # which for TLS makes an empty buffer a full one.
         request.transport.set_write_buffer_limits(high=1)
     try:
         try:
