@@ -128,6 +128,7 @@ def test_without_anything_that_makes_keys_there_is_no_tls(monkeypatch: pytest.Mo
         pass
 
 
+@pytest.mark.timeout(180)
 def test_the_command_serves_with_keys_of_ones_own_and_says_what_to_trust(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "authority")
     own = authority.certify("localhost")
