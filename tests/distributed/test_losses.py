@@ -162,7 +162,7 @@ async def test_results_lost_with_the_worker_that_holds_them_are_brought_anew_and
     events: list[Event] = []
 
     class Holding(Worker):
-        """A worker that keeps its results to itself until it may give them, but those that say what is to be divided."""
+        """A worker that keeps its results to itself until it may give them, once a download is divided."""
 
         async def get_data(self, comm: Any, **more: Any) -> Any:
             if any(isinstance(event, Divided) for event in events):

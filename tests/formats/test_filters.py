@@ -30,8 +30,8 @@ from mockexport.events import Event, Restored, Skipped
 from mockexport.formats import CsvDecoder
 from mockexport.formats.fields import format_time, parse_time
 from mockexport.model import Chunk, Export, Span
-from mockexport.pipeline.options import RunOptions
 from mockexport.pipeline.checkpoint import Belonging
+from mockexport.pipeline.options import RunOptions
 from mockexport.sources.scripted import Fail, Scripted, Step
 from tests.rows import HEADER, csv_bodies
 
