@@ -160,6 +160,6 @@ def _quantile(buckets: Mapping[int, int], share: float, low: int, high: int) -> 
     for bucket, count in buckets.items():
         begin, end = (min(max(edge, low), high) for edge in _edges(bucket))
         if place <= count:
-            return (begin + (end - begin) * place / count) / VALUE_SCALE
+            return min(begin + round((end - begin) * place / count), high) / VALUE_SCALE
         place -= count
     return end / VALUE_SCALE
