@@ -43,6 +43,7 @@ TESTS = {
     "sources/proving.py": ["tests/sources/test_url_list.py"],
     "unpacking/gunzip.py": ["tests/unpacking/test_gunzip.py"],
     "sources/http.py": ["tests/sources/test_http.py", "tests/sources/test_tls.py", "tests/sources/test_addresses.py"],
+    "keys.py": ["tests/sources/test_tls.py"],
     "sources/http_faults.py": [
         "tests/sources/test_tls.py",
         "tests/sources/test_addresses.py",
@@ -305,7 +306,7 @@ MUTANTS = [
     Mutant("header lines of 32 KiB are fine", HTTP, "MAX_FIELD_BYTES = 33 * 1024", "MAX_FIELD_BYTES = 8190"),
     Mutant("secrets stay with their origin", HTTP, "secrets if _origin(at) == origin else {}", "secrets"),
     Mutant("certificates stay with their origin", HTTP, "self._ssl if own else self._ssl_elsewhere", "self._ssl"),
-    Mutant("no passphrase is asked for", HTTP, "(cert, self.key, passphrase)", "(cert, self.key, lambda: '1234')"),
+    Mutant("no passphrase is asked for", "keys.py", "(cert, key, passphrase)", "(cert, key, lambda: '1234')"),
     Mutant("an authority that is not known is told", FAULTS, "frozenset({2, 18, 19, 20, 21})", "frozenset()"),
     Mutant("a certificate's date is told", FAULTS, "_NOT_YET_VALID, _EXPIRED,", "_EXPIRED, _NOT_YET_VALID,"),
     Mutant("a certificate's name is told", FAULTS, "frozenset({62, 64})", "frozenset()"),
