@@ -165,6 +165,6 @@ def _quantile(buckets: Sequence[tuple[int, int]], bits: int, share: float, low: 
     for bucket, count in buckets:
         begin, end = (min(max(edge, low), high) for edge in _edges(bucket, bits))
         if place <= count:
-            return (begin + (end - begin) * place / count) / VALUE_SCALE
+            return min(begin + round((end - begin) * place / count), high) / VALUE_SCALE
         place -= count
     return end / VALUE_SCALE

@@ -144,9 +144,9 @@ class Report(Generic[R]):
     def to_json(self, *, round_to: int | None = None) -> str:
         """Return the report as JSON text: keys sorted, indent 2, ASCII, a final newline.
 
-        Results that are dataclasses become objects of their fields; notes are there where there are any. `round_to`
-        rounds every fraction to so many decimal places; by default they are in full precision. The text depends on the
-        data alone.
+        Results that are dataclasses or `msgspec.Struct`s become objects of their fields; notes are there where there
+        are any. `round_to` rounds every fraction to so many decimal places; by default they are in full precision. The
+        text depends on the data alone.
         """
         return "".join(self.json_pieces(round_to=round_to))
 
