@@ -41,7 +41,7 @@ cdef extern from "native/families.h" nogil:
         KEPT_BITS
         MAX_UNITS
         MAX_ENTRIES
-        MAX_DOUBLINGS
+        COURSE_LEVELS
     uint64_t hash_key[2]
     ctypedef struct wide_counted:
         wide key
@@ -286,7 +286,7 @@ FAMILIES = {
     f"values {MAX_EXACT_VALUES} {KEPT_BITS}": FAMILY_VALUES,
     f"hours {MAX_UNITS}": FAMILY_HOURS,
     f"days {MAX_UNITS}": FAMILY_DAYS,
-    f"course {MAX_ENTRIES} {MAX_DOUBLINGS}": FAMILY_COURSE,
+    f"course {MAX_ENTRIES} {COURSE_LEVELS}": FAMILY_COURSE,
 }
 
 
