@@ -54,6 +54,7 @@ TESTS = {
     "cli/text.py": ["tests/cli/test_help.py"],
     "reducers/course.py": ["tests/reducers/test_course.py"],
     "report/courses.py": ["tests/report/test_html.py"],
+    "report/course_chart.py": ["tests/report/test_html.py"],
     "report/markup.py": ["tests/report/test_html.py"],
     "cli/faces.py": ["tests/cli/test_faces.py"],
     "errors.py": [
