@@ -3,15 +3,16 @@
 import pytest
 
 from mockexport.ingest.entrance import Entrance
-from mockexport.ingest.refusals import LAST_REFUSAL, REFUSAL, REFUSALS_PER_S, Refusals, is_whole_post
+from mockexport.ingest.plain import whole_post
+from mockexport.ingest.refusals import LAST_REFUSAL, REFUSAL, REFUSALS_PER_S, Refusals
 
 PLAIN = b"POST /metrics/heart-rate HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\nAccept: */*\r\n\r\nabc"
 
 
 def test_a_plain_post_is_known_by_its_bytes() -> None:
-    assert is_whole_post(PLAIN)
-    assert is_whole_post(PLAIN.replace(b"Accept: */*", b"Connection: keep-alive"))
-    assert is_whole_post(b"POST / HTTP/1.1\r\ncontent-length:0\r\n\r\n")
+    assert whole_post(PLAIN)
+    assert whole_post(PLAIN.replace(b"Accept: */*", b"Connection: keep-alive"))
+    assert whole_post(b"POST / HTTP/1.1\r\ncontent-length:0\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_a_plain_post_is_known_by_its_bytes() -> None:
     ],
 )
 def test_what_is_unusual_is_left_to_the_parser(unusual: bytes) -> None:
-    assert not is_whole_post(unusual)
+    assert not whole_post(unusual)
 
 
 def test_refusals_are_whole_replies() -> None:
