@@ -162,6 +162,9 @@ class _Acceptor:
 
     async def wait_closed(self) -> None:
         await self._stored.wait()
+        for accepted, _, _ in self._silent:
+            accepted.close()
+        self._silent.clear()
         await asyncio.gather(*self._opening, return_exceptions=True)
 
 

@@ -31,6 +31,7 @@ from mockexport.ingest.errors import (
     Unavailable,
     day_text,
 )
+from mockexport.ingest.hosting import bound_host, install, serves_directly
 from mockexport.ingest.page import PAGES, page_reply
 from mockexport.ingest.readings import decode_batch, decode_one
 from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply, refusal_reply
@@ -38,7 +39,6 @@ from mockexport.ingest.requests import RequestIds, Requests
 from mockexport.ingest.settings import Settings, open_to_all
 from mockexport.ingest.shortway import READING_PATH, ShortWay
 from mockexport.ingest.store import Store
-from mockexport.ingest.wire import bound_host, install, serves_directly
 
 __all__ = ["Service", "create_app"]
 

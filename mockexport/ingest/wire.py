@@ -15,14 +15,11 @@ Where connections are scarce, one on which no request has become whole for CROWD
 """
 
 import asyncio
-import os
-import socket
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -33,7 +30,7 @@ from mockexport.ingest.errors import Unavailable
 from mockexport.ingest.plain import PlainHead, plain_post
 from mockexport.ingest.refusals import BUSY_BODY, REFUSAL, RETRY_AFTER_S, last_words
 
-__all__ = ["HEAD_BYTES", "DeadlineProtocol", "bound_host", "install", "serves_directly"]
+__all__ = ["HEAD_BYTES", "DeadlineProtocol"]
 
 HEAD_TIMEOUT_S = 10.0
 # Longer than the application's own limit (see `bodies`), which answers 408; this one only ends what is left.
@@ -367,42 +364,3 @@ class DeadlineProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self.deadline = self._resting
         super().resume_writing()
-
-
-def install(receive: object) -> bool:
-    """Put the deadlines into a uvicorn that was started without them, as `uvicorn mockexport.ingest:app` is.
-
-    The protocol's class belongs to the server's configuration and is looked up for every new connection; an application
-    meets its server once before the first of them, in the lifespan, whose `receive` is a method of the server's.
-
-    Returns:
-        Whether they are in place now; False under any other server.
-    """
-    config = getattr(getattr(receive, "__self__", None), "config", None)
-    if not isinstance(config, Config):
-        return False
-    if not issubclass(config.http_protocol_class, DeadlineProtocol):
-        config.http_protocol_class = DeadlineProtocol
-    return True
-
-
-def serves_directly(receive: object, app: ASGIApp) -> bool:
-    """Tell whether the uvicorn of a lifespan's `receive` calls `app` itself, with nothing of others between."""
-    config = getattr(getattr(receive, "__self__", None), "config", None)
-    outermost = config.loaded_app if isinstance(config, Config) else None
-    return (outermost.app if isinstance(outermost, ProxyHeadersMiddleware) else outermost) is app
-
-
-def bound_host(receive: object) -> str | None:
-    """Return the address at which the uvicorn of a lifespan's `receive` was told to listen; None if it is no address.
-
-    A Unix socket is none, and another server does not tell.
-    """
-    config = getattr(getattr(receive, "__self__", None), "config", None)
-    if not isinstance(config, Config) or config.uds is not None:
-        return None
-    if config.fd is None:
-        return config.host
-    with socket.socket(fileno=os.dup(config.fd)) as given:
-        address = given.getsockname()
-    return address[0] if isinstance(address, tuple) else None
