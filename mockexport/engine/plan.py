@@ -1,7 +1,7 @@
 """A described table's plan, for the kernel: what a schema and a header say of rows, as numbers and bytes.
 
-Only here is it decided what the kernel may read by itself. Where it must not, `knows_none`, it finds the ends of rows, and
-the reference decodes them all.
+Only here is it decided what the kernel may read by itself. Where it must not, `knows_none`, it finds the ends of rows,
+and the reference decodes them all.
 """
 
 import re

@@ -31,6 +31,7 @@ _FORMATS = (
     "iso",
 )
 _WIDE = ((("hr", None), ("spo2", "SpO2")), (("*", None),), (("hr", "x" * 240), ("*", None)))
+_CONSTANTS = (("patient_id", "{stem}é"), ("event_time", "2025-08-26"), ("event_type", "hr"), ("unit", "bpm"))
 _ELAPSED = ("days", "hours", "minutes", "seconds")
 _THOUSANDS = {".": (".",), ",": (",",), " ": (" ", "\u00a0", "\u202f"), "'": ("'", "\u2019")}
 _ODD = [
@@ -53,7 +54,6 @@ def description(draw: random.Random) -> Schema:
     delimiter = draw.choice(",,,,;;\t\t|| ")
     thousands = draw.choice([*[None] * 8, ".", ",", " ", "'"])
     decimal = "," if draw.random() < 0.3 else "."
-    names = {"patient_id": "patient", "event_time": draw.choice(["when", "when", "date+time"]), "event_type": "type"}
     wide = draw.random() < 0.4
     constants = {
         role: text
@@ -70,8 +70,10 @@ def description(draw: random.Random) -> Schema:
         formats = tuple(dict.fromkeys(draw.choice(_FORMATS) for _ in range(draw.choice([1, 1, 1, 2, 3]))))
     tokens = draw.choice([(), (), ("NA", "-999"), (" x", "Low", 'a"b', "\ud800")])
     return Schema(
-        **names,
-        value=draw.choice(["value", "value", "value+more"]),
+        "patient",
+        draw.choice(["when", "when", "date+time"]),
+        "type",
+        draw.choice(["value", "value", "value+more"]),
         unit="unit" if draw.random() < 0.2 and "unit" not in constants else None,
         delimiter=delimiter,
         null_tokens=frozenset(tokens),
