@@ -24,6 +24,7 @@ from mockexport.server.catalogue import Catalogue, Offer, StoredFile, folder_cat
 from mockexport.server.delivery import FileChanged, Sending, finish, open_file, send_file, send_rows
 from mockexport.server.faults import Faults
 from mockexport.server.fhir.authorization import Authorization
+from mockexport.server.fhir.jobs import Jobs
 from mockexport.server.fhir.routes import WORKERS as FHIR_WORKERS
 from mockexport.server.fhir.routes import BulkData
 from mockexport.server.misbehaving import misbehave
@@ -46,6 +47,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 DOOR: web.AppKey[Door] = web.AppKey("door")
 FHIR_DOOR: web.AppKey[Door] = web.AppKey("fhir_door")
+FHIR_JOBS: web.AppKey[Jobs] = web.AppKey("fhir_jobs")
 # What a kick-off and a request for a token bring.
 FHIR_KINDS = frozenset({b"application/json", b"application/fhir+json", b"application/x-www-form-urlencoded"})
 CATALOGUE: web.AppKey[Catalogue] = web.AppKey("catalogue")
@@ -100,7 +102,9 @@ def create_app(
     app.router.add_get(export + download, _download)
     app.router.add_get(export + download + "/data", _data)
     authorization = None if fhir_client is None else Authorization(*fhir_client)
-    BulkData(app[CATALOGUE], faults, authorization).add_to(app)
+    bulk = BulkData(app[CATALOGUE], faults, authorization)
+    app[FHIR_JOBS] = bulk.jobs
+    bulk.add_to(app)
     return app
 
 
