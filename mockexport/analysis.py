@@ -307,7 +307,7 @@ def _saving(
         return SavingParquet(source, folder, schema=schema, engine=engine)
     from mockexport.saving.source import Saving
 
-    return Saving(source, folder)
+    return Saving(source, folder, suffix=".csv" if schema is None or isinstance(schema, Schema) else ".ndjson")
 
 
 def _only(export_ids: list[str]) -> str:
