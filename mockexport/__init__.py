@@ -11,6 +11,7 @@ The rooms, each importing only those above it:
     newfile.py     files written whole or not at all, or read at once
     events.py      the typed events of a run
     access.py      who may ask a server: its names, origins, bodies, tokens
+    keys.py        keys for TLS: made for one run, or read from files
     formats/       bytes → chunks → columns: the reference, and what a verdict needs to know of the rows
     reducers/      statistics, the Reducer protocol, anomaly rules
     engine/        folds a span's chunks, in Python or over _kernel.pyx and native/
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         OutputError,
         ReducerError,
         RunNotOpen,
+        ServerNotRunning,
         ServerUnreachable,
         SourceError,
         SourceNotOpen,
@@ -150,6 +152,7 @@ __all__ = [
     "RunStatistics",
     "Schema",
     "Selection",
+    "ServerNotRunning",
     "ServerUnreachable",
     "SizeLimits",
     "Snapshot",
@@ -199,6 +202,7 @@ _HOMES = {
         "OutputError",
         "ReducerError",
         "RunNotOpen",
+        "ServerNotRunning",
         "ServerUnreachable",
         "SourceError",
         "SourceNotOpen",

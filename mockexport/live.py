@@ -20,7 +20,7 @@ from mockexport.pipeline.run import Pipeline
 from mockexport.reducers import Reducer, Statistics
 from mockexport.report.account import Account
 from mockexport.report.notes import STATISTICS, Note
-from mockexport.report.report import Report
+from mockexport.report.report import Report, in_order
 
 __all__ = ["Run", "Snapshot"]
 
@@ -196,10 +196,10 @@ class Run(Generic[R]):
         incomplete = tuple(d.id for d in self._downloads if d.id not in complete)
         unasked = {account.download_id for account in accounts if account.verdict.unasked}
         announced = [d.rows for d in self._downloads if d.id not in unasked]
-        result = look.result
-        notes = tuple(Note(STATISTICS, text) for text in result.notes)
+        patients, totals = in_order(look.result)
+        notes = tuple(Note(STATISTICS, text) for text in look.result.notes)
         return Snapshot(
-            report=Report(result.patients, result.totals, incomplete, account, notes, allow_incomplete=True),
+            report=Report(patients, totals, incomplete, account, notes, allow_incomplete=True),
             rows=account.rows + sum(rows for rows, _ in look.in_flight.values()),
             received_bytes=sum(a.received_bytes for a in accounts) + sum(n for _, n in look.in_flight.values()),
             announced_rows=None if None in announced else sum(rows or 0 for rows in announced),

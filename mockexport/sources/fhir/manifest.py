@@ -32,7 +32,7 @@ class ManifestFile:
 
 @dataclass(frozen=True, slots=True)
 class ManifestPage:
-    """A page of a manifest; `next` is the URL of the one that follows, `time` as of when the server says the data is."""
+    """A page of a manifest; `next` is the URL of the one that follows, `time` is the server's, of the data."""
 
     output: tuple[ManifestFile, ...] = ()
     problems: tuple[ManifestFile, ...] = ()
