@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from mockexport import MockServer
 from mockexport.cli import main as mockexport
-from mockexport.server.faults import FHIR_KINDS
+from mockexport.server.kinds import FHIR_KINDS
 from mockexport.sources.fhir.authorizing import read_key
 
 T = TypeVar("T")
