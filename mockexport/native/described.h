@@ -28,44 +28,59 @@ static inline text stripped(const uint8_t *at, const uint8_t *end, uint8_t delim
     return (text){at, (uint32_t)(end - at)};
 }
 
-/* Read what a field with quotes or escapes holds, which is then in the scratch if it is not as it stands there: 1, or 0
- * if it is not plain. */
-static int read_quoted(const row_scan *scan, plan *of, const uint8_t *at, const uint8_t *end, text *into) {
-    const row_signs *signs = &scan->signs;
-    const text field = stripped(at, end, signs->delimiter);
-    at = field.at;
-    end = at + field.length;
-    const int quoted = at < end && *at == signs->quote;
-    if (quoted) {
-        if (end - at < 2 || end[-1] != signs->quote) {
-            return 0;
+/* Where a byte is first, or `end`. Fields are short: a call would cost more. */
+static inline const uint8_t *find_byte(const uint8_t *at, const uint8_t *end, uint8_t byte) {
+    const uint64_t each = 0x0101010101010101ULL * byte;
+    while (at < end) {
+        const ptrdiff_t left = end - at;
+        const uint64_t found = zero_bytes(load64(at) ^ each) & kept_low[left < 8 ? left : 8];
+        if (found != 0) {
+            return at + __builtin_ctzll(found) / 8;
         }
-        at++;
-        end--;
+        at += left < 8 ? left : 8;
     }
-    *into = (text){at, (uint32_t)(end - at)};
+    return end;
+}
+
+/* Copy what is between quotes, or a field with escapes: a doubled quote is one, and an escape is none, but makes the byte
+ * behind it one like all others. 1, or 0 if it is not plain. */
+static __attribute__((noinline)) int unquote(const row_signs *signs, plan *of, int quoted, text *field) {
+    const uint8_t *at = field->at, *end = at + field->length, *from = at;
     const size_t begin = of->scratch_used;
-    int is_copied = 0;
-    for (const uint8_t *from = at; at < end; at++) {
+    for (; at < end; at++) {
         if (*at == signs->quote || *at == signs->escape) {
-            /* A doubled quote is one, and an escape is none: the byte behind it is. */
-            if ((*at == signs->quote && !quoted) || at + 1 == end || (*at == signs->quote && at[1] != signs->quote)) {
+            if ((*at == signs->quote && !quoted) || at + 1 == end || (*at == signs->quote && at[1] != signs->quote) ||
+                !put_scratch(of, from, (size_t)(at - from))) {
                 return 0;
             }
-            if (!put_scratch(of, from, (size_t)(at - from))) {
-                return 0;
-            }
-            is_copied = 1;
             from = ++at;
         }
-        if (is_copied && at + 1 == end && !put_scratch(of, from, (size_t)(end - from))) {
+    }
+    if (!put_scratch(of, from, (size_t)(end - from))) {
+        return 0;
+    }
+    *field = (text){of->scratch + begin, (uint32_t)(of->scratch_used - begin)};
+    return 1;
+}
+
+/* Read what a field holds in whose row there are quotes or escapes: 1, or 0 if it is not plain. */
+static inline int read_quoted(const row_scan *scan, plan *of, const uint8_t *at, const uint8_t *end, text *into) {
+    const row_signs *signs = &scan->signs;
+    *into = stripped(at, end, signs->delimiter);
+    end = into->at + into->length;
+    const int quoted = into->length != 0 && into->at[0] == signs->quote;
+    if (quoted) {
+        if (into->length < 2 || end[-1] != signs->quote) {
             return 0;
         }
+        end--;
+        *into = (text){into->at + 1, into->length - 2};
     }
-    if (is_copied) {
-        *into = (text){of->scratch + begin, (uint32_t)(of->scratch_used - begin)};
+    if ((signs->quote == NO_SIGN || find_byte(into->at, end, (uint8_t)signs->quote) == end) &&
+        (signs->escape == NO_SIGN || find_byte(into->at, end, (uint8_t)signs->escape) == end)) {
+        return 1;
     }
-    return 1;
+    return unquote(signs, of, quoted, into);
 }
 
 /* Find the fields of a row that are looked at: `at` are the ends of `count` fields, the last of which ends at `end`. 1,

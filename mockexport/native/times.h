@@ -20,6 +20,11 @@
 
 enum { TIME_ISO, TIME_PATTERN, TIME_NUMBER };
 
+/* What a time of a fixed length has at its places; the year is two of them. */
+enum { PART_CENTURY, PART_YEAR, PART_MONTH, PART_DAY, PART_HOUR, PART_MINUTE, PART_SECOND, TIME_PARTS };
+#define MAX_FIXED_BYTES 31
+#define NO_PLACE 0xFF
+
 /* A directive of a pattern by its letter, LITERAL with a byte in lower case, or BLANKS and how many there are at least. */
 #define LITERAL '='
 #define BLANKS '_'
@@ -33,6 +38,10 @@ typedef struct {
     const time_step *steps;
     uint32_t step_count;
     int is_certain; /* there is one way only in which a text could match the steps */
+    int is_fixed;   /* a text is mostly of the length of `like`, and there are all its digits (see read_fixed) */
+    uint32_t length;
+    uint64_t like[4], literal[4], digit[4];
+    uint8_t place[TIME_PARTS];
     int64_t unit_us, origin_us;
     int is_clock; /* hours may be written 47:30 */
 } time_format;
@@ -127,8 +136,81 @@ static inline int64_t utc_of(time_formats *of, const time_reading *times, int64_
     return from_local(local_us, span->ahead_us);
 }
 
+/* Make a pattern ready that has nothing but numbers of two digits, years and literals: nearly all times of a table are of
+ * one length, and can be held against it as words. */
+static void begin_fixed(time_format *format) {
+    static const char directives[TIME_PARTS] = {0, 'y', 'm', 'd', 'H', 'M', 'S'};
+    uint8_t like[32] = {0}, literal[32] = {0}, digit[32] = {0};
+    uint32_t length = 0;
+    memset(format->place, NO_PLACE, sizeof format->place);
+    for (uint32_t i = 0; i < format->step_count; i++) {
+        const time_step step = format->steps[i];
+        const int is_sign = step.directive == LITERAL || (step.directive == BLANKS && step.byte == 1);
+        const char *part = is_sign || step.directive == 0 ? NULL : memchr(directives, step.directive, sizeof directives);
+        const uint32_t digits = is_sign ? 0 : step.directive == 'Y' ? 4 : 2;
+        /* Letters may be of either case, and are left to the steps. */
+        if (length + 4 > MAX_FIXED_BYTES || (!is_sign && part == NULL && digits != 4) ||
+            (is_sign && step.byte >= 'a' && step.byte <= 'z')) {
+            return;
+        }
+        if (is_sign) {
+            like[length] = step.directive == BLANKS ? ' ' : step.byte;
+            literal[length++] = 0xFF;
+            continue;
+        }
+        if (digits == 4) {
+            format->place[PART_CENTURY] = (uint8_t)length;
+        }
+        format->place[digits == 4 ? PART_YEAR : part - directives] = (uint8_t)(length + digits - 2);
+        for (uint32_t at = 0; at < digits; at++) {
+            like[length] = '0';
+            digit[length++] = 0xFF;
+        }
+    }
+    memcpy(format->like, like, sizeof like);
+    memcpy(format->literal, literal, sizeof literal);
+    memcpy(format->digit, digit, sizeof digit);
+    format->length = length;
+    format->is_fixed = format->place[PART_YEAR] != NO_PLACE && format->place[PART_MONTH] != NO_PLACE;
+}
+
+/* The number at a place of a fixed length whose digits are digits, or 0 if there is none. */
+static inline uint32_t part_at(const time_format *format, const uint8_t *at, int part) {
+    const uint8_t place = format->place[part];
+    return place == NO_PLACE ? 0 : (uint32_t)(at[place] - '0') * 10 + (uint32_t)(at[place + 1] - '0');
+}
+
+/* Read a time of the length of `like`: as read_pattern does, or NOT_PLAIN for that to judge. */
+static inline int64_t read_fixed(const time_format *format, time_formats *of, const time_reading *times,
+                                 const uint8_t *at) {
+    uint64_t wrong = 0;
+    for (uint32_t word = 0; word * 8 < format->length; word++) {
+        const uint64_t differs = load64(at + 8 * word) ^ format->like[word];
+        wrong |= (differs & format->literal[word]) | beyond_digits(differs & format->digit[word]);
+    }
+    if (wrong != 0) {
+        return NOT_PLAIN;
+    }
+    const uint32_t of_century = part_at(format, at, PART_YEAR), month = part_at(format, at, PART_MONTH);
+    const uint32_t year = format->place[PART_CENTURY] != NO_PLACE ? part_at(format, at, PART_CENTURY) * 100 + of_century
+                                                                  : of_century + (of_century >= 69 ? 1900 : 2000);
+    const uint32_t day = part_at(format, at, PART_DAY), hour = part_at(format, at, PART_HOUR);
+    const uint32_t minute = part_at(format, at, PART_MINUTE), second = part_at(format, at, PART_SECOND);
+    if (hour > 23 || minute > 59 || second > 59 || !is_real_date(year, month, day)) {
+        return NOT_PLAIN;
+    }
+    return utc_of(of, times,
+                  days_of(year, month, day) * DAY_US + (int64_t)(hour * 3600 + minute * 60 + second) * 1000000);
+}
+
 static int64_t read_pattern(const time_format *format, time_formats *of, const time_reading *times, const uint8_t *at,
                             const uint8_t *end) {
+    if (format->is_fixed && (size_t)(end - at) == format->length) {
+        const int64_t time_us = read_fixed(format, of, times, at);
+        if (time_us != NOT_PLAIN) {
+            return time_us;
+        }
+    }
     const int64_t unlike = format->is_certain ? NO_TIME : NOT_PLAIN;
     uint32_t year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
     int half = -1, has_offset = 0; /* of the day: 0 is am, 1 pm */
