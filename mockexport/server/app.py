@@ -25,6 +25,7 @@ from mockexport.server.catalogue import Catalogue, Offer, folder_catalogue, gene
 from mockexport.server.delivery import Sending, finish
 from mockexport.server.faults import Faults
 from mockexport.server.fhir.authorization import Authorization
+from mockexport.server.fhir.jobs import Jobs
 from mockexport.server.fhir.routes import WORKERS as FHIR_WORKERS
 from mockexport.server.fhir.routes import BulkData
 from mockexport.server.misbehaving import RightReply
@@ -57,6 +58,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 DOOR: web.AppKey[Door] = web.AppKey("door")
 FHIR_DOOR: web.AppKey[Door] = web.AppKey("fhir_door")
+FHIR_JOBS: web.AppKey[Jobs] = web.AppKey("fhir_jobs")
 # What a kick-off and a request for a token bring.
 FHIR_KINDS = frozenset({b"application/json", b"application/fhir+json", b"application/x-www-form-urlencoded"})
 CATALOGUE: web.AppKey[Catalogue] = web.AppKey("catalogue")
@@ -114,7 +116,9 @@ def create_app(
     app.router.add_get(export + download, _download, name="metadata")
     app.router.add_get(export + download + "/data", _data, name="data")
     authorization = None if fhir_client is None else Authorization(*fhir_client)
-    BulkData(app[CATALOGUE], faults, authorization).add_to(app)
+    bulk = BulkData(app[CATALOGUE], faults, authorization)
+    app[FHIR_JOBS] = bulk.jobs
+    bulk.add_to(app)
     return app
 
 

@@ -22,7 +22,7 @@ from aiohttp import web
 from mockexport.access import own_names
 from mockexport.errors import OptionError, ServerNotRunning
 from mockexport.formats.schema import Schema
-from mockexport.server.app import STALL_S, create_app
+from mockexport.server.app import FHIR_JOBS, STALL_S, create_app
 from mockexport.server.connection import HEAD_LIMIT_BYTES, IDLE_S, LINGER_S, Connection
 from mockexport.server.faults import Faults, FaultsLike
 from mockexport.server.recording import RecordedRequest
@@ -138,6 +138,11 @@ class MockServer:
         """The number of clients connected now."""
         server = self._runner.server if self._runner else None
         return len(server.connections) if server else 0
+
+    @property
+    def fhir_jobs(self) -> int:
+        """The number of jobs at /fhir that were begun and not ended by their clients."""
+        return len(self._runner.app[FHIR_JOBS]) if self._runner else 0
 
     async def idle(self) -> None:
         """Wait until no download is being sent; what was asked for a moment ago may not have begun."""
