@@ -6,6 +6,7 @@
 #ifndef MOCKEXPORT_DESCRIBED_H
 #define MOCKEXPORT_DESCRIBED_H
 
+#include "gather.h"
 #include "plan.h"
 
 enum { ROW_ASIDE, ROW_READ, ROW_LEFT_OUT };
@@ -238,6 +239,74 @@ static inline __attribute__((always_inline)) int take_read(row_scan *scan, summa
     return 1;
 }
 
+/* Values of rows, gathered; `dates` is 1 for the first one of a row whose date alone is noted. */
+typedef struct {
+    pending_row values[BATCH_ROWS];
+    uint8_t dates[BATCH_ROWS];
+    uint32_t count;
+} gathered;
+
+/* Take in the values that were gathered, or put their rows aside: 0, or -1. */
+static inline __attribute__((always_inline)) int take_gathered(row_scan *scan, summary_state *state, gathered *all,
+                                                               uint64_t offset, block_count *taken,
+                                                               const int further) {
+    uint64_t aside = UINT64_MAX;
+    if (all->count != 0 && state->count != 0) {
+        fetch_groups(state, all->values, all->count, further);
+    }
+    for (uint32_t i = 0; i < all->count; i++) {
+        const pending_row *value = &all->values[i];
+        if (__builtin_expect(value->place.start == aside, 0)) {
+            continue; /* with the first value of its row */
+        }
+        const int done = take_row(scan, state, value->ids, value->time_us, value->value, taken, 0, further);
+        if (__builtin_expect(done <= 0, 0)) {
+            aside = value->place.start;
+            if (done < 0 || set_aside(scan, offset + aside, offset + value->place.end, value->place.line) < 0) {
+                return -1;
+            }
+            continue;
+        }
+        scan->noted[NOTE_DATES] += all->dates[i];
+    }
+    all->count = 0;
+    scan->plan->scratch_used = 0;
+    return 0;
+}
+
+/* Gather the values of the row that was read, if all are narrow numbers, of which there is nothing to note: whether they
+ * are. There is room for as many as a row has. */
+static inline int gather_read(const summary_state *state, const plan *of, const read_row *row, row_place place,
+                              gathered *into) {
+    for (uint32_t i = 0; i < of->value_count; i++) {
+        const plan_cell *cell = &of->cells[i];
+        if (cell->kind != CELL_NONE && (cell->kind != CELL_NUMBER || cell->value == WIDE || cell->note != NOTE_NONE)) {
+            return 0;
+        }
+    }
+    row_ids ids;
+    uint8_t date = row->is_date && of->dates_noted;
+    ids.patient = row->patient.at;
+    ids.patient_length = row->patient.length;
+    id_words(ids.patient, ids.patient_length, &ids.patient_low, &ids.patient_high);
+    for (uint32_t i = 0; i < of->value_count; i++) {
+        if (of->cells[i].kind == CELL_NONE) {
+            continue;
+        }
+        const text type = of->is_wide ? of->types[i] : row->type;
+        ids.type = type.at;
+        ids.type_length = type.length;
+        ids.is_short = ((ids.patient_length - 1) | (type.length - 1)) < SHORT_ID_BYTES;
+        id_words(type.at, type.length, &ids.type_low, &ids.type_high);
+        ids.hash = pair_hash(ids.patient_low, ids.patient_high, ids.type_low, ids.type_high);
+        __builtin_prefetch(&state->slots[slot_of(ids.hash, state->bits)]);
+        into->dates[into->count] = date;
+        into->values[into->count++] = (pending_row){ids, place, row->time_us, of->cells[i].value};
+        date = 0;
+    }
+    return date == 0; /* a row without values is taken in at once */
+}
+
 /* Whether a row without quotes, which is not wanted, may name the columns again. */
 static inline int may_name_columns(const row_scan *scan, const uint8_t *data, uint32_t start, const uint32_t *at,
                                    size_t count, uint32_t end) {
@@ -265,17 +334,21 @@ static inline uint64_t count_lines(const uint8_t *at, const uint8_t *end) {
 }
 
 /* Take in the whole rows of a block, which begins at `offset` of its chunk; return the bytes they take up, or -1.
- * `to_columns` and `further` are constants. */
+ * `far` (rows are gathered first), `to_columns` and `further` are constants. */
 static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, summary_state *state,
                                                                const uint8_t *data, size_t size, uint64_t offset,
-                                                               const int to_columns, const int further) {
+                                                               const int far, const int to_columns,
+                                                               const int further) {
     plan *of = scan->plan;
     const row_signs *signs = &scan->signs;
     const uint32_t *at = scan->positions + 1, *last = at;
     uint32_t start = 0, from = 0; /* boundaries and marks are known from there on */
     int is_known = 0;
     block_count taken = {0, INT64_MAX, INT64_MIN, scan->covered, scan->filter != NULL};
+    gathered pending;
+    pending.count = 0;
     of->odd = 0;
+    of->scratch_used = 0;
     while (start < size && !scan->stopped) {
         if (!is_known) {
             from = start;
@@ -312,7 +385,13 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
         if (count == 1 && stripped(data + start, data + finish, signs->delimiter).length == 0) {
             goto next; /* a blank line */
         }
-        of->scratch_used = 0;
+        if (far && (pending.count + of->value_count > BATCH_ROWS || of->scratch_used > SCRATCH_BYTES / 2)) {
+            if (take_gathered(scan, state, &pending, offset, &taken, further) < 0) {
+                return -1;
+            }
+        } else if (!far) {
+            of->scratch_used = 0;
+        }
         if (__builtin_expect((mark & HAS_UNPLAIN) != 0, 0) && !is_text(data + start, end - start)) {
             goto odd;
         }
@@ -333,7 +412,8 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
             scan->filtered++;
         } else if (__builtin_expect(result == ROW_ASIDE, 0)) {
             goto odd;
-        } else {
+        } else if (!far || of->value_count > BATCH_ROWS ||
+                   !gather_read(state, of, &row, (row_place){start, end, scan->lines}, &pending)) {
             const int done = take_read(scan, state, of, &row, &taken, to_columns, further);
             if (__builtin_expect(done <= 0, 0)) {
                 if (done < 0) {
@@ -375,6 +455,9 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
         }
         start = (uint32_t)row_end + 1;
     }
+    if (far && take_gathered(scan, state, &pending, offset, &taken, further) < 0) {
+        return -1;
+    }
     scan->rows += taken.rows;
     scan->first_us = taken.first_us < scan->first_us ? taken.first_us : scan->first_us;
     scan->last_us = taken.last_us > scan->last_us ? taken.last_us : scan->last_us;
@@ -383,11 +466,14 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
 
 static __attribute__((noinline)) int64_t scan_described(row_scan *scan, summary_state *state, const uint8_t *data,
                                                         size_t size, uint64_t offset) {
-    if (scan->to_columns) {
-        return scan_rows(scan, state, data, size, offset, 1, 0);
+    if (scan->to_columns) { /* never gathered first: rows, and those set aside, must stay in order */
+        return scan_rows(scan, state, data, size, offset, 0, 1, 0);
     }
-    return state->families != 0 ? scan_rows(scan, state, data, size, offset, 0, 1)
-                                : scan_rows(scan, state, data, size, offset, 0, 0);
+    if (state->families != 0) {
+        return scan_rows(scan, state, data, size, offset, 1, 0, 1);
+    }
+    return state->count > FAR_GROUPS ? scan_rows(scan, state, data, size, offset, 1, 0, 0)
+                                     : scan_rows(scan, state, data, size, offset, 0, 0, 0);
 }
 
 #endif
