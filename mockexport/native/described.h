@@ -239,6 +239,20 @@ static inline __attribute__((always_inline)) int take_read(row_scan *scan, summa
     return 1;
 }
 
+/* The line ends in some bytes; written so that compilers make vector instructions of it. */
+static uint64_t count_lines(const uint8_t *at, const uint8_t *end) {
+    uint64_t lines = 0;
+    while (at < end) {
+        const uint8_t *stop = end - at < 255 ? end : at + 255;
+        uint8_t some = 0;
+        for (; at < stop; at++) {
+            some = (uint8_t)(some + (*at == '\n'));
+        }
+        lines += some;
+    }
+    return lines;
+}
+
 /* Values of rows, gathered; `dates` is 1 for the first one of a row whose date alone is noted. */
 typedef struct {
     pending_row values[BATCH_ROWS];
@@ -247,9 +261,9 @@ typedef struct {
 } gathered;
 
 /* Take in the values that were gathered, or put their rows aside: 0, or -1. */
-static inline __attribute__((always_inline)) int take_gathered(row_scan *scan, summary_state *state, gathered *all,
-                                                               uint64_t offset, block_count *taken,
-                                                               const int further) {
+static inline __attribute__((always_inline)) int take_gathered(row_scan *scan, summary_state *state,
+                                                               const uint8_t *data, gathered *all, uint64_t offset,
+                                                               block_count *taken, const int further) {
     uint64_t aside = UINT64_MAX;
     if (all->count != 0 && state->count != 0) {
         fetch_groups(state, all->values, all->count, further);
@@ -262,7 +276,8 @@ static inline __attribute__((always_inline)) int take_gathered(row_scan *scan, s
         const int done = take_row(scan, state, value->ids, value->time_us, value->value, taken, 0, further);
         if (__builtin_expect(done <= 0, 0)) {
             aside = value->place.start;
-            if (done < 0 || set_aside(scan, offset + aside, offset + value->place.end, value->place.line) < 0) {
+            if (done < 0 || set_aside(scan, offset + aside, offset + value->place.end,
+                                      scan->lines + count_lines(data, data + aside)) < 0) {
                 return -1;
             }
             continue;
@@ -325,14 +340,6 @@ static inline int may_name_columns(const row_scan *scan, const uint8_t *data, ui
     return 0;
 }
 
-static inline uint64_t count_lines(const uint8_t *at, const uint8_t *end) {
-    uint64_t lines = 0;
-    for (; (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++) {
-        lines++;
-    }
-    return lines;
-}
-
 /* Take in the whole rows of a block, which begins at `offset` of its chunk; return the bytes they take up, or -1.
  * `far` (rows are gathered first), `to_columns` and `further` are constants. */
 static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, summary_state *state,
@@ -344,6 +351,8 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
     const uint32_t *at = scan->positions + 1, *last = at;
     uint32_t start = 0, from = 0; /* boundaries and marks are known from there on */
     int is_known = 0;
+    /* Of rows that are taken in, nobody asks the line: it is counted where it is needed. */
+    const uint64_t first_line = scan->lines;
     block_count taken = {0, INT64_MAX, INT64_MIN, scan->covered, scan->filter != NULL};
     gathered pending;
     pending.count = 0;
@@ -386,7 +395,7 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
             goto next; /* a blank line */
         }
         if (far && (pending.count + of->value_count > BATCH_ROWS || of->scratch_used > SCRATCH_BYTES / 2)) {
-            if (take_gathered(scan, state, &pending, offset, &taken, further) < 0) {
+            if (take_gathered(scan, state, data, &pending, offset, &taken, further) < 0) {
                 return -1;
             }
         } else if (!far) {
@@ -413,7 +422,7 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
         } else if (__builtin_expect(result == ROW_ASIDE, 0)) {
             goto odd;
         } else if (!far || of->value_count > BATCH_ROWS ||
-                   !gather_read(state, of, &row, (row_place){start, end, scan->lines}, &pending)) {
+                   !gather_read(state, of, &row, (row_place){start, end, 0}, &pending)) {
             const int done = take_read(scan, state, of, &row, &taken, to_columns, further);
             if (__builtin_expect(done <= 0, 0)) {
                 if (done < 0) {
@@ -422,11 +431,7 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
                 goto odd;
             }
         }
-        if ((mark & HAS_QUOTE) != 0) {
-            scan->lines += count_lines(data + start, data + end);
-        }
     next:
-        scan->lines++;
         start = (uint32_t)row_end + 1;
         at += count;
         continue;
@@ -440,24 +445,20 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
         if (row_end >= size && start != 0) {
             break; /* the next block begins with it */
         }
-        if (leave_row(scan, data, offset, (row_place){start, row_end, scan->lines}) < 0) {
+        const uint64_t line = first_line + count_lines(data, data + start);
+        if (leave_row(scan, data, offset, (row_place){start, row_end, line}) < 0) {
             return -1;
         }
-        scan->lines += 1 + count_lines(data + start, data + row_end);
-        if (row_end != end) {
-            is_known = 0;
-        } else {
-            at += count;
-        }
-        if (row_end >= size) {
-            start = (uint32_t)row_end + 1;
-            break;
-        }
+        is_known = row_end == end;
+        at += is_known ? count : 0;
         start = (uint32_t)row_end + 1;
     }
-    if (far && take_gathered(scan, state, &pending, offset, &taken, further) < 0) {
+    if (far && take_gathered(scan, state, data, &pending, offset, &taken, further) < 0) {
         return -1;
     }
+    /* A last line may be without its end. */
+    scan->lines = first_line + (start > scan->available ? 1 + count_lines(data, data + start - 1)
+                                                        : count_lines(data, data + start));
     scan->rows += taken.rows;
     scan->first_us = taken.first_us < scan->first_us ? taken.first_us : scan->first_us;
     scan->last_us = taken.last_us > scan->last_us ? taken.last_us : scan->last_us;
