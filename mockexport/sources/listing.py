@@ -20,6 +20,7 @@ from mockexport.sources.metadata import DownloadMetadata, decode_json
 
 __all__ = [
     "LISTING",
+    "MANIFEST",
     "PARQUET_LISTING",
     "UNFINISHED",
     "FolderListing",
@@ -37,6 +38,8 @@ __all__ = [
 LISTING = "export.json"
 # In its place while an export is still being downloaded: a line per file that is in place.
 UNFINISHED = "unfinished.ndjson"
+# Beside it, or in its place where another program has left the files: the manifest of a FHIR Bulk Data job.
+MANIFEST = "manifest.json"
 # In its place in a folder of Parquet files, which are for other tools (sources/parquet.py).
 PARQUET_LISTING = "parquet.json"
 
@@ -69,14 +72,14 @@ class FolderListing(msgspec.Struct, frozen=True):
     downloads: tuple[ListedFile, ...]
 
 
-def file_name(index: int, download_id: str) -> str:
+def file_name(index: int, download_id: str, suffix: str = ".csv") -> str:
     """Return the name of the file of the download at place `index` in time order: `00-<id>.csv`.
 
     An id may come from a foreign server: what could be more than a name in a path becomes `_`. The number in front
     keeps the names of such ids apart. An id that is a file's name loses the suffixes that say how that one was kept.
     """
-    plain = re.sub(r"\.(csv|tsv)(\.(gz|zst))?\Z", "", download_id)
-    return f"{index:02d}-{re.sub(r'[^A-Za-z0-9._-]', '_', plain)[:128]}.csv"
+    plain = re.sub(r"\.(csv|tsv|ndjson|jsonl)(\.(gz|zst))?\Z", "", download_id)
+    return f"{index:02d}-{re.sub(r'[^A-Za-z0-9._-]', '_', plain)[:128]}{suffix}"
 
 
 def readable(name: str | Path) -> str:
