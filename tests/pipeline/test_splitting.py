@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport import BadRowError, Download, MockServer, Pipeline, Schema, Span, Summary, VerdictKind, analyze
+from mockexport import Download, MockServer, Pipeline, Schema, Summary, analyze
 from mockexport.engine.choosing import Engine, choose_engine
+from mockexport.errors import BadRowError
 from mockexport.events import Advanced, Divided, DownloadFinished, Event, StartedOver
 from mockexport.formats import MAX_ROW_BYTES, Cutter
-from mockexport.model import Reading, SizeLimits
+from mockexport.model import Reading, SizeLimits, Span, VerdictKind
 from mockexport.pipeline.ranges import Landed, borders_of
 from mockexport.pipeline.span import FoldingSpan, Held, PackedSpan, fresh
 from mockexport.pipeline.variety import Limited
