@@ -35,7 +35,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mockexport.analysis import RunOptions, analyze, run
+    from mockexport.analysis import analyze, run
     from mockexport.errors import (
         ArrowUnavailable,
         BadRowError,
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from mockexport.live import Run, Snapshot
     from mockexport.model import AnomalyRule, Download, Export, SizeLimits, Span, Verdict, VerdictKind
     from mockexport.pipeline.checkpoint import Checkpoint
+    from mockexport.pipeline.options import RunOptions
     from mockexport.pipeline.run import Pipeline, RunStatistics
     from mockexport.pipeline.streams import ByteStream, Source, StartOver
     from mockexport.reducers import (
@@ -181,7 +182,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "analysis": ("RunOptions", "analyze", "run"),
+    "analysis": ("analyze", "run"),
+    "pipeline.options": ("RunOptions",),
     "pipeline.checkpoint": ("Checkpoint",),
     "formats.coverage": ("Coverage",),
     "errors": (

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from mockexport import __version__
-from mockexport.analysis import RunOptions, run_export
+from mockexport.analysis import AnalyzeKeywords, run_export
 from mockexport.errors import OptionError, RunNotOpen
 from mockexport.events import Event, RunStarted
 from mockexport.model import Download
@@ -88,7 +88,7 @@ class Run(Generic[R]):
         *,
         reducer: None = None,
         every_s: float = 1.0,
-        **options: Unpack[RunOptions],
+        **options: Unpack[AnalyzeKeywords],
     ) -> None: ...
 
     @overload
@@ -98,7 +98,7 @@ class Run(Generic[R]):
         *,
         reducer: Reducer[Any, R],
         every_s: float = 1.0,
-        **options: Unpack[RunOptions],
+        **options: Unpack[AnalyzeKeywords],
     ) -> None: ...
 
     def __init__(
@@ -107,7 +107,7 @@ class Run(Generic[R]):
         *,
         reducer: Reducer[Any, Any] | None = None,
         every_s: float = 1.0,
-        **options: Unpack[RunOptions],
+        **options: Unpack[AnalyzeKeywords],
     ) -> None:
         if not every_s > 0:
             raise OptionError("every_s", f"must be above 0, not {every_s}")

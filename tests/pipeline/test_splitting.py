@@ -15,8 +15,10 @@ from mockexport import BadRowError, Download, MockServer, Pipeline, Schema, Span
 from mockexport.engine.choosing import Engine, choose_engine
 from mockexport.events import Advanced, Divided, DownloadFinished, Event, StartedOver
 from mockexport.formats import MAX_ROW_BYTES, Cutter
-from mockexport.model import Entry, Reading
-from mockexport.pipeline.landed import Landed, Stretch, borders_of
+from mockexport.model import Reading, SizeLimits
+from mockexport.pipeline.ranges import Landed, borders_of
+from mockexport.pipeline.span import Held, PackedSpan, SpanRun, fresh
+from mockexport.pipeline.variety import Limited
 from mockexport.reducers import pack_state
 from mockexport.resuming.retrying import RetryPolicy
 from mockexport.server.faults import Faults
@@ -29,15 +31,13 @@ ENGINES = ["python", "auto"]
 ROW = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
 
 
-def stretch_of(
-    engine: Engine[Any], body: bytes, span: Span, entry: Entry, chunk_bytes: int, piece: int
-) -> Stretch[Any]:
+def held_of(engine: Engine[Any], body: bytes, begun: PackedSpan, chunk_bytes: int, piece: int) -> Held[Any]:
     """Read a span as a producer does: from the byte before it, in pieces, until nothing more belongs to it."""
-    fold = engine.new_fold(span, entry.reading.header, entry.reading.pending)
-    offset = span.read_from if entry.offset is None else entry.offset
-    cutter = Cutter(span, chunk_bytes, offset=offset)
-    cutter.begin = max(cutter.begin, offset if entry.offset is not None else 0)
-    for start in range(offset, len(body), piece):
+    span = begun.span
+    fold = engine.new_fold(span, begun.left.header, begun.left.pending)
+    cutter = Cutter(span, chunk_bytes, offset=begun.offset)
+    run = SpanRun(begun, fold, cutter, Limited(engine.reducer, SizeLimits()))
+    for start in range(begun.offset, len(body), piece):
         if cutter.done:
             break
         for chunk in cutter.feed(body[start : start + piece]):
@@ -46,8 +46,7 @@ def stretch_of(
         fold.feed(chunk)
     if span.end == len(body):
         fold.finish()
-    left = Reading(fold.header, fold.pending)
-    return Stretch(span, cutter.begin, cutter.offset, fold.line - 1, fold.tally, fold.state, entry.reading, left)
+    return run.held(landed=True)
 
 
 def put_together(
@@ -58,19 +57,19 @@ def put_together(
     order.shuffle(spans)
     landed: Landed[Any] = Landed(engine.reducer)
     for span in spans:
-        header = HEADER.decode().strip() if span.start else None
-        void = landed.add(stretch_of(engine, body, span, Entry(Reading(header)), chunk_bytes, piece))
-        while void is not None:
-            void = landed.add(stretch_of(engine, body, *void, chunk_bytes, piece))
+        entered = Reading(HEADER.decode().strip() if span.start else None)
+        again = landed.add(held_of(engine, body, fresh(span, entered), chunk_bytes, piece))
+        while again is not None:
+            again = landed.add(held_of(engine, body, again, chunk_bytes, piece))
     return landed
 
 
 def held_to_the_whole(
     engine: Engine[Any], body: bytes, borders: Sequence[int], order: random.Random, chunk_bytes: int, piece: int
 ) -> None:
-    whole = stretch_of(engine, body, Span("d", 0, len(body)), Entry(Reading()), chunk_bytes, 1000)
+    whole = held_of(engine, body, fresh(Span("d", 0, len(body))), chunk_bytes, 1000)
     landed = put_together(engine, body, borders, order, chunk_bytes, piece)
-    (found,) = landed.stretches
+    (found,) = landed.spans
     assert found.tally == whole.tally
     assert pack_state(engine.reducer, found.state) == pack_state(engine.reducer, whole.state)
     assert (found.begin, found.offset, found.lines) == (0, len(body), body.count(b"\n"))
