@@ -13,7 +13,7 @@ from typing import Any
 
 from mockexport import MockExportError, MockServer, RetryPolicy, analyze
 from mockexport.formats.fhir import FhirObservations
-from mockexport.server.faults import FHIR_KINDS
+from mockexport.server.kinds import FHIR_KINDS
 from mockexport.sources.fhir import FhirServer
 
 # These would only make it slow: a second is waited for each.

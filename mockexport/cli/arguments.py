@@ -333,9 +333,16 @@ def _serve(add: _Add, name: str) -> None:
     command.option(
         "--faults",
         metavar="KIND=P,…",
-        help="what goes wrong, with which probability per data request: reset=0.2,cut=0.1",
+        help="what goes wrong, with which probability per data request: reset=0.2,cut=0.1; or a TOML file that says"
+        " what happens to which request",
     )
-    command.option("--seed", type=natural, default=0, metavar="N", help="the same faults for the same N (default: 0)")
+    command.option(
+        "--seed",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="of the probabilities: the same faults for the same N (default: 0)",
+    )
     command.group("its end")
     command.option("--exit-with-stdin", action="store_true", help="end when standard input is closed")
 

@@ -21,15 +21,15 @@ __all__ = ["ingest", "serve"]
 
 async def serve(options: argparse.Namespace) -> int:
     """Run the command; the server's URL is the one line on stdout."""
-    faults = None if options.faults is None else Faults.parse(options.faults, seed=options.seed)
     server = MockServer(
         options.host,
         options.port,
         data=None if options.data is None else Path(options.data),
-        faults=faults,
+        faults=Faults.of(options.faults, seed=options.seed),
         host_names=options.host_name,
         token=None if options.bearer is None else read_token("bearer", options.bearer),
         tls=_tls(options),
+        record=False,
     )
 
     def ready(server: MockServer) -> None:

@@ -1,7 +1,8 @@
 """The heart-rate service: devices post readings, callers ask for a user's minute averages. A map, from the outside in:
 
     service, application  a process; the FastAPI application and its routes
-    accepting, wire, bodies   connections and request bodies against clients that are slow, large or gone
+    hosting, accepting, wire, bodies   connections and request bodies against clients that are slow, large or gone
+    plain, shortway       what a request's bytes say by themselves; a reading's way past parser and application
     entrance, admission, refusals   overload: how much may be under way, and 503 for the rest at next to no cost
     replies, documents    what an error becomes on the wire; the shapes that /openapi.json tells
     requests, metrics, logs   ids and counts of requests; few and telling numbers; JSON lines without health data

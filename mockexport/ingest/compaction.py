@@ -1,9 +1,10 @@
 """Compaction: journal rows become sorted Parquet files, a few per period. Off the event loop, in a thread of its own.
 
 A pass drops what is too old, takes what was deleted out of the files, then takes the oldest rows of the journal, merges
-each period's with some of the period's files, publishes the new files, and then, in one transaction, lists them, drops
-what they replace and deletes the rows. A crash before that leaves files in no list, after it files that nobody misses;
-the numbers in the rows make a repeated merge harmless. Between passes, small days are joined (see `periods`).
+each period's with some of the period's files, publishes the new files, lists them and drops what they replace, in one
+transaction, and deletes the rows in some further ones. A crash before that leaves files in no list, after it files that
+nobody misses; the numbers in the rows make it harmless that a row is in both, and that it is merged again. Between
+passes, small days are joined (see `periods`).
 """
 
 import logging
@@ -34,8 +35,11 @@ __all__ = ["CompactionCounts", "Compactor"]
 
 _log = logging.getLogger(__name__)
 
-# Rows of one pass: what is held in memory, and what the one transaction deletes while readings wait.
+# Rows of one pass: what is held in memory.
 MAX_PASS_ROWS = 200_000
+# Rows that one transaction deletes while readings wait, some ten milliseconds: all of a pass would be a fifth of a
+# second.
+_DELETED_AT_ONCE = 10_000
 # How often the thread looks at the journal's age, and idly at files that nobody has read yet.
 _LOOK_S = 0.5
 # After a pass that failed the next one waits this long.
@@ -237,7 +241,7 @@ class Compactor:
             if any(touches(each, file) for each in deletions) and self._catalogue.is_sound(file):
                 change = Change()
                 rewriter.sift(file, change)
-                self._put_into_effect(change, None)
+                self._put_into_effect(change)
         if deletions:
             up_to_seq = deletions[-1].seq
             self._journal.run(lambda connection: _forget_done(connection, up_to_seq))
@@ -268,7 +272,8 @@ class Compactor:
             period = by_first_day[int(str(first))]
             inside = held.get(period) or [file for file in files if period.holds(file.period)]
             rewriter.arrive(period, inside, rows, change)
-        moved = self._put_into_effect(change, f"seq <= {up_to_seq}", up_to_seq)
+        self._put_into_effect(change)
+        moved = self._delete_from_journal(up_to_seq)
         self.counts.duplicates += change.duplicates
         self.counts.conflicts += change.conflicts
         return moved
@@ -278,20 +283,21 @@ class Compactor:
             self._leases.retire([self._catalogue.path(file) for file in change.added])
             raise _Stopped
 
-    def _put_into_effect(self, change: Change, done: str | None, up_to_seq: int = 0) -> int:
-        """Do the one transaction, and give up what it replaced; return how many of the journal's rows went.
-
-        `done` is the condition of the journal's rows that go with it, SQL of our own.
-        """
-
-        def work(connection: sqlite3.Connection) -> int:
-            _list(connection, change)
-            if done is None:
-                return 0
-            return connection.execute(f"DELETE FROM journal WHERE {done} AND {_FITS}").rowcount  # noqa: S608 - our own
-
-        moved = self._journal.run(work, after=lambda rows: self._journal.forget(up_to_seq, rows))
+    def _put_into_effect(self, change: Change) -> None:
+        """Do the one transaction, and give up what it replaced."""
+        self._journal.run(lambda connection: _list(connection, change))
         self._give_up(change)
+
+    def _delete_from_journal(self, up_to_seq: int) -> int:
+        """Delete the sound rows up to a number, which are in the files now; return how many."""
+        chosen = f"SELECT seq FROM journal WHERE seq <= {up_to_seq} AND {_FITS} ORDER BY seq LIMIT {_DELETED_AT_ONCE}"  # noqa: S608 - our own
+        moved, rows = 0, _DELETED_AT_ONCE
+        while rows == _DELETED_AT_ONCE:
+            rows = self._journal.run(
+                lambda connection: connection.execute(f"DELETE FROM journal WHERE seq IN ({chosen})").rowcount,  # noqa: S608 - our own
+                after=lambda deleted: self._journal.forget(up_to_seq if deleted < _DELETED_AT_ONCE else 0, deleted),
+            )
+            moved += rows
         return moved
 
     def _give_up(self, change: Change) -> None:
@@ -334,7 +340,7 @@ class Compactor:
                 if rewriter.may_join(inside):
                     change = Change()
                     rewriter.join(period, inside, change)
-                    self._put_into_effect(change, None)
+                    self._put_into_effect(change)
                     self._wake.set()
                     return
             for file in files:

@@ -32,7 +32,7 @@ T = TypeVar("T")
 # What may wait for the writer: some tenths of a second of its work. Beyond it a client hears 503 at once rather than
 # 202 too late, and memory stays bounded whatever comes.
 MAX_WAITING_READINGS = 40_000
-MAX_WAITING_REQUESTS = 2_000
+MAX_WAITING_REQUESTS = 4_000
 # One transaction's share of that, so that a group of batches does not hold up a single reading for long.
 _GROUP_READINGS = 5_000
 # The log is moved into the database after so much writing: rarely enough not to count, often enough to stay small.
@@ -74,7 +74,7 @@ def verdict_on(error: Exception) -> Unavailable:
 class _Waiting:
     readings: Sequence[Reading]
     loop: asyncio.AbstractEventLoop
-    done: "asyncio.Future[None]"
+    settled: Callable[[Unavailable | None], None]
 
 
 @dataclass(slots=True)
@@ -145,11 +145,27 @@ class Journal:
         """
         if not readings:
             return
-        self._admit(len(readings))
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._queue.put(_Waiting(readings, loop, done))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def settled(failure: Unavailable | None) -> None:
+            if done.done():  # the request was cancelled
+                return
+            if failure is None:
+                done.set_result(None)
+            else:
+                done.set_exception(failure)
+
+        self.submit(readings, settled)
         await done
+
+    def submit(self, readings: Sequence[Reading], settled: Callable[[Unavailable | None], None]) -> None:
+        """Store readings; `settled` is called in the running event loop when they are on the disk, or with why not.
+
+        Raises:
+            Unavailable: they are not taken, and `settled` is not called.
+        """
+        self._admit(len(readings))
+        self._queue.put(_Waiting(readings, asyncio.get_running_loop(), settled))
 
     def run(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] = lambda result: None) -> T:
         """Do `work` in a transaction of the writer's, commit it, and return what it returned.
@@ -323,14 +339,14 @@ class Journal:
 
     def _settle(self, group: list[_Waiting], failure: Unavailable | None) -> None:
         """Answer those who waited, one call into each event loop, and then tidy up on nobody's time."""
-        loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        loops: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         for waiting in group:
-            loops.setdefault(waiting.loop, []).append(waiting.done)
+            loops.setdefault(waiting.loop, []).append(waiting)
             self._settled_readings += len(waiting.readings)
         self._settled_requests += len(group)
-        for loop, futures in loops.items():
+        for loop, settled in loops.items():
             try:
-                loop.call_soon_threadsafe(_resolve, futures, failure)
+                loop.call_soon_threadsafe(_resolve, settled, failure)
             except RuntimeError:
                 # The loop is closed: nobody is left who could be told. What was stored stays.
                 continue
@@ -365,11 +381,6 @@ def _probe(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE sqlite_sequence SET seq = seq")
 
 
-def _resolve(futures: "list[asyncio.Future[None]]", failure: Unavailable | None) -> None:
-    for future in futures:
-        if future.done():  # the request was cancelled
-            continue
-        if failure is None:
-            future.set_result(None)
-        else:
-            future.set_exception(failure)
+def _resolve(group: list[_Waiting], failure: Unavailable | None) -> None:
+    for waiting in group:
+        waiting.settled(failure)

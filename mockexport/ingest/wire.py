@@ -15,8 +15,6 @@ Where connections are scarce, one on which no request has become whole for CROWD
 """
 
 import asyncio
-import os
-import socket
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -26,10 +24,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from mockexport.ingest.admission import Admitted
-from mockexport.ingest.entrance import ENTRANCE, Entrance
-from mockexport.ingest.refusals import BUSY_BODY, REFUSAL, RETRY_AFTER_S, is_whole_post, last_words
+from mockexport.ingest.bodies import MAX_BATCH_BYTES
+from mockexport.ingest.entrance import CAME_TOO_LATE, ENTRANCE, Entrance
+from mockexport.ingest.errors import Unavailable
+from mockexport.ingest.plain import PlainHead, plain_post
+from mockexport.ingest.refusals import BUSY_BODY, REFUSAL, RETRY_AFTER_S, last_words
 
-__all__ = ["HEAD_BYTES", "DeadlineProtocol", "bound_host", "install"]
+__all__ = ["HEAD_BYTES", "DeadlineProtocol"]
 
 HEAD_TIMEOUT_S = 10.0
 # Longer than the application's own limit (see `bodies`), which answers 408; this one only ends what is left.
@@ -131,7 +132,13 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._admitted: Admitted | None = None
         self._refusal_due = False
         self._refused_at = -_NEVER
+        # How much is to come of a request that has been refused by its head.
+        self._to_drop = 0
         self._body_bytes = 0
+        # Of a request on the short way: its head, what has come behind it, and whether its reply is the last.
+        self._short: PlainHead | None = None
+        self._behind = b""
+        self._last = False
 
     def begin_with(self, data: bytes, admitted: Admitted | None) -> None:
         """Learn what has come before this connection was one of the loop's, and whether it is an admitted request."""
@@ -158,12 +165,25 @@ class DeadlineProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._too_long:
             return
+        if self._short is not None:
+            self._behind += data
+            self.transport.pause_reading()
+            return
+        if self._to_drop:
+            data = self._drop(data)
+            if not data:
+                return
         if self._refusal_due:
             self.say_refusal()
         if self._in_head and self._head_bytes == 0:
-            if self._entrance.admission.full and self._at_rest() and is_whole_post(data):
-                self._refuse()
-                return
+            found = plain_post(data) if self._at_rest() else None
+            if found is not None:
+                head, missing = found
+                if self._entrance.is_full_for(head.body_bytes):
+                    self._refuse(head.body_bytes, missing)
+                    return
+                if not missing and self._take(head, data):
+                    return
             self.quiet_since = self.loop.time()
             self.deadline = self.quiet_since + self.head_timeout_s
         self._feed(data)
@@ -209,11 +229,19 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = self._body_bytes = 0
         self.deadline = self.loop.time() + self.body_timeout_s
-        refused = self._admitted is None and self.parser.get_method() == b"POST" and self._entrance.admission.full
-        if refused:
-            self._entrance.refuse()
+        refused = False
+        if self._admitted is None and self.parser.get_method() == b"POST":
+            announced = self._announced()
+            refused = self._entrance.is_full_for(announced)
+            if refused:
+                self._entrance.refuse(announced)
         self.app = _busy if refused else self.config.loaded_app
         super().on_headers_complete()
+
+    def _announced(self) -> int:
+        """Return how many bytes of a body are announced; a batch's where it is not said."""
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        return int(length) if length.isdigit() and len(length) < 10 else MAX_BATCH_BYTES
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -225,6 +253,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         # Only whole requests count as under way: half of one is the client's business.
         wanted = self.app is not _busy and not self.cycle.response_complete and self.scope["method"] == "POST"
         if wanted and self._admitted is None:
+            # Many may have been let in by their heads since, and become whole together.
+            self.scope["state"][CAME_TOO_LATE] = self._entrance.is_full_for(self._body_bytes)
             self._admitted = self._entrance.begin(self._body_bytes)
         super().on_message_complete()
 
@@ -237,7 +267,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _end(self) -> None:
         if self._admitted is not None:
-            self._entrance.admission.end(self._admitted)
+            self._admitted.end()
             self._admitted = None
 
     def _at_rest(self) -> bool:
@@ -245,13 +275,49 @@ class DeadlineProtocol(HttpToolsProtocol):
         idle = self.cycle is None or self.cycle.response_complete
         return idle and self._admitted is None and not self.transport.is_closing()
 
-    def _refuse(self) -> None:
-        """Refuse a whole request that nobody has looked at."""
+    def _take(self, head: PlainHead, data: bytes) -> bool:
+        """Let a plain reading go the short way; tell whether it does."""
+        short_way, local = self._entrance.short_way, self.server[0] if self.server else ""
+        if short_way is None or not short_way.take(head, data, local, self._settled):
+            return False
+        self._short, self._admitted = head, self._entrance.begin(head.body_bytes)
+        self._unset_keepalive_if_required()
+        self.deadline = self.quiet_since = _NEVER
+        return True
+
+    def _settled(self, failure: Unavailable | None) -> None:
+        """Answer what went the short way."""
+        head, admitted, short_way = self._short, self._admitted, self._entrance.short_way
+        if head is None or admitted is None or short_way is None or self.transport.is_closing():
+            return  # the client has left
+        self._short = None
+        self._end()
+        self.quiet_since = self.loop.time()
+        self.deadline = self.quiet_since + self.timeout_keep_alive
+        self.transport.write(short_way.reply(head, failure, admitted.began, self.server_state.default_headers))
+        if self._last:
+            self.transport.close()
+        elif self._behind:
+            behind, self._behind = self._behind, b""
+            self.transport.resume_reading()
+            self.data_received(behind)
+
+    def _drop(self, data: bytes) -> bytes:
+        """Drop what belongs to a refused request; return the rest."""
+        rest = data[self._to_drop :]
+        self._to_drop -= len(data) - len(rest)
+        if not self._to_drop:
+            self.deadline = self.loop.time() + self.timeout_keep_alive
+        return rest
+
+    def _refuse(self, body_bytes: int, missing: int) -> None:
+        """Refuse a request by its head; nobody looks at its body, or at what is missing of it."""
         self._unset_keepalive_if_required()
         now = self.quiet_since = self.loop.time()
-        self.deadline = now + self.timeout_keep_alive
+        self._to_drop = missing
+        self.deadline = now + (self.body_timeout_s if missing else self.timeout_keep_alive)
         heeded = now - self._refused_at >= RETRY_AFTER_S
-        if self._entrance.refuse(None if heeded else self):
+        if self._entrance.refuse(body_bytes, None if heeded else self):
             self._refused_at = now
             self.transport.write(REFUSAL)
         else:
@@ -271,6 +337,8 @@ class DeadlineProtocol(HttpToolsProtocol):
             # The rest of it is not waited for.
             self.transport.write(_STOPPING)
             self.transport.close()
+        elif self._short is not None:
+            self._last = True
         else:
             self.say_refusal()
             super().shutdown()
@@ -296,35 +364,3 @@ class DeadlineProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self.deadline = self._resting
         super().resume_writing()
-
-
-def install(receive: object) -> bool:
-    """Put the deadlines into a uvicorn that was started without them, as `uvicorn mockexport.ingest:app` is.
-
-    The protocol's class belongs to the server's configuration and is looked up for every new connection; an application
-    meets its server once before the first of them, in the lifespan, whose `receive` is a method of the server's.
-
-    Returns:
-        Whether they are in place now; False under any other server.
-    """
-    config = getattr(getattr(receive, "__self__", None), "config", None)
-    if not isinstance(config, Config):
-        return False
-    if not issubclass(config.http_protocol_class, DeadlineProtocol):
-        config.http_protocol_class = DeadlineProtocol
-    return True
-
-
-def bound_host(receive: object) -> str | None:
-    """Return the address at which the uvicorn of a lifespan's `receive` was told to listen; None if it is no address.
-
-    A Unix socket is none, and another server does not tell.
-    """
-    config = getattr(getattr(receive, "__self__", None), "config", None)
-    if not isinstance(config, Config) or config.uds is not None:
-        return None
-    if config.fd is None:
-        return config.host
-    with socket.socket(fileno=os.dup(config.fd)) as given:
-        address = given.getsockname()
-    return address[0] if isinstance(address, tuple) else None

@@ -33,6 +33,7 @@ from mockexport.reducers.packing import pack_rows
 from mockexport.report.account import DownloadAccount
 from mockexport.resuming.retrying import RetryPolicy
 from mockexport.server.faults import Faults
+from mockexport.server.kinds import Target
 from mockexport.sources.scripted import Fail, Scripted
 from tests.faults.clock import run
 from tests.faults.memory import MemoryReply, MemorySource, versioned
@@ -196,7 +197,7 @@ def test_what_a_failed_download_had_received_is_kept_for_the_next_run() -> None:
 
 def middle(faults: Faults) -> bool:
     """Whether the first fault is somewhere in the middle of the body."""
-    fault = faults.next("d0", ranged=False)
+    fault = faults.next(Target("d0"))
     return fault is not None and 0.4 < fault.at < 0.9
 
 
