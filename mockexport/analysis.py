@@ -274,7 +274,7 @@ def _saving(source: Source, folder: str | Path, save_format: str, options: RunOp
         return SavingParquet(source, folder, schema=options.schema, engine=options.engine)
     from mockexport.saving.source import Saving
 
-    return Saving(source, folder)
+    return Saving(source, folder, suffix=".csv" if isinstance(options.schema, Schema) else ".ndjson")
 
 
 def _only(export_ids: list[str]) -> str:

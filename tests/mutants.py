@@ -128,9 +128,10 @@ TESTS = {
         "tests/ingest/test_wire.py",
         "tests/ingest/test_process.py",
     ],
+    "ingest/sweep.py": ["tests/ingest/test_wire.py"],
     "ingest/lanes.py": ["tests/ingest/test_averages.py"],
     "ingest/queries.py": ["tests/ingest/test_averages.py"],
-    "ingest/compaction.py": ["tests/ingest/test_concurrency.py"],
+    "ingest/passes.py": ["tests/ingest/test_concurrency.py", "tests/ingest/test_deletion.py"],
     "pipeline/ranges.py": [
         "tests/pipeline/test_ranges.py",
         "tests/pipeline/test_splitting.py",
@@ -162,7 +163,7 @@ PROTOCOL = "reducers/protocol.py"
 PRODUCERS, RANGES, CUTTING = "pipeline/producers.py", "pipeline/ranges.py", "formats/cutting.py"
 BODIES, ADMISSION, REFUSALS = "ingest/bodies.py", "ingest/admission.py", "ingest/refusals.py"
 ENTRANCE, PLAIN, SHORTWAY = "ingest/entrance.py", "ingest/plain.py", "ingest/shortway.py"
-ACCEPTING, WIRE, COMPACTION = "ingest/accepting.py", "ingest/wire.py", "ingest/compaction.py"
+ACCEPTING, WIRE, PASSES = "ingest/accepting.py", "ingest/wire.py", "ingest/passes.py"
 
 MUTANTS = [
     Mutant("door: another name is misdirected", ACCESS, "return address is not None and address == _address(local)", "return True"),
@@ -485,12 +486,12 @@ MUTANTS = [
     Mutant("who does not heed it waits", WIRE, "heeded = now - self._refused_at >= RETRY_AFTER_S", "heeded = True"),
     Mutant("a refusal is said once", WIRE, "        self._refusal_due = False\n        self._refused_at = self", "        self._refused_at = self"),
     Mutant("half a request is told of the end", WIRE, "            self.transport.write(_STOPPING)\n", ""),
-    Mutant("places are scarce", WIRE, "                connection.give_way()", "                pass"),
+    Mutant("places are scarce", "ingest/sweep.py", "                connection.give_way()", "                pass"),
     Mutant("long questions give way", "ingest/queries.py", "                self.lanes.give_way()\n", ""),
     Mutant("long questions give way for a while", "ingest/lanes.py", "self._no_short_one.wait(PATIENCE_S)", "self._no_short_one.wait()"),
     Mutant("a question costs its own days", "ingest/queries.py", "file.rows * within // ((last - first + 1) * file.users)", "file.rows // file.users"),
     Mutant("between two batches the loop turns", "ingest/application.py", "                await asyncio.sleep(0)\n", ""),
-    Mutant("a pass stops between days", COMPACTION, "        if self._closing:", "        if False:"),
+    Mutant("a pass stops between days", PASSES, "        if self.stopping:", "        if False:"),
 ]  # fmt: skip
 
 

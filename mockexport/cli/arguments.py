@@ -329,6 +329,16 @@ def _serve(add: _Add, name: str) -> None:
     command.option("--tls-key", metavar="FILE", help="its private key (default: that in --tls-cert)")
     command.group("what it serves")
     command.option("--data", metavar="DIR", help="serve what generate or download left in DIR, straight from disk")
+    command.option(
+        "--export", action=Several, default=[], metavar="NAME=FOLDER",
+        help="serve the *.csv in FOLDER, or one file, as the export NAME; may be repeated (in the environment: a line"
+        " each)",
+    )  # fmt: skip
+    command.option(
+        "--like",
+        metavar="NAME",
+        help="how they are written: as a known program's tables, or as a TOML file says",
+    )
     command.group("what goes wrong")
     command.option(
         "--faults",

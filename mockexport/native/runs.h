@@ -31,7 +31,7 @@ typedef struct {
 /* Find the rows of a run, and what look-ups of their groups take. */
 static __attribute__((noinline)) void read_ids(const row_scan *scan, const summary_state *state, row_run *run,
                                                uint32_t most) {
-    const uint8_t *data = run->data, delimiter = scan->delimiter;
+    const uint8_t *data = run->data, delimiter = scan->signs.delimiter;
     const uint32_t *at = run->at;
     const uint64_t *slots = state->slots;
     const unsigned bits = state->bits;

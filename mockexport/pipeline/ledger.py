@@ -122,11 +122,11 @@ class Ledger(Generic[S]):
         self.accounts[account.download_id] = account
         if account.reached is None:
             return
-        self._groups += account.reached.groups
+        before, self._groups = self._groups, self._groups + account.reached.groups
         if self._groups > MAX_REACHES:
-            for download_id, each in self.accounts.items():
-                if each.reached is not None and each.reached.reaches:
-                    self.accounts[download_id] = replace(each, reached=without_reaches(each.reached))
+            for each in [account] if before > MAX_REACHES else list(self.accounts.values()):
+                if each.reached is not None:
+                    self.accounts[each.download_id] = replace(each, reached=without_reaches(each.reached))
 
     def brought(self) -> list[SavedRun]:
         """Return the merged states as bytes, those that are kept apart among them: for whoever merges on."""

@@ -8,7 +8,6 @@ The format is TOML: rules are written by hand, each bound deserves a comment tha
 that is there twice is an error. Numbers are decimals and stay exact.
 """
 
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -45,6 +44,8 @@ def read_rules(path: str | Path, *, most_bytes: int = MAX_RULES_BYTES) -> Mappin
         raise _problem(path, f"is larger than {most_bytes:,} bytes, which is the limit (most_bytes)")
     if any(line.count(b".") > MAX_DOTS for line in data.splitlines() if not line.lstrip().startswith(b"#")):
         raise _problem(path, f"has a line of more than {MAX_DOTS} dots, which is no rule")
+    import tomllib  # no sooner: most runs have no such file
+
     try:
         tables = tomllib.loads(data.decode(), parse_float=Decimal)
     except UnicodeDecodeError as error:

@@ -53,7 +53,7 @@ class Report(Generic[R]):
         """Make the report of a run's result and account."""
         incomplete = tuple(d.download_id for d in account.downloads if not d.verdict.complete)
         patients, totals = in_order(result)
-        notes = notes_of(account, patients, totals, result.notes, repeated=result.repeated)
+        notes = notes_of(account, patients, totals, result.notes, repeated=result.repeated, outdated=result.outdated)
         kept = tuple(replace(download, reached=None) for download in account.downloads)  # it has done its service
         return cls(patients, totals, incomplete, replace(account, downloads=kept), notes, allow_incomplete)
 
