@@ -22,7 +22,7 @@ UNKNOWN_ROWS = 1_000_000
 # A part of a download this short is not worth its request and its task.
 LEAST_SPAN_BYTES = 8 * 2**20
 
-Placed = tuple[int, Download]  # a download at its place in time order
+Placed = tuple[int, Download]  # a download, and its place in time order
 
 
 def planned(work: Work, downloads: Sequence[Placed], threads: int) -> Iterator[tuple[Share, int]]:

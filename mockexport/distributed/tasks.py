@@ -30,6 +30,7 @@ from mockexport.pipeline.options import RunOptions
 from mockexport.pipeline.run import Pipeline
 from mockexport.pipeline.sharing import Brought, Share
 from mockexport.reducers import Reducer
+from mockexport.shown import foreign
 from mockexport.sources.export_api import ExportApi
 from mockexport.sources.opening import SourceOptions, open_source
 
@@ -41,6 +42,7 @@ __all__ = [
     "bring",
     "by_value",
     "enter",
+    "failure_of",
     "forget",
     "nothing",
     "stop",
@@ -154,6 +156,20 @@ async def _bring_share(task: Task, telling: "_Telling") -> Brought:
         # A task is one thread's, as the cluster counts; the others have tasks of their own.
         options = replace(task.options, consumers=1, split=task.share.split, on_failure="continue")
         return await Pipeline(opened.source, task.reducer, options, listener=telling).run_share(task.share)
+
+
+def failure_of(error: Exception, task: Task) -> ClusterError:
+    """Return why a task has no result, of which Dask says this."""
+    if isinstance(error, require_dask().KilledWorker):
+        downloads, tries = ", ".join(i.id for _, i in task.share.downloads), error.allowed_failures + 1
+        return ClusterError(
+            f"the task to bring {downloads} ended each of the {tries} workers that tried it, and is tried no more;"
+            " look at the workers' logs, and at their memory"
+        )
+    if isinstance(error, ImportError):
+        return ClusterError(f"a worker has no mockexport; install {__version__} there, too")
+    # What a reducer raised, which may quote a row, has been put into other words on the worker.
+    return ClusterError(f"a task failed on its worker ({type(error).__name__}: {foreign(str(error))})")
 
 
 async def stop(run: str) -> None:

@@ -16,7 +16,7 @@ from mockexport.errors import reducer_at_work
 from mockexport.pipeline.ledger import Ledger
 from mockexport.pipeline.producers import Here
 from mockexport.pipeline.ranges import RangeMerger, merging
-from mockexport.pipeline.span import SpanRun
+from mockexport.pipeline.span import FoldingSpan
 from mockexport.reducers import Reducer, Result
 from mockexport.report.account import DownloadAccount
 
@@ -100,7 +100,7 @@ class Peeker(Generic[S]):
                 await loop.run_in_executor(threads, parts.add, run.span.start, run.span.end, copied)
         return self._ledger.merged(parts), rows
 
-    def _copied(self, run: SpanRun[S]) -> S:
+    def _copied(self, run: FoldingSpan[S]) -> S:
         return self._copy(run.state)
 
     def _copy(self, state: S) -> S:

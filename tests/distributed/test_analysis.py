@@ -10,25 +10,10 @@ from typing import Any
 
 import pytest
 
-from mockexport import (
-    BadRowError,
-    Batch,
-    ClusterError,
-    Counts,
-    ExportApi,
-    LimitError,
-    MockServer,
-    OptionError,
-    ReducerError,
-    Report,
-    RetryPolicy,
-    SizeLimits,
-    Summary,
-    VerdictKind,
-    analyze,
-)
+from mockexport import Batch, Counts, ExportApi, MockServer, Report, RetryPolicy, SizeLimits, Summary, analyze
 from mockexport import distributed as cluster
 from mockexport.distributed.tasks import at_work
+from mockexport.errors import BadRowError, ClusterError, LimitError, OptionError, ReducerError
 from mockexport.events import (
     Advanced,
     Divided,
@@ -39,6 +24,7 @@ from mockexport.events import (
     RunFinished,
     RunStarted,
 )
+from mockexport.model import VerdictKind
 from mockexport.reducers.summary import SummaryState
 from mockexport.server.folder import generate
 

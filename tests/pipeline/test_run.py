@@ -13,22 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mockexport import (
-    BadRowError,
-    Batch,
-    Download,
-    Export,
-    OptionError,
-    Pipeline,
-    ReducerError,
-    Report,
-    Result,
-    Statistics,
-    Summary,
-    Verdict,
-    VerdictKind,
-    analyze,
-)
+from mockexport import Batch, Download, Export, Pipeline, Report, Result, Statistics, Summary, Verdict, analyze
+from mockexport.errors import BadRowError, OptionError, ReducerError
 from mockexport.events import (
     Advanced,
     DownloadFinished,
@@ -39,6 +25,7 @@ from mockexport.events import (
     RunStarted,
     StartedOver,
 )
+from mockexport.model import VerdictKind
 from mockexport.pipeline.streams import StartOver
 from mockexport.reducers.summary import SummaryState
 from mockexport.sources.scripted import Fail, Scripted, Step

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport import Download, Export, Filter, NotedError, Report, Schema, Selection, Statistics, Summary, analyze
+from mockexport import Download, Export, Filter, Report, Schema, Selection, Statistics, Summary, analyze
 from mockexport.engine.choosing import kernel_problem
+from mockexport.errors import NotedError
 from mockexport.formats import Batch
 from mockexport.reducers import Reducer
 from mockexport.reducers.reach import pack_reaches

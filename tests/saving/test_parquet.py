@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from mockexport import Download, FolderError, OptionError, OutputError, Schema, Span, analyze
+from mockexport import Download, Schema, analyze
 from mockexport.engine.choosing import kernel_problem
+from mockexport.errors import FolderError, OptionError, OutputError
 from mockexport.formats import CsvDecoder
 from mockexport.formats.batch import NO_VALUE, with_missing
-from mockexport.model import Chunk
+from mockexport.model import Chunk, Span
 from mockexport.saving.parquet import SavingParquet
 from mockexport.server.folder import generate
 from mockexport.sources.scripted import Fail, Scripted, Step

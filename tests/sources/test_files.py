@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from backports import zstd
 
-from mockexport import CheckpointError, FolderError, OptionError, Report, Statistics, VerdictKind, analyze
+from mockexport import Report, Statistics, analyze
+from mockexport.errors import CheckpointError, FolderError, OptionError
+from mockexport.model import VerdictKind
 from tests.rows import HEADER
 
 ROW = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
