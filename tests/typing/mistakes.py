@@ -11,6 +11,7 @@ from mockexport.events import Event
 
 
 async def words_and_names() -> None:
+    await mockexport.analyse("demo")  # error: maybe "analyze"
     await mockexport.analyze("demo", engine="pyhton")  # error: expected "Literal['auto', 'kernel', 'python']"
     await mockexport.analyze("demo", save="kept", save_format="cvs")  # error: expected "Literal['csv', 'parquet']"
     await mockexport.analyze("demo", on_failure="abort")  # error: expected "Literal['continue', 'stop']"

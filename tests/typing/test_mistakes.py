@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import mockexport
-from mockexport import MockExportError, OptionError
+from mockexport import MockExportError
+from mockexport.errors import OptionError
 
 pytest.importorskip("mypy", reason="mypy is not installed (it is in the group lint)")
 
@@ -67,7 +68,8 @@ def analyzing(export_id: str | None = None, **given: Any) -> Callable[[], object
         (lambda: mockexport.Selection(["p5"], {"a": (1, 2)}), OptionError, r"AnomalyRule\(low, high\)"),  # type: ignore[dict-item]
         (lambda: mockexport.AnomalyRule(), OptionError, "neither low nor high"),
         (lambda: mockexport.MockServer(faults="rest=0.1"), OptionError, "did you mean reset"),
-        (lambda: mockexport.analise, AttributeError, "analise"),
+        (lambda: mockexport.analise, AttributeError, "analise"),  # type: ignore[attr-defined]
+        (lambda: mockexport.OptionError, AttributeError, "import it from mockexport.errors"),  # type: ignore[attr-defined]
     ],
 )  # fmt: skip
 def test_who_runs_it_is_told_what_is_right(mistake: Callable[[], object], error: type[Exception], right: str) -> None:
