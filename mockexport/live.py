@@ -33,7 +33,7 @@ class Snapshot(Generic[R]):
     """What a run has come to so far.
 
     `report` is of all `rows` folded so far, at a chunk's border: provisional, and `incomplete` names every download
-    that is not finished and complete; a download that fails later on takes its rows with it. Its account tells of
+    that is not finished and complete; a download that fails later on takes its rows with it. Its account is of
     finished downloads. `announced_rows` is None where a download announces none. `elapsed_s` is since the run began.
     """
 
