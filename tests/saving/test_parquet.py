@@ -253,7 +253,7 @@ async def test_parquet_is_not_read_and_the_error_says_so(tmp_path: Path) -> None
 async def test_what_cannot_be_meant_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
     played = source()
     with pytest.raises(OptionError, match="neither csv nor parquet"):
-        await analyze("x", source=played, save=tmp_path, save_format="orc")  # type: ignore[call-overload]
+        await analyze("x", source=played, save=tmp_path, save_format="orc")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="goes with save"):
         await analyze("x", source=played, save_format="parquet")
     (tmp_path / "file").touch()
