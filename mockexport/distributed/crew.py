@@ -1,7 +1,7 @@
 """The workers of a cluster as those who bring an export in: submits tasks, takes each result once, notices losses.
 
 A result is merged when it comes. A worker that is lost costs what it had in hand, which the scheduler has others bring
-anew. Without a scheduler, or for too long without any worker, the run ends with an error.
+again. Without a scheduler, or for too long without any worker, the run ends with an error.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ class ClusterCrew:
         """Return how many threads each worker has, by its address.
 
         Raises:
-            ClusterError: the scheduler does not tell.
+            ClusterError: the scheduler does not answer.
         """
         if self._client.status != "running":
             raise ClusterError("the connection to the scheduler was lost")
@@ -223,7 +223,7 @@ class ClusterCrew:
 
     def _send(self, download: There, spans: Iterable[SpanRun]) -> None:
         for sent in spans:
-            assert download.mark is not None  # noqa: S101 - by it the spans were told apart
+            assert download.mark is not None  # noqa: S101 - only what has one is divided
             placed = (download.position, download.download)
             number = self._submit(*of_part(self._work, placed, download.mark, sent.begun))
             self._sent[number] = (download, sent)
@@ -294,7 +294,7 @@ class ClusterCrew:
         await self._give_up(download)
         work.emit(download.start_over(download.attempts, reason))
         self._void[download_id] = (download.attempts, download.fetched_bytes)
-        self._following.begin_anew(download_id)
+        self._following.forget(download_id)
         del work.ledger.in_flight[download_id]
         work.ledger.begun.pop(download_id, None)
         self._submit(*together(work, [(download.position, download.download)], split=None))

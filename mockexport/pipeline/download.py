@@ -1,12 +1,13 @@
 """One download's life, over all its attempts: its spans on their way, what they have come to, and how it went.
 
-Rules: no tasks; it decides, and whoever brings the spans in does what it returns. A download is one span, all of it,
+Rules: no tasks; it decides, and those that bring the spans in do what it returns. A download is one span, all of it,
 unless it is divided: then its spans are brought in over connections of their own, or elsewhere, in any order. Lines are
 counted from each span's first row until all rows before it are known.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
@@ -162,6 +163,15 @@ class DownloadRun(Generic[S, R]):
         for start, tally in sorted(parts, key=lambda part: part[0]):
             merged.merge(tally, lines=self.landed.lines_before(start))
         return merged
+
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[None]:
+        """Wait until nobody changes its states or looks into them, and keep it so."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.landing)
+            for run in list(self.runs):
+                await stack.enter_async_context(run.turn)
+            yield
 
     @property
     def bad_row(self) -> BadRowError | None:

@@ -1,7 +1,7 @@
 """Producers: they bring downloads in, each over all its attempts, to its verdict.
 
 A producer has one stream open at a time, so their number bounds the connections. It takes what waits first: a download,
-or a span of one that is divided. Whoever lands a download's last span brings that to its verdict.
+or a span of one that is divided. The one that lands a download's last span brings the download to its verdict.
 """
 
 import asyncio
@@ -97,7 +97,7 @@ class Producers(Generic[S]):
             self._hire(self._options.concurrency)
 
     def _hire(self, number: int) -> None:
-        """See that so many more find a producer, as far as there may be any."""
+        """Start up to this number of producers more, as far as there may be any."""
         for _ in range(min(self._options.concurrency - self._at_work, number)):
             self._at_work += 1
             self._tasks.create_task(self._produce())
@@ -158,7 +158,7 @@ class Producers(Generic[S]):
                 read = await self._read(download, run, stream)
                 if read is None:
                     return None
-                async with download.landing:
+                async with download.landing, read.turn:
                     if read.abandoned:  # while it waited
                         return None
                     again = download.land(read, read.held(landed=True))
@@ -189,9 +189,8 @@ class Producers(Generic[S]):
                 self._put_first(download, download.runs)
                 return None
             download.abandon()
-            for other in download.runs:
-                async with other.turn:
-                    pass  # now it is at rest
+            async with download.at_rest():
+                pass
             return await self._finish(download, Verdict(VerdictKind.FAILED, (str(error),)))
         if download.bad_row is not None:
             raise download.bad_row

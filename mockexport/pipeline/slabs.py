@@ -1,6 +1,6 @@
 """Slabs: buffers of one size, out of a fixed pool; the room in one that a stream's bytes come into; their queue.
 
-The pool is a run's memory: whoever finds none left waits, reads no more, and so the sender waits, too.
+The pool is a run's memory: a producer that finds none left waits, reads no more, and so the sender waits, too.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class Room:
     async def read(self, file: FileIO, offset: int) -> memoryview:
         """Read a file from `offset` on into the free part; return what came, nothing at the file's end."""
         room = await self.free()
-        self._is_written_to = True  # until it is known that it is not: whoever is cancelled does not know
+        self._is_written_to = True  # until it is known that it is not: a task that is cancelled does not know
         size = await self._workers.read(file, room, offset)
         self._is_written_to = False
         return room[:size]
