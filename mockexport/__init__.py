@@ -31,6 +31,7 @@ The rooms, each importing only those above it:
 Importing the package is cheap: names are loaded when they are first used.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -163,11 +164,16 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+if not TYPE_CHECKING:  # which would take any name for one that there is
+
+    def __getattr__(name: str) -> Any:
+        home = _HOME_OF.get(name)
+        if home is None:
+            problem = f"module {__name__!r} has no attribute {name!r}"
+            if hasattr(import_module(f"{__name__}.errors"), name):
+                problem += f"; import it from {__name__}.errors"
+            raise AttributeError(problem, name=name, obj=sys.modules[__name__])
+        return getattr(import_module(f"{__name__}.{home}"), name)
 
 
 def __dir__() -> list[str]:

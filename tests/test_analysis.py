@@ -33,7 +33,7 @@ def test_errors_are_those_of_analyze(tmp_path: Path) -> None:
 
 def test_a_mistaken_option_is_told_the_nearest_there_is() -> None:
     with pytest.raises(OptionError, match=r"^concurency: is no option of a run; did you mean concurrency\?$"):
-        mockexport.run("demo", concurency=2)  # type: ignore[call-overload]
+        mockexport.run("demo", concurency=2)  # type: ignore[call-arg]
 
 
 async def test_a_session_of_another_loop_is_refused() -> None:

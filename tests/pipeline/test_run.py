@@ -421,7 +421,7 @@ async def test_events_tell_the_whole_story_in_order() -> None:
 @pytest.mark.parametrize("option", ["concurrency", "chunk_bytes", "queue_size"])
 async def test_an_option_below_one_is_refused(option: str) -> None:
     with pytest.raises(OptionError, match=f"{option}: must be at least 1, not 0"):
-        await analyze("x", source=Scripted("x", {}), **{option: 0})  # type: ignore[call-overload]
+        await analyze("x", source=Scripted("x", {}), **{option: 0})  # type: ignore[arg-type]
 
 
 def test_a_start_over_marker_is_a_value() -> None:

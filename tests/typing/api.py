@@ -88,22 +88,6 @@ async def analysing() -> None:
     for row in report.rows(totals=True):
         assert_type(row, dict[str, Any])
 
-    await mockexport.analyze("demo", colour="red")  # type: ignore[call-overload]
-    await mockexport.analyze("demo", reducer=len)  # type: ignore[call-overload]
-    await mockexport.analyze("demo", engine="pyhton")  # type: ignore[call-overload]
-    await mockexport.analyze("demo", save="kept", save_format="cvs")  # type: ignore[call-overload]
-    await mockexport.analyze("demo", on_failure="abort")  # type: ignore[call-overload]
-    await mockexport.analyze("demo", concurrency="4")  # type: ignore[call-overload]
-    await mockexport.analyze("demo", since="2025-08-26")  # type: ignore[call-overload]
-    mockexport.analyze("demo").totals  # type: ignore[attr-defined]  # noqa: B018 - the mistake
-    report.total  # type: ignore[attr-defined]  # noqa: B018 - the mistake
-    report.totals["spo2"].average  # type: ignore[attr-defined]  # noqa: B018 - the mistake
-    report.patients["S001", "spo2"]  # type: ignore[index]
-    mockexport.Schema(columns={"value": "valuenum"})  # type: ignore[call-arg]
-    mockexport.Filter.of(patient="P001")  # type: ignore[call-arg]
-    mockexport.RetryPolicy(retries=3)  # type: ignore[call-arg]
-    mockexport.Access(bearer="x")  # type: ignore[call-arg]
-
 
 def without_asyncio() -> None:
     assert_type(mockexport.run("demo"), mockexport.Report[mockexport.Statistics])
