@@ -19,6 +19,7 @@ from mockexport.events import DownloadFinished, DownloadStarted, Event, Restored
 from mockexport.formats import BadRow, BadRowReason
 from mockexport.model import Reading, Span, Verdict, VerdictKind
 from mockexport.pipeline.checkpoint import Belonging, Checkpoint, Saved, SavedRun, from_bytes, to_bytes
+from mockexport.pipeline.options import RunOptions
 from mockexport.pipeline.span import Begun, SpanState
 from mockexport.pipeline.streams import ByteStream, Mark, Piece
 from mockexport.reducers.packing import pack_rows
@@ -371,7 +372,7 @@ class Watched(Counts):
         if self.may_end.is_set():
             self.dumping.set()
             self.ended.wait(30)
-            self.merging.wait(0.2)  # which comes now if it does not wait for this
+            self.merging.wait(0.5)  # which comes now if it does not wait for this
             self.dumping.clear()
         return super().dump(state)
 
@@ -406,11 +407,10 @@ async def test_a_state_is_not_merged_while_it_is_being_saved() -> None:
         if isinstance(event, DownloadFinished) and event.download_id != first.id:
             other_is_finished.set()
 
-    pipeline = Pipeline(
-        Source("x", bodies, piece_bytes=60), reducer, engine="python", chunk_bytes=1,  # so that nothing is left to be folded at the end
-        checkpoint=MemoryCheckpoint(),
-        checkpoint_every_s=0.001, listener=listen,
-    )  # fmt: skip
+    # Chunks of a row each, so that nothing is left to be folded at the end.
+    options = RunOptions(engine="python", chunk_bytes=1)
+    source, checkpoint = Source("x", bodies, piece_bytes=60), MemoryCheckpoint()
+    pipeline = Pipeline(source, reducer, options, checkpoint=checkpoint, checkpoint_every_s=0.001, listener=listen)
     outcome = await pipeline.run("x")
     assert [each.verdict.counts for each in outcome.downloads] == [True, True]
     assert not reducer.merging.is_set()
