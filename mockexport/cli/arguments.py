@@ -57,7 +57,9 @@ mockexport demo --since 2025-08-26 --until 2025-08-27 --patient P001""",
     "show": "mockexport show demo",
     "download": "mockexport download demo files/",
     "generate": "mockexport generate small files/",
-    "serve": "mockexport serve --port 0 --faults reset=0.2,status=0.1 --seed 7",
+    "serve": """\
+mockexport serve --port 0 --faults reset=0.2,status=0.1 --seed 7
+mockexport serve --export ward=tables/ --faults faults.toml --tls-dir keys""",
     "completion": """\
 eval "$(mockexport completion bash)"      in ~/.bashrc
 eval "$(mockexport completion zsh)"       in ~/.zshrc, after compinit
@@ -329,6 +331,16 @@ def _serve(add: _Add, name: str) -> None:
     command.option("--tls-key", metavar="FILE", help="its private key (default: that in --tls-cert)")
     command.group("what it serves")
     command.option("--data", metavar="DIR", help="serve what generate or download left in DIR, straight from disk")
+    command.option(
+        "--export", action=Several, default=[], metavar="NAME=FOLDER",
+        help="serve the *.csv in FOLDER, or one file, as the export NAME; may be repeated (in the environment: a line"
+        " each)",
+    )  # fmt: skip
+    command.option(
+        "--like",
+        metavar="NAME",
+        help="how they are written: as a known program's tables, or as a TOML file says",
+    )
     command.group("what goes wrong")
     command.option(
         "--faults",

@@ -1,8 +1,6 @@
 """Connections against clients that are slow, silent, endless or many. uvicorn alone waits for half a request for ever.
 
-A subclass of uvicorn's httptools protocol keeps one deadline per connection, moved by what happens on it; one sweep a
-second, shared by all connections of a loop, aborts those that are past theirs. No timer per request, so the fast path
-pays an addition.
+A subclass of uvicorn's httptools protocol keeps one deadline per connection, moved by what happens on it (see `sweep`).
 
     connected, or the next request begun      its head must be whole within HEAD_TIMEOUT_S, and within HEAD_BYTES
     head whole                                its body within BODY_TIMEOUT_S
@@ -11,12 +9,12 @@ pays an addition.
     reply sent                                uvicorn's own timeout for idle connections
     a head too long                           431, and what else comes is dropped for LINGER_S
 
-Where connections are scarce, one on which no request has become whole for CROWDED_S seconds gives way to others.
+A plain reading goes the short way (see `shortway`); where there is too much under way, a plain request is refused by
+its head, and what else comes of it is dropped.
 """
 
 import asyncio
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
@@ -29,6 +27,7 @@ from mockexport.ingest.entrance import CAME_TOO_LATE, ENTRANCE, Entrance
 from mockexport.ingest.errors import Unavailable
 from mockexport.ingest.plain import PlainHead, plain_post
 from mockexport.ingest.refusals import BUSY_BODY, REFUSAL, RETRY_AFTER_S, last_words
+from mockexport.ingest.sweep import NEVER, sweep_of
 
 __all__ = ["HEAD_BYTES", "DeadlineProtocol"]
 
@@ -41,12 +40,6 @@ HEAD_BYTES = 64 << 10
 # After last words so much longer is read: closing with unread bytes would reset the connection, and what was said would
 # be lost.
 LINGER_S = 2.0
-# More connections than this get 503 at once. A connection costs some 10 KiB and a file descriptor.
-MAX_CONNECTIONS = 4_000
-# From this share of them on, those that only hold a place have so much time.
-_CROWDED_SHARE = 0.9
-CROWDED_S = 2.0
-_SWEEP_S = 1.0
 _CROWDED = last_words("503 Service Unavailable", "overloaded: too many connections")
 _STOPPING = last_words("503 Service Unavailable", "the service is stopping; try again later")
 _TOO_LONG = last_words("431 Request Header Fields Too Large", "the head of the request is too long")
@@ -61,42 +54,6 @@ async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 _BUSY_LENGTH = str(len(BUSY_BODY)).encode()
-
-
-class _Sweep:
-    """Aborts what is past its deadline; runs only while there are connections."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._watched: set[DeadlineProtocol] = set()
-        self._running = False
-
-    def __len__(self) -> int:
-        return len(self._watched)
-
-    def add(self, connection: "DeadlineProtocol") -> None:
-        self._watched.add(connection)
-        if not self._running:
-            self._running = True
-            self._loop.call_later(_SWEEP_S, self._sweep)
-
-    def discard(self, connection: "DeadlineProtocol") -> None:
-        self._watched.discard(connection)
-
-    def _sweep(self) -> None:
-        now = self._loop.time()
-        for connection in [each for each in self._watched if each.deadline < now]:
-            connection.transport.abort()
-        if len(self._watched) >= MAX_CONNECTIONS * _CROWDED_SHARE:
-            for connection in [each for each in self._watched if each.quiet_since < now - CROWDED_S]:
-                connection.give_way()
-        self._running = bool(self._watched)
-        if self._running:
-            self._loop.call_later(_SWEEP_S, self._sweep)
-
-
-_sweeps: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Sweep]" = WeakKeyDictionary()
-_NEVER = float("inf")
 
 
 class DeadlineProtocol(HttpToolsProtocol):
@@ -114,24 +71,21 @@ class DeadlineProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.deadline: float = _NEVER
+        self.deadline: float = NEVER
         # Since when no request has become whole and none is at work.
-        self.quiet_since: float = _NEVER
+        self.quiet_since: float = NEVER
         self.access_log = False
         self.ws_protocol_class: None = None
         self._head_bytes = 0
         self._in_head = True
         self._too_long = False
-        self._resting = _NEVER
-        sweep = _sweeps.get(self.loop)
-        if sweep is None:
-            sweep = _sweeps[self.loop] = _Sweep(self.loop)
-        self._sweep = sweep
+        self._resting = NEVER
+        self._sweep = sweep_of(self.loop)
         self._entrance: Entrance = app_state[ENTRANCE]
         self._came = b""
         self._admitted: Admitted | None = None
         self._refusal_due = False
-        self._refused_at = -_NEVER
+        self._refused_at = -NEVER
         # How much is to come of a request that has been refused by its head.
         self._to_drop = 0
         self._body_bytes = 0
@@ -146,7 +100,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        if len(self._sweep) >= MAX_CONNECTIONS:
+        if self._sweep.full:
             transport.write(_CROWDED)
             transport.close()
             return
@@ -203,7 +157,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         """Take no more requests: a head is too long. Replies under way go out first."""
         self._too_long = True
         self._head_bytes = 0
-        self.deadline = self.quiet_since = _NEVER
+        self.deadline = self.quiet_since = NEVER
         if self._at_rest():
             self._say_too_long()
 
@@ -249,7 +203,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_head = True
-        self.deadline = self.quiet_since = _NEVER
+        self.deadline = self.quiet_since = NEVER
         # Only whole requests count as under way: half of one is the client's business.
         wanted = self.app is not _busy and not self.cycle.response_complete and self.scope["method"] == "POST"
         if wanted and self._admitted is None:
@@ -282,7 +236,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             return False
         self._short, self._admitted = head, self._entrance.begin(head.body_bytes)
         self._unset_keepalive_if_required()
-        self.deadline = self.quiet_since = _NEVER
+        self.deadline = self.quiet_since = NEVER
         return True
 
     def _settled(self, failure: Unavailable | None) -> None:

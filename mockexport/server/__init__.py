@@ -5,6 +5,7 @@
     bodies        their lengths and digests, as a table that `lengths` checks
     folder        the same exports written to a folder of files
     catalogue     what a server offers: generated exports or folders
+    tables        and tables of one's own, read once
     ranges        which part of a body a request asks for
     kinds         what can go wrong, by name
     script        what goes wrong as it is written down: entries of a TOML file, or Python values

@@ -12,12 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
 
 from mockexport.access import Asked, Door, Tokens
+from mockexport.errors import FolderError
 from mockexport.report.markup import policy
 from mockexport.server.catalogue import Catalogue, Offer, folder_catalogue, generated_catalogue
 from mockexport.server.delivery import Sending, finish
@@ -67,6 +69,7 @@ REQUESTS: web.AppKey[list[RecordedRequest] | None] = web.AppKey("requests")
 def create_app(
     *,
     data: Path | None = None,
+    tables: Catalogue | None = None,
     stall_s: float = STALL_S,
     faults: Faults | None = None,
     names: frozenset[str] = frozenset(),
@@ -77,8 +80,8 @@ def create_app(
     """Return the export server as an application, for `serve`, `MockServer` or a runner of your own.
 
     Args:
-        data: a folder that holds an export's files, or folders that do; by default the three built-in exports are
-            generated.
+        data: a folder that holds an export's files, or folders that do.
+        tables: further exports (see tables.table_exports). With neither, the three built-in exports are generated.
         stall_s: seconds after which a client that takes no more bytes is dropped.
         faults: what goes wrong with data requests; by default nothing does.
         names: what clients may call the server in `Host`, in lower case, beside `localhost`, loopback addresses and the
@@ -89,14 +92,14 @@ def create_app(
         requests: where they are recorded; None records nothing.
 
     Raises:
-        FolderError: `data` is no such folder.
+        FolderError: `data` is no such folder, or has an export of a name in `tables`.
         OptionError: `token` is none, or the script of `faults` means what is not on offer.
     """
     app = web.Application(middlewares=[_reply])
     app[DOOR] = Door(names, tokens=None if token is None else Tokens.one(token))
     # Under /fhir other tokens let in, and other media types.
     app[FHIR_DOOR] = replace(app[DOOR], tokens=None if fhir_client else app[DOOR].tokens, kinds=FHIR_KINDS)
-    app[CATALOGUE] = generated_catalogue() if data is None else folder_catalogue(data)
+    app[CATALOGUE] = _catalogue(data, tables)
     if faults:
         faults.bind(app[CATALOGUE])
     app[FAULTS] = faults
@@ -104,7 +107,7 @@ def create_app(
     app[SENDING] = Sending()
     app[STALL_LIMIT_S] = stall_s
     app.cleanup_ctx.append(_workers)
-    app[SYNTHETIC] = data is None
+    app[SYNTHETIC] = data is None and tables is None
     app.router.add_get("/", _front)
     app.router.add_get("/api/export", _exports, name="exports")
     # By itself aiohttp would take no braces for an id, and answer in its own words.
@@ -117,6 +120,15 @@ def create_app(
     app[FHIR_JOBS] = bulk.jobs
     bulk.add_to(app)
     return app
+
+
+def _catalogue(data: Path | None, tables: Catalogue | None) -> Catalogue:
+    if data is None:
+        return generated_catalogue() if tables is None else tables
+    found = folder_catalogue(data)
+    for twin in set(found) & set(tables or {}):
+        raise FolderError(data, f"holds an export {twin!a}, too; give the other one another name")
+    return MappingProxyType({**found, **(tables or {})})
 
 
 async def _workers(app: web.Application) -> AsyncIterator[None]:

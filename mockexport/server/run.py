@@ -15,20 +15,22 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from aiohttp import web
 
 from mockexport.access import own_names
 from mockexport.errors import OptionError, ServerNotRunning
+from mockexport.formats.schema import Schema
 from mockexport.server.app import FHIR_JOBS, STALL_S, create_app
 from mockexport.server.connection import HEAD_LIMIT_BYTES, IDLE_S, LINGER_S, Connection
 from mockexport.server.faults import Faults, FaultsLike
 from mockexport.server.recording import RecordedRequest
 from mockexport.server.replying import SENDING
+from mockexport.server.tables import Tables, table_exports
 from mockexport.server.tls import ServerTls, Tls, server_tls
 
-__all__ = ["MockServer", "serve", "stdin_closed"]
+__all__ = ["MockServer", "ServerOptions", "serve", "stdin_closed"]
 
 logger: logging.Logger = logging.getLogger("mockexport.server")
 
@@ -37,6 +39,25 @@ logger: logging.Logger = logging.getLogger("mockexport.server")
 SHUTDOWN_S = 10.0
 # How often to say that no more connections can be taken.
 TELL_EVERY_S = 60.0
+
+
+class ServerOptions(TypedDict, total=False):
+    """What `MockServer` takes, by name, for those who pass it on."""
+
+    host: str
+    port: int
+    data: str | Path | None
+    exports: Tables | None
+    schema: Schema | None
+    idle_s: float
+    stall_s: float
+    faults: FaultsLike
+    seed: int
+    host_names: Iterable[str]
+    token: str | None
+    tls: Tls
+    fhir_client: tuple[str, dict[str, Any]] | None
+    record: bool
 
 
 class MockServer:
@@ -49,6 +70,9 @@ class MockServer:
         host: the address to listen at; others than the machine's own are logged as a warning.
         port: 0 takes a free one, which `url` then tells.
         data: a folder of files to serve (see `create_app`) instead of the generated exports.
+        exports: tables of your own to serve, by the names of exports: for each a folder, or a file, or several. What
+            the API announces of them is found by reading them at the start.
+        schema: how the tables of `exports` are described, where they are not as the API has them.
         idle_s: seconds in which a connection must bring a request's whole head.
         stall_s: seconds after which a client that takes no more bytes is dropped.
         faults: what goes wrong (see docs/reference/mock-server.md): a kind and its probability each for data requests,
@@ -65,8 +89,8 @@ class MockServer:
         record: keep what was asked for in `requests`, in the order in which it came.
 
     Raises (at the start):
-        FolderError: `data` is no folder of exports.
-        OptionError: the host or port cannot be listened at, or `token` is none.
+        FolderError: `data` is no folder of exports, or one of `exports` no tables.
+        OptionError: the host or port cannot be listened at, `token` is none, `faults` mean none, or nothing makes keys.
     """
 
     def __init__(
@@ -74,7 +98,9 @@ class MockServer:
         host: str = "127.0.0.1",
         port: int = 0,
         *,
-        data: Path | None = None,
+        data: str | Path | None = None,
+        exports: Tables | None = None,
+        schema: Schema | None = None,
         idle_s: float = IDLE_S,
         stall_s: float = STALL_S,
         faults: FaultsLike = None,
@@ -87,7 +113,9 @@ class MockServer:
     ) -> None:
         self.host = host
         self.port = port
-        self._data = data
+        self._data = None if data is None else Path(data)
+        self._exports = exports
+        self._schema = schema
         self._token = token
         self._tls_wanted = tls
         self._tls: ServerTls | None = None
@@ -145,6 +173,7 @@ class MockServer:
             self._tls = stack.enter_context(server_tls(self._tls_wanted, self._names))
             app = create_app(
                 data=self._data,
+                tables=await table_exports(self._exports, self._schema) if self._exports else None,
                 stall_s=self._stall_s,
                 faults=self.faults if self.faults else None,
                 names=self._names,

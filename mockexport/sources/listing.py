@@ -27,6 +27,7 @@ __all__ = [
     "ListedFile",
     "check_file",
     "file_name",
+    "inside",
     "read_folder",
     "read_listing",
     "readable",
@@ -166,18 +167,28 @@ def check_file(directory: Path, listed: ListedFile) -> None:
     if name in ("", ".", "..") or set(name) & set("/\\\0") or name != os.path.basename(name):
         raise FolderError(directory / LISTING, f"download {listed.id}: {name!r} is not the plain name of a file")
     path = directory / name
-    try:
-        target = path.resolve(strict=True)
-        found = target.stat()
-    except (OSError, RuntimeError, UnicodeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        problem = getattr(error, "strerror", None) or "its name or link cannot be followed"
-        raise FolderError(path, f"is listed in {LISTING} but cannot be read: {problem}") from error
-    if not target.is_relative_to(directory.resolve()):
-        raise FolderError(path, "is a link that leads out of the folder")
-    if not stat.S_ISREG(found.st_mode):
-        raise FolderError(path, "is not a regular file")
+    found = inside(directory, path)
     if found.st_size != listed.size_bytes:
         raise FolderError(
             path,
             f"has {found.st_size} bytes where {LISTING} says {listed.size_bytes}; download or generate it again",
         )
+
+
+def inside(directory: Path, path: Path) -> os.stat_result:
+    """Return what the system knows of a file of a folder, once it is seen to be a regular one in there.
+
+    Raises:
+        FolderError: it is missing, elsewhere, or no regular file.
+    """
+    try:
+        target = path.resolve(strict=True)
+        found = target.stat()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, before Python 3.13; what is no path
+        problem = getattr(error, "strerror", None) or "its name or link cannot be followed"
+        raise FolderError(path, f"cannot be read: {problem}") from error
+    if not target.is_relative_to(directory.resolve()):
+        raise FolderError(path, "is a link that leads out of the folder")
+    if not stat.S_ISREG(found.st_mode):
+        raise FolderError(path, "is not a regular file")
+    return found

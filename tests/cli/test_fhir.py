@@ -193,3 +193,34 @@ def test_a_failed_run_leaves_the_job_and_says_how_to_take_it_up(run: Run) -> Non
         assert "--fhir-status" in ran.err
         words = ran.err.split("--fhir-status ")[1].split()
         assert run("--fhir-status", words[0], "--attempts", "1").code == 3
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+def test_a_missing_value_that_came_later_is_not_told_as_missing(run: Run, tmp_path: Path, engine: str) -> None:
+    versions = [
+        observation(
+            id=f"o-{number}", meta={"versionId": version}, **({} if version == there else {"valueQuantity": None})
+        )
+        for number, there in ((1, "2"), (2, "2"), (3, "1"))
+        for version in ("1", "2")
+    ]
+    (tmp_path / "o.ndjson").write_text("".join(json.dumps(line) + "\n" for line in versions))
+    ran = run("--from", f"{tmp_path}/o.ndjson", "--engine", engine)
+    report = json.loads(ran.out)
+    assert ran.code == 0
+    assert report["totals"]["heart_rate"]["count"] == 2
+    assert [note["count"] for note in report["notes"] if note["kind"] == "missing values"] == [1]
+
+
+def test_more_rows_than_are_kept_in_memory_come_to_the_same(run: Run, tmp_path: Path) -> None:
+    lines = [json.dumps(observation(id=f"o-@{number}", meta=None)) for number in range(1000)]
+    body = "\n".join(lines) + "\n"
+    for part in range(3):
+        with (tmp_path / f"{part}.ndjson").open("w") as file:
+            for turn in range(80):  # the last of each come again in the next part
+                file.write(body.replace("o-@", f"o-{part * 79 + turn}-"))
+    ran = run("--from", str(tmp_path), "--stats", "count", "--checkpoint", f"{tmp_path}/kept")
+    report = json.loads(ran.out)
+    assert ran.code == 0
+    assert report["totals"]["heart_rate"]["count"] == 238_000
+    assert "2,000 observations came more than once" in ran.out

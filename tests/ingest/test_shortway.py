@@ -13,10 +13,10 @@ from mockexport.access import new_token
 from mockexport.ingest import store as store_room
 from mockexport.ingest.application import Service, create_app
 from mockexport.ingest.errors import DiskFull, Unavailable
-from mockexport.ingest.journal import Journal
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.shortway import ShortWay
 from mockexport.ingest.wire import DeadlineProtocol
+from mockexport.ingest.writing import Writing
 from tests.ingest.serving import POST, Client, reading, serving
 
 _BODY = json.dumps(reading()).encode()
@@ -158,14 +158,14 @@ async def test_requests_behind_one_another_are_answered_in_order(tmp_path: Path)
 
 
 async def test_why_it_could_not_be_stored_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(journal: Journal, work: object) -> Unavailable:
+    def full(writing: Writing, work: object) -> Unavailable:
         return DiskFull()
 
     async with serving(tmp_path) as client:
         fresh, kept = await _Raw.open(client), await _Raw.open(client)
         for _ in range(2):
             await kept.ask(_post())
-        monkeypatch.setattr(Journal, "_transact", full)
+        monkeypatch.setattr(Writing, "do", full)
         for connection in (fresh, kept):
             head, body = await connection.ask(_post())
             assert head.startswith(b"HTTP/1.1 503 ")

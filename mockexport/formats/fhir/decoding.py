@@ -102,8 +102,10 @@ def _add(mapped: Mapped, identity: Identity | None, number: int, into: Decoded) 
     assert isinstance(batch, Identified)  # noqa: S101 - it was made so
     if identity is None:
         into.noted[Noted.NO_ID] += 1
-    elif not mapped.rows:
-        batch.rowless.append(identity)
+    else:
+        batch.absent.extend((identity, missing.event_type) for missing in mapped.missing)
+        if not mapped.rows:
+            batch.rowless.append(identity)
     key, version, updated = identity or (b"", 0, UPDATED_UNKNOWN)
     for place, row in enumerate(mapped.rows):
         batch.patient_ids.append(row.patient_id)
