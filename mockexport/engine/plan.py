@@ -6,6 +6,7 @@ and the reference decodes them all.
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 
 from mockexport._kernel import Plan
@@ -32,8 +33,16 @@ _Format = None | tuple[bytes, bool] | tuple[int, int, bool]
 
 def new_plan(schema: Schema, layout: Layout, quoting: Quoting) -> Plan:
     """Return the plan by which rows of a layout are read."""
-    columns = _columns(layout)
-    places = sorted(columns)
+    # Where times follow from the rows' places, no column has them.
+    sampled = schema.is_sampled and layout.event_time == (layout.fields - 1,) and quoting.comment is None
+    sampled = (
+        sampled
+        and quoting.delimiter not in " \t"
+        and _columns(replace(layout, event_time="")).isdisjoint(layout.event_time)
+    )
+    if sampled:
+        layout = replace(layout, event_time="", fields=layout.fields - 1)
+    places = sorted(_columns(layout))
     number = {place: at for at, place in enumerate(places)}
 
     def part(given: Part | None) -> tuple[int, ...] | bytes | None:
@@ -42,7 +51,7 @@ def new_plan(schema: Schema, layout: Layout, quoting: Quoting) -> Plan:
         return given.encode(errors="replace") if isinstance(given, str) else tuple(number[place] for place in given)
 
     wide = layout.values[0].event_type is not None
-    formats = [_format(name, schema) for name in schema.time_formats or ("iso",)]
+    formats = [None] if sampled else [_format(name, schema) for name in schema.time_formats or ("iso",)]
     knows_none = any(one == () for one in formats) or not _is_text(layout)
     return Plan(
         width=layout.fields,
@@ -67,6 +76,7 @@ def new_plan(schema: Schema, layout: Layout, quoting: Quoting) -> Plan:
         words=_words(schema),
         censored=schema.censored,
         text_is_missing=schema.text == "missing",
+        is_sampled=sampled,
         knows_none=knows_none,
     )
 
