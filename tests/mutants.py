@@ -412,6 +412,7 @@ MUTANTS = [
     Mutant("a span ends with the row that its last byte belongs to", CUTTING, "self.end - 1 - self.at", "self.end - self.at"),
     Mutant("a span leaves the row before it alone", CUTTING, "self._seeking = not found", "self._seeking = False"),
     Mutant("lines count on over spans", RANGES, "lines=earlier.lines)", "lines=0)"),
+    Mutant("a state is not merged while it is saved", PRODUCERS, "async with download.landing, read.turn:", "async with download.landing:"),
     Mutant("a complete run removes its checkpoint", LEDGER, "self._checkpoint.remove()", "pass"),
     Mutant("an unwritable checkpoint is known at once", LEDGER, "better known before the morning is over.\n        self.save_now()",
            "better known before the morning is over."),
