@@ -23,7 +23,7 @@ __all__ = ["encoded", "new_plan", "signs_of"]
 # Steps of a pattern: a directive by its letter and how many digits it has, 0 if that is not fixed; a byte that must be
 # there, in lower case; blanks, at least so many.
 _LITERAL, _BLANKS = b"=", b"_"
-# Directives of one digit or two, and of two beside others of digits; those that take as many as there are; all of digits.
+# Directives of one digit or two, and of two beside others of digits; those that take as many as there are; all.
 _TWO = tuple(b"%c" % letter for letter in b"mdHIMS")
 _GREEDY = (*_TWO, b"f")
 _NUMBERS = (b"Y", b"y", *_GREEDY)
