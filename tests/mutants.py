@@ -494,6 +494,7 @@ MUTANTS = [
     Mutant("pages go the long way", SHORTWAY, 'b"origin" not in head.fields and ', ""),
     Mutant("what others put before the application is heeded", "ingest/hosting.py", "outermost) is app", "outermost) is not None"),
     Mutant("a reply that says why not", SHORTWAY, "if failure is None:", "if True:"),
+    Mutant("half a head goes on", WIRE, "self._at_rest() and not self._begun", "self._at_rest()"),
     Mutant("what comes behind is kept", WIRE, "            self._behind += data\n", ""),
     Mutant("who waits for a commit is answered at the end", WIRE, "            self._last = True\n", "            super().shutdown()\n"),
     Mutant("what is dropped ends where the request does", WIRE, "        rest = data[self._to_drop :]", "        rest = b\"\""),
