@@ -67,7 +67,10 @@ if WANTED != "no":
                 "wide",
             ],
         ),
-        extension("mockexport.formats.fhir._lines", ["json_line"]),
+        extension(
+            "mockexport.formats.fhir._lines",
+            ["blake2b", "hash", "ids", "index", "json_line", "json_shape", "observations", "repeated", "room"],
+        ),
         extension("mockexport.server._generator", ["generate"]),
     ]
 

@@ -11,6 +11,7 @@ The rooms, each importing only those above it:
     newfile.py     files written whole or not at all, or read at once
     events.py      the typed events of a run
     access.py      who may ask a server: its names, origins, bodies, tokens
+    keys.py        keys for TLS: made for one run, or read from files
     formats/       bytes → chunks → columns: the reference, and what a verdict needs to know of the rows
     reducers/      statistics, the Reducer protocol, anomaly rules
     engine/        folds a span's chunks, in Python or over _kernel.pyx and native/
@@ -34,7 +35,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mockexport.analysis import RunOptions, analyze, run
+    from mockexport.analysis import analyze, run
     from mockexport.errors import (
         ArrowUnavailable,
         BadRowError,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         OutputError,
         ReducerError,
         RunNotOpen,
+        ServerNotRunning,
         ServerUnreachable,
         SourceError,
         SourceNotOpen,
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from mockexport.live import Run, Snapshot
     from mockexport.model import AnomalyRule, Download, Export, SizeLimits, Span, Verdict, VerdictKind
     from mockexport.pipeline.checkpoint import Checkpoint
+    from mockexport.pipeline.options import RunOptions
     from mockexport.pipeline.run import Pipeline, RunStatistics
     from mockexport.pipeline.streams import ByteStream, Source, StartOver
     from mockexport.reducers import (
@@ -150,6 +153,7 @@ __all__ = [
     "RunStatistics",
     "Schema",
     "Selection",
+    "ServerNotRunning",
     "ServerUnreachable",
     "SizeLimits",
     "Snapshot",
@@ -178,7 +182,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "analysis": ("RunOptions", "analyze", "run"),
+    "analysis": ("analyze", "run"),
+    "pipeline.options": ("RunOptions",),
     "pipeline.checkpoint": ("Checkpoint",),
     "formats.coverage": ("Coverage",),
     "errors": (
@@ -199,6 +204,7 @@ _HOMES = {
         "OutputError",
         "ReducerError",
         "RunNotOpen",
+        "ServerNotRunning",
         "ServerUnreachable",
         "SourceError",
         "SourceNotOpen",

@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from mockexport.formats.resources import Columns
+
 FAMILIES: dict[str, int]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -28,6 +30,7 @@ class State:
     def add_rows(
         self, patients: Sequence[str], times: Sequence[int], types: Sequence[str], values: Sequence[int]
     ) -> None: ...
+    def add_packed(self, columns: Columns, names: tuple[list[str], list[str]]) -> None: ...
 
 class Offsets:
     def __init__(self, spans: Sequence[tuple[int, int | None]]) -> None: ...

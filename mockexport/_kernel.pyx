@@ -8,7 +8,7 @@ kernel.py. A State is used by one thread at a time, which is checked: the interp
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
@@ -41,7 +41,7 @@ cdef extern from "native/families.h" nogil:
         KEPT_BITS
         MAX_UNITS
         MAX_ENTRIES
-        MAX_DOUBLINGS
+        COURSE_LEVELS
     uint64_t hash_key[2]
     ctypedef struct wide_counted:
         wide key
@@ -286,7 +286,7 @@ FAMILIES = {
     f"values {MAX_EXACT_VALUES} {KEPT_BITS}": FAMILY_VALUES,
     f"hours {MAX_UNITS}": FAMILY_HOURS,
     f"days {MAX_UNITS}": FAMILY_DAYS,
-    f"course {MAX_ENTRIES} {MAX_DOUBLINGS}": FAMILY_COURSE,
+    f"course {MAX_ENTRIES} {COURSE_LEVELS}": FAMILY_COURSE,
 }
 
 
@@ -461,19 +461,60 @@ cdef class State:
     def add_rows(self, patients, times, types, values):
         """Add rows given as columns: those that the reference has decoded."""
         cdef wide value
-        cdef int64_t narrow, at_us, number
-        cdef int result
+        cdef int64_t at_us
         for patient, time_us, event_type, scaled in zip(patients, times, types, values, strict=True):
             # Both are converted before a group is looked at: what runs Python could move groups.
             value, at_us = _wide(scaled), time_us
-            number = self._group(patient, event_type)
-            if narrow_of(value, &narrow):
-                add_value(&self.state, number, at_us, narrow)
-                result = add_further(&self.state, number, at_us, narrow) if self.state.families else 0
-            else:
-                result = add_wide_value(&self.state, number, at_us, value)
-            if result < 0:
+            self._add(self._group(patient, event_type), at_us, value)
+
+    def add_packed(self, columns, names):
+        """Add rows given as columns of bytes, and the names of patients and types (see formats.resources)."""
+        cdef bytes times = columns.times, values = columns.values, patients = columns.patients, types = columns.types
+        cdef bytes places = columns.places
+        cdef const int64_t *at_us = <const int64_t *><const char *>times
+        cdef const uint64_t *words = <const uint64_t *><const char *>values  # two to a value, the lower first
+        cdef const uint32_t *patient = <const uint32_t *><const char *>patients
+        cdef const uint32_t *event_type = <const uint32_t *><const char *>types
+        cdef const uint16_t *place = <const uint16_t *><const char *>places
+        cdef size_t rows = len(places) // 2, row
+        cdef int64_t number
+        cdef list patient_names = names[0], type_names = names[1]
+        cdef size_t patient_count = len(patient_names), type_count = len(type_names)
+        if not len(times) == 8 * rows == len(values) // 2 == 2 * len(patients) == 2 * len(types):
+            raise ValueError("the columns are not of one length")
+        # The numbers here, and 1, by those there; 0 while unknown.
+        cdef bytearray known_patients = bytearray(4 * patient_count), known_types = bytearray(4 * type_count)
+        cdef uint32_t *patient_here = <uint32_t *><char *>known_patients
+        cdef uint32_t *type_here = <uint32_t *><char *>known_types
+        self._check()
+        for row in range(rows):
+            if place[row] == ROWLESS:
+                continue
+            if patient[row] >= patient_count or event_type[row] >= type_count:
+                raise ValueError("a row has a number that names nothing")
+            if patient_here[patient[row]] == 0:
+                number = _intern(&self.state, &self.state.patients, patient_names[patient[row]].encode())
+                patient_here[patient[row]] = <uint32_t>number + 1
+            if type_here[event_type[row]] == 0:
+                number = _intern(&self.state, &self.state.types, type_names[event_type[row]].encode())
+                type_here[event_type[row]] = <uint32_t>number + 1
+            number = intern_group(&self.state, patient_here[patient[row]] - 1, type_here[event_type[row]] - 1)
+            if number < 0:
                 raise MemoryError
+            self._add(number, at_us[row], <wide>(<wide_size>words[2 * row + 1] << 64 | words[2 * row]))
+
+    cdef int _add(self, int64_t number, int64_t at_us, wide value) except -1:
+        """Add a value to a group."""
+        cdef int64_t narrow
+        cdef int result
+        if narrow_of(value, &narrow):
+            add_value(&self.state, number, at_us, narrow)
+            result = add_further(&self.state, number, at_us, narrow) if self.state.families else 0
+        else:
+            result = add_wide_value(&self.state, number, at_us, value)
+        if result < 0:
+            raise MemoryError
+        return 0
 
     cdef int64_t _group(self, str patient, str event_type) except -1:
         """Return the number of a group, new or known. No Python runs from the check on."""
@@ -531,6 +572,8 @@ cdef str _text(id_table *table, uint32_t number):
 
 _WORD = 0xFFFFFFFFFFFFFFFF
 _END = 2**126  # native/wide.h has it, too
+cdef enum:
+    ROWLESS = 0xFFFF  # formats.resources has it, too
 
 
 cdef object _integer(wide number):

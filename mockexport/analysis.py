@@ -3,67 +3,48 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
 
 from mockexport import __version__
 from mockexport.engine.choosing import kernel_problem
 from mockexport.errors import NotedError, OptionError
 from mockexport.events import Listener
-from mockexport.formats.filters import Filter
-from mockexport.formats.format import Format
 from mockexport.formats.schema import Schema
 from mockexport.pipeline.checkpoint import Checkpoint
-from mockexport.pipeline.run import DEFAULT_CONCURRENCY, DEFAULT_MAX_BAD, DEFAULT_QUEUE_SIZE, Pipeline
+from mockexport.pipeline.options import RunKeywords, RunOptions
+from mockexport.pipeline.run import Pipeline
 from mockexport.pipeline.sharing import Crew
 from mockexport.pipeline.streams import Source
 from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report.account import Account
 from mockexport.report.notes import STATISTICS
 from mockexport.report.report import Report
-from mockexport.sources.opening import SourceOptions, open_source
+from mockexport.sources.opening import OF_ONE_EXPORT, SourceOptions, open_source
 
 if TYPE_CHECKING:
     from mockexport.saving.parquet import SavingParquet
     from mockexport.saving.source import Saving
 
-__all__ = ["RunOptions", "analyze", "run", "run_export"]
+__all__ = ["AnalyzeKeywords", "analyze", "run", "run_export"]
 
 R = TypeVar("R")
-
-# Where no export need be named.
-_OF_ONE_EXPORT = ("folder", "files", "urls", "fhir", "source")
 
 _log = logging.getLogger("mockexport")
 
 
-class RunOptions(SourceOptions, total=False):
-    """How a run goes, beside where its data is.
+class AnalyzeKeywords(SourceOptions, RunKeywords, total=False):
+    """Where the data is, how the run goes, and what is kept of it.
 
     Keys:
         save: a folder to keep the files in; what is there already, verified and unchanged, is not fetched again.
         save_format: "csv", the bytes as they came, by default; or "parquet", for other tools (takes the extra
-            `mockexport[parquet]`): a second run then fetches everything anew.
-        schema: how bytes become rows: of a table, how its columns are called and separated, and what times without an
-            offset are local to.
-        filter: the rows that are asked for, all by default. Verdicts are of all rows; a download whose metadata says
-            that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
-        split: divide longer downloads into spans of about so many bytes, which come over connections of their own,
-            where the server can resume; by default none is divided.
-        chunk_bytes: size of the chunks that go through the queue, in bytes; by default 512 KiB, and 384 KiB for
-            reducers and the engine that are written in Python.
-        queue_size: chunks that may wait in the queue; 2 by default.
-        coverage: count rows by hour of UTC, too; the account of each download tells them.
-        strict: make the first bad row an error instead of counting it, and so whatever would be noted of the data.
-        max_bad: with more bad rows than this, a number of rows or a share such as "10%" (the default), a download has
-            failed; one whose rows are all bad always has.
-        engine: "auto" for the fastest that there is for the reducer, or "kernel" (compiled) or "python"; the report is
-            the same.
-        on_failure: "continue" with the other downloads when one has failed, or "stop": the others are then skipped.
+            `mockexport[parquet]`): a second run then fetches everything again.
         checkpoint: a file in which to keep, every few seconds, what another run with the same arguments goes on from;
             it is removed once every download is complete.
         listener: called with every event of the run, in the event loop.
@@ -73,16 +54,6 @@ class RunOptions(SourceOptions, total=False):
 
     save: str | Path | None
     save_format: Literal["csv", "parquet"]
-    schema: Format | None
-    filter: Filter | None
-    split: int | None
-    chunk_bytes: int | None
-    queue_size: int
-    coverage: bool
-    strict: bool
-    max_bad: int | str
-    engine: Literal["auto", "kernel", "python"]
-    on_failure: Literal["continue", "stop"]
     checkpoint: str | Path | None
     listener: Listener | None
     allow_incomplete: bool
@@ -90,25 +61,26 @@ class RunOptions(SourceOptions, total=False):
 
 @overload
 async def analyze(
-    export_id: str | None = None, *, reducer: None = None, **options: Unpack[RunOptions]
+    export_id: str | None = None, *, reducer: None = None, **options: Unpack[AnalyzeKeywords]
 ) -> Report[Statistics]: ...
 
 
 @overload
 async def analyze(
-    export_id: str | None = None, *, reducer: Reducer[Any, R], **options: Unpack[RunOptions]
+    export_id: str | None = None, *, reducer: Reducer[Any, R], **options: Unpack[AnalyzeKeywords]
 ) -> Report[R]: ...
 
 
 async def analyze(
-    export_id: str | None = None, *, reducer: Reducer[Any, Any] | None = None, **options: Unpack[RunOptions]
+    export_id: str | None = None, *, reducer: Reducer[Any, Any] | None = None, **options: Unpack[AnalyzeKeywords]
 ) -> Report[Any]:
     """Fetch, reduce, verify and merge an export, and return its report.
 
     Args:
         export_id: the export; by default the only one of a folder, of files, URLs or a source, and `demo` elsewhere.
         reducer: what becomes of the rows; by default Summary.
-        **options: where the data is (see SourceOptions), and how the run goes (see RunOptions).
+        **options: where the data is (see SourceOptions), how the run goes (see RunKeywords), and what is kept of it
+            (see AnalyzeKeywords).
 
     Returns:
         The report. Downloads that failed contribute nothing to it; they and those that differ from their metadata are
@@ -127,15 +99,17 @@ async def analyze(
 
 
 @overload
-def run(export_id: str | None = None, *, reducer: None = None, **options: Unpack[RunOptions]) -> Report[Statistics]: ...
+def run(
+    export_id: str | None = None, *, reducer: None = None, **options: Unpack[AnalyzeKeywords]
+) -> Report[Statistics]: ...
 
 
 @overload
-def run(export_id: str | None = None, *, reducer: Reducer[Any, R], **options: Unpack[RunOptions]) -> Report[R]: ...
+def run(export_id: str | None = None, *, reducer: Reducer[Any, R], **options: Unpack[AnalyzeKeywords]) -> Report[R]: ...
 
 
 def run(
-    export_id: str | None = None, *, reducer: Reducer[Any, Any] | None = None, **options: Unpack[RunOptions]
+    export_id: str | None = None, *, reducer: Reducer[Any, Any] | None = None, **options: Unpack[AnalyzeKeywords]
 ) -> Report[Any]:
     """Do as `analyze` does, without asyncio: wait for the report and return it.
 
@@ -185,34 +159,20 @@ async def run_export(
     crew: Crew | None = None,
     save: str | Path | None = None,
     save_format: str = "csv",
-    schema: Format | None = None,
-    filter: Filter | None = None,  # noqa: A002 - what everybody calls it
-    split: int | None = None,
-    chunk_bytes: int | None = None,
-    queue_size: int = DEFAULT_QUEUE_SIZE,
-    coverage: bool = False,
-    strict: bool = False,
-    max_bad: int | str = DEFAULT_MAX_BAD,
-    engine: str = "auto",
-    on_failure: str = "continue",
     checkpoint: str | Path | None = None,
     listener: Listener | None = None,
     allow_incomplete: bool = False,
-    **where: Unpack[SourceOptions],
+    **given: Any,
 ) -> Report[Any]:
     """Run as `analyze` does; call `on_ready` with the pipeline, names of export and source, and if it is synthetic.
 
-    A crew, if there is one, brings the downloads in.
+    A crew, if there is one, brings the downloads in. What else is `given` are SourceOptions and RunKeywords.
     """
-    if engine == "auto" and (problem := kernel_problem()) is not None:
+    where, options = _sorted_out(given)
+    if options.engine == "auto" and (problem := kernel_problem()) is not None:
         _log.warning("this is the slow engine, in Python: there is no compiled kernel, as %s", problem)
-    if export_id is None and all(where.get(given) is None for given in _OF_ONE_EXPORT):
+    if export_id is None and not OF_ONE_EXPORT & where.keys():
         export_id = "demo"
-    for name in where.keys() - SourceOptions.__annotations__.keys():
-        known = [*SourceOptions.__annotations__, *RunOptions.__annotations__]
-        raise OptionError(name, "is no option of a run", given=name, known=known)
-    if on_failure not in ("continue", "stop"):
-        raise OptionError("on_failure", f"{on_failure!a} is neither continue nor stop")
     if save_format not in ("csv", "parquet"):
         raise OptionError("save_format", f"{save_format!a} is neither csv nor parquet")
     if save_format == "parquet":
@@ -223,41 +183,23 @@ async def run_export(
         require_parquet()
     if checkpoint is not None and save is not None:
         raise OptionError("checkpoint", "does not go with save, which keeps what it has fetched by itself")
-    if filter is not None and not filter.is_open and save is not None:
+    if not options.filter.is_open and save is not None:
         raise OptionError("filter", "does not go with save, which keeps whole files")
     if save is not None and _same(save, where.get("folder")):
         raise OptionError("save", "is the folder that is read; name another")
     async with open_source(export_id, **where) as opened:
-        if save is not None and where.get("files") is not None:
+        if save is not None and "files" in where:
             _refuse_files_of(opened.source, Path(save))
         if export_id is None:
             export_id = _only(await opened.source.export_ids())
-        saving = None if save is None else _saving(opened.source, save, save_format, schema, engine)
-        pipeline = Pipeline(
-            saving or opened.source,
-            Summary() if reducer is None else reducer,
-            schema=schema,
-            filter=filter,
-            concurrency=where.get("concurrency", DEFAULT_CONCURRENCY),
-            size_limits=where.get("size_limits"),
-            split=split,
-            chunk_bytes=chunk_bytes,
-            queue_size=queue_size,
-            coverage=coverage,
-            strict=strict,
-            max_bad=max_bad,
-            engine=engine,
-            stop_on_failure=on_failure == "stop",
+        saving = None if save is None else _saving(opened.source, save, save_format, options)
+        kept = None
+        if checkpoint is not None:
             # The mock server's address is another one each time; what it serves is not.
-            checkpoint=None
-            if checkpoint is None
-            else Checkpoint(
-                checkpoint,
-                source="the mock server" if opened.synthetic else None,
-                size_limits=where.get("size_limits"),
-            ),
-            listener=listener,
-        )
+            source = "the mock server" if opened.synthetic else None
+            kept = Checkpoint(checkpoint, source=source, size_limits=options.size_limits)
+        reducer = Summary() if reducer is None else reducer
+        pipeline = Pipeline(saving or opened.source, reducer, options, checkpoint=kept, listener=listener)
         if on_ready is not None:
             on_ready(pipeline, export_id, opened.source.name, opened.synthetic)
         try:
@@ -279,9 +221,23 @@ async def run_export(
         downloads=outcome.downloads,
     )
     report = Report.of(result, account, allow_incomplete=allow_incomplete)
-    if strict and (noted := [note for note in report.notes if note.kind != STATISTICS]):
+    if options.strict and (noted := [note for note in report.notes if note.kind != STATISTICS]):
         raise NotedError(f"the report of {export_id}", "; ".join(map(str, noted)))
     return report
+
+
+def _sorted_out(given: Mapping[str, Any]) -> tuple[SourceOptions, RunOptions]:
+    """Return where the data is and how the run goes, by the keywords that are given.
+
+    Raises:
+        OptionError: there is no such keyword, or one cannot be meant.
+    """
+    of_source, of_run = SourceOptions.__annotations__.keys(), {field.name for field in fields(RunOptions)}
+    for name in given.keys() - of_source - of_run:
+        raise OptionError(name, "is no option of a run", given=name, known=[*AnalyzeKeywords.__annotations__])
+    where = {name: value for name, value in given.items() if name in of_source and value is not None}
+    how = {name: value for name, value in given.items() if name in of_run}
+    return cast("SourceOptions", where), RunOptions.of(**how)
 
 
 def _same(save: str | Path, folder: str | Path | None) -> bool:
@@ -295,16 +251,14 @@ def _refuse_files_of(source: Source, save: Path) -> None:
         raise OptionError("save", "is a folder whose files are read: they would be there twice; name another")
 
 
-def _saving(
-    source: Source, folder: str | Path, save_format: str, schema: Format | None, engine: str
-) -> "Saving | SavingParquet":
+def _saving(source: Source, folder: str | Path, save_format: str, options: RunOptions) -> "Saving | SavingParquet":
     """Return the source that keeps files; imported no sooner, as a run's memory is a budget."""
     if save_format == "parquet":
         from mockexport.saving.parquet import SavingParquet
 
-        if schema is not None and not isinstance(schema, Schema):
+        if not isinstance(options.schema, Schema):
             raise OptionError("save_format", "is of tables only; csv keeps the files as they come")
-        return SavingParquet(source, folder, schema=schema, engine=engine)
+        return SavingParquet(source, folder, schema=options.schema, engine=options.engine)
     from mockexport.saving.source import Saving
 
     return Saving(source, folder)

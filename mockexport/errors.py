@@ -3,6 +3,7 @@
     MockExportError
     ├── OptionError              the caller's: an argument that cannot be meant
     ├── RunNotOpen               the caller's: a Run is used outside its `async with`, or twice
+    ├── ServerNotRunning         the caller's: a MockServer is asked for its address outside its `async with`
     ├── SourceError              the export's side
     │   ├── SourceNotOpen            used before or after its `async with`
     │   ├── ServerUnreachable        no usable answer from the server
@@ -54,6 +55,7 @@ __all__ = [
     "OutputError",
     "ReducerError",
     "RunNotOpen",
+    "ServerNotRunning",
     "ServerUnreachable",
     "SourceError",
     "SourceNotOpen",
@@ -101,6 +103,13 @@ class OptionError(MockExportError, ValueError):
 
 class RunNotOpen(MockExportError, RuntimeError):  # noqa: N818 - a state of the world, named as one
     """A Run is used before or after its `async with`, or a second time."""
+
+
+class ServerNotRunning(MockExportError, RuntimeError):  # noqa: N818 - a state of the world, named as one
+    """A MockServer is asked for what it has only while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__("the mock server is not running: use it inside `async with`, which starts and ends it")
 
 
 class SourceError(MockExportError):

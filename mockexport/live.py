@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from mockexport import __version__
-from mockexport.analysis import RunOptions, run_export
+from mockexport.analysis import AnalyzeKeywords, run_export
 from mockexport.errors import OptionError, RunNotOpen
 from mockexport.events import Event, RunStarted
 from mockexport.model import Download
@@ -20,7 +20,7 @@ from mockexport.pipeline.run import Pipeline
 from mockexport.reducers import Reducer, Statistics
 from mockexport.report.account import Account
 from mockexport.report.notes import STATISTICS, Note
-from mockexport.report.report import Report
+from mockexport.report.report import Report, in_order
 
 __all__ = ["Run", "Snapshot"]
 
@@ -88,7 +88,7 @@ class Run(Generic[R]):
         *,
         reducer: None = None,
         every_s: float = 1.0,
-        **options: Unpack[RunOptions],
+        **options: Unpack[AnalyzeKeywords],
     ) -> None: ...
 
     @overload
@@ -98,7 +98,7 @@ class Run(Generic[R]):
         *,
         reducer: Reducer[Any, R],
         every_s: float = 1.0,
-        **options: Unpack[RunOptions],
+        **options: Unpack[AnalyzeKeywords],
     ) -> None: ...
 
     def __init__(
@@ -107,7 +107,7 @@ class Run(Generic[R]):
         *,
         reducer: Reducer[Any, Any] | None = None,
         every_s: float = 1.0,
-        **options: Unpack[RunOptions],
+        **options: Unpack[AnalyzeKeywords],
     ) -> None:
         if not every_s > 0:
             raise OptionError("every_s", f"must be above 0, not {every_s}")
@@ -196,10 +196,10 @@ class Run(Generic[R]):
         incomplete = tuple(d.id for d in self._downloads if d.id not in complete)
         unasked = {account.download_id for account in accounts if account.verdict.unasked}
         announced = [d.rows for d in self._downloads if d.id not in unasked]
-        result = look.result
-        notes = tuple(Note(STATISTICS, text) for text in result.notes)
+        patients, totals = in_order(look.result)
+        notes = tuple(Note(STATISTICS, text) for text in look.result.notes)
         return Snapshot(
-            report=Report(result.patients, result.totals, incomplete, account, notes, allow_incomplete=True),
+            report=Report(patients, totals, incomplete, account, notes, allow_incomplete=True),
             rows=account.rows + sum(rows for rows, _ in look.in_flight.values()),
             received_bytes=sum(a.received_bytes for a in accounts) + sum(n for _, n in look.in_flight.values()),
             announced_rows=None if None in announced else sum(rows or 0 for rows in announced),

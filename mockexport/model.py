@@ -100,14 +100,6 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """How to begin with a span of a download; `offset` is that of its first row, None if that is to be found."""
-
-    reading: Reading
-    offset: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Chunk:
     """A run of whole rows of one span, as bytes or as a view of the buffer that they were received into.
 

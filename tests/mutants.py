@@ -43,6 +43,7 @@ TESTS = {
     "sources/proving.py": ["tests/sources/test_url_list.py"],
     "unpacking/gunzip.py": ["tests/unpacking/test_gunzip.py"],
     "sources/http.py": ["tests/sources/test_http.py", "tests/sources/test_tls.py", "tests/sources/test_addresses.py"],
+    "keys.py": ["tests/sources/test_tls.py", "tests/distributed/test_keys.py"],
     "sources/http_faults.py": [
         "tests/sources/test_tls.py",
         "tests/sources/test_addresses.py",
@@ -53,6 +54,7 @@ TESTS = {
     "cli/text.py": ["tests/cli/test_help.py"],
     "reducers/course.py": ["tests/reducers/test_course.py"],
     "report/courses.py": ["tests/report/test_html.py"],
+    "report/course_chart.py": ["tests/report/test_html.py"],
     "report/markup.py": ["tests/report/test_html.py"],
     "cli/faces.py": ["tests/cli/test_faces.py"],
     "errors.py": [
@@ -74,21 +76,20 @@ TESTS = {
     "sources/addresses.py": ["tests/sources/test_addresses.py"],
     "sources/listing.py": ["tests/saving/test_source.py"],
     "sources/manifest.py": ["tests/cli/test_secrets.py"],
-    "pipeline/flights.py": [
+    "pipeline/download.py": [
         "tests/pipeline/test_run.py",
         "tests/saving/test_partial.py",
         "tests/faults",
         "tests/pipeline/test_checkpoint.py",
     ],
-    "pipeline/lanes.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
-    "pipeline/keeping.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
-    "pipeline/producing.py": [
+    "pipeline/span.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
+    "pipeline/ledger.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
+    "pipeline/producers.py": [
         "tests/pipeline/test_run.py",
         "tests/saving/test_partial.py",
         "tests/pipeline/test_splitting.py",
         "tests/pipeline/test_checkpoint.py",
     ],
-    "pipeline/landed.py": ["tests/pipeline/test_splitting.py"],
     "formats/cutting.py": ["tests/pipeline/test_splitting.py"],
     "pipeline/slabs.py": ["tests/pipeline/test_slabs.py", "tests/pipeline/test_run.py", "tests/engine/test_kernel.py"],
     "pipeline/workers.py": ["tests/pipeline/test_slabs.py"],
@@ -127,7 +128,12 @@ TESTS = {
     "ingest/lanes.py": ["tests/ingest/test_averages.py"],
     "ingest/queries.py": ["tests/ingest/test_averages.py"],
     "ingest/compaction.py": ["tests/ingest/test_concurrency.py"],
-    "pipeline/ranges.py": ["tests/pipeline/test_ranges.py", "tests/pipeline/test_checkpoint.py", "tests/faults"],
+    "pipeline/ranges.py": [
+        "tests/pipeline/test_ranges.py",
+        "tests/pipeline/test_splitting.py",
+        "tests/pipeline/test_checkpoint.py",
+        "tests/faults",
+    ],
 }
 
 
@@ -146,11 +152,11 @@ REPLIES, RESUMING, GUNZIP = "resuming/replies.py", "resuming/stream.py", "unpack
 BACKOFF = "resuming/backoff.py"
 HTTP, WATCHING, CHECKPOINT = "sources/http.py", "resuming/watching.py", "pipeline/checkpoint.py"
 FAULTS = "sources/http_faults.py"
-FLIGHTS, LANES, KEEPING, RUN = "pipeline/flights.py", "pipeline/lanes.py", "pipeline/keeping.py", "pipeline/run.py"
+DOWNLOAD, SPAN, LEDGER, RUN = "pipeline/download.py", "pipeline/span.py", "pipeline/ledger.py", "pipeline/run.py"
 RECHECKING, STREAMS = "pipeline/rechecking.py", "pipeline/streams.py"
 PARTIAL, SAVING = "saving/partial.py", "saving/source.py"
 PROTOCOL = "reducers/protocol.py"
-PRODUCING, LANDED, CUTTING = "pipeline/producing.py", "pipeline/landed.py", "formats/cutting.py"
+PRODUCERS, RANGES, CUTTING = "pipeline/producers.py", "pipeline/ranges.py", "formats/cutting.py"
 BODIES, ADMISSION, REFUSALS = "ingest/bodies.py", "ingest/admission.py", "ingest/refusals.py"
 ACCEPTING, WIRE, COMPACTION = "ingest/accepting.py", "ingest/wire.py", "ingest/compaction.py"
 
@@ -179,8 +185,8 @@ MUTANTS = [
     Mutant("door: the mock server has one", SERVER, "_refusal(request) or await handler(request)", "await handler(request)"),
     Mutant("door: a whole URL as target", SERVER, "None if request.host == request.headers.get(hdrs.HOST) else request.host", "None"),
     Mutant("slabs: one that may be written to is not used again", "pipeline/slabs.py", "None if self._is_written_to else buffer", "buffer"),
-    Mutant("slabs: another leg begins without what came before", "pipeline/slabs.py", "        self._cutter.let_go()\n        self._cutter = cutter", "        self._cutter = cutter"),
-    Mutant("slabs: lanes in order", "pipeline/slabs.py", "item.lane not in self._taken", "True"),
+    Mutant("slabs: another span begins without what came before", "pipeline/slabs.py", "        self._cutter.let_go()\n        self._cutter = cutter", "        self._cutter = cutter"),
+    Mutant("slabs: spans in order", "pipeline/slabs.py", "item.run not in self._taken", "True"),
     Mutant("workers: a chunk is taken in whole", "pipeline/workers.py", "                _settle(finish, done, result)\n        self.threads", "                pass\n        self.threads"),
     Mutant("received: a connection is used again only when whole", "sources/receiving.py", "self._give_back(whole=False)", "self._give_back(whole=True)"),
     Mutant("received: one that brought all is used again", "sources/receiving.py", "if whole and not self._is_lost:", "if False:"),
@@ -215,8 +221,8 @@ MUTANTS = [
     Mutant("groups after a merge", "pipeline/variety.py", "        self._check_groups(merged)\n", ""),
     Mutant("groups after a chunk", "pipeline/variety.py", "        self._check_groups(fold.state)\n", ""),
     Mutant("a checkpoint's states are those of what is finished", "pipeline/checking.py", "if merged != sorted(", "if False and sorted("),
-    Mutant("a checkpoint's spans do not overlap", "pipeline/checking.py", "flight.end > following.start", "False"),
-    Mutant("a checkpoint's offsets are in the download", "pipeline/checking.py", "or flight.offset <= total", "or True"),
+    Mutant("a checkpoint's spans do not overlap", "pipeline/checking.py", "held.span.end > following.span.start", "False"),
+    Mutant("a checkpoint's offsets are in the download", "pipeline/checking.py", "or held.offset <= total", "or True"),
     Mutant("one tag", REPLIES, "etag = tags[0] if len(tags) == 1 else None", "etag = tags[0] if tags else None"),
     Mutant("unasked encoding is refused", REPLIES, 'coding == "gzip" and asked.gzip', 'coding == "gzip"'),
     Mutant("exactly one Content-Range", REPLIES, "ranges[0]) if len(ranges) == 1 else None\n    if match is None:\n"
@@ -319,7 +325,7 @@ MUTANTS = [
     Mutant("header lines of 32 KiB are fine", HTTP, "MAX_FIELD_BYTES = 33 * 1024", "MAX_FIELD_BYTES = 8190"),
     Mutant("secrets stay with their origin", HTTP, "secrets if _origin(at) == origin else {}", "secrets"),
     Mutant("certificates stay with their origin", HTTP, "self._ssl if own else self._ssl_elsewhere", "self._ssl"),
-    Mutant("no passphrase is asked for", HTTP, "(cert, self.key, passphrase)", "(cert, self.key, lambda: '1234')"),
+    Mutant("no passphrase is asked for", "keys.py", "(cert, key, passphrase)", "(cert, key, lambda: '1234')"),
     Mutant("an authority that is not known is told", FAULTS, "frozenset({2, 18, 19, 20, 21})", "frozenset()"),
     Mutant("a certificate's date is told", FAULTS, "_NOT_YET_VALID, _EXPIRED,", "_EXPIRED, _NOT_YET_VALID,"),
     Mutant("a certificate's name is told", FAULTS, "frozenset({62, 64})", "frozenset()"),
@@ -333,8 +339,8 @@ MUTANTS = [
     Mutant("help tells first what matters", "cli/parser.py", "if self._first and long_name not in self._first:", "if False:"),
     Mutant("quiet is quiet", "cli/text.py", "if not _quiet:", "if True:"),
     Mutant("anomalies of a course are exact", "reducers/course.py", "not low <= value <= high", "not low < value < high"),
-    Mutant("the shortest pieces that fit", "reducers/course.py", "len(self.counts) > MAX_ENTRIES and", "len(self.counts) > MAX_ENTRIES // 2 and"),
-    Mutant("no line is drawn over a gap", "report/courses.py", "if run and piece.hour != run[-1].hour + hours:", "if False:"),
+    Mutant("the finest course that fits", "reducers/course.py", "len(self.counts) > MAX_ENTRIES and", "len(self.counts) > MAX_ENTRIES // 2 and"),
+    Mutant("no line is drawn over a gap", "report/course_chart.py", "if run and piece.hour != run[-1].hour + hours:", "if False:"),
     Mutant("what ends a script is no end in its data", "report/markup.py", '.replace("<", "\\\\u003c")', ""),
     Mutant("an error's message shows no secret", "errors.py", "super().__init__(shown(message))", "super().__init__(message)"),
     Mutant("a server lists some of its names", "errors.py", "shown_list(self.available) or", "', '.join(available) or"),
@@ -363,7 +369,7 @@ MUTANTS = [
     Mutant("waiting for workers is told", "distributed/crew.py", "                    if wanted is None:\n", "                    if False:\n"),
     Mutant("why a task failed is told", "distributed/crew.py", ": {foreign(str(error))})", ")"),
     Mutant("keys that cannot be used are named", "distributed/keys.py", "Access(cacert=ca, cert=cert, key=key).ssl_context()", "pass"),
-    Mutant("keys are made without the package, too", "distributed/keys.py", "if command is None else subprocess", "if True else subprocess"),
+    Mutant("keys are made without the package, too", "keys.py", "None if command is None else _by_command", "None if True else _by_command"),
     Mutant("what cannot be sent is told", "distributed/tasks.py", "        except Exception as error:  # whatever", "        except OSError as error:  # whatever"),
     Mutant("a list outside its block says so", "sources/url_list.py", "        self._client.require_open(self.name)\n", ""),
     Mutant("a full disk under the events is told by its file", "events.py", "except OSError as fault:", "except KeyError as fault:"),
@@ -379,24 +385,23 @@ MUTANTS = [
     Mutant("link-local is refused", "sources/addresses.py", "meant.is_link_local or", "False or"),
     Mutant("names are looked up for a session of the caller's", HTTP, "if any(is_refused(str(address[4][0])) for address in found):", "if False:"),
     Mutant("aiohttp does not decode", HTTP, "auto_decompress=False", "auto_decompress=True"),
-    Mutant("a start-over begins with a fresh state", FLIGHTS, "        self._void_bytes = self._fetched_bytes\n        self.begin()\n", "        self._void_bytes = self._fetched_bytes\n"),
-    Mutant("a failed download contributes nothing", KEEPING, "        if not verdict.counts:\n            # The next",
-           "        if False:\n            # The next"),
-    Mutant("stop skips the others", PRODUCING, "                raise Stopped\n", "                pass\n"),
-    Mutant("a cancelled run saves", RUN, "        except BaseException:\n            self._keeper.save_now()",
+    Mutant("a start-over begins with a fresh state", DOWNLOAD, "        self._void_bytes = self._fetched_bytes\n        self.begin()\n", "        self._void_bytes = self._fetched_bytes\n"),
+    Mutant("a failed download contributes nothing", LEDGER, "if verdict.complete or (verdict.counts and not self.keeps_apart):", "if True:"),
+    Mutant("stop skips the others", PRODUCERS, "                raise Stopped\n", "                pass\n"),
+    Mutant("a cancelled run saves", RUN, "        except BaseException:\n            self._ledger.save_now()",
            "        except BaseException:\n            pass"),
-    Mutant("saved is what is folded, not what is received", "pipeline/producing.py", "            leg.lane.chunk_put()\n", "            leg.lane.chunk_put()\n            leg.lane.fold.offset = chunk.end\n"),
-    Mutant("what was restored is merged in", LANES,
-           "self._reducer.merge(load_state(self._reducer, self._base.state), self.fold.state)", "self.fold.state"),
-    Mutant("what was restored is in the tally", LANES, "        tally.merge(self.fold.tally)\n        return tally",
+    Mutant("saved is what is folded, not what is received", PRODUCERS, "            run.chunk_put()\n", "            run.chunk_put()\n            run.fold.offset = chunk.end\n"),
+    Mutant("what was restored is merged in", SPAN,
+           "self._reducer.merge(load_state(self._reducer, self._begun.state), self.fold.state)", "self.fold.state"),
+    Mutant("what was restored is in the tally", SPAN, "        tally.merge(self.fold.tally)\n        return tally",
            "        return self.fold.tally"),
-    Mutant("finished downloads are not fetched again", RUN, "if at[1].id not in self._keeper.accounts]", "]"),
-    Mutant("failed downloads are not kept", KEEPING, "self.accounts.items() if account.verdict.complete}", "self.accounts.items()}"),
+    Mutant("finished downloads are not fetched again", RUN, "if at[1].id not in self._ledger.accounts]", "]"),
+    Mutant("failed downloads are not kept", LEDGER, "self.accounts.items() if account.verdict.complete}", "self.accounts.items()}"),
     Mutant("a span ends with the row that its last byte belongs to", CUTTING, "self.end - 1 - self.at", "self.end - self.at"),
     Mutant("a span leaves the row before it alone", CUTTING, "self._seeking = not found", "self._seeking = False"),
-    Mutant("lines count on over spans", LANDED, "lines=earlier.lines)", "lines=0)"),
-    Mutant("a complete run removes its checkpoint", KEEPING, "self._checkpoint.remove()", "pass"),
-    Mutant("an unwritable checkpoint is known at once", KEEPING, "better known before the morning is over.\n        self.save_now()",
+    Mutant("lines count on over spans", RANGES, "lines=earlier.lines)", "lines=0)"),
+    Mutant("a complete run removes its checkpoint", LEDGER, "self._checkpoint.remove()", "pass"),
+    Mutant("an unwritable checkpoint is known at once", LEDGER, "better known before the morning is over.\n        self.save_now()",
            "better known before the morning is over."),
     Mutant("a checkpoint belongs to its data", CHECKPOINT, "if other.downloads != self.downloads:", "if False:"),
     Mutant("a checkpoint belongs to its options", CHECKPOINT, "if other.columns != self.columns:", "if False:"),
@@ -414,9 +419,9 @@ MUTANTS = [
     Mutant("a part is of the same content", SAVING, "        self._left = self._version = None\n", ""),
     Mutant("a part that broke off is left", SAVING, " and not self._broken_off:", ":"),
     Mutant("a part that failed at its end is not left", SAVING, "self._partial.discard()", "self._partial.leave()"),
-    Mutant("a part's difference is no verdict", PRODUCING, "VerdictKind.MISMATCH and read.kept", "VerdictKind.MISMATCH and False"),
+    Mutant("a part's difference is no verdict", PRODUCERS, "VerdictKind.MISMATCH and read.kept", "VerdictKind.MISMATCH and False"),
     Mutant("a part that is void is no failure", RESUMING, "+= not (failure.void and self._inherited)", "+= 1"),
-    Mutant("a part's bytes are not fetched", FLIGHTS, "self.cutter.received - self.kept", "self.cutter.received"),
+    Mutant("a part's bytes are not fetched", SPAN, "self.cutter.received - self.kept", "self.cutter.received"),
     Mutant("a part is noted when a run is broken off", PARTIAL, "            if self._left is None:\n                with",
            "            if False:\n                with"),
     Mutant("a part is noted on the way", PARTIAL, "if time.monotonic() - self._noted_s >= self._every_s:", "if False:"),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mockexport.analysis import RunOptions
+from mockexport.analysis import AnalyzeKeywords
 from mockexport.cli import exits
 from mockexport.cli.cluster import Analyze, analyzed, analyzing
 from mockexport.cli.faces import pieces_of, pieces_of_several, write, write_page
@@ -103,7 +103,7 @@ async def _analyzed(
     analyze_export: Analyze,
     export_id: str | None,
     reducer: Reducer[Any, Any],
-    settings: RunOptions,
+    settings: AnalyzeKeywords,
     shown: Shown,
     plain: Callable[[Report[Any]], Report[Any]],
 ) -> Report[Any]:

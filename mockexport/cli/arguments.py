@@ -316,17 +316,27 @@ def _generate(add: _Add, name: str) -> None:
 def _serve(add: _Add, name: str) -> None:
     command = _command(add, name, "run the mock export server; its URL is printed on stdout")
     _quiet(command)
+    command.group("where it listens, and who may ask")
     command.option("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1, this machine alone)")
     command.option("--port", type=port, default=8000, help="port to bind, 0 for any free one (default: 8000)")
     _host_name(command)
     command.option("--bearer", metavar="FILE", help="let in those alone who bring the bearer token in FILE")
+    command.option(
+        "--tls", action="store_true", help="https, with keys made for the run; stderr says what clients are to trust"
+    )
+    command.option("--tls-dir", metavar="DIR", help="the same; keep them in DIR: clients are to trust its ca.pem")
+    command.option("--tls-cert", metavar="FILE", help="https with this certificate")
+    command.option("--tls-key", metavar="FILE", help="its private key (default: that in --tls-cert)")
+    command.group("what it serves")
     command.option("--data", metavar="DIR", help="serve what generate or download left in DIR, straight from disk")
+    command.group("what goes wrong")
     command.option(
         "--faults",
         metavar="KIND=P,…",
         help="what goes wrong, with which probability per data request: reset=0.2,cut=0.1",
     )
     command.option("--seed", type=natural, default=0, metavar="N", help="the same faults for the same N (default: 0)")
+    command.group("its end")
     command.option("--exit-with-stdin", action="store_true", help="end when standard input is closed")
 
 

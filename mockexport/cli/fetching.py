@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
 
-from mockexport.analysis import RunOptions
+from mockexport.analysis import AnalyzeKeywords
 from mockexport.cli.fhir import fhir_server, observations
 from mockexport.errors import OptionError
 from mockexport.events import Event, EventLog, Listener
@@ -69,9 +69,9 @@ def reaching(options: argparse.Namespace) -> SourceOptions:
     }
 
 
-def fetching(options: argparse.Namespace, listener: Listener) -> RunOptions:
+def fetching(options: argparse.Namespace, listener: Listener) -> AnalyzeKeywords:
     """Return where the data is and how to run, as far as analyze and download have options in common."""
-    settings: RunOptions = {
+    settings: AnalyzeKeywords = {
         "compress": options.compress,
         "schema": observations(options) or schema_of(options),
         "chunk_bytes": options.chunk_size,
@@ -82,7 +82,7 @@ def fetching(options: argparse.Namespace, listener: Listener) -> RunOptions:
         "listener": listener,
         "allow_incomplete": True,  # the faces and the exit code say so
     }
-    settings.update(cast("RunOptions", reaching(options)))  # its keys are among them
+    settings.update(cast("AnalyzeKeywords", reaching(options)))  # its keys are among them
     return settings
 
 

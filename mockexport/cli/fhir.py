@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mockexport.analysis import RunOptions
+from mockexport.analysis import AnalyzeKeywords
 from mockexport.cli.text import inform, say
 from mockexport.errors import OptionError
 from mockexport.sources.files import is_ndjson
@@ -90,7 +90,7 @@ def _type_filters(codes: "Mapping[str, Measure]", event_types: list[str] | None)
     return tuple(dict.fromkeys(searches))
 
 
-async def end_job(settings: RunOptions, *, keep: bool, complete: bool) -> None:
+async def end_job(settings: AnalyzeKeywords, *, keep: bool, complete: bool) -> None:
     """Tell a FHIR server, once everything is written, that its job's files are needed no more; or how to take it up."""
     server = settings.get("fhir")
     if server is None or server.job.status_url is None:
@@ -108,7 +108,7 @@ async def end_job(settings: RunOptions, *, keep: bool, complete: bool) -> None:
 
 
 @asynccontextmanager
-async def telling_of_job(settings: RunOptions) -> AsyncIterator[None]:
+async def telling_of_job(settings: AnalyzeKeywords) -> AsyncIterator[None]:
     """Say how to take up a FHIR server's job, where a run of it is broken off."""
     try:
         yield

@@ -1,41 +1,59 @@
 """`mockexport serve` and `mockexport ingest`: the mock export server and the heart-rate service, until Ctrl-C."""
 
 import argparse
+import ssl
 from pathlib import Path
 
 from mockexport.access import new_token
 from mockexport.cli import exits
 from mockexport.cli.fetching import read_token
 from mockexport.cli.text import inform, put, say
+from mockexport.errors import OptionError
 from mockexport.ingest.extra import explained
+from mockexport.keys import load_pair
 from mockexport.server.faults import Faults
+from mockexport.server.run import MockServer, stdin_closed
 from mockexport.server.run import serve as serve_exports
-from mockexport.server.run import stdin_closed
+from mockexport.server.tls import Tls
 
 __all__ = ["ingest", "serve"]
 
 
 async def serve(options: argparse.Namespace) -> int:
     """Run the command; the server's URL is the one line on stdout."""
-
-    def ready(url: str) -> None:
-        put(url + "\n")
-        inform(f"serving {'synthetic data' if options.data is None else options.data}; Ctrl-C ends it")
-
-    data = None if options.data is None else Path(options.data)
     faults = None if options.faults is None else Faults.parse(options.faults, seed=options.seed)
-    until = stdin_closed() if options.exit_with_stdin else None
-    await serve_exports(
+    server = MockServer(
         options.host,
         options.port,
-        data=data,
+        data=None if options.data is None else Path(options.data),
         faults=faults,
         host_names=options.host_name,
         token=None if options.bearer is None else read_token("bearer", options.bearer),
-        on_ready=ready,
-        until=until,
+        tls=_tls(options),
     )
+
+    def ready(server: MockServer) -> None:
+        put(server.url + "\n")
+        inform(f"serving {'synthetic data' if options.data is None else options.data}; Ctrl-C ends it")
+        if server.ca_file is not None:
+            inform(f"clients are to trust {server.ca_file}: curl --cacert, mockexport --cacert")
+
+    await serve_exports(server, on_ready=ready, until=stdin_closed() if options.exit_with_stdin else None)
     return 0
+
+
+def _tls(options: argparse.Namespace) -> Tls:
+    """Return what the server is to speak TLS with; options about it mean it."""
+    if options.tls_cert is None:
+        if options.tls_key is not None:
+            raise OptionError("tls-key", "goes with a certificate (--tls-cert)")
+        folder: str | None = options.tls_dir
+        return folder or bool(options.tls)
+    if options.tls_dir is not None:
+        raise OptionError("tls-dir and tls-cert", "keys are made or yours; give one of them")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load_pair(context, options.tls_cert, options.tls_key, cert_option="tls-cert", key_option="tls-key")
+    return context
 
 
 def ingest(options: argparse.Namespace) -> int:

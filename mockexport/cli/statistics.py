@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from mockexport.errors import OptionError
@@ -31,7 +31,7 @@ def chosen_reducer(options: argparse.Namespace) -> Summary | Selection:
 
 def with_drawings(chosen: Summary | Selection) -> Selection:
     """Return a reducer of the same figures that keeps what the page draws, too."""
-    names = chosen.stats if isinstance(chosen, Selection) else [field.name for field in fields(Statistics)]
+    names = chosen.stats if isinstance(chosen, Selection) else Statistics.__struct_fields__
     return Selection([*names, DRAWING], chosen.rules)
 
 

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from mockexport.analysis import RunOptions, run_export
+from mockexport.analysis import AnalyzeKeywords, run_export
 from mockexport.distributed.crew import WORKERS_S, ClusterCrew
 from mockexport.errors import OptionError
 from mockexport.reducers import Reducer, Statistics, Summary
 from mockexport.report.report import Report
+from mockexport.sources.opening import SourceOptions
 from mockexport.sources.piped import Piped
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ async def analyze(
     client: "Client",
     reducer: None = None,
     workers_s: float = WORKERS_S,
-    **options: Unpack[RunOptions],
+    **options: Unpack[AnalyzeKeywords],
 ) -> Report[Statistics]: ...
 
 
@@ -35,7 +36,7 @@ async def analyze(
     client: "Client",
     reducer: Reducer[Any, R],
     workers_s: float = WORKERS_S,
-    **options: Unpack[RunOptions],
+    **options: Unpack[AnalyzeKeywords],
 ) -> Report[R]: ...
 
 
@@ -45,7 +46,7 @@ async def analyze(
     client: "Client",
     reducer: Reducer[Any, Any] | None = None,
     workers_s: float = WORKERS_S,
-    **options: Unpack[RunOptions],
+    **options: Unpack[AnalyzeKeywords],
 ) -> Report[Any]:
     """Fetch, reduce, verify and merge an export on the workers of a cluster, and return its report.
 
@@ -76,5 +77,6 @@ async def analyze(
     if not client.asynchronous:
         raise OptionError("client", "must be asynchronous: Client(…, asynchronous=True)")
     reducer = Summary() if reducer is None else reducer
-    crew = ClusterCrew(client, reducer, options, workers_s=workers_s)
+    where = {name: value for name, value in options.items() if name in SourceOptions.__annotations__ and value}
+    crew = ClusterCrew(client, reducer, where, workers_s=workers_s)
     return await run_export(export_id, reducer, crew=crew, **options)

@@ -7,34 +7,31 @@ anew. Without a scheduler, or for too long without any worker, the run ends with
 import asyncio
 import logging
 import uuid
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, cast
+from itertools import count
+from typing import Any, TypeAlias, cast
 
 from mockexport import __version__, events
-from mockexport.analysis import RunOptions
 from mockexport.distributed.clusters import require_dask
 from mockexport.distributed.following import Following
-from mockexport.distributed.planning import Divided, Planner
+from mockexport.distributed.planning import of_part, planned, span_bytes, together
 from mockexport.distributed.tasks import Result, Task, by_value, enter, forget, nothing, stop, topic_of
-from mockexport.errors import (
-    BadRowError,
-    ClusterError,
-    HeaderError,
-    OptionError,
-    SourceError,
-    first_error_alone,
-)
-from mockexport.model import Entry, Verdict, VerdictKind
-from mockexport.pipeline.flights import Part, account_of, reached_of
-from mockexport.pipeline.producing import PartVoid, Stopped
-from mockexport.pipeline.sharing import Work
+from mockexport.errors import BadRowError, ClusterError, HeaderError, OptionError, SourceError, first_error_alone
+from mockexport.formats.tally import Tally
+from mockexport.model import Download, Reading, Span, Verdict, VerdictKind
+from mockexport.pipeline.download import DownloadRun
+from mockexport.pipeline.producers import PartVoid, Stopped
+from mockexport.pipeline.sharing import Brought, Share, Work
+from mockexport.pipeline.span import Begun, PackedSpan
+from mockexport.pipeline.streams import ResumableSource
 from mockexport.reducers import Reducer
 from mockexport.report.account import DownloadAccount
-from mockexport.report.overlaps import Reached
 from mockexport.shown import foreign
+from mockexport.sources.opening import SOURCES
 
-__all__ = ["STAYS", "WORKERS_S", "ClusterCrew"]
+__all__ = ["WORKERS_S", "ClusterCrew"]
 
 _log = logging.getLogger("mockexport")
 
@@ -46,10 +43,36 @@ ASK_EVERY_S = 1.0
 ANSWER_S = 30.0
 # And how long it is given to clear up at the end.
 END_S = 10.0
-# What of a run is the client's own, or is about this machine.
-STAYS = frozenset(
-    {"listener", "checkpoint", "session", "save", "save_format", "split", "on_failure", "allow_incomplete"}
-)
+
+
+class SentSpan:
+    """A span that a worker brings in, which goes on from `begun` (see pipeline.span.Placed)."""
+
+    def __init__(self, begun: PackedSpan) -> None:
+        self.begun = begun
+        self.span: Span = begun.span
+        self.entered: Reading = begun.entered
+        self.first_attempt: int = 1
+        self.attempts: int = 1
+        self.fetched_bytes: int = 0
+        self.turn: asyncio.Lock = asyncio.Lock()
+        self.tally: Tally = Tally.from_bytes(begun.tally) if begun.tally else Tally()
+        self.rows: int = self.tally.rows
+        self.folded_bytes: int = begun.size_bytes
+        self.received_bytes: int = begun.size_bytes
+        self.abandoned: bool = False
+
+    def saved(self) -> PackedSpan | None:
+        """Return what it goes on from, None if it begins."""
+        return self.begun if self.begun.tally else None
+
+    def abandon(self) -> None:
+        """Let nothing more come of it."""
+        self.abandoned = True
+
+
+# A download whose spans workers bring in.
+There: TypeAlias = DownloadRun[Any, SentSpan]
 
 
 class ClusterCrew:
@@ -57,32 +80,34 @@ class ClusterCrew:
 
     Args:
         client: an asynchronous client.
-        reducer, options: those of the run.
+        reducer: the run's, as workers are to have it.
+        where: where workers find the data: SourceOptions.
         workers_s: how long to wait for workers.
     """
 
-    def __init__(self, client: Any, reducer: Reducer[Any, Any], options: RunOptions, *, workers_s: float) -> None:
+    def __init__(self, client: Any, reducer: Reducer[Any, Any], where: Mapping[str, Any], *, workers_s: float) -> None:
         self._client = client  # its own types are few
         self._reducer = reducer
-        self._options = {key: value for key, value in options.items() if key not in STAYS and value is not None}
+        self._where = where
         self._workers_s = workers_s
         self._enter = by_value(enter)
         self._run = uuid.uuid4().hex[:12]
+        self._numbers = count()
         self._tasks: dict[Any, Task] = {}  # by future
-        self._void: dict[str, tuple[int, int]] = {}  # attempts and bytes of downloads that began anew
+        self._sent: dict[int, tuple[There, SentSpan]] = {}  # spans on their way, by the task's number
+        self._void: dict[str, tuple[int, int]] = {}  # attempts and bytes of downloads that began again
         self._given_up = False  # whether workers may still be at what is of no use any more
 
     async def bring_in(self, work: Work) -> None:
         """Bring every download to its verdict (see pipeline.sharing.Crew.bring_in)."""
         self._work = work
-        if not {"url", "folder", "files", "urls", "fhir", "source"} & self._options.keys():
+        if not self._where.keys() & {*SOURCES, "source"}:
             self._require_neighbours()
-            self._options["url"] = work.source.name
-        threads = await self._threads()
+            self._where = {**self._where, "url": work.source.name}
+        self._threads = await self._wait_for_threads()
         if not work.waiting:
             return
         self._following = Following(work.emit)
-        self._planner = Planner(self._run, self._reducer, self._options, work, self._following, threads)
         self._client.subscribe_topic(topic_of(self._run), self._following.hear)
         try:
             with first_error_alone():
@@ -116,7 +141,7 @@ class ClusterCrew:
         except OSError as error:
             raise ClusterError("the connection to the scheduler was lost") from error
 
-    async def _threads(self) -> int:
+    async def _wait_for_threads(self) -> int:
         """Return how many tasks the cluster does at once, once there is a worker."""
         wanted = None
         try:
@@ -170,29 +195,67 @@ class ClusterCrew:
     # ---- tasks
 
     async def _work_off(self) -> None:
-        done: Any = require_dask().as_completed(loop=self._client.loop)
-        for task in await self._planner.plan():
-            done.add(self._submit(task))
+        self._done: Any = require_dask().as_completed(loop=self._client.loop)
+        together = []
+        for position, download in self._work.waiting:
+            begun = self._work.ledger.begun.get(download.id)
+            # What was begun in one go is gone on with so.
+            if begun is None or begun.spans[0].span.end is None or not isinstance(self._work.source, ResumableSource):
+                together.append((position, download))
+            else:
+                self._divide((position, download), begun, restored=True)
+        for share, size in sorted(planned(self._work, together, self._threads), key=lambda each: -each[1]):
+            self._submit(share, size)
         while self._tasks:
-            future = await anext(done)
+            future = await anext(self._done)
             if future not in self._tasks:
                 continue  # given up
             if future.status == "lost":
-                done.add(future)  # with the worker that held the result: another one brings it anew
+                self._done.add(future)  # with the worker that held the result: another one brings it again
                 continue
             task = self._tasks[future]
             result = await self._result(future, task)
             del self._tasks[future]
             future.release()
-            for more in await self._take(task, result):
-                done.add(self._submit(more))
+            self._following.finish(task.number, result)
+            if task.share.is_part:
+                await self._take_span(task.number, result)
+            else:
+                await self._take(task.share, result)
 
-    def _submit(self, task: Task) -> Any:
+    def _submit(self, share: Share, size: int) -> int:
+        """Send a share out as a task; return its number."""
+        task = Task(self._run, next(self._numbers), share, self._reducer, self._where, self._work.options, size)
         key = f"mockexport-{self._run}-{task.number}"
         future = self._client.submit(self._enter, __version__, task.packed(), key=key, priority=task.size, pure=False)
         self._tasks[future] = task
         self._following.expect(task)
-        return future
+        self._done.add(future)
+        return task.number
+
+    def _divide(self, placed: tuple[int, Download], begun: Begun, *, restored: bool) -> None:
+        """Send the spans of a download out, from where it has got to; `restored`: in an earlier run."""
+        work, download_id = self._work, placed[1].id
+        download: There = DownloadRun(*placed, work.reducer, SentSpan)
+        download.begin(begun, span_bytes(begun.mark.total or 0, work.options.split, self._threads))
+        if not download.runs:  # it had all its rows and no verdict: they did not pass
+            del work.ledger.begun[download_id]
+            self._submit(*together(work, [placed], split=work.options.split))
+            return
+        work.ledger.in_flight[download_id] = download
+        self._following.start(download_id)
+        if restored:
+            work.emit(events.Restored(download_id, download.folded_bytes, download.rows, finished=False))
+        self._following.land(download_id, None, download.landed.size_bytes, download.landed.rows)
+        work.emit(events.Divided(download_id, len(download.runs)))
+        self._send(download, download.runs)
+
+    def _send(self, download: There, spans: Iterable[SentSpan]) -> None:
+        for sent in spans:
+            assert download.mark is not None  # noqa: S101 - by it the spans were told apart
+            placed = (download.position, download.download)
+            number = self._submit(*of_part(self._work, placed, download.mark, sent.begun))
+            self._sent[number] = (download, sent)
 
     async def _result(self, future: Any, task: Task) -> Result:
         """Return a task's result.
@@ -210,93 +273,72 @@ class ClusterCrew:
 
     # ---- results
 
-    async def _take(self, task: Task, result: Result) -> list[Task]:
-        """Take what a task came to; return the tasks that follow from it."""
-        self._following.finish(task.number, result)
-        downloads = task.share.downloads
-        if task.share.part is not None:
-            divided = self._planner.divided[downloads[0][1].id]
-            divided.tasks.discard(task.number)
-            return await self._take_span(divided, task.number, task.share.part, result)
-        if result.error is not None:
-            raise result.error
-        if result.brought is None:
-            raise ClusterError("a task was ended on its worker by somebody else")
-        brought = result.brought
-        positions = {download.id: position for position, download in downloads}
-        apart = {positions[a.download_id] for a in brought.accounts if not a.verdict.complete}
+    async def _take(self, share: Share, result: Result) -> None:
+        """Take what downloads came to; divide those that are given back."""
+        brought = _brought(result)
+        positions = {download.id: (position, download) for position, download in share.downloads}
+        apart = {positions[account.download_id][0] for account in brought.accounts if not account.verdict.complete}
         accounts = [self._with_void(account) for account in brought.accounts]
-        await self._work.keeper.take_in(accounts, brought.runs, apart)
+        await self._work.ledger.take_in(accounts, brought.runs, apart)
         for account in accounts:
-            self._following.finished(account)
-            if self._work.stop_on_failure and account.verdict.kind is VerdictKind.FAILED:
-                raise Stopped
-        return []
+            self._finished(account)
+        for download_id, begun in brought.begun.items():
+            self._divide(positions[download_id], begun, restored=False)
 
-    async def _take_span(self, divided: Divided, number: int, part: Part, result: Result) -> list[Task]:
-        work, download = self._work, divided.download
-        again: list[Task] = []
+    async def _take_span(self, number: int, result: Result) -> None:
+        """Take what a span came to; bring the download to its verdict if it was the last."""
+        download, sent = self._sent.pop(number)
+        work, download_id = self._work, download.download.id
         match result.error:
-            case None:
-                pass
-            case PartVoid() as void:
-                return await self._anew(divided, str(void))
             case BadRowError() as bad:
-                if divided.bad_row is None or part.span.start < divided.bad_row[0].span.start:
-                    divided.bad_row = (part, bad)
-            case HeaderError() as error:
-                # In the middle it may be none: what was taken for a row there may be in quotes.
-                return await self._anew(divided, str(error))
+                download.note_bad_row(sent, bad)
+            case PartVoid() | HeaderError() as error:
+                # In the middle it may be no header: what was taken for a row there may be in quotes.
+                await self._begin_again(download, str(error))
+                return
             case SourceError() as error:
-                await self._judged(divided, Verdict(VerdictKind.FAILED, (str(error),)))
-                return []
+                await self._finish(download, Verdict(VerdictKind.FAILED, (str(error),)))
+                return
             case _:
-                raise result.error
-        if result.brought is not None and result.brought.span is not None:
-            span, landed = result.brought.span, divided.landed
-            wrong = landed.restore(span.saved)
-            again = [] if wrong is None else [self._planner.span(divided, *wrong)]
-            divided.attempts += span.attempts - 1
-            divided.fetched_bytes += span.fetched_bytes
-            work.keeper.know(download.id, landed.saved(divided.mark))
-            self._following.land(download.id, number, landed.size_bytes, landed.rows)
-        elif result.error is None:
-            raise ClusterError("a task was ended on its worker by somebody else")
-        if divided.bad_row is not None:
-            refused, bad = divided.bad_row
-            lines = divided.landed.lines_before(refused.span.start)
-            if lines is not None:
-                first = divided.landed.stretches[0]
-                if refused.span.start and first.left != refused.entry.reading:  # what was read there was no row
-                    divided.bad_row = None
-                    return [*again, self._planner.span(divided, refused.span, Entry(first.left, first.offset))]
-                raise BadRowError(bad.download_id, bad.line + lines, bad.offset, bad.reason)
-        if not divided.tasks and divided.landed.is_whole(divided.mark.total):
-            verdict = work.rules.verdict(download, divided.landed.tally, divided.landed.offset)
-            if verdict.kind is VerdictKind.FAILED:
-                return await self._anew(divided, verdict.reasons[0])
-            await self._judged(divided, work.rules.final(download, verdict, divided.landed.tally))
-        return again
+                brought = _brought(result)
+                sent.attempts, sent.fetched_bytes = brought.attempts, brought.fetched_bytes
+                (held,) = brought.begun[download_id].spans
+                async with download.landing:
+                    again = download.land(sent, held.unpacked(work.reducer))
+                self._following.land(download_id, number, download.landed.size_bytes, download.landed.rows)
+                self._send(download, again)
+        if download.bad_row is not None:
+            raise download.bad_row
+        await self._give_up(download)
+        verdict = download.verdict(work.rules)
+        if verdict is not None and verdict.kind is VerdictKind.FAILED:
+            await self._begin_again(download, verdict.reasons[0])
+        elif verdict is not None:
+            await self._finish(download, work.rules.final(download.download, verdict, download.tally))
 
-    async def _anew(self, divided: Divided, reason: str) -> list[Task]:
-        """Fetch a download in one go after all."""
-        download_id = divided.download.id
-        await self._give_up(divided)
+    async def _begin_again(self, download: There, reason: str) -> None:
+        """Have a download fetched in one go after all."""
+        work, download_id = self._work, download.download.id
+        download.abandon()
+        await self._give_up(download)
+        work.emit(download.start_over(download.attempts, reason))
+        self._void[download_id] = (download.attempts, download.fetched_bytes)
         self._following.begin_anew(download_id)
-        self._work.keeper.know(download_id, [])
-        self._void[download_id] = (divided.attempts, divided.fetched_bytes)
-        self._work.emit(events.StartedOver(download_id, divided.attempts, 0.0, reason, divided.fetched_bytes))
-        return [self._planner.together([(divided.position, divided.download)])]
+        del work.ledger.in_flight[download_id]
+        work.ledger.begun.pop(download_id, None)
+        self._submit(*together(work, [(download.position, download.download)], split=None))
 
-    async def _give_up(self, divided: Divided) -> None:
-        """Want none of the spans of a download that are on their way."""
-        del self._planner.divided[divided.download.id]
-        unwanted = [future for future, task in self._tasks.items() if task.number in divided.tasks]
-        if not unwanted:
+    async def _give_up(self, download: There) -> None:
+        """Want none of the spans of a download that are abandoned."""
+        numbers = {n for n, (of, sent) in self._sent.items() if of is download and sent.abandoned}
+        if not numbers:
             return
-        self._following.drop(divided.tasks)
+        self._following.drop(numbers)
+        unwanted = [future for future, task in self._tasks.items() if task.number in numbers]
         for future in unwanted:
             del self._tasks[future]
+        for number in numbers:
+            del self._sent[number]
         self._given_up = True
         await self._client.cancel(unwanted, force=True)
 
@@ -307,27 +349,26 @@ class ClusterCrew:
             account, attempts=account.attempts + attempts, fetched_bytes=account.fetched_bytes + fetched_bytes
         )
 
-    def _reached(self, divided: Divided, verdict: Verdict) -> Reached | None:
-        compared = verdict.counts and self._work.rules.compares(divided.download)
-        return reached_of(self._work.reducer, divided.landed.state) if compared else None
-
-    async def _judged(self, divided: Divided, verdict: Verdict) -> None:
+    async def _finish(self, download: There, verdict: Verdict) -> None:
         """Hand a divided download over that has its verdict."""
-        await self._give_up(divided)
-        account = account_of(
-            divided.download,
-            verdict,
-            divided.landed.tally,
-            attempts=divided.attempts,
-            received_bytes=divided.landed.size_bytes,
-            fetched_bytes=divided.fetched_bytes,
-            version=divided.mark.version,
-            reached=self._reached(divided, verdict),
-        )
-        await self._work.keeper.take_over(divided.position, account, divided.landed)
+        download.abandon()
+        await self._give_up(download)
+        compared = self._work.rules.compares(download.download)
+        self._finished(await self._work.ledger.land(verdict, download, compared=compared))
+
+    def _finished(self, account: DownloadAccount) -> None:
         self._following.finished(account)
-        if self._work.stop_on_failure and verdict.kind is VerdictKind.FAILED:
+        if self._work.options.stops_on_failure and account.verdict.kind is VerdictKind.FAILED:
             raise Stopped
+
+
+def _brought(result: Result) -> Brought:
+    """Return what a task has brought; raise if it has brought nothing."""
+    if result.error is not None:
+        raise result.error
+    if result.brought is None:
+        raise ClusterError("a task was ended on its worker by somebody else")
+    return result.brought
 
 
 def _failure(error: Exception, task: Task) -> ClusterError:

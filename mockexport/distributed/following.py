@@ -100,7 +100,7 @@ class Following:
                 self._on_way.setdefault(download_id, {})[number] = (0, 0)
             case events.Advanced(download_id, received_bytes, rows):
                 self._advance(download_id, number, (received_bytes, rows))
-            case events.Opened() if self._tasks[number].share.part is not None:
+            case events.Opened() if self._tasks[number].share.is_part:
                 pass  # of a span whose server sent the whole: the download was opened before
             case _:
                 self._emit(event)

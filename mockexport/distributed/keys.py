@@ -4,20 +4,14 @@ Whoever reaches a scheduler can run programs on its workers, and one on this mac
 the processes of a local cluster speak TLS with keys that are made for the run, and are in their memory alone.
 """
 
-import shutil
-import subprocess
-from importlib.util import find_spec
 from typing import Any
 
 from mockexport.errors import OptionError
+from mockexport.keys import make_keys
 from mockexport.sources.http import Access
 
 __all__ = ["keys_for_one_run", "keys_in_files"]
 
-_BY_OPENSSL = (
-    "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "365",
-    "-subj", "/CN=mockexport", "-keyout", "-", "-out", "-",
-)  # fmt: skip
 # What Access calls the files, and what they are here.
 _FILES = {"cacert": "dask-ca", "cert": "dask-cert", "key": "dask-key"}
 _ROLES = ("client", "scheduler", "worker")
@@ -29,20 +23,15 @@ def keys_for_one_run(library: Any) -> Any:
     Raises:
         OptionError: nothing on this machine makes keys.
     """
-    if find_spec("cryptography") is not None:
-        return library.Security.temporary()
-    # Where Dask was installed without it (the extra brings it), the machine's own command does the same.
-    command = shutil.which("openssl")
-    made = "" if command is None else subprocess.run([command, *_BY_OPENSSL], capture_output=True, text=True).stdout  # noqa: S603
-    key, begin, cert = made.partition("-----BEGIN CERTIFICATE-----")
-    if not begin:
+    keys = make_keys()
+    if keys is None:
         raise OptionError(
             "dask",
             "local:N keeps this machine's other users out by keys, and nothing here makes any: pip install"
             " 'mockexport[dask]'",
         )
-    files = {f"tls_{role}_key": key for role in _ROLES} | {f"tls_{role}_cert": begin + cert for role in _ROLES}
-    return library.Security(require_encryption=True, tls_ca_file=begin + cert, **files)
+    files = {f"tls_{role}_key": keys.key for role in _ROLES} | {f"tls_{role}_cert": keys.cert for role in _ROLES}
+    return library.Security(require_encryption=True, tls_ca_file=keys.ca, **files)
 
 
 def keys_in_files(library: Any, ca: str | None, cert: str | None, key: str | None) -> Any:

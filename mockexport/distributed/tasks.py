@@ -14,7 +14,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from io import BytesIO
 from types import FunctionType
@@ -26,6 +26,7 @@ from mockexport import __version__, events
 from mockexport.distributed.clusters import require_dask
 from mockexport.errors import ClusterError, MockExportError, OptionError
 from mockexport.events import Event
+from mockexport.pipeline.options import RunOptions
 from mockexport.pipeline.run import Pipeline
 from mockexport.pipeline.sharing import Brought, Share
 from mockexport.reducers import Reducer
@@ -56,13 +57,14 @@ Message = tuple[int, str, str, str, int | None, str, list[Any]]
 
 @dataclass(frozen=True, repr=False)
 class Task:
-    """What a worker is given; `size` is how much work it is."""
+    """What a worker is given; `where` are SourceOptions, and `size` is how much work it is."""
 
     run: str
     number: int
     share: Share
     reducer: Reducer[Any, Any]
-    options: Mapping[str, Any]
+    where: Mapping[str, Any]
+    options: RunOptions
     size: int
 
     def packed(self) -> BytesIO:
@@ -146,16 +148,12 @@ async def bring(version: str, packed: BytesIO) -> Result:
 
 async def _bring_share(task: Task, telling: "_Telling") -> Brought:
     export_id = task.share.export_id
-    where = {key: value for key, value in task.options.items() if key in SourceOptions.__annotations__}
-    how = {key: value for key, value in task.options.items() if key not in where}
-    async with open_source(export_id, **cast("Any", where)) as opened:
+    async with open_source(export_id, **cast("SourceOptions", task.where)) as opened:
         if not isinstance(opened.source, ExportApi):
             await opened.source.discover(export_id)  # of files, it is what finds them
         # A task is one thread's, as the cluster counts; the others have tasks of their own.
-        pipeline = Pipeline(
-            opened.source, task.reducer, listener=telling, consumers=1, size_limits=where.get("size_limits"), **how
-        )
-        return await pipeline.run_share(task.share)
+        options = replace(task.options, consumers=1, split=task.share.split, on_failure="continue")
+        return await Pipeline(opened.source, task.reducer, options, listener=telling).run_share(task.share)
 
 
 async def stop(run: str) -> None:

@@ -17,6 +17,7 @@ from mockexport.formats import Batch, CsvDecoder, Decoded
 from mockexport.formats.coverage import HourCounts
 from mockexport.formats.filters import Filter
 from mockexport.formats.layout import Layout
+from mockexport.formats.resources import PackedRows
 from mockexport.formats.schema import Schema
 from mockexport.formats.tally import Tally
 from mockexport.formats.values import null_numbers
@@ -79,6 +80,9 @@ class _Twin(Generic[R]):
 
     def update(self, state: State, batch: Batch) -> State:
         """Add a batch's rows to `state` and return it."""
+        if isinstance(batch, PackedRows):
+            state.add_packed(batch.columns, batch.names)
+            return state
         state.add_rows(batch.patient_ids, batch.event_times, batch.event_types, batch.values)
         return state
 

@@ -2,11 +2,11 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from mockexport.formats.fields import BadRowReason
 
@@ -22,6 +22,7 @@ __all__ = [
     "Decoded",
     "Identified",
     "Identity",
+    "Ids",
     "MissingValue",
     "Row",
     "packed",
@@ -32,6 +33,9 @@ __all__ = [
 VALUE_BYTES = 16
 # Stands for the value of a row that has none, where such rows are kept; values reach nowhere near it.
 NO_VALUE = -(2**126)
+
+# Of patients, and of event types.
+Ids: TypeAlias = tuple[Collection[str], Collection[str]]
 
 
 class Row(NamedTuple):
@@ -80,6 +84,10 @@ class Batch:
         columns = zip(self.patient_ids, self.event_times, self.event_types, self.values, strict=True)
         # Twice as fast as Row(…), as rows are many.
         return map(partial(tuple.__new__, Row), columns)
+
+    def ids_met(self) -> Ids:
+        """Return the patients and event types of the rows; those that an earlier batch has had may be left out."""
+        return self.patient_ids, self.event_types
 
     def __arrow_c_schema__(self) -> object:
         """Return the columns' schema as a capsule."""

@@ -92,8 +92,9 @@ class Tally:
             self._widen(min(batch.event_times), max(batch.event_times))
             if self.coverage is not None:
                 self.coverage.add(batch.event_times)
-            self.patients.update(batch.patient_ids)
-            self.event_types.update(batch.event_types)
+            patient_ids, event_types = batch.ids_met()
+            self.patients.update(patient_ids)
+            self.event_types.update(event_types)
         if self.coverage is not None:
             self.coverage.add(row.event_time for row in decoded.missing)
         for row in decoded.missing:

@@ -20,7 +20,7 @@ typedef struct {
     counted *slots;
     uint32_t used;
     uint8_t bits; /* log2 of the number of slots */
-    uint8_t over; /* more different keys came than are kept apart; of a course, how often its pieces were doubled */
+    uint8_t over; /* more different keys came than are kept apart; of a course, its level */
 } counter;
 
 /* Few groups have many values, so a counter begins with a cache line. */

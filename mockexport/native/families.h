@@ -20,12 +20,12 @@
 /* In the order in which a state holds them. */
 enum { FAMILY_SQUARES = 1, FAMILY_VALUES = 2, FAMILY_HOURS = 4, FAMILY_DAYS = 8, FAMILY_COURSE = 16 };
 
-/* histogram.MAX_EXACT_VALUES, histogram.KEPT_BITS, calendar.MAX_UNITS, course.MAX_ENTRIES and .MAX_DOUBLINGS */
+/* histogram.MAX_EXACT_VALUES, histogram.KEPT_BITS, calendar.MAX_UNITS, course.MAX_ENTRIES and how many LEVELS */
 #define MAX_EXACT_VALUES 4096
 #define KEPT_BITS 8
 #define MAX_UNITS 262144
-#define MAX_ENTRIES 4096
-#define MAX_DOUBLINGS 24
+#define MAX_ENTRIES 12000
+#define COURSE_LEVELS 28
 #define FAMILY_HOUR_US 3600000000LL
 #define FAMILY_DAY_US (24 * FAMILY_HOUR_US)
 
@@ -214,42 +214,61 @@ static inline int add_to_units(counter *into, int64_t unit, uint64_t count) {
 /* ---- the course over time (course.py) ---- */
 
 /* Twice the number of buckets: a key is its piece, its value's bucket and whether it is an anomaly. */
-#define COURSE_KEYS (1 << 15)
-#define COURSE_ZERO (1 << 13)
+#define COURSE_KEYS (1 << 17)
+#define COURSE_ZERO (1 << 15)
 
-/* The part of a key behind its piece. */
-static inline int64_t course_rest(int64_t bucket, uint64_t anomalous) {
-    int64_t coarse = bucket < 0 ? -(-bucket >> 2) : bucket >> 2;
-    return (coarse + COURSE_ZERO) * 2 + (int64_t)anomalous;
+/* A step of course.LEVELS: hours of a piece, and how many of a bucket's eight bits are dropped. */
+typedef struct {
+    int64_t hours;
+    unsigned dropped;
+} course_level;
+
+static inline course_level level_of(unsigned level) {
+    static const course_level first[8] = {{1, 0}, {1, 1}, {2, 1}, {4, 1}, {8, 1}, {8, 2}, {24, 2}, {24, 3}};
+    return level < 8 ? first[level] : (course_level){48LL << (level - 8), 3};
 }
 
-/* The key of an entry in pieces that are longer. Shifts of negative pieces round down, as with all compilers there are. */
-static inline int64_t longer_key(int64_t key, unsigned doublings) {
+static inline int64_t rounded_down(int64_t number, int64_t divisor) {
+    return number / divisor - (number % divisor < 0);
+}
+
+static inline int64_t fewer_bits(int64_t bucket, unsigned dropped) {
+    return bucket < 0 ? -(-bucket >> dropped) : bucket >> dropped;
+}
+
+static inline int64_t course_key(int64_t piece, int64_t bucket, uint64_t anomalous) {
+    return piece * COURSE_KEYS + (bucket + COURSE_ZERO) * 2 + (int64_t)anomalous;
+}
+
+/* The key of an entry of a level at a coarser one. */
+static inline int64_t coarser_key(int64_t key, unsigned level, unsigned coarser) {
+    course_level from = level_of(level), to = level_of(coarser);
     int64_t rest = key & (COURSE_KEYS - 1), piece = (key - rest) / COURSE_KEYS;
-    return (piece >> doublings) * COURSE_KEYS + rest;
+    return course_key(rounded_down(piece, to.hours / from.hours),
+                      fewer_bits((rest >> 1) - COURSE_ZERO, to.dropped - from.dropped), (uint64_t)rest & 1);
 }
 
-static __attribute__((noinline)) int double_pieces(counter *course) {
-    counter longer = {NULL, 0, 0, (uint8_t)(course->over + 1)};
+static __attribute__((noinline)) int go_to_level(counter *course, unsigned level) {
+    counter coarser = {NULL, 0, 0, (uint8_t)level};
     for (size_t slot = 0; course->slots != NULL && slot < (size_t)1 << course->bits; slot++) {
         const counted *at = &course->slots[slot];
-        if (at->count != 0 && add_key(&longer, longer_key(at->key, 1), at->count) < 0) {
-            free(longer.slots);
+        if (at->count != 0 && add_key(&coarser, coarser_key(at->key, course->over, level), at->count) < 0) {
+            free(coarser.slots);
             return -1;
         }
     }
     free(course->slots);
-    *course = longer;
+    *course = coarser;
     return 0;
 }
 
-/* Add an entry whose piece has been doubled so often. */
-static inline int add_entry(counter *into, int64_t key, unsigned doublings, uint64_t count) {
-    if (add_key(into, longer_key(key, into->over - doublings), count) < 0) {
+/* Add an entry whose key is of the course's own level. */
+static inline int add_entry(counter *into, int64_t key, uint64_t count) {
+    if (add_key(into, key, count) < 0) {
         return -1;
     }
-    while (__builtin_expect(into->used > MAX_ENTRIES && into->over < MAX_DOUBLINGS, 0)) {
-        if (double_pieces(into) < 0) {
+    while (__builtin_expect(into->used > MAX_ENTRIES && into->over < COURSE_LEVELS - 1, 0)) {
+        if (go_to_level(into, into->over + 1U) < 0) {
             return -1;
         }
     }
@@ -257,7 +276,9 @@ static inline int add_entry(counter *into, int64_t key, unsigned doublings, uint
 }
 
 static inline int add_to_course(counter *into, int64_t time_us, int64_t bucket, uint64_t anomalous) {
-    return add_entry(into, unit_of(time_us, FAMILY_HOUR_US) * COURSE_KEYS + course_rest(bucket, anomalous), 0, 1);
+    course_level own = level_of(into->over);
+    int64_t piece = unit_of(time_us, own.hours * FAMILY_HOUR_US);
+    return add_entry(into, course_key(piece, fewer_bits(bucket, own.dropped), anomalous), 1);
 }
 
 /* ---- squares ---- */
@@ -380,14 +401,12 @@ static int merge_units(counter *into, const counter *from) {
 }
 
 static int merge_courses(counter *into, const counter *from) {
-    while (into->over < from->over) {
-        if (double_pieces(into) < 0) {
-            return -1;
-        }
+    if (into->over < from->over && go_to_level(into, from->over) < 0) {
+        return -1;
     }
     for (size_t slot = 0; from->slots != NULL && slot < (size_t)1 << from->bits; slot++) {
         const counted *at = &from->slots[slot];
-        if (at->count != 0 && add_entry(into, at->key, from->over, at->count) < 0) {
+        if (at->count != 0 && add_entry(into, coarser_key(at->key, from->over, into->over), at->count) < 0) {
             return -1;
         }
     }

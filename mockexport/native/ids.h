@@ -166,11 +166,8 @@ static int put_slot(uint64_t **slots, unsigned *bits, uint32_t count, uint32_t h
     return 0;
 }
 
-/* Give an id that is not in the table its number; NO_ID if it is empty or too long. */
-static int64_t add_id(id_table *table, uint64_t low, uint64_t high, uint32_t length, const uint8_t *bytes, int plain) {
-    if (length == 0 || length > MAX_ID_BYTES) {
-        return NO_ID;
-    }
+/* Give a text that is not in the table its number. */
+static int64_t add_text(id_table *table, uint64_t low, uint64_t high, uint32_t length, const uint8_t *bytes, int plain) {
     if (reserve((void **)&table->records, &table->capacity, table->count, 1, sizeof *table->records) < 0) {
         return -1;
     }
@@ -188,6 +185,11 @@ static int64_t add_id(id_table *table, uint64_t low, uint64_t high, uint32_t len
         table->used += length;
     }
     return table->count++;
+}
+
+/* Give an id that is not in the table its number; NO_ID if it is empty or too long. */
+static int64_t add_id(id_table *table, uint64_t low, uint64_t high, uint32_t length, const uint8_t *bytes, int plain) {
+    return length == 0 || length > MAX_ID_BYTES ? NO_ID : add_text(table, low, high, length, bytes, plain);
 }
 
 static void free_ids(id_table *table) {

@@ -2,7 +2,7 @@
 
    Plain is: no key twice in any object, no escape but the short ones, keys without any, few levels, few keys, exact
    grammar. What is not plain is set aside, whatever it is: the reference judges it. Bytes from 0x80 on are let through;
-   whoever calls has seen to it that they are UTF-8. */
+   whoever calls has seen to it that they are UTF-8. Most lines of a file need no such proof (see json_shape.h). */
 
 #ifndef MOCKEXPORT_JSON_LINE_H
 #define MOCKEXPORT_JSON_LINE_H
@@ -12,12 +12,18 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { JSON_LEVELS = 24, JSON_KEYS = 48, JSON_MEMBERS = 10 };
+enum { JSON_LEVELS = 24, JSON_KEYS = 48, JSON_MEMBERS = 10, JSON_LEAVES = 192 };
 
 typedef struct {
     const char *at; /* NULL: not there */
     size_t length;
 } json_span;
+
+/* The strings and numbers that are values, in order; more than there is room for: `count` is beyond JSON_LEAVES. */
+typedef struct {
+    json_span at[JSON_LEAVES];
+    int count;
+} json_leaves;
 
 /* In this order; those of the first row are there once, or the line is set aside where one decides what it means. */
 static const char *const json_members[JSON_MEMBERS] = {
@@ -36,18 +42,24 @@ static inline const char *json_space(const char *p, const char *end) {
 
 /* Returns what follows the string's closing quote; p is behind the opening one. NULL if it is not plain. */
 static inline const char *json_string(const char *p, const char *end) {
-    while (end - p >= 8) {
-        uint64_t word;
-        memcpy(&word, p, 8);
-        /* A quote, a backslash, or a control character: in any byte (Hacker's Delight, 6-1). */
-        const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
-        const uint64_t quote = word ^ (ones * '"'), back = word ^ (ones * '\\');
-        if ((((quote - ones) & ~quote) | ((back - ones) & ~back) | ((word - ones * 0x20) & ~word)) & highs) {
-            break;
-        }
-        p += 8;
-    }
     while (p < end) {
+        while (end - p >= 8) {
+            uint64_t word;
+            memcpy(&word, p, 8);
+            /* A quote, a backslash, or a control character (Hacker's Delight, 6-1): the lowest byte found is one. */
+            const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+            const uint64_t quote = word ^ (ones * '"'), back = word ^ (ones * '\\');
+            const uint64_t found =
+                (((quote - ones) & ~quote) | ((back - ones) & ~back) | ((word - ones * 0x20) & ~word)) & highs;
+            if (found) {
+                p += __builtin_ctzll(found) >> 3;
+                break;
+            }
+            p += 8;
+        }
+        if (p == end) {
+            return NULL;
+        }
         const unsigned char c = (unsigned char)*p++;
         if (c == '"') {
             return p;
@@ -105,24 +117,33 @@ static inline const char *json_number(const char *p, const char *end) {
     return p;
 }
 
-static const char *json_object(const char *p, const char *end, int level, json_span *members);
+static const char *json_object(const char *p, const char *end, int level, json_span *members, json_leaves *leaves);
 
-static const char *json_value(const char *p, const char *end, int level) {
+static inline const char *json_leaf(const char *p, const char *stop, json_leaves *leaves) {
+    if (stop != NULL && leaves->count < JSON_LEAVES) {
+        leaves->at[leaves->count].at = p;
+        leaves->at[leaves->count].length = (size_t)(stop - p);
+    }
+    leaves->count++;
+    return stop;
+}
+
+static const char *json_value(const char *p, const char *end, int level, json_leaves *leaves) {
     if (p == end || level > JSON_LEVELS) {
         return NULL;
     }
     switch (*p) {
     case '"':
-        return json_string(p + 1, end);
+        return json_leaf(p, json_string(p + 1, end), leaves);
     case '{':
-        return json_object(p + 1, end, level + 1, NULL);
+        return json_object(p + 1, end, level + 1, NULL, leaves);
     case '[':
         p = json_space(p + 1, end);
         if (p < end && *p == ']') {
             return p + 1;
         }
         while (true) {
-            p = json_value(json_space(p, end), end, level + 1);
+            p = json_value(json_space(p, end), end, level + 1, leaves);
             if (p == NULL) {
                 return NULL;
             }
@@ -141,7 +162,7 @@ static const char *json_value(const char *p, const char *end, int level) {
     case 'n':
         return end - p >= 4 && memcmp(p, "null", 4) == 0 ? p + 4 : NULL;
     default:
-        return json_number(p, end);
+        return json_leaf(p, json_number(p, end), leaves);
     }
 }
 
@@ -153,7 +174,7 @@ static inline bool json_is_for_reference(const char *key, size_t length) {
            (length == 13 && memcmp(key, "implicitRules", 13) == 0);
 }
 
-static const char *json_object(const char *p, const char *end, int level, json_span *members) {
+static const char *json_object(const char *p, const char *end, int level, json_span *members, json_leaves *leaves) {
     json_span keys[JSON_KEYS];
     int count = 0;
     if (level > JSON_LEVELS) {
@@ -192,7 +213,7 @@ static const char *json_object(const char *p, const char *end, int level, json_s
         }
         p = json_space(p, end);
         const char *value = p;
-        p = json_value(p, end, level);
+        p = json_value(p, end, level, leaves);
         if (p == NULL) {
             return NULL;
         }
@@ -224,7 +245,7 @@ static inline int json_two_digits(const char *p) { return (p[0] - '0') * 10 + (p
 /* Whether a JSON string is a FHIR time with an offset, and of a plain date; then its microseconds of UTC since 1970. */
 static bool json_time(const json_span *text, int64_t *time_us) {
     static const char form[] = "\"0000-00-00T00:00:00";
-    static const int days_before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
+    static const int days_before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365};
     const char *p = text->at, *end = text->at + text->length;
     if (p == NULL || text->length < 22) {
         return false;
@@ -237,9 +258,9 @@ static bool json_time(const json_span *text, int64_t *time_us) {
     const int year = json_two_digits(p + 1) * 100 + json_two_digits(p + 3), month = json_two_digits(p + 6);
     const int day = json_two_digits(p + 9), hour = json_two_digits(p + 12), minute = json_two_digits(p + 15);
     const int second = json_two_digits(p + 18);
-    /* The 29th to 31st are left to the reference where a month may be shorter. */
-    if (year < 1900 || year > 2199 || month < 1 || month > 12 || day < 1 || day > (month == 2 ? 28 : 30) || hour > 23 ||
-        minute > 59 || second > 59) {
+    const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (year < 1900 || year > 2199 || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 59 ||
+        day > days_before[month] - days_before[month - 1] + (month == 2 && leap)) {
         return false;
     }
     p += 20;
@@ -272,17 +293,19 @@ static bool json_time(const json_span *text, int64_t *time_us) {
     } else {
         return false;
     }
-    const int y = year - 1, leap = month > 2 && (year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
-    const int64_t days = (int64_t)y * 365 + y / 4 - y / 100 + y / 400 + days_before[month - 1] + leap + day - 719163;
+    const int y = year - 1;
+    const int64_t days = (int64_t)y * 365 + y / 4 - y / 100 + y / 400 + days_before[month - 1] + (month > 2 && leap) +
+                         day - 719163;
     *time_us = (((days * 24 + hour) * 60 + minute - ahead) * 60 + second) * INT64_C(1000000) + fraction;
     return *p == '"';
 }
 
-/* Whether the bytes are one plain object; then where its members are. */
-static bool json_line(const char *p, size_t length, json_span *members) {
+/* Whether the bytes are one plain object; then where its members and its leaves are. */
+static bool json_line(const char *p, size_t length, json_span *members, json_leaves *leaves) {
     const char *end = p + length;
     memset(members, 0, JSON_MEMBERS * sizeof *members);
-    return length > 1 && *p == '{' && json_object(p + 1, end, 1, members) == end;
+    leaves->count = 0;
+    return length > 1 && *p == '{' && json_object(p + 1, end, 1, members, leaves) == end;
 }
 
 #endif

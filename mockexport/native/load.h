@@ -251,7 +251,7 @@ static int load_counter(counter *into, group *of, int is_course, int over, const
     uint64_t counted_so_far = 0;
     into->over = (uint8_t)over;
     if (is_course) {
-        if (over > MAX_DOUBLINGS || (entries > MAX_ENTRIES && over < MAX_DOUBLINGS)) {
+        if (over >= COURSE_LEVELS || (entries > MAX_ENTRIES && over < COURSE_LEVELS - 1)) {
             return NO_STATE;
         }
     } else if (over > 1) {

@@ -1,11 +1,9 @@
 /* How far in time each group of a state reaches, in a form in which the states of many downloads are compared.
  *
- * Rules: reducers/reach.py is the law; the same groups have the same bytes. Groups without values are left out.
+ * Rules: reducers/reach.py is the law. Groups without values are left out.
  */
 #ifndef MOCKEXPORT_REACH_H
 #define MOCKEXPORT_REACH_H
-
-#include <stdlib.h>
 
 #include "state.h"
 
@@ -21,16 +19,7 @@ static inline uint64_t fnv1a(uint64_t hash, const uint8_t *bytes, uint32_t lengt
     return hash;
 }
 
-static int compare_reaches(const void *one, const void *other) {
-    const reach *a = one, *b = other;
-    if (a->name != b->name) {
-        return a->name < b->name ? -1 : 1;
-    }
-    return a->first_us != b->first_us ? (a->first_us < b->first_us ? -1 : 1)
-                                      : (a->last_us > b->last_us) - (a->last_us < b->last_us);
-}
-
-/* Write the reaches of a state, ascending, to `out`, which has room for all its groups; return how many there are. */
+/* Write the reaches of a state to `out`, which has room for all its groups; return how many there are. */
 static uint32_t write_reaches(const summary_state *state, reach *out) {
     uint32_t written = 0;
     for (uint32_t i = 0; i < state->count; i++) {
@@ -44,7 +33,6 @@ static uint32_t write_reaches(const summary_state *state, reach *out) {
         hash = fnv1a(hash, id_bytes(&state->types, held->type), id_length(&state->types.records[held->type]));
         out[written++] = (reach){hash, held->first_us, held->last_us};
     }
-    qsort(out, written, sizeof(reach), compare_reaches);
     return written;
 }
 

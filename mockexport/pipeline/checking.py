@@ -4,15 +4,15 @@ Rules: pure. Its digest shows damage; looked for here is what a hand may have ch
 places and byte ranges that cannot be, and states, tallies and headers that cannot be read.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import chain, groupby, pairwise
+from collections.abc import Mapping
+from itertools import chain, pairwise
 from typing import Any
 
 from mockexport.errors import HeaderError, StateError
 from mockexport.formats.format import Format
-from mockexport.formats.tally import Tally
 from mockexport.model import Export
-from mockexport.pipeline.checkpoint import Saved, SavedFlight
+from mockexport.pipeline.checkpoint import Saved
+from mockexport.pipeline.span import Begun
 from mockexport.reducers import Reducer, load_state
 from mockexport.reducers.reach import REACH_BYTES
 
@@ -30,13 +30,12 @@ def check_saved(saved: Saved, export: Export, schema: Format, reducer: Reducer[A
     try:
         for run in saved.runs:
             load_state(reducer, run.state)
-        for download_id, flights in groupby(saved.flights, key=lambda flight: flight.download_id):
-            _check_flights(download_id, sorted(flights, key=lambda flight: flight.start), schema, reducer)
+        for download_id, begun in saved.begun.items():
+            _check_begun(download_id, begun, schema, reducer)
     except StateError as error:
         raise ValueError(str(error)) from error
-    begun = [download_id for download_id, _ in groupby(saved.flights, key=lambda flight: flight.download_id)]
     finished = {account.download_id for account in saved.finished}
-    if len(set(begun)) < len(begun) or not finished.isdisjoint(begun) or not places.keys() >= {*begun}:
+    if not finished.isdisjoint(saved.begun) or not places.keys() >= saved.begun.keys():
         raise ValueError("a download that it goes on with is not there, or is there twice")
 
 
@@ -61,31 +60,29 @@ def _check_finished(saved: Saved, places: Mapping[str, int]) -> None:
         raise ValueError("its states are not those of the finished downloads")
 
 
-def _check_flights(
-    download_id: str, flights: Sequence[SavedFlight], schema: Format, reducer: Reducer[Any, Any]
-) -> None:
-    """Hold the spans of one download, in order, against each other and against its length."""
-    first = flights[0]
-    total = first.mark.total
-    etag = first.mark.etag
+def _check_begun(download_id: str, begun: Begun, schema: Format, reducer: Reducer[Any, Any]) -> None:
+    """Hold the spans of one download against each other and against its length."""
+    total, etag = begun.mark.total, begun.mark.etag
     if not (etag.startswith('"') and etag.isprintable()) or (total is not None and total < 0):
         raise ValueError("a download that it goes on with has no tag, or no length")
-    for flight in flights:
-        if flight.mark != first.mark:
-            raise ValueError("spans of one download are of different contents")
-        if flight.end is None:
-            fits = flight.start == 0 and len(flights) == 1
-        else:
-            fits = total is not None and 0 <= flight.start < flight.end <= total
-        ends = total is None or flight.offset <= total
-        if not fits or not ends or flight.offset < flight.span.read_from or flight.line < 1:
+    spans = sorted(begun.spans, key=lambda held: held.span.start)
+    headers: set[str | None] = set()
+    for held in spans:
+        start, end = held.span.start, held.span.end
+        whole = end is None and start == 0 and len(spans) == 1
+        fits = whole or (end is not None and total is not None and 0 <= start < end <= total)
+        ends = total is None or held.offset <= total
+        begins = held.offset >= held.span.read_from and held.begin >= 0 and held.lines >= 0
+        if not fits or not ends or not begins or held.span.download_id != download_id:
             raise ValueError("a span begins or ends where there is nothing")
-        Tally.from_bytes(flight.tally)
-        load_state(reducer, flight.state)
-    if any(flight.end is None or flight.end > following.start for flight, following in pairwise(flights)):
+        held.unpacked(reducer)
+        headers |= {held.left.header, held.entered.header}
+        if held.left.header is None:
+            raise ValueError("a span has no header")
+    if any(held.span.end is None or held.span.end > following.span.start for held, following in pairwise(spans)):
         raise ValueError("spans of one download overlap")
     try:
-        for header in {flight.header for flight in flights} | {flight.entered.header for flight in flights} - {None}:
+        for header in headers - {None}:
             schema.decoder(header, download_id=download_id)
     except HeaderError:
         raise ValueError("the header that it goes on with does not name the columns") from None

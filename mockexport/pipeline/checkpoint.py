@@ -1,9 +1,8 @@
 """A run's checkpoint: what it says, to whom it belongs, and its file.
 
 A checkpoint holds the accounts and merged states of finished downloads, and of each one in flight whose body can be
-resumed what describes it up to a chunk's border: offset, line, header, tally, state, and the mark by which the server
-knows the same content again; of one that is divided, the same for each span begun. All of it together or nothing: the
-file is replaced as a whole.
+resumed the mark by which the server knows the same content again, and the state of each span begun, up to a chunk's
+border. All of it together or nothing: the file is replaced as a whole.
 
 Rules: no clock and no tasks here. A file is used only if it is whole and belongs to this very run: the same export and
 metadata, source, columns, filter, reducer, coverage, limit of bad rows, strictness and version. It holds patients'
@@ -11,7 +10,7 @@ data: its owner's alone (0600).
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,52 +18,18 @@ import msgspec
 
 from mockexport import __version__
 from mockexport.errors import CheckpointError, OutputError
-from mockexport.formats.filters import Filter
-from mockexport.formats.format import Format
-from mockexport.model import Download, MaxBad, Reading, SizeLimits, Span
+from mockexport.model import Export, SizeLimits
 from mockexport.newfile import NewFile, read_file
-from mockexport.pipeline.streams import Mark
+from mockexport.pipeline.options import RunOptions
+from mockexport.pipeline.span import Begun
 from mockexport.report.account import DownloadAccount
 
-__all__ = ["Belonging", "Checkpoint", "Saved", "SavedFlight", "SavedRun", "from_bytes", "to_bytes"]
+__all__ = ["Belonging", "Checkpoint", "Saved", "SavedRun", "from_bytes", "to_bytes"]
 
 # What it begins with says the format of all of it; nothing inside says it again.
-_NAME, _FORMAT = b"mockexport checkpoint", 4
+_NAME, _FORMAT = b"mockexport checkpoint", 5
 _MAGIC = b"%s %d\n" % (_NAME, _FORMAT)
 _DIGEST_BYTES = 32
-
-
-@dataclass(frozen=True, slots=True)
-class SavedFlight:
-    """The rows of a span up to byte `offset`, where line `line` begins; state and tally as their own bytes.
-
-    `header` is in force at `offset`, and `pending` the beginning of a row, before it, that is not ended; `entered` is
-    what was taken for these where the span begins. The span is [start, end), the whole download by default. Lines are
-    counted from the span's first row, from 1. The span is done with where `offset` has reached its end, and not begun
-    where it is before its start.
-    """
-
-    download_id: str
-    offset: int
-    line: int
-    header: str
-    mark: Mark
-    state: bytes
-    tally: bytes
-    start: int = 0
-    end: int | None = None
-    pending: bytes = b""
-    entered: Reading = field(default_factory=Reading)
-
-    @property
-    def span(self) -> Span:
-        """What of the download it is."""
-        return Span(self.download_id, self.start, self.end)
-
-    @property
-    def done(self) -> bool:
-        """Whether all of the span's rows are in it."""
-        return self.end is not None and self.offset >= self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +47,7 @@ class Saved:
 
     finished: tuple[DownloadAccount, ...] = ()
     runs: tuple[SavedRun, ...] = ()
-    flights: tuple[SavedFlight, ...] = ()
+    begun: Mapping[str, Begun] = field(default_factory=dict)  # by download id
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,28 +66,24 @@ class Belonging:
     max_bad: str = ""
 
     @classmethod
-    def of(
-        cls,
-        export_id: str,
-        downloads: Sequence[Download],
-        *,
-        source: str,
-        schema: Format,
-        asked: Filter,
-        reducer: str,
-        strict: bool,
-        max_bad: MaxBad,
-        coverage: bool = False,
-        as_of: str = "",
-    ) -> "Belonging":
-        """Return to whom a run's checkpoint belongs; `as_of` is what a DatedSource says."""
-        announced = hashlib.sha256(msgspec.json.encode(downloads) + as_of.encode()).hexdigest()
+    def of(cls, export: Export, *, source: str, reducer: str, options: RunOptions, as_of: str = "") -> "Belonging":
+        """Return to whom a run's checkpoint belongs.
+
+        Args:
+            export: with its downloads' metadata.
+            source: what it is called.
+            reducer: its fingerprint.
+            options: those of the run.
+            as_of: what a DatedSource says.
+        """
+        announced = hashlib.sha256(msgspec.json.encode(export.downloads) + as_of.encode()).hexdigest()
+        asked = options.filter
         ids = [None if ids is None else sorted(ids) for ids in (asked.patients, asked.event_types)]
         # A digest: whose rows were asked for is nobody's business.
         asked_for = hashlib.sha256(repr((asked.since_us, asked.until_us, *ids)).encode()).hexdigest()
         return cls(
-            __version__, export_id, source, announced, schema.fingerprint, asked_for, reducer, strict, coverage,
-            str(max_bad),
+            __version__, export.id, source, announced, options.schema.fingerprint, asked_for, reducer, options.strict,
+            options.coverage, str(options.max_bad),
         )  # fmt: skip
 
     def difference(self, other: "Belonging") -> str | None:

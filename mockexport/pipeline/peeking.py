@@ -1,7 +1,7 @@
 """A look into a run while it goes on: the state of all rows so far, copied, and how far each download is.
 
 Rules: a task of the run's own looks, so it ends with the run, and whoever asked may leave at any time. A state is read
-only while nobody changes it, as in keeping: a lane's while its turn is held, what has landed while `landing` is, the
+only while nobody changes it, as in the ledger: a span's while its turn is held, what has landed while `landing` is, the
 merged ones while `merging` is. As that is held throughout, no download lands meanwhile and is seen twice or not at all.
 What is handed out is made of bytes and shares nothing with the run.
 """
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from mockexport.errors import reducer_at_work
-from mockexport.pipeline.flights import Flight
-from mockexport.pipeline.keeping import Keeper
-from mockexport.pipeline.lanes import Lane
+from mockexport.pipeline.ledger import Ledger
+from mockexport.pipeline.producers import Here
 from mockexport.pipeline.ranges import RangeMerger, merging
+from mockexport.pipeline.span import SpanRun
 from mockexport.reducers import Reducer, Result
 from mockexport.report.account import DownloadAccount
 
@@ -37,9 +37,9 @@ class Look:
 class Peeker(Generic[S]):
     """Answers who asks how far a run is."""
 
-    def __init__(self, reducer: Reducer[S, Any], keeper: Keeper[S]) -> None:
+    def __init__(self, reducer: Reducer[S, Any], ledger: Ledger[S]) -> None:
         self._reducer = reducer
-        self._keeper = keeper
+        self._ledger = ledger
         self._asked = asyncio.Event()
         self._answer: asyncio.Future[Look | None] | None = None
         self._over = False
@@ -70,38 +70,38 @@ class Peeker(Generic[S]):
 
     async def _look(self, threads: ThreadPoolExecutor, positions: Mapping[str, int]) -> Look:
         loop = asyncio.get_running_loop()
-        keeper = self._keeper
+        ledger = self._ledger
         in_flight = {}
-        async with keeper.merging:
-            merger = await loop.run_in_executor(threads, keeper.copied, self._copy)
-            for download_id, flight in list(keeper.in_flight.items()):
-                copied, rows = await self._copied_flight(flight, threads)
-                in_flight[download_id] = (rows, flight.received_bytes)
+        async with ledger.merging:
+            merger = await loop.run_in_executor(threads, ledger.copied, self._copy)
+            for download_id, download in list(ledger.in_flight.items()):
+                copied, rows = await self._copied_download(download, threads)
+                in_flight[download_id] = (rows, download.received_bytes)
                 position = positions[download_id]
                 await loop.run_in_executor(threads, merger.add, position, position + 1, copied)
-            finished = dict(keeper.accounts)
+            finished = dict(ledger.accounts)
         return Look(await loop.run_in_executor(threads, self._result, merger), finished, in_flight)
 
-    async def _copied_flight(self, flight: Flight[S], threads: ThreadPoolExecutor) -> tuple[S, int]:
+    async def _copied_download(self, download: Here[S], threads: ThreadPoolExecutor) -> tuple[S, int]:
         """Return a copy of all that has been folded of a download, what has landed of it included; of so many rows.
 
-        Rows are counted as their state is copied: the other legs go on meanwhile.
+        Rows are counted as their state is copied: the other spans go on meanwhile.
         """
         loop, parts = asyncio.get_running_loop(), RangeMerger(merging(self._reducer))
-        async with flight.landing:
-            rows = flight.landed.rows
-            for stretch in flight.landed.stretches:
-                copied = await loop.run_in_executor(threads, self._copy, stretch.state)
-                await loop.run_in_executor(threads, parts.add, stretch.span.start, stretch.span.end, copied)
-            for leg in list(flight.legs):
-                async with leg.lane.turn:
-                    copied = await loop.run_in_executor(threads, self._copied, leg.lane)
-                    rows += leg.lane.rows
-                await loop.run_in_executor(threads, parts.add, leg.span.start, leg.span.end, copied)
-        return self._keeper.merged(parts), rows
+        async with download.landing:
+            rows = download.landed.rows
+            for held in download.landed.spans:
+                copied = await loop.run_in_executor(threads, self._copy, held.state)
+                await loop.run_in_executor(threads, parts.add, held.span.start, held.span.end, copied)
+            for run in list(download.runs):
+                async with run.turn:
+                    copied = await loop.run_in_executor(threads, self._copied, run)
+                    rows += run.rows
+                await loop.run_in_executor(threads, parts.add, run.span.start, run.span.end, copied)
+        return self._ledger.merged(parts), rows
 
-    def _copied(self, lane: Lane[S]) -> S:
-        return self._copy(lane.state)
+    def _copied(self, run: SpanRun[S]) -> S:
+        return self._copy(run.state)
 
     def _copy(self, state: S) -> S:
         # By way of bytes: a reducer's `merge` may hand on parts of what it is given.
@@ -111,6 +111,6 @@ class Peeker(Generic[S]):
             return self._reducer.load(data)
 
     def _result(self, merger: RangeMerger[S]) -> Result[Any]:
-        merged = self._keeper.merged(merger)
+        merged = self._ledger.merged(merger)
         with reducer_at_work(self._reducer, "result"):
             return self._reducer.result(merged)

@@ -1,17 +1,24 @@
-"""The one merger: what comes of neighbouring ranges, in any order in, is joined in order.
+"""The one merger: what comes of neighbouring ranges, in any order in, is joined in order; and the spans of a download.
 
 A range is of positions in time order, or of bytes of a download. Because joining is associative, neighbours are joined
 at once, without waiting for the first: what is held is one value per run of ranges, and runs are only ever parted by
 ranges that are not in yet. A merge begins with the first value; there is no empty one beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from mockexport.errors import reducer_at_work
+from mockexport.formats.tally import Tally
+from mockexport.model import Span
+from mockexport.pipeline.span import Held, PackedSpan, SpanState, fresh
 from mockexport.reducers import Reducer
 
-__all__ = ["RangeMerger", "merging"]
+__all__ = ["Landed", "RangeMerger", "borders_of", "merging"]
+
+# Each span costs a request, and for a while a state.
+MAX_SPANS = 10_000
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -94,3 +101,103 @@ class RangeMerger(Generic[T]):
             value = values.pop(start)
             joined = value if joined is None else self._join(joined, value)
         return joined
+
+
+class Landed(Generic[S]):
+    """The spans of one download that are read to their ends, joined; `reducer` is in the engine's form.
+
+    Lines are counted from the first row of a run of spans; with the run that begins at byte 0 they are the download's.
+    """
+
+    def __init__(self, reducer: Reducer[S, Any]) -> None:
+        self._reducer = reducer
+        self._runs: RangeMerger[Held[S]] = RangeMerger(partial(_joined, merging(reducer)), _fits)
+
+    def add(self, held: Held[S]) -> PackedSpan | None:
+        """Take in a span that overlaps with none; return one that is to be read again, and how to begin with it.
+
+        What is read from the middle of a download on takes for granted where its first row begins and which header is
+        in force. Once all before it is in, that is known; if it was wrong, what was read so is dropped.
+        """
+        self._runs.add(held.span.start, held.span.end, held)
+        spans = self.spans
+        if len(spans) < 2 or spans[0].span.start or spans[0].span.end != spans[1].span.start:
+            return None
+        first, wrong = spans[0], self._runs.take_out(spans[1].span.start)
+        return fresh(wrong.span, first.left, first.offset)
+
+    @property
+    def spans(self) -> list[Held[S]]:
+        """What there is, in order; no two neighbours fit."""
+        return [held for _, _, held in self._runs.runs()]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return sum(held.tally.rows for held in self.spans)
+
+    @property
+    def size_bytes(self) -> int:
+        """The length of the rows."""
+        return sum(held.size_bytes for held in self.spans)
+
+    @property
+    def state(self) -> S:
+        """The state of all rows, once they are a whole download's."""
+        (whole,) = self.spans
+        return whole.state
+
+    @property
+    def offset(self) -> int:
+        """The byte that follows the last row."""
+        spans = self.spans
+        return spans[-1].offset if spans else 0
+
+    def lines_before(self, start: int) -> int | None:
+        """Return how many lines there are before byte `start`, where a span begins; None while that is not known."""
+        if not start:
+            return 0
+        first = next(iter(self.spans), None)
+        return first.lines if first is not None and first.span.start == 0 and first.span.end == start else None
+
+    def saved(self) -> list[PackedSpan]:
+        """Return what another run can go on from."""
+        return [held.packed(self._reducer) for held in self.spans if held.left.header is not None]
+
+
+def _joined(merge: Callable[[S, S], S], earlier: Held[S], later: Held[S]) -> Held[S]:
+    entered = later.entered if _is_empty(earlier) else earlier.entered
+    left = earlier.left if _is_empty(later) else later.left
+    earlier.tally.merge(later.tally, lines=earlier.lines)
+    return SpanState(
+        span=Span(earlier.span.download_id, earlier.span.start, later.span.end),
+        begin=earlier.begin,
+        offset=max(earlier.offset, later.offset),
+        lines=earlier.lines + later.lines,
+        entered=entered,
+        left=left,
+        tally=earlier.tally,
+        state=merge(earlier.state, later.state),
+    )
+
+
+def _fits(earlier: Held[Any], later: Held[Any]) -> bool:
+    """Tell whether a span was read as the one before it has been left."""
+    if _is_empty(later) and not earlier.left.pending:
+        return True
+    return _is_empty(earlier) or earlier.left == later.entered
+
+
+def _is_empty(held: SpanState[Tally, Any]) -> bool:
+    """Tell whether none of the download's lines begins in a span."""
+    return not held.lines and not held.tally.rows and not held.left.pending
+
+
+def borders_of(total: int, span_bytes: int, *, beyond: int) -> Sequence[int]:
+    """Return where to divide a download of `total` bytes into spans of about `span_bytes`; all lie beyond a byte.
+
+    The last span may be half as long again, so that none is too short to be worth its request.
+    """
+    span_bytes = max(span_bytes, -(-total // MAX_SPANS))
+    first = (beyond // span_bytes + 1) * span_bytes
+    return range(first, total - span_bytes // 2, span_bytes)

@@ -1,60 +1,59 @@
 """What is said between the process that has an export analysed and others that bring parts of it in.
 
-A Crew brings in what the producers of one process would: it hands Shares to whoever has time, and takes what they have
-Brought. Shares and what is brought travel: states as bytes, no connections, no secrets.
+A Crew brings in what the producers of one process would: it hands Shares to workers that have time, and takes what they
+have Brought. Shares and what is brought travel: states as bytes, no connections, no secrets.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mockexport.events import Listener
 from mockexport.model import Download
-from mockexport.pipeline.checkpoint import SavedFlight, SavedRun
-from mockexport.pipeline.flights import Part
-from mockexport.pipeline.keeping import Keeper
+from mockexport.pipeline.checkpoint import SavedRun
+from mockexport.pipeline.ledger import Ledger
+from mockexport.pipeline.options import RunOptions
+from mockexport.pipeline.span import Begun
 from mockexport.pipeline.streams import Source
 from mockexport.pipeline.variety import Limited
 from mockexport.pipeline.verdicts import Rules
 from mockexport.report.account import DownloadAccount
 
-__all__ = ["Brought", "BroughtSpan", "Crew", "Share", "Work"]
+__all__ = ["Brought", "Crew", "Share", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What of an export to bring in: downloads at their places in time order, or one span, `part`, of the only one.
+    """What of an export to bring in: downloads at their places in time order, or one span of the only one (`is_part`).
 
-    `known` is what an earlier run has left of them. `keeps_apart`: do not merge what another run is to replace.
-    `several`: the export has more downloads than one.
+    `begun` is what there is of them already; of a part, that is the span. `keeps_apart`: do not merge what another run
+    is to replace. `several`: the export has more downloads than one. `split`: give a download back that turns out to be
+    longer than a span of so many bytes.
     """
 
     export_id: str
     downloads: tuple[tuple[int, Download], ...]
     overlaps: Mapping[str, str]
-    known: tuple[SavedFlight, ...] = ()
-    part: Part | None = None
+    begun: Mapping[str, Begun] = field(default_factory=dict)
+    is_part: bool = False
     keeps_apart: bool = False
     several: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BroughtSpan:
-    """What one span has come to, in how many attempts, and with how many bytes."""
-
-    saved: SavedFlight
-    attempts: int
-    fetched_bytes: int
+    split: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What has come of a share: accounts and merged states of its downloads, or its span."""
+    """What has come of a share: accounts and merged states of its downloads; how far those got that have no verdict.
+
+    The latter are downloads given back, or the span of a part, with what it took.
+    """
 
     engine: str
     accounts: tuple[DownloadAccount, ...]
     runs: tuple[SavedRun, ...]
-    span: BroughtSpan | None
+    begun: Mapping[str, Begun]
+    attempts: int = 1
+    fetched_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +62,11 @@ class Work:
 
     export_id: str
     waiting: list[tuple[int, Download]]
+    options: RunOptions
     rules: Rules
     source: Source
     reducer: Limited[Any, Any]
-    keeper: Keeper[Any]
-    split: int | None
-    stop_on_failure: bool
+    ledger: Ledger[Any]
     emit: Listener
 
 
@@ -76,7 +74,7 @@ class Crew(Protocol):
     """Those who bring downloads in elsewhere."""
 
     async def bring_in(self, work: Work) -> None:
-        """Bring every download to its verdict, and the keeper all that counts.
+        """Bring every download to its verdict, and the ledger all that counts.
 
         Raises:
             Stopped: a download failed, and the run is to stop there.

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from mockexport.formats import Cutter
 from mockexport.model import Chunk
-from mockexport.pipeline.lanes import Lane
+from mockexport.pipeline.span import SpanRun
 from mockexport.pipeline.workers import Workers
 
 __all__ = ["Room", "Slab", "SlabPool", "SlabQueue"]
@@ -19,9 +19,9 @@ __all__ = ["Room", "Slab", "SlabPool", "SlabQueue"]
 
 @dataclass(slots=True, eq=False)
 class Slab:
-    """A chunk on its way to a lane's fold."""
+    """A chunk on its way to a run's fold."""
 
-    lane: Lane[Any]
+    run: SpanRun[Any]
     chunk: Chunk
 
     @property
@@ -51,7 +51,7 @@ class SlabPool:
 
 
 class Room:
-    """The free part of a slab, for the bytes of one stream (see streams.Room); `cutter` is their leg's."""
+    """The free part of a slab, for the bytes of one stream (see streams.Room); `cutter` is their span's."""
 
     def __init__(self, pool: SlabPool, workers: Workers, cutter: Cutter) -> None:
         self._pool = pool
@@ -79,7 +79,7 @@ class Room:
         return room[:size]
 
     def turn_to(self, cutter: Cutter) -> None:
-        """Let the next bytes be for this leg; if it is another, nothing more comes of those before."""
+        """Let the next bytes be for this span; if it is another, nothing more comes of those before."""
         if cutter is self._cutter:
             return
         buffer = self._cutter.buffer
@@ -97,16 +97,16 @@ class Room:
 
 
 class SlabQueue(asyncio.Queue[Slab]):
-    """A bounded queue that hands out a lane's slabs in order, and to one taker at a time.
+    """A bounded queue that hands out a span's slabs in order, and to one taker at a time.
 
-    A lane is ready while it has slabs and no consumer works on it; only ready lanes are on offer, in turn. Whoever has
-    taken a slab must `release` its lane, and comes back for more: so a lane that turns ready then has a taker already.
+    A run of a span is ready while it has slabs and no consumer works on it; only those are on offer, in turn. Whoever
+    has taken a slab must `release` its run, and comes back for more: so one that turns ready then has a taker already.
     """
 
     def _init(self, maxsize: int) -> None:
-        self._waiting: dict[Lane[Any], deque[Slab]] = {}
-        self._ready: deque[Lane[Any]] = deque()
-        self._taken: set[Lane[Any]] = set()
+        self._waiting: dict[SpanRun[Any], deque[Slab]] = {}
+        self._ready: deque[SpanRun[Any]] = deque()
+        self._taken: set[SpanRun[Any]] = set()
         self._depth = 0
         self.peak: int = 0
 
@@ -117,23 +117,23 @@ class SlabQueue(asyncio.Queue[Slab]):
         return not self._ready
 
     def _put(self, item: Slab) -> None:
-        slabs = self._waiting.setdefault(item.lane, deque())
-        if not slabs and item.lane not in self._taken:
-            self._ready.append(item.lane)
+        slabs = self._waiting.setdefault(item.run, deque())
+        if not slabs and item.run not in self._taken:
+            self._ready.append(item.run)
         slabs.append(item)
         self._depth += 1
         self.peak = max(self.peak, self._depth)
 
     def _get(self) -> Slab:
-        lane = self._ready.popleft()
-        self._taken.add(lane)
+        run = self._ready.popleft()
+        self._taken.add(run)
         self._depth -= 1
-        return self._waiting[lane].popleft()
+        return self._waiting[run].popleft()
 
-    def release(self, lane: Lane[Any]) -> None:
-        """Put the lane on offer again."""
-        self._taken.remove(lane)
-        if self._waiting[lane]:
-            self._ready.append(lane)
+    def release(self, run: SpanRun[Any]) -> None:
+        """Put the run on offer again."""
+        self._taken.remove(run)
+        if self._waiting[run]:
+            self._ready.append(run)
         else:
-            del self._waiting[lane]
+            del self._waiting[run]

@@ -1,9 +1,10 @@
 """The course of values over time: for each piece of time how often which values came, and how many were anomalies.
 
-A value is kept to its first six bits, so to within 1.6 %: enough to draw a band of quantiles. A piece of time is an
-hour; when more different entries come than MAX_ENTRIES, it becomes twice as long until they fit. So lengths are powers
-of two in hours, pieces begin at multiples of their length since 1970, and the outcome is the shortest length that fits:
-it depends on the values and times alone, not on their order or split.
+A piece of time is at first an hour, and a value is kept to its first eight bits. When more different entries come than
+MAX_ENTRIES, all of them go down LEVELS, a step at a time, until they fit: pieces become longer, values coarser. Each
+level is a coarsening of the one before, so the outcome, the finest that fits, depends on the values and times alone,
+not on their order or split. Of a value five bits are kept at least: a quantile is off by 6.3 % at the most, and mostly
+by far less, as values are taken to be spread evenly over their bucket.
 """
 
 from collections import Counter
@@ -14,36 +15,42 @@ from typing import ClassVar, Self
 from mockexport.model import VALUE_SCALE, AnomalyRule
 from mockexport.reducers.protocol import check_counts
 
-__all__ = ["MAX_ENTRIES", "Course", "Piece"]
+__all__ = ["LEVELS", "MAX_ENTRIES", "Course", "Piece"]
 
 _HOUR_US = 3_600_000_000
-# At the most 128 KiB for a group in the kernel: a week of hours where sixty different values come in each.
-MAX_ENTRIES = 4096
-# Pieces of 1,900 years: nothing is longer than a few of them.
-MAX_DOUBLINGS = 24
+# At the most 256 KiB for a group in the kernel: of a heart rate, a week by the hour, eleven months by the day.
+MAX_ENTRIES = 12_000
+# Hours of a piece, and leading bits of values. Days begin at midnight, UTC; pieces of 2,900 years are few of any data.
+LEVELS = ((1, 8), (1, 7), (2, 7), (4, 7), (8, 7), (8, 6), (24, 6), (24, 5), *((48 << n, 5) for n in range(20)))
+_LAST = len(LEVELS) - 1
 # An entry's key is its piece, its value's bucket and whether it is an anomaly: in 64 bits, and in the order of time.
-_ZERO = 1 << 13
-_BUCKETS = 1 << 14
+_ZERO = 1 << 15
+_BUCKETS = 1 << 16
 
 
 def _bucket_of(value: int) -> int:
-    """Return the number of a value's bucket, ascending with the values."""
+    """Return the number of a value's bucket of eight bits, ascending with the values."""
     size = abs(value)
     spare = max(size.bit_length() - 8, 0)
-    number = (spare << 8 | size >> spare) >> 2
+    number = spare << 8 | size >> spare
     return number if value >= 0 else -number
 
 
-def _edges(bucket: int) -> tuple[int, int]:
-    """Return what a bucket's values are between, in units of 10⁻¹⁸."""
-    spare, leading = divmod(abs(bucket), 64)
-    low, high = leading * 4 << spare, leading * 4 + 4 << spare
+def _fewer(bucket: int, dropped: int) -> int:
+    """Return the bucket's number when so many of its bits are dropped."""
+    return bucket >> dropped if bucket >= 0 else -(-bucket >> dropped)
+
+
+def _edges(bucket: int, bits: int) -> tuple[int, int]:
+    """Return what a bucket of so many bits is between, in units of 10⁻¹⁸."""
+    spare, leading = divmod(abs(bucket) << 8 - bits, 256)
+    low, high = leading << spare, leading + (1 << 8 - bits) << spare
     return (low, high) if bucket >= 0 else (-high, -low)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What came in a piece of time, which begins at an hour since 1970 and is so many long; quantiles within 1.6 %."""
+    """The values of a piece of time: the hour since 1970 at which it begins, its hours; quantiles are approximate."""
 
     hour: int
     hours: int
@@ -57,21 +64,16 @@ class Piece:
 class Course:
     """How often each entry came: a piece of time, a bucket of values, and whether they are anomalies."""
 
-    __slots__ = ("counts", "doublings")
-    kept: ClassVar[str] = f"course {MAX_ENTRIES} {MAX_DOUBLINGS}"
+    __slots__ = ("counts", "level")
+    kept: ClassVar[str] = f"course {MAX_ENTRIES} {len(LEVELS)}"
     counts_apart: ClassVar[bool] = True
     over_note: ClassVar[str] = ""
-    # It says of itself how long its pieces are.
+    # Its pieces say how long they are.
     over: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self.doublings = 0
+        self.level = 0
         self.counts: dict[int, int] = {}
-
-    @property
-    def piece_hours(self) -> int:
-        """How long a piece is."""
-        return 1 << self.doublings
 
     def add(self, times: Sequence[int], values: Sequence[int], rule: AnomalyRule | None = None) -> None:
         """Take in values (see Family.add)."""
@@ -87,36 +89,36 @@ class Course:
 
     def merge(self, other: Self) -> None:
         """Take in all that `other` holds."""
-        while self.doublings < other.doublings:
-            self._double()
-        self._take(other.counts, other.doublings)
+        if self.level < other.level:
+            self._go_to(other.level)
+        self._take(other.counts, other.level)
 
-    def _take(self, counts: Mapping[int, int], doublings: int) -> None:
+    def _take(self, counts: Mapping[int, int], level: int) -> None:
         for key, count in counts.items():
-            own = _longer(key, self.doublings - doublings)
+            own = _coarser(key, level, self.level)
             self.counts[own] = self.counts.get(own, 0) + count
-        while len(self.counts) > MAX_ENTRIES and self.doublings < MAX_DOUBLINGS:
-            self._double()
+        while len(self.counts) > MAX_ENTRIES and self.level < _LAST:
+            self._go_to(self.level + 1)
 
-    def _double(self) -> None:
-        shorter, self.counts = self.counts, {}
-        self.doublings += 1
-        for key, count in shorter.items():
-            own = _longer(key, 1)
+    def _go_to(self, level: int) -> None:
+        finer, self.counts = self.counts, {}
+        for key, count in finer.items():
+            own = _coarser(key, self.level, level)
             self.counts[own] = self.counts.get(own, 0) + count
+        self.level = level
 
     def to_plain(self) -> list[int]:
-        """Return how often the pieces were doubled, and then keys and counts in turn, in order."""
-        return [self.doublings, *(number for entry in sorted(self.counts.items()) for number in entry)]
+        """Return the level, and then keys and counts in turn, in order."""
+        return [self.level, *(number for entry in sorted(self.counts.items()) for number in entry)]
 
     @classmethod
     def from_plain(cls, plain: Sequence[int]) -> Self:
         """Return the state that `to_plain` gave."""
-        doublings, *numbers = plain
+        level, *numbers = plain
         course = cls()
-        course.doublings = doublings
+        course.level = level
         course.counts = dict(zip(numbers[::2], numbers[1::2], strict=True))
-        if doublings > MAX_DOUBLINGS or (len(course.counts) > MAX_ENTRIES and doublings < MAX_DOUBLINGS):
+        if level > _LAST or (len(course.counts) > MAX_ENTRIES and level < _LAST):
             raise ValueError("there are more entries than are kept")
         return course
 
@@ -124,42 +126,45 @@ class Course:
         """Raise ValueError if it is of other than `count` values (see Family.check)."""
         check_counts(self.counts, count)
 
-    def coarser(self, most: int) -> "Course":
-        """Return a course of the same values with at most so many pieces."""
-        course = Course()
-        course.doublings, course.counts = self.doublings, self.counts
-        while len({key // (2 * _BUCKETS) for key in course.counts}) > most and course.doublings < MAX_DOUBLINGS:
-            course._double()
-        return course
+    def pieces(self, most: int, low: int, high: int) -> Iterator[Piece]:
+        """Yield the pieces in which there are values, in order, at most so many, which are as long as that takes.
 
-    def pieces(self, low: int, high: int) -> Iterator[Piece]:
-        """Yield the pieces in which there are values, in order; all are from `low` to `high`, in units of 10⁻¹⁸."""
+        All values are from `low` to `high`, in units of 10⁻¹⁸.
+        """
+        shortest, bits = LEVELS[self.level]
+        begins = {key // (2 * _BUCKETS) * shortest for key in self.counts}
+        lengths = [hours for hours, _ in LEVELS[self.level :]]
+        hours = next((n for n in lengths if len({begin // n for begin in begins}) <= most), lengths[-1])
         found: dict[int, dict[int, int]] = {}
         anomalies: dict[int, int] = {}
         for key, count in sorted(self.counts.items()):
             piece, rest = divmod(key, 2 * _BUCKETS)
+            begin = piece * shortest // hours * hours
+            buckets = found.setdefault(begin, {})
             bucket = rest // 2 - _ZERO
-            buckets = found.setdefault(piece, {})
             buckets[bucket] = buckets.get(bucket, 0) + count
-            anomalies[piece] = anomalies.get(piece, 0) + (count if rest % 2 else 0)
-        for piece, buckets in found.items():
-            p5, median, p95 = (_quantile(buckets, share, low, high) for share in (0.05, 0.5, 0.95))
-            hour = piece << self.doublings
-            yield Piece(hour, self.piece_hours, sum(buckets.values()), anomalies[piece], p5, median, p95)
+            anomalies[begin] = anomalies.get(begin, 0) + (count if rest % 2 else 0)
+        for begin, buckets in found.items():
+            ascending = sorted(buckets.items())
+            p5, median, p95 = (_quantile(ascending, bits, share, low, high) for share in (0.05, 0.5, 0.95))
+            yield Piece(begin, hours, sum(buckets.values()), anomalies[begin], p5, median, p95)
 
 
-def _longer(key: int, doublings: int) -> int:
+def _coarser(key: int, level: int, coarser: int) -> int:
+    """Return what an entry's key at a level is at a coarser one."""
+    (hours, bits), (longer, fewer) = LEVELS[level], LEVELS[coarser]
     piece, rest = divmod(key, 2 * _BUCKETS)
-    return (piece >> doublings) * 2 * _BUCKETS + rest
+    bucket = _fewer(rest // 2 - _ZERO, bits - fewer)
+    return (piece * hours // longer * _BUCKETS + bucket + _ZERO) * 2 + rest % 2
 
 
-def _quantile(buckets: Mapping[int, int], share: float, low: int, high: int) -> float:
+def _quantile(buckets: Sequence[tuple[int, int]], bits: int, share: float, low: int, high: int) -> float:
     """Return the value below which a share of the values lies, as if they were spread evenly over their buckets."""
-    place = share * sum(buckets.values())
+    place = share * sum(count for _, count in buckets)
     begin = end = low
-    for bucket, count in buckets.items():
-        begin, end = (min(max(edge, low), high) for edge in _edges(bucket))
+    for bucket, count in buckets:
+        begin, end = (min(max(edge, low), high) for edge in _edges(bucket, bits))
         if place <= count:
-            return (begin + (end - begin) * place / count) / VALUE_SCALE
+            return min(begin + round((end - begin) * place / count), high) / VALUE_SCALE
         place -= count
     return end / VALUE_SCALE

@@ -38,7 +38,7 @@ class Drawing:
 
     def pieces(self, most: int) -> Iterator[Piece]:
         """Yield the course in at most so many pieces, which are as long as that takes."""
-        return self.course.coarser(most).pieces(self.low, self.high)
+        return self.course.pieces(most, self.low, self.high)
 
     def distribution(self) -> list[tuple[float, int]]:
         """Return values, ascending, and how often each came; where they are too many, the middles of buckets."""

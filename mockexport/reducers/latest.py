@@ -13,12 +13,14 @@ import json
 import struct
 from array import array
 from collections.abc import Iterator
-from itertools import islice, pairwise
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
-from mockexport.formats.batch import Batch, Identified
+from mockexport.formats.batch import VALUE_BYTES, Batch, Identified
 from mockexport.formats.fields import check_id
 from mockexport.formats.filters import Filter
+from mockexport.formats.resources import KEY_BYTES, ROWLESS, Columns, PackedRows
 from mockexport.reducers.protocol import Reducer, Result
 
 __all__ = ["Latest", "Records"]
@@ -26,11 +28,8 @@ __all__ = ["Latest", "Records"]
 S = TypeVar("S")
 R = TypeVar("R")
 
-KEY_BYTES = VALUE_BYTES = 16
 # So many rows are reduced at once.
 BLOCK_ROWS = 65_536
-# Instead of a place among a resource's rows: it has none.
-ROWLESS = 0xFFFF
 _LITTLE = struct.pack("=H", 1) == struct.pack("<H", 1)
 
 
@@ -50,6 +49,7 @@ class Records(Generic[S]):
         self.names: tuple[list[str], list[str]] = ([], [])
         self._patient: dict[str, int] = {}
         self._type: dict[str, int] = {}
+        self._known = (_Translation(), _Translation())
 
     def __len__(self) -> int:
         return len(self.versions)
@@ -61,6 +61,9 @@ class Records(Generic[S]):
 
     def add(self, batch: Identified) -> None:
         """Take in rows that all have keys, and resources without rows."""
+        if isinstance(batch, PackedRows):
+            self._add_packed(batch)
+            return
         self.keys += b"".join(batch.keys)
         self.versions.extend(batch.versions)
         self.updated.extend(batch.updated)
@@ -79,6 +82,24 @@ class Records(Generic[S]):
             for column in (self.times, self.patients, self.types):
                 column.extend([0] * number)
 
+    def _add_packed(self, batch: PackedRows) -> None:
+        columns = batch.columns
+        self.keys += columns.keys
+        self.versions.frombytes(columns.versions)
+        self.updated.frombytes(columns.updated)
+        self.times.frombytes(columns.times)
+        self.values += columns.values
+        self.places.frombytes(columns.places)
+        for column, taken, translation, theirs, numbers, ours in zip(
+            (self.patients, self.types), (columns.patients, columns.types), self._known, batch.names,
+            (self._patient, self._type), self.names, strict=True,
+        ):  # fmt: skip
+            translation.update(theirs, numbers, ours)
+            if translation.is_same:
+                column.frombytes(taken)
+            else:
+                column.extend(map(translation.numbers.__getitem__, memoryview(taken).cast("I")))
+
     def extend(self, later: "Records[Any]") -> None:
         """Add the rows of another, but for those without a key."""
         patients = array("I", _numbered(later.names[0], self._patient, self.names[0]))
@@ -93,25 +114,21 @@ class Records(Generic[S]):
         self.patients.extend(map(patients.__getitem__, later.patients) if patients else later.patients)
         self.types.extend(map(types.__getitem__, later.types) if types else later.types)
 
-    def batch(self, rows: list[int]) -> Batch:
-        """Return these rows."""
-        patients, types = self.names
-        values = self.values
-        first, end = (rows[0], rows[-1] + 1) if rows else (0, 0)
-        if end - first == len(rows):  # in one go, as it mostly is
-            halves = struct.iter_unpack("<Qq", memoryview(values)[first * VALUE_BYTES : end * VALUE_BYTES])
-            return Batch(
-                list(map(patients.__getitem__, self.patients[first:end])),
-                self.times[first:end].tolist(),
-                list(map(types.__getitem__, self.types[first:end])),
-                [high << 64 | low for low, high in halves],
+    def packed(self, first: int, places: "array[int]") -> PackedRows:
+        """Return rows from one on, those that have no place left out."""
+        end = first + len(places)
+        with memoryview(self.keys) as keys, memoryview(self.values) as values:
+            columns = Columns(
+                bytes(keys[first * KEY_BYTES : end * KEY_BYTES]),
+                self.versions[first:end].tobytes(),
+                self.updated[first:end].tobytes(),
+                self.times[first:end].tobytes(),
+                bytes(values[first * VALUE_BYTES : end * VALUE_BYTES]),
+                self.patients[first:end].tobytes(),
+                self.types[first:end].tobytes(),
+                places.tobytes(),
             )
-        return Batch(
-            [patients[self.patients[row]] for row in rows],
-            [self.times[row] for row in rows],
-            [types[self.types[row]] for row in rows],
-            [int.from_bytes(values[row * 16 : row * 16 + 16], "little", signed=True) for row in rows],
-        )
+        return PackedRows(len(places) - places.count(ROWLESS), columns, self.names, self.names)
 
     def firsts(self) -> Iterator[int]:
         """Yield where each resource begins, one without rows included."""
@@ -128,17 +145,21 @@ class Records(Generic[S]):
 
     def rank(self, first: int) -> tuple[int, int, list[tuple[Any, ...]]]:
         """Return by what the resource that begins there is earlier or later than others of its key."""
-        rows = [tuple(row) for row in self.batch(self.rows_from(first)).rows()]
+        patients, types = self.names
+        rows = [
+            (
+                patients[self.patients[row]],
+                self.times[row],
+                types[self.types[row]],
+                int.from_bytes(self.values[row * VALUE_BYTES : (row + 1) * VALUE_BYTES], "little", signed=True),
+            )
+            for row in self.rows_from(first)
+        ]
         return self.versions[first], self.updated[first], rows
 
     def repeated(self) -> list[list[int]]:
         """Return, for each key that comes more than once, where its resources begin."""
-        # Most come once. Those are found by halves of their keys, in order: a dict of all keys takes thrice the memory.
-        with memoryview(self.keys) as view, view.cast("Q") as halves:
-            ordered = sorted(halves[2 * first] for first in self.firsts())
-            doubtful = {half for half, following in pairwise(ordered) if half == following}
-            del ordered
-            concerned = [first for first in self.firsts() if halves[2 * first] in doubtful] if doubtful else []
+        concerned = self._repeated()
         seen: dict[bytes, int] = {}
         again: dict[bytes, list[int]] = {}
         for first in concerned:
@@ -147,6 +168,35 @@ class Records(Generic[S]):
             if before != first:
                 again.setdefault(key, [before]).append(first)
         return list(again.values())
+
+    def _repeated(self) -> list[int]:
+        """Return where resources begin whose key may come more than once."""
+        with suppress(ImportError):  # where it was not built
+            from mockexport.formats.fhir._lines import repeated
+
+            return repeated(self.keys, self.places)
+        # Most come once. Those are found by halves of their keys, in order: a dict of all keys takes thrice the memory.
+        with memoryview(self.keys) as view, view.cast("Q") as halves:
+            ordered = sorted(halves[2 * first] for first in self.firsts())
+            doubtful = {half for half, following in pairwise(ordered) if half == following}
+            return [first for first in self.firsts() if halves[2 * first] in doubtful] if doubtful else []
+
+
+class _Translation:
+    """The numbers that the names of a growing list have here."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.is_same = True
+        self._names: list[str] = []
+
+    def update(self, theirs: list[str], numbers: dict[str, int], ours: list[str]) -> None:
+        if theirs is not self._names:
+            self.numbers, self.is_same, self._names = [], True, theirs
+        if new := theirs[len(self.numbers) :]:
+            here = _numbered(new, numbers, ours)
+            self.is_same = self.is_same and here == list(range(len(self.numbers), len(theirs)))
+            self.numbers += here
 
 
 def _numbered(ids: list[str], numbers: dict[str, int], names: list[str]) -> list[int]:
@@ -186,7 +236,7 @@ class Latest(Generic[S, R]):
         """Return the state with the batch's rows added."""
         if not isinstance(batch, Identified):
             return self._update_rest(state, batch)
-        if b"" in batch.keys:
+        if not isinstance(batch, PackedRows) and b"" in batch.keys:
             without = [row for row, key in enumerate(batch.keys) if not key]
             state = self._update_rest(state, _chosen(batch, without))
             batch = _identified(batch, [row for row, key in enumerate(batch.keys) if key])
@@ -273,11 +323,11 @@ class Latest(Generic[S, R]):
                 if first != best:
                     left_out.update(state.rows_from(first))
         inner = self.inner.load(self.inner.dump(state.rest))
-        counted = (
-            row for row, place in enumerate(state.places) if place != ROWLESS and (not left_out or row not in left_out)
-        )
-        while rows := list(islice(counted, BLOCK_ROWS)):
-            batch = state.batch(rows)
+        places = array("H", state.places)
+        for row in left_out:
+            places[row] = ROWLESS
+        for first in range(0, len(places), BLOCK_ROWS):
+            batch = state.packed(first, places[first : first + BLOCK_ROWS])
             if taken := batch if self._asked is None else self._asked.take(batch):
                 inner = self.inner.update(inner, taken)
         return inner

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 from mockexport.errors import StateError
 from mockexport.formats.batch import Batch
@@ -16,6 +18,7 @@ __all__ = [
     "Result",
     "check_counts",
     "dumped_rows",
+    "fields_of",
     "is_count",
     "load_state",
     "pack_state",
@@ -46,6 +49,13 @@ class Result(Generic[R]):
     totals: Mapping[str, R]
     notes: tuple[str, ...] = ()
     repeated: int = 0
+
+
+def fields_of(kind: type) -> tuple[str, ...] | None:
+    """Return the names of the fields of a class of results; None if it is no dataclass and no `msgspec.Struct`."""
+    if issubclass(kind, Struct):
+        return kind.__struct_fields__
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None
 
 
 class Reducer(Protocol[S, R]):

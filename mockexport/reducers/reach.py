@@ -9,7 +9,7 @@ Rules: this is the law of the form; native/reach.h is its compiled twin.
 import struct
 from collections.abc import Iterable, Iterator
 
-__all__ = ["REACH_BYTES", "pack_reaches", "unpack_reaches"]
+__all__ = ["REACH_BYTES", "pack_reaches", "reach_of_all", "unpack_reaches"]
 
 _REACH = struct.Struct("<Qqq")
 REACH_BYTES = _REACH.size
@@ -17,18 +17,23 @@ _PRIME, _BASIS, _WORD = 0x100000001B3, 0xCBF29CE484222325, 2**64 - 1
 
 
 def pack_reaches(groups: Iterable[tuple[str, str, int, int]]) -> bytes:
-    """Return the reaches of groups as bytes, ascending; a group is (patient id, event type, first, last)."""
-    reaches = sorted((_name(patient, kind), first_us, last_us) for patient, kind, first_us, last_us in groups)
-    return b"".join(_REACH.pack(*reach) for reach in reaches)
+    """Return the reaches of groups as bytes, in their order; a group is (patient id, event type, first, last)."""
+    return b"".join(_REACH.pack(_name(patient, kind), first, last) for patient, kind, first, last in groups)
 
 
 def unpack_reaches(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (name, first, last), ascending.
+    """Yield (name, first, last).
 
     Raises:
         struct.error: `data` is not made of such.
     """
     return _REACH.iter_unpack(data)
+
+
+def reach_of_all(data: bytes) -> tuple[int, int]:
+    """Return the first and the last time of reaches, of which there is at least one."""
+    words = memoryview(data).cast("q")
+    return min(words[1::3]), max(words[2::3])
 
 
 def _name(patient_id: str, event_type: str) -> int:

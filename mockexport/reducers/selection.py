@@ -6,7 +6,7 @@ definition serves groups and totals, as a total is what its groups come to, put 
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -70,7 +70,7 @@ class _Further:
     families: tuple[type[Family], ...] = ()
 
 
-_BASIC = tuple(field.name for field in fields(Statistics))
+_BASIC = Statistics.__struct_fields__
 
 _FURTHER = {
     "sum": _Further(lambda cell: number(cell.group.total)),

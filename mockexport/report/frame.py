@@ -1,17 +1,18 @@
 """A report as flat rows and as columns: a row for each patient and event type, a field for each statistic.
 
-What a result is made of is looked at here: a dataclass and a mapping give their fields, anything else is one field
-called `result`. Where a dataclass says of what type a field is, its column has that type whatever the data.
+What a result is made of is looked at here: a dataclass, a `msgspec.Struct` and a mapping give their fields, anything
+else is one field called `result`. Where its class says of what type a field is, its column has that type whatever the
+data.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from datetime import datetime
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from mockexport.errors import OptionError
 from mockexport.formats import arrow
+from mockexport.reducers.protocol import fields_of
 
 __all__ = ["flat_rows", "table_of"]
 
@@ -43,8 +44,8 @@ def flat_rows(patient_id: str | None, results: Mapping[str, Any]) -> Iterator[di
 
 
 def _fields(result: Any) -> Mapping[str, Any]:
-    if is_dataclass(result):
-        return {field.name: getattr(result, field.name) for field in fields(result)}
+    if (names := fields_of(type(result))) is not None:
+        return {name: getattr(result, name) for name in names}
     return result if isinstance(result, Mapping) else {"result": result}
 
 
@@ -63,8 +64,8 @@ def table_of(rows: Sequence[Mapping[str, Any]], kinds: Iterable[type]) -> arrow.
 
 
 def _told(kind: type) -> dict[str, type]:
-    """Return of what type a dataclass says that its fields are, where it is one that a column can hold."""
-    if not is_dataclass(kind):
+    """Return of what type a class says that its fields are, where it is one that a column can hold."""
+    if fields_of(kind) is None:
         return {}
     try:
         hints = get_type_hints(kind)

@@ -9,6 +9,7 @@ from typing import Any
 
 from mockexport.model import ANOMALY_RULES, AnomalyRule, VerdictKind
 from mockexport.report.charts import GAP_PATTERN, Scale, range_bar, share_bar
+from mockexport.report.course_chart import Charts
 from mockexport.report.courses import course_parts, drawings_of, own_courses
 from mockexport.report.html_account import account_parts, coverage_parts, facts
 from mockexport.report.listed import listed
@@ -42,14 +43,14 @@ def to_html(
     """
     account = report.account
     pages = _Page(report.allowing_incomplete(), rules, 2 if round_to is None else round_to)
-    patients = pages.patients()
+    courses, patients = pages.courses(), pages.patients()
     return page(
         f"Report of {account.export_id}",
         GAP_PATTERN,
         element("h1", "Report of ", named(account.export_id)),
         *pages.headline(),
         *pages.totals(),
-        *pages.courses(),
+        *courses,
         *patients,
         *coverage_parts(account),
         *account_parts(account),
@@ -64,6 +65,7 @@ class _Page:
         self._report, self._rules, self._places = report, rules, places
         rows = list(report.rows(totals=True))
         self._drawings = drawings_of(rows)
+        self._charts = Charts()
         self._patients = [row for row in rows if row["patient_id"] is not None]
         self._totals = [row for row in rows if row["patient_id"] is None]
         names, self._maps = columns_of(rows)
@@ -80,7 +82,7 @@ class _Page:
         if covered:
             first = min(c.first_us for c in covered if c.first_us is not None)
             last = max(c.last_us for c in covered if c.last_us is not None)
-            told += [("First event", when(first)), ("Last event", when(last))]
+            told += [("First event", _to_the_second(first)), ("Last event", _to_the_second(last))]
         told += [
             ("Rows", f"{account.rows:,}"),
             ("Patients", f"{len(self._report.patients):,}"),
@@ -146,13 +148,13 @@ class _Page:
 
     def courses(self) -> list[Markup]:
         """Return the course and the distribution of each event type, if the run has kept them."""
-        return course_parts(self._drawings, self._types(), self._rules, self._places)
+        return course_parts(self._drawings, self._types(), self._rules, self._charts)
 
     def patients(self) -> list[Markup]:
         """Return all patients for the script, the most anomalous as they are, and their own courses."""
         if not self._patients:
             return []
-        own, numbers = own_courses(self._drawings, self._rules, len(self._patients), self._places)
+        own, numbers = own_courses(self._drawings, self._rules, len(self._patients), self._charts)
         kept, data = listed(self._patients, self._names, numbers, self._places)
         heads = [self._title(name) for name in self._names]
         left_out = len(self._patients) - kept
@@ -166,6 +168,7 @@ class _Page:
             data_for_script("patients", data | {"heads": heads}),
             element("div", *self._most_anomalous(), class_="as-it-is"),
             *own,
+            *self._charts.data(),
         ]
 
     def _most_anomalous(self) -> list[Markup]:
@@ -177,7 +180,7 @@ class _Page:
             kept = self._kept(rows, total, max(MAX_ROWS // len(types), 10))
             parts.append(element("h3", named(event_type), *self._bounds(event_type)))
             if len(kept) < len(rows):
-                worst = "with the largest shares of anomalies, the largest first"
+                worst = "with the largest shares of anomalies"
                 chosen = worst if self._has_anomalies(total) else "first by id"
                 told = f"{len(kept):,} of {len(rows):,} patients, those {chosen}; {len(rows) - len(kept):,} left out."
                 parts.append(element("p", told, class_="note"))
@@ -205,7 +208,8 @@ class _Page:
             return rows
         if not self._has_anomalies(total):
             return rows[:most]
-        return sorted(rows, key=lambda row: (-row["anomalies"] / row["count"], row["patient_id"]))[:most]
+        worst = sorted(rows, key=lambda row: (-row["anomalies"] / row["count"], row["patient_id"]))[:most]
+        return sorted(worst, key=lambda row: str(row["patient_id"]))
 
     def _bounds(self, event_type: str) -> list[Markup]:
         if not self._shared and not self._ranged:
@@ -282,6 +286,10 @@ class _Page:
 
     def _title(self, name: str) -> str:
         return "latency (s)" if name == "latency" else shown(heading(name, [*self._patients, *self._totals]))
+
+
+def _to_the_second(time_us: int) -> str:
+    return when(time_us // 1_000_000 * 1_000_000)
 
 
 def _are_numbers(rows: Sequence[Mapping[str, Any]], name: str) -> bool:

@@ -6,12 +6,12 @@ results takes half a minute: with an indent the standard library's encoder is Py
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from math import isfinite
 from operator import attrgetter
 from typing import Any
 
+from mockexport.reducers.protocol import fields_of
 from mockexport.report.notes import Note
 
 __all__ = ["json_pieces"]
@@ -54,6 +54,7 @@ class _Telling:
             float: _fraction if round_to is None else lambda value: _fraction(round(value, round_to)),
             type(None): lambda _: "null",
         }
+        self._rounds = round_to is not None
         self._fields: dict[type, tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]] | None] = {}
 
     def told(self, value: Any, margin: str) -> str:
@@ -63,19 +64,22 @@ class _Telling:
             return scalar(value)
         if kind not in self._fields:
             self._fields[kind] = _fields_of(kind)
-        if (fields_of := self._fields[kind]) is not None:
-            names, values_of = fields_of
+        if (known := self._fields[kind]) is not None:
+            names, values_of = known
             values = values_of(value)
         elif isinstance(value, Mapping):
             keys = sorted(value)
             names, values = tuple(map(_key, keys)), tuple([value[key] for key in keys])
         else:
             return json.dumps(value, sort_keys=True, indent=2, allow_nan=False).replace("\n", "\n" + margin)
-        template, inner = _template(names, margin)
-        try:
-            return template % tuple([scalars[type(one)](one) for one in values])
-        except KeyError:  # not all are scalars
-            return template % tuple([self.told(one, inner) for one in values])
+        if not self._rounds and (plain := _plain(names, tuple(map(type, values)), margin)) is not None:
+            template, fractions = plain
+            for at in fractions:
+                if not isfinite(values[at]):
+                    raise ValueError(f"{values[at]} is no number of JSON")
+            return template % values
+        inner = margin + "  "
+        return _template(names, ("%s",) * len(names), margin) % tuple([self.told(one, inner) for one in values])
 
 
 def _fraction(value: float) -> str:
@@ -90,19 +94,32 @@ def _key(name: Any) -> str:
     return f"{text}: " if isinstance(name, str) else f'"{text}": '
 
 
+# How a scalar is written by its type: `%r` of a number is what JSON holds, and of None no character is written.
+_PLACES: Mapping[type, str] = {int: "%r", float: "%r", type(None): "null%.0s"}
+
+
 @lru_cache(maxsize=1024)
-def _template(names: tuple[str, ...], margin: str) -> tuple[str, str]:
-    """Return an object's text, with a place for each value, and the margin of what is in it."""
-    inner = margin + "  "
-    lines = ",\n".join(f"{inner}{name.replace('%', '%%')}%s" for name in names)
-    return (f"{{\n{lines}\n{margin}}}" if names else "{}"), inner
+def _plain(names: tuple[str, ...], kinds: tuple[type, ...], margin: str) -> tuple[str, tuple[int, ...]] | None:
+    """Return the text of an object of scalars of these types, and which are fractions; None if not all are scalars."""
+    places = [_PLACES[kind] for kind in kinds if kind in _PLACES]
+    if len(places) < len(kinds):
+        return None
+    return _template(names, tuple(places), margin), tuple(at for at, kind in enumerate(kinds) if kind is float)
+
+
+@lru_cache(maxsize=1024)
+def _template(names: tuple[str, ...], places: tuple[str, ...], margin: str) -> str:
+    """Return an object's text, with a place for each value."""
+    pairs = zip(names, places, strict=True)
+    lines = ",\n".join(f"{margin}  {name.replace('%', '%%')}{place}" for name, place in pairs)
+    return f"{{\n{lines}\n{margin}}}" if names else "{}"
 
 
 def _fields_of(kind: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]] | None:
-    """Return a dataclass' fields in order, as JSON names them, and what gets their values; None for other types."""
-    if not is_dataclass(kind):
+    """Return the fields of a class in order, as JSON names them, and what gets their values; None where it has none."""
+    if (fields := fields_of(kind)) is None:
         return None
-    names = sorted(field.name for field in fields(kind))
+    names = sorted(fields)
     if len(names) == 1:  # of one name, attrgetter makes no tuple
         return (_key(names[0]),), lambda value: (getattr(value, names[0]),)
     return tuple(map(_key, names)), attrgetter(*names) if names else lambda value: ()

@@ -95,7 +95,7 @@ def _style() -> str:
 
 @cache
 def _script() -> str:
-    return files("mockexport.report").joinpath("page.js").read_text("utf-8")
+    return "".join(files("mockexport.report").joinpath(name).read_text("utf-8") for name in ("page.js", "charts.js"))
 
 
 def policy(*, script: bool = False) -> str:
@@ -115,7 +115,7 @@ def data_for_script(name: str, data: object) -> Markup:
 
 
 def page(title: str, *content: object, script: bool = False) -> str:
-    """Return a page; with `script`, the one that searches and sorts (page.js)."""
+    """Return a page; with `script`, with what searches and sorts (page.js) and reads charts out (charts.js)."""
     head = element(
         "head",
         element("meta", charset="utf-8"),

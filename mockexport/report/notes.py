@@ -222,10 +222,13 @@ def _null_tokens(totals: Mapping[str, object]) -> Note | None:
 
 
 def _alike(kind: str, things: str, how: str, names: Iterable[str], plain: Callable[[str], str]) -> Note | None:
+    seen: dict[str, str] = {}
     groups: dict[str, list[str]] = {}
     for name in names:
-        groups.setdefault(plain(name), []).append(name)
-    alike = sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1)
+        first = seen.setdefault(plain(name), name)
+        if first is not name:
+            groups.setdefault(first, [first]).append(name)
+    alike = sorted(tuple(sorted(group)) for group in groups.values())
     if not alike:
         return None
     number = sum(map(len, alike))
@@ -234,7 +237,8 @@ def _alike(kind: str, things: str, how: str, names: Iterable[str], plain: Callab
 
 
 def _plain_id(name: str) -> str:
-    return _ZEROS.sub("", name.strip().casefold(), count=1) if name.strip()[:1] == "0" else name.strip().casefold()
+    plain = name.strip().casefold()
+    return _ZEROS.sub("", plain, count=1) if plain.startswith("0") else plain
 
 
 def _plain_type(name: str) -> str:

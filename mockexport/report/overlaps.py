@@ -6,9 +6,9 @@ download's groups reach (reducers.reach); beyond a limit, only how far the downl
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from heapq import merge
+from itertools import chain
 
-from mockexport.reducers.reach import REACH_BYTES, unpack_reaches
+from mockexport.reducers.reach import REACH_BYTES, reach_of_all, unpack_reaches
 
 __all__ = ["MAX_REACHES", "Overlaps", "Reached", "overlaps_of", "without_reaches"]
 
@@ -30,8 +30,7 @@ class Reached:
         """Return what packed reaches come to; None if there are none."""
         if not reaches:
             return None
-        firsts, lasts = zip(*[(first, last) for _, first, last in unpack_reaches(reaches)], strict=True)
-        return cls(len(reaches) // REACH_BYTES, min(firsts), max(lasts), reaches)
+        return cls(len(reaches) // REACH_BYTES, *reach_of_all(reaches), reaches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def overlaps_of(downloads: Sequence[tuple[str, Reached]]) -> Overlaps:
     groups, found = 0, set()
     name = furthest_us = furthest_at = -1
     counted = False
-    for reach in merge(*(_numbered(at, downloads[at][1]) for at in together)):
+    for reach in sorted(chain.from_iterable(_numbered(at, downloads[at][1]) for at in together)):
         if reach[0] != name:
             name, _, furthest_us, furthest_at = reach
             counted = False

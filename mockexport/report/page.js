@@ -14,8 +14,9 @@
   };
   const count = data.columns.indexOf("count"), anomalies = data.columns.indexOf("anomalies");
   const columns = [
-    { head: "patient", of: row => data.patients[row[0]], text: true },
-    { head: "event type", of: row => data.types[row[1]], text: true },
+    // By their numbers, which are in the report's order; a comparison of texts here would be by UTF-16.
+    { head: "patient", of: row => row[0], show: number => data.patients[number], text: true },
+    { head: "event type", of: row => row[1], show: number => data.types[number], text: true },
   ];
   if (count >= 0 && anomalies >= 0)
     columns.push({ head: "share of anomalies", of: row => row[2 + anomalies] / row[2 + count], show: v => (100 * v).toFixed(1) + "%" });
@@ -23,7 +24,7 @@
     const fractions = data.rows.some(row => typeof row[2 + at] === "number" && !Number.isInteger(row[2 + at]));
     columns.push({ head: data.heads[at], of: row => row[2 + at], show: v => typeof v === "number" ? (fractions ? number : whole).format(v) : v });
   });
-  const sorts = columns.length > 2 && columns[2].head === "share of anomalies" ? { by: 2, down: true } : { by: 0, down: false };
+  const sorts = { by: 0, down: false };
   let shown = SHOWN;
 
   const search = make("input", undefined, { type: "search", placeholder: "part of an id", "aria-label": "Search patients" });

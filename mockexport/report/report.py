@@ -11,9 +11,15 @@ from mockexport.report.json import json_pieces
 from mockexport.report.notes import STATISTICS, Note, notes_of
 from mockexport.report.plain import counted
 
-__all__ = ["Report"]
+__all__ = ["Report", "in_order"]
 
 R = TypeVar("R")
+
+
+def in_order(result: Result[R]) -> tuple[dict[str, dict[str, R]], dict[str, R]]:
+    """Return a result's patients and totals in the report's order: ids and event types by code point."""
+    patients = {patient: dict(sorted(result.patients[patient].items())) for patient in sorted(result.patients)}
+    return patients, dict(sorted(result.totals.items()))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -35,12 +41,9 @@ class Report(Generic[R]):
 
     @classmethod
     def of(cls, result: Result[R], account: Account, *, allow_incomplete: bool = False) -> "Report[R]":
-        """Make the report of a run's result and account: patients and their event types sorted by code point."""
+        """Make the report of a run's result and account."""
         incomplete = tuple(d.download_id for d in account.downloads if not d.verdict.complete)
-        patients = {
-            patient_id: dict(sorted(result.patients[patient_id].items())) for patient_id in sorted(result.patients)
-        }
-        totals = dict(sorted(result.totals.items()))
+        patients, totals = in_order(result)
         notes = notes_of(account, patients, totals, result.notes, repeated=result.repeated)
         kept = tuple(replace(download, reached=None) for download in account.downloads)  # it has done its service
         return cls(patients, totals, incomplete, replace(account, downloads=kept), notes, allow_incomplete)
@@ -61,7 +64,7 @@ class Report(Generic[R]):
 
     @property
     def patients(self) -> Mapping[str, Mapping[str, R]]:
-        """The results, by patient and event type, in the order of the ids.
+        """The results, by patient and event type, in the report's order: by code point.
 
         Raises:
             IncompleteReport: see raise_if_incomplete; unless it was allowed.
@@ -141,9 +144,9 @@ class Report(Generic[R]):
     def to_json(self, *, round_to: int | None = None) -> str:
         """Return the report as JSON text: keys sorted, indent 2, ASCII, a final newline.
 
-        Results that are dataclasses become objects of their fields; notes are there where there are any. `round_to`
-        rounds every fraction to so many decimal places; by default they are in full precision. The text depends on the
-        data alone.
+        Results that are dataclasses or `msgspec.Struct`s become objects of their fields; notes are there where there
+        are any. `round_to` rounds every fraction to so many decimal places; by default they are in full precision. The
+        text depends on the data alone.
         """
         return "".join(self.json_pieces(round_to=round_to))
 

@@ -8,8 +8,6 @@ from mockexport.errors import OptionError
 __all__ = ["RetryPolicy", "TimeLimits"]
 
 DEFAULT_ATTEMPTS = 4
-# Requests at once. Enough to keep two cores and a fast line busy, little enough for any server.
-DEFAULT_CONCURRENCY = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ standard input does. So it ends with its parent, however that ends.
 import asyncio
 import sys
 
-from mockexport.server.run import serve, stdin_closed
+from mockexport.server.run import MockServer, serve, stdin_closed
 
 
-def tell(url: str) -> None:
+def tell(server: MockServer) -> None:
     """Print the address for the parent, who waits for it."""
-    sys.stdout.write(f"{url}\n")
+    sys.stdout.write(f"{server.url}\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(port=0, on_ready=tell, until=stdin_closed()))
+    asyncio.run(serve(MockServer(), on_ready=tell, until=stdin_closed()))

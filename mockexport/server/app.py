@@ -121,8 +121,9 @@ async def _reply(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn what goes wrong into JSON, and see to it that the reply is out in time."""
     stall_s = request.app[STALL_LIMIT_S]
     if request.transport is not None:
-        # With no buffer of our own, "written" means "taken", and closing a connection leaves nothing behind.
-        request.transport.set_write_buffer_limits(high=0)
+        # Hardly any buffer of our own: "written" means "taken", and closing a connection leaves nothing behind. Not 0,
+        # which for TLS makes an empty buffer a full one.
+        request.transport.set_write_buffer_limits(high=1)
     try:
         try:
             response = _refusal(request) or await handler(request)
@@ -160,7 +161,9 @@ def _refusal(request: web.Request) -> web.Response | None:
 
 async def _front(request: web.Request) -> web.Response:
     app = request.app
-    html = front_page(app[CATALOGUE], app[FAULTS], host=request.host, synthetic=app[SYNTHETIC])
+    html = front_page(
+        app[CATALOGUE], app[FAULTS], origin=f"{request.scheme}://{request.host}", synthetic=app[SYNTHETIC]
+    )
     headers = {
         "Content-Security-Policy": f"{policy()}; frame-ancestors 'none'",
         "X-Content-Type-Options": "nosniff",

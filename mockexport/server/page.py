@@ -29,16 +29,17 @@ _HEADS: list[tuple[str, str | None]] = [
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
 
-def front_page(catalogue: Catalogue, faults: Faults | None, *, host: str, synthetic: bool) -> str:
+def front_page(catalogue: Catalogue, faults: Faults | None, *, origin: str, synthetic: bool) -> str:
     """Return the page.
 
     Args:
         catalogue: what is on offer.
         faults: what goes wrong; None if nothing does.
-        host: how the client calls the server, for the commands to copy.
+        origin: how the client calls the server, `http://127.0.0.1:8000`, for the commands to copy.
         synthetic: the data is made up.
     """
-    url = f"http://{host if _HOST.fullmatch(host) else '127.0.0.1'}"
+    scheme, _, host = origin.partition("://")
+    url = f"{scheme}://{host if _HOST.fullmatch(host) else '127.0.0.1'}"
     first = next(iter(catalogue), "demo")
     told = (
         "All data here is synthetic: it is made while it is sent, and the same every time."

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,10 +20,11 @@ from typing import Any, Self
 from aiohttp import web
 
 from mockexport.access import own_names
-from mockexport.errors import OptionError
+from mockexport.errors import OptionError, ServerNotRunning
 from mockexport.server.app import SENDING, STALL_S, create_app
 from mockexport.server.connection import HEAD_LIMIT_BYTES, IDLE_S, LINGER_S, Connection
 from mockexport.server.faults import Faults
+from mockexport.server.tls import ServerTls, Tls, server_tls
 
 __all__ = ["MockServer", "serve", "stdin_closed"]
 
@@ -54,6 +55,9 @@ class MockServer:
         host_names: what clients may call the server in `Host`, beside `localhost`, `host`, loopback addresses and the
             address that they have connected to; all else is refused, as pages from other origins are.
         token: the bearer token that every request must bring; None lets all in.
+        tls: True for https, with keys made for the run (`ca_file` is what a client is to trust); a folder, made if need
+            be, to keep them in; or an `ssl.SSLContext` of your own. What makes keys is the extra mockexport[tls], or
+            the machine's openssl.
         fhir_client: who may use /fhir (see `create_app`).
 
     Raises (at the start):
@@ -73,12 +77,15 @@ class MockServer:
         seed: int = 0,
         host_names: Iterable[str] = (),
         token: str | None = None,
+        tls: Tls = False,
         fhir_client: tuple[str, dict[str, Any]] | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self._data = data
         self._token = token
+        self._tls_wanted = tls
+        self._tls: ServerTls | None = None
         self._fhir_client = fhir_client
         self._names: frozenset[str] = own_names(host, host_names)
         self._idle_s = idle_s
@@ -88,18 +95,29 @@ class MockServer:
         self.faults: Faults = faults if isinstance(faults, Faults) else Faults(faults or {}, seed=seed)
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
+        self._ending = AsyncExitStack()
 
     @property
     def url(self) -> str:
-        """The server's address, without a slash at the end: `http://127.0.0.1:8000`."""
+        """The server's address, without a slash at the end: `http://127.0.0.1:8000`.
+
+        Raises:
+            ServerNotRunning: before its start or after its end.
+        """
         if self._listener is None:
-            raise RuntimeError("the server is not running")
+            raise ServerNotRunning
         address, port = self._listener.sockets[0].getsockname()[:2]
         ip = ipaddress.ip_address(address.partition("%")[0])
         if ip.is_unspecified:
             # All addresses are none that one could connect to everywhere; this is one of them.
             ip = ipaddress.ip_address("127.0.0.1" if ip.version == 4 else "::1")
-        return f"http://[{ip}]:{port}" if ip.version == 6 else f"http://{ip}:{port}"
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://[{ip}]:{port}" if ip.version == 6 else f"{scheme}://{ip}:{port}"
+
+    @property
+    def ca_file(self) -> Path | None:
+        """The certificate of the authority that a client is to trust; None without TLS, or with keys of your own."""
+        return None if self._tls is None else self._tls.ca_file
 
     @property
     def connections(self) -> int:
@@ -113,21 +131,21 @@ class MockServer:
             await self._runner.app[SENDING].none()
 
     async def __aenter__(self) -> Self:
-        app = create_app(
-            data=self._data,
-            stall_s=self._stall_s,
-            faults=self.faults if self.faults.probabilities else None,
-            names=self._names,
-            token=self._token,
-            fhir_client=self._fhir_client,
-        )
-        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
-        await self._runner.setup()
-        try:
+        async with AsyncExitStack() as stack:
+            self._tls = stack.enter_context(server_tls(self._tls_wanted, self._names))
+            app = create_app(
+                data=self._data,
+                stall_s=self._stall_s,
+                faults=self.faults if self.faults.probabilities else None,
+                names=self._names,
+                token=self._token,
+                fhir_client=self._fhir_client,
+            )
+            self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
+            stack.push_async_callback(self._runner.cleanup)
+            await self._runner.setup()
             self._listener = await self._listen(self._runner)
-        except BaseException:
-            await self._runner.cleanup()
-            raise
+            self._ending = stack.pop_all()
         for socket in self._listener.sockets:
             if not ipaddress.ip_address(socket.getsockname()[0].partition("%")[0]).is_loopback:
                 logger.warning("listening at %s: other machines can read the exports", socket.getsockname()[0])
@@ -138,7 +156,7 @@ class MockServer:
 
         def connection() -> Connection:
             if runner.server is None:
-                raise RuntimeError("the server is not running")
+                raise ServerNotRunning
             return Connection(
                 runner.server,
                 loop=loop,
@@ -151,7 +169,16 @@ class MockServer:
             )
 
         try:
-            return await loop.create_server(connection, self.host, self.port)
+            if self._tls is None:
+                return await loop.create_server(connection, self.host, self.port)
+            return await loop.create_server(
+                connection,
+                self.host,
+                self.port,
+                ssl=self._tls.context,
+                ssl_handshake_timeout=self._idle_s,
+                ssl_shutdown_timeout=LINGER_S,
+            )
         except (OSError, OverflowError, UnicodeError) as error:
             # asyncio names address and reason in the text, the system's word for it is in strerror.
             reason = getattr(error, "strerror", None) or str(error)
@@ -170,47 +197,36 @@ class MockServer:
                 # A client in the middle of gigabytes is not waited for: its handler is cancelled when this is noticed.
                 if connection.transport is not None:
                     connection.transport.abort()
-            await self._runner.cleanup()
-        self._listener = self._runner = None
+        self._listener = self._runner = self._tls = None
+        await self._ending.aclose()
 
     def __repr__(self) -> str:
         return f"<MockServer {self.url if self._listener else 'not running'}>"
 
 
 async def serve(
-    host: str = "127.0.0.1",
-    port: int = 8000,
+    server: MockServer,
     *,
-    data: Path | None = None,
-    faults: Faults | None = None,
-    host_names: Iterable[str] = (),
-    token: str | None = None,
-    on_ready: Callable[[str], object] | None = None,
+    on_ready: Callable[[MockServer], object] | None = None,
     until: Awaitable[object] | None = None,
 ) -> None:
-    """Serve exports until cancelled, or until `until` is done.
+    """Run a server until cancelled, or until `until` is done.
 
     Args:
-        host: the address to listen at.
-        port: 0 takes a free one.
-        data: a folder of files to serve (see `create_app`) instead of the generated exports.
-        faults: what goes wrong with data requests.
-        host_names: further names of the server (see `MockServer`).
-        token: the bearer token that every request must bring.
-        on_ready: called with the server's address once it listens.
+        server: it is started here.
+        on_ready: called with the server once it listens.
         until: awaited while the server runs; its end is the server's.
 
     Raises:
-        FolderError: `data` is no folder of exports.
-        OptionError: the host or port cannot be listened at.
+        FolderError, OptionError: as `MockServer` at its start.
     """
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
     loop.set_exception_handler(_TellingOfLimits())
     try:
-        async with MockServer(host, port, data=data, faults=faults, host_names=host_names, token=token) as server:
+        async with server:
             if on_ready is not None:
-                on_ready(server.url)
+                on_ready(server)
             await (until if until is not None else asyncio.Event().wait())
     finally:
         if before is not None:  # else ours stays: what waited for a descriptor may come back until the loop is closed

@@ -21,9 +21,10 @@ from mockexport.errors import (
     first_error_alone,
 )
 from mockexport.model import Download, Export, SizeLimits
+from mockexport.pipeline.options import DEFAULT_CONCURRENCY
 from mockexport.pipeline.streams import Mark
 from mockexport.resuming.backoff import Backoff
-from mockexport.resuming.retrying import DEFAULT_CONCURRENCY, RetryPolicy, TimeLimits
+from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.resuming.stream import ResumingStream, read_whole
 from mockexport.shown import given_url, public_url, quoted
 from mockexport.sources.http import Access, HttpClient, HttpReply

@@ -20,6 +20,7 @@ import aiohttp
 from yarl import URL
 
 from mockexport.errors import OptionError, SourceNotOpen
+from mockexport.keys import load_pair, tls_fault
 from mockexport.newfile import check_regular
 from mockexport.resuming.exchange import ExchangeFailed
 from mockexport.resuming.replies import Head
@@ -98,48 +99,20 @@ class Access:
         """
         if self.cacert is None and self.cert is None:
             return True
-        for name in ("cacert", "cert", "key"):
-            path = getattr(self, name)
-            try:
-                if path is not None:
-                    check_regular(path)
-            except OSError as error:
-                raise OptionError(name, f"{path} cannot be read: {error.strerror}") from error
+        try:
+            if self.cacert is not None:
+                check_regular(self.cacert)
+        except OSError as error:
+            raise OptionError("cacert", f"{self.cacert} cannot be read: {error.strerror}") from error
         try:
             context = ssl.create_default_context(cafile=None if self.cacert is None else str(self.cacert))
         except (OSError, ssl.SSLError) as error:
             raise OptionError(
-                "cacert", f"{self.cacert} holds no certificates that can be used ({_fault_of(error)})"
+                "cacert", f"{self.cacert} holds no certificates that can be used ({tls_fault(error)})"
             ) from error
         if own and self.cert is not None:
-            self._load(context, self.cert)
+            load_pair(context, self.cert, self.key)
         return context
-
-    def _load(self, context: ssl.SSLContext, cert: str | Path) -> None:
-        asked = False
-
-        def passphrase() -> str:  # without this, OpenSSL would ask for it on the terminal, and wait
-            nonlocal asked
-            asked = True
-            return ""
-
-        try:
-            context.load_cert_chain(cert, self.key, passphrase)
-        except (OSError, ssl.SSLError) as error:
-            if asked:
-                problem = (
-                    "has a passphrase, which is not asked for; name a file without one, for its owner's eyes alone"
-                )
-                raise OptionError("key", f"{self.key or cert} {problem}") from error
-            if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
-                raise OptionError("key", f"{self.key or cert} holds the key of another certificate") from error
-            files = f"{cert} and {self.key}" if self.key is not None else f"{cert}"
-            problem = f"{files}: no certificate with its private key ({_fault_of(error)})"
-            raise OptionError("cert", problem) from error
-
-
-def _fault_of(error: OSError) -> str:
-    return "not in PEM form" if isinstance(error, ssl.SSLError) else error.strerror or type(error).__name__
 
 
 class HttpReply:

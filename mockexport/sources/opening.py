@@ -4,26 +4,26 @@ Each is imported when it is the one: a run's memory is a budget, and it has one 
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from mockexport.errors import ExportNotFound, OptionError, SourceError
 from mockexport.model import SizeLimits
 from mockexport.pipeline.streams import Source
-from mockexport.resuming.retrying import DEFAULT_CONCURRENCY, RetryPolicy, TimeLimits
+from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.sources.embedded import EMBEDDED, embedded
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from mockexport.sources.export_api import ExportApi
     from mockexport.sources.fhir import FhirServer
     from mockexport.sources.http import Access
 
-__all__ = ["LOCAL_URL", "OpenedSource", "SourceOptions", "open_source"]
+__all__ = ["LOCAL_URL", "OF_ONE_EXPORT", "SOURCES", "OpenedSource", "SourceOptions", "open_source"]
 
 # Where an export server is looked for when no URL is given.
 LOCAL_URL = "http://127.0.0.1:8000"
@@ -77,24 +77,21 @@ class OpenedSource:
     synthetic: bool = False
 
 
+_OVER_HTTP = ("session", "retry", "limits", "access", "size_limits")
+# Which argument makes which source: where it lives, and which of the other arguments it takes.
+SOURCES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "url": ("export_api", "ExportApi", (*_OVER_HTTP, "compress", "concurrency")),
+    "urls": ("url_list", "UrlList", (*_OVER_HTTP, "compress")),
+    "fhir": ("fhir.bulk", "FhirBulk", _OVER_HTTP),
+    "folder": ("folder", "Folder", ("size_limits",)),
+    "files": ("files", "Files", ("size_limits",)),
+}
+# Those of one export, which need not be named.
+OF_ONE_EXPORT = frozenset({*SOURCES, "source"} - {"url"})
+
+
 @asynccontextmanager
-async def open_source(
-    export_id: str | None,
-    *,
-    url: str | None = None,
-    folder: str | Path | None = None,
-    files: str | Path | Sequence[str | Path] | None = None,
-    urls: str | Path | Sequence[str] | None = None,
-    fhir: "FhirServer | None" = None,
-    source: Source | None = None,
-    session: "aiohttp.ClientSession | None" = None,
-    retry: RetryPolicy | None = None,
-    limits: TimeLimits | None = None,
-    access: "Access | None" = None,
-    compress: bool = False,
-    concurrency: int = DEFAULT_CONCURRENCY,
-    size_limits: SizeLimits | None = None,
-) -> AsyncIterator[OpenedSource]:
+async def open_source(export_id: str | None, **options: Unpack[SourceOptions]) -> AsyncIterator[OpenedSource]:
     """Open the source that SourceOptions mean, for `export_id` or, where that is None, to look around.
 
     Raises:
@@ -102,85 +99,50 @@ async def open_source(
         FolderError: if the folder or files are not there.
         OptionError: for options that contradict each other.
     """
-    if sum(given is not None for given in (url, folder, files, urls, fhir, source)) > 1:
+    given = {name: value for name, value in options.items() if value is not None}
+    named = given.keys() & {*SOURCES, "source"}
+    if len(named) > 1:
         raise OptionError("source", "give one of url, folder, files, urls, fhir and source")
-    if session is not None and url is None and urls is None and fhir is None:
+    if "session" in given and not named & {"url", "urls", "fhir"}:
         raise OptionError("session", "goes with url, urls or fhir")
-    if access is not None and url is None and urls is None and fhir is None:
+    if "access" in given and not named & {"url", "urls", "fhir"}:
         # Secrets are for the server that they were given for, not for whatever listens on a local port.
         raise OptionError("access", "token, headers, proxy and certificates go with url, urls or fhir")
-    if source is not None:
+    if (source := options.get("source")) is not None:
         yield OpenedSource(source)
-    elif folder is not None:
-        from mockexport.sources.folder import Folder
-
-        yield OpenedSource(Folder(folder, size_limits=size_limits))
-    elif files is not None:
-        from mockexport.sources.files import Files
-
-        yield OpenedSource(Files(files, size_limits=size_limits))
-    elif fhir is not None:
-        from mockexport.sources.fhir.bulk import FhirBulk
-
-        async with FhirBulk(
-            fhir, session=session, retry=retry, limits=limits, access=access, size_limits=size_limits
-        ) as bulk:
-            yield OpenedSource(bulk)
-    elif urls is not None:
-        from mockexport.sources.url_list import UrlList
-
-        async with UrlList(
-            urls,
-            session=session,
-            retry=retry,
-            limits=limits,
-            access=access,
-            compress=compress,
-            size_limits=size_limits,
-        ) as listed:
-            yield OpenedSource(listed)
-    elif url is not None:
-        from mockexport.sources.export_api import ExportApi
-
-        async with ExportApi(
-            url,
-            session=session,
-            retry=retry,
-            limits=limits,
-            access=access,
-            compress=compress,
-            concurrency=concurrency,
-            size_limits=size_limits,
-        ) as api:
-            yield OpenedSource(api)
+    elif named:
+        (name,) = named
+        async with _made(name, given) as made:
+            yield OpenedSource(made)
     else:
-        from mockexport.sources.export_api import ExportApi
-
-        def api_at(address: str, retry: RetryPolicy | None = retry, limits: TimeLimits | None = limits) -> ExportApi:
-            return ExportApi(
-                address, retry=retry, limits=limits, compress=compress, concurrency=concurrency,
-                size_limits=size_limits,
-            )  # fmt: skip
-
-        async with _default_source(export_id, api_at) as opened:
+        async with _default_source(export_id, given) as opened:
             yield opened
 
 
+def _made(name: str, given: Mapping[str, Any]) -> AbstractAsyncContextManager[Any]:
+    """Return the source that an argument makes, as a context that holds what it needs open."""
+    module, of_class, takes = SOURCES[name]
+    make = getattr(import_module(f"mockexport.sources.{module}"), of_class)
+    source = make(given[name], **{option: given[option] for option in takes if option in given})
+    return source if hasattr(source, "__aenter__") else nullcontext(source)
+
+
 @asynccontextmanager
-async def _default_source(export_id: str | None, api_at: "Callable[..., ExportApi]") -> AsyncIterator[OpenedSource]:
-    """The server on the local port if it has the export, else our mock server, started for as long as it is used."""
+async def _default_source(export_id: str | None, given: Mapping[str, Any]) -> AsyncIterator[OpenedSource]:
+    """Open the server on the local port if it has the export, else our mock server, started while it is used."""
     listed: list[str] = []
-    async with api_at(LOCAL_URL, RetryPolicy(attempts=1), TimeLimits.of(PROBE_S)) as local:
+    hurried = {"url": LOCAL_URL, "retry": RetryPolicy(attempts=1), "limits": TimeLimits.of(PROBE_S)}
+    async with _made("url", {**given, **hurried}) as local:
         try:
             listed = await local.export_ids()
         except SourceError as error:
             _log.debug("no export server on the local port: %s", error)
     if export_id in listed or (export_id is None and listed):
         _log.info("using the export server at %s", LOCAL_URL)
-        async with api_at(LOCAL_URL) as api:
+        async with _made("url", {**given, "url": LOCAL_URL}) as api:
             yield OpenedSource(api)
     elif export_id in EMBEDDED or export_id is None:
-        async with embedded() as url, api_at(url) as api:
+        async with embedded() as url, _made("url", {**given, "url": url}) as api:
             _log.info("no server given: the mock server runs for as long as needed; its data is synthetic")
             yield OpenedSource(api, synthetic=True)
     else:

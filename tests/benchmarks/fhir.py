@@ -34,7 +34,7 @@ def rich(lines: int) -> bytes:
                 "id": f"{draw.getrandbits(128):032x}",
                 "meta": {
                     "versionId": "1",
-                    "lastUpdated": "2025-08-27T00:00:00.000Z",
+                    "lastUpdated": f"2025-08-27T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}.000Z",
                     "profile": ["http://hl7.org/fhir/us/core/StructureDefinition/us-core-heart-rate"],
                 },
                 "text": {"status": "generated", "div": "<div xmlns='http://www.w3.org/1999/xhtml'>Heart rate</div>"},

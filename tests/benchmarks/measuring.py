@@ -14,9 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Measured", "in_turn", "median", "serving"]
+__all__ = ["Figures", "Measured", "in_turn", "median", "paired", "party", "serving"]
 
 Measured = dict[str, list[dict[str, float]]]
+Figures = dict[str, float]
+
+
+def party(name: str, *arguments: str) -> list[str]:
+    """Return the command of a party (parties.py)."""
+    return [sys.executable, "-m", "tests.benchmarks.parties", name, *arguments]
 
 
 def run(command: Sequence[str]) -> dict[str, float]:
@@ -54,10 +60,10 @@ def median(measured: Measured, party: str, figure: str = "seconds") -> float:
     return statistics.median(result[figure] for result in measured[party])
 
 
-def paired(measured: Measured, over: str, under: str) -> float:
-    """Return the median of the ratios of two parties' seconds, round by round."""
+def paired(measured: Measured, over: str, under: str, figure: str = "seconds") -> float:
+    """Return the median of the ratios of two parties' figures, round by round."""
     pairs = zip(measured[over], measured[under], strict=True)
-    return statistics.median(a["seconds"] / b["seconds"] for a, b in pairs)
+    return statistics.median(a[figure] / b[figure] for a, b in pairs)
 
 
 @contextmanager

@@ -9,9 +9,11 @@ import json
 import resource
 import socket
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,15 +49,77 @@ def cpu_s() -> float:
 
 
 def folder(path: str) -> dict[str, float]:
-    """`analyze`, of a folder of files without a listing."""
+    """`analyze`, of a folder of files without a listing; `json_s` are the seconds until its JSON is in a file."""
     from mockexport import analyze
 
     async def main() -> dict[str, float]:
-        start = time.perf_counter()
+        before, start = cpu_s(), time.perf_counter()
         report = await analyze(folder=path)
+        seconds, spent_s = time.perf_counter() - start, cpu_s() - before
+        with tempfile.TemporaryFile("w") as file:
+            file.writelines(report.json_pieces())
+        json_s = time.perf_counter() - start - seconds
+        return {"seconds": seconds, "rows": report.account.rows, "cpu_s": spent_s, "json_s": json_s}
+
+    return asyncio.run(main())
+
+
+def listed(urls: str) -> dict[str, float]:
+    """`analyze`, of a list of URLs."""
+    from mockexport import analyze
+
+    importlib.import_module("aiohttp")
+
+    async def main() -> dict[str, float]:
+        start = time.perf_counter()
+        report = await analyze(urls=urls)
         return {"seconds": time.perf_counter() - start, "rows": report.account.rows}
 
     return asyncio.run(main())
+
+
+def kernel_alone(path: str) -> dict[str, float]:
+    """The kernel's CPU time for the files, in one thread, the bytes in memory and cut already."""
+    from mockexport.engine.choosing import choose_engine
+    from mockexport.formats import Cutter
+    from mockexport.formats.schema import Schema
+    from mockexport.model import Span
+    from mockexport.reducers import Summary
+
+    engine = choose_engine(Summary(), Schema(), wanted="kernel")
+    spent_s, start = 0.0, time.perf_counter()
+    for file in sorted(Path(path).glob("*.csv")):
+        fold, cutter = engine.new_fold(Span(file.name)), Cutter(Span(file.name), 512 * 1024)
+        with file.open("rb", buffering=0) as opened:
+            while piece := opened.read(512 * 1024):
+                for chunk in cutter.feed(piece):
+                    before = time.thread_time()
+                    fold.feed(chunk)
+                    spent_s += time.thread_time() - before
+        for chunk in cutter.finish():
+            fold.feed(chunk)
+    return {"seconds": time.perf_counter() - start, "cpu_s": spent_s}
+
+
+def decompressing(path: str) -> dict[str, float]:
+    """The files decompressed by the library that we use and dropped, by two threads."""
+    from mockexport.model import SizeLimits
+    from mockexport.unpacking.compression import Decoder
+    from mockexport.unpacking.gunzip import Gunzip
+    from mockexport.unpacking.unzstd import Unzstd, ZstdLimits
+
+    def one(file: Path) -> None:
+        decoder: Decoder = Gunzip() if file.suffix == ".gz" else Unzstd(ZstdLimits.of(SizeLimits()))
+        with file.open("rb", buffering=0) as opened:
+            while piece := opened.read(256 * 1024):
+                for _ in decoder.feed(piece):
+                    pass
+        decoder.finish()
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(one, [file for file in sorted(Path(path).iterdir()) if file.suffix in (".gz", ".zst")]))
+    return {"seconds": time.perf_counter() - start}
 
 
 def raw(url: str, export_id: str) -> dict[str, float]:
@@ -164,8 +228,9 @@ def download_ids(url: str, export_id: str) -> list[str]:
 
 
 PARTIES = {
-    party.__name__: party for party in (ours, folder, raw, plain_aiohttp, duckdb, polars)
-}  # fmt: skip
+    party.__name__: party
+    for party in (ours, folder, listed, raw, plain_aiohttp, kernel_alone, decompressing, duckdb, polars)
+}
 
 if __name__ == "__main__":
     print(json.dumps(PARTIES[sys.argv[1]](*sys.argv[2:])))

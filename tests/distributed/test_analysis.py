@@ -1,7 +1,6 @@
 """The analysis on a cluster: the same report to the byte, whatever becomes of its workers."""
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,19 +19,15 @@ from mockexport import (
     LimitError,
     MockServer,
     OptionError,
-    Pipeline,
     ReducerError,
     Report,
     RetryPolicy,
-    RunOptions,
     SizeLimits,
-    SourceOptions,
     Summary,
     VerdictKind,
     analyze,
 )
 from mockexport import distributed as cluster
-from mockexport.distributed.crew import STAYS
 from mockexport.distributed.tasks import at_work
 from mockexport.events import (
     Advanced,
@@ -227,8 +222,3 @@ async def broken_off(run: Callable[..., Awaitable[Report[Any]]], events: list[Ev
     with suppress(asyncio.CancelledError):
         return await task
     return None
-
-
-def test_every_option_of_a_run_stays_or_is_one_of_a_workers_pipeline_or_source() -> None:
-    taken = set(inspect.signature(Pipeline).parameters) | set(SourceOptions.__annotations__)
-    assert set(RunOptions.__annotations__) - taken <= STAYS

@@ -12,6 +12,7 @@ from mockexport.distributed.following import Following
 from mockexport.distributed.tasks import Result, Task
 from mockexport.events import Advanced, DownloadStarted, Event, Opened, Retried, WorkerLost
 from mockexport.model import Download
+from mockexport.pipeline.options import RunOptions
 from mockexport.pipeline.sharing import Share
 from mockexport.reducers import Summary
 
@@ -25,7 +26,7 @@ HAPPENED: tuple[Event, ...] = (
 def following(told: list[Event], tasks: int = 1) -> Following:
     made = Following(told.append)
     for number in range(tasks):
-        made.expect(Task("run", number, SHARE, Summary(), {}, 0))
+        made.expect(Task("run", number, SHARE, Summary(), {}, RunOptions(), 0))
     return made
 
 

@@ -159,16 +159,18 @@ async def test_results_lost_with_the_worker_that_holds_them_are_brought_anew_and
     asked: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     may_give = asyncio.Event()
 
+    events: list[Event] = []
+
     class Holding(Worker):
-        """A worker that keeps its results to itself until it may give them."""
+        """A worker that keeps its results to itself until it may give them, once a download is divided."""
 
         async def get_data(self, comm: Any, **more: Any) -> Any:
-            if not asked.done():
-                asked.set_result(self)
-            await may_give.wait()
+            if any(isinstance(event, Divided) for event in events):
+                if not asked.done():
+                    asked.set_result(self)
+                await may_give.wait()
             return await super().get_data(comm, **more)
 
-    events: list[Event] = []
     NEXT_ROWS.set()
     async with (
         asyncio.timeout(30),
@@ -181,8 +183,8 @@ async def test_results_lost_with_the_worker_that_holds_them_are_brought_anew_and
     ):  # fmt: skip
         run = asyncio.create_task(
             cluster.analyze(
-                "demo", client=client, url=server.url, split=50_000, reducer=Gated(), engine="python",
-                listener=events.append,
+                "demo", client=client, url=server.url, split=50_000, chunk_bytes=4096, reducer=Gated(),
+                engine="python", listener=events.append,
             )
         )  # fmt: skip
         giver = await asked

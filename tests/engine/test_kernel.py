@@ -267,6 +267,27 @@ def test_the_engines_agree_on_more_values_than_are_kept_apart(sizes: tuple[int, 
     assert twin.dump(twin.merge(ours[1], twin.load(law.dump(law.update(law.empty(), parts[0]))))) == twin.dump(merged)
 
 
+@pytest.mark.parametrize("days", [1, 60, 900, 3_000_000], ids="{} days".format)
+def test_the_engines_agree_on_a_course_at_every_level(days: int) -> None:
+    law: Reducer[Any, Any] = Selection([DRAWING])
+    twin = choose_engine(law, USUAL).reducer
+    draw = random.Random(days)
+    parts = [
+        Batch(
+            ["P"] * size,
+            [draw.randrange(-days * 43_200_000_000, days * 43_200_000_000) for _ in range(size)],
+            ["t"] * size,
+            [round(draw.gauss(0, spread) * 10**18) for _ in range(size)],
+        )
+        for size, spread in ((17_000, 40), (3, 1), (13_000, 10**6))
+    ]
+    ours, theirs = ([of.update(of.empty(), part) for part in parts] for of in (twin, law))
+    for earlier, later in ((0, 1), (0, 2)):
+        merged, expected = twin.merge(ours[earlier], ours[later]), law.merge(theirs[earlier], theirs[later])
+        assert twin.dump(merged) == law.dump(expected)
+    assert twin.result(merged) == law.result(expected)
+
+
 def test_pairs_of_which_nothing_is_asked_for_are_in_no_result() -> None:
     data = HEADER + b"P,2025-08-26T00:00:00Z,t,1\nQ,2025-08-26T00:00:00Z,t,2\nQ,2025-08-27T00:00:00Z,u,3\n"
     found = []

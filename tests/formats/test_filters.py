@@ -29,8 +29,9 @@ from mockexport.engine.choosing import kernel_problem
 from mockexport.events import Event, Restored, Skipped
 from mockexport.formats import CsvDecoder
 from mockexport.formats.fields import format_time, parse_time
-from mockexport.model import Chunk, MaxBad, Span
+from mockexport.model import Chunk, Export, Span
 from mockexport.pipeline.checkpoint import Belonging
+from mockexport.pipeline.options import RunOptions
 from mockexport.sources.scripted import Fail, Scripted, Step
 from tests.rows import HEADER, csv_bodies
 
@@ -236,14 +237,7 @@ async def test_a_run_with_a_filter_goes_on_from_its_checkpoint(tmp_path: Path) -
     # What is skipped is merged as nothing, so that its neighbours are neighbours.
     export = await source.discover("x")
     belonging = Belonging.of(
-        "x",
-        export.downloads,
-        source=source.name,
-        schema=Schema(),
-        asked=ASKED,
-        reducer=Summary().fingerprint,
-        strict=False,
-        max_bad=MaxBad.of("10%"),
+        export, source=source.name, reducer=Summary().fingerprint, options=RunOptions(filter=ASKED)
     )
     assert [(run.start, run.end) for run in Checkpoint(checkpoint).load(belonging).runs] == [(0, 2)]
     seen: list[Event] = []
@@ -279,9 +273,7 @@ async def test_a_checkpoint_of_other_rows_is_refused(tmp_path: Path) -> None:
 )
 def test_a_checkpoint_belongs_to_all_that_was_asked_for(change: dict[str, Any]) -> None:
     def belonging(asked: Filter) -> Belonging:
-        return Belonging.of(
-            "x", [WANTED], source="s", schema=Schema(), asked=asked, reducer="r", strict=False, max_bad=MaxBad.of(1)
-        )
+        return Belonging.of(Export("x", (WANTED,)), source="s", reducer="r", options=RunOptions(filter=asked))
 
     told = belonging(ASKED).difference(belonging(replace(ASKED, **change)))
     assert told == "it was made of other rows: the filter differs"

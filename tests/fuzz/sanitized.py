@@ -1,6 +1,6 @@
 """A command: the fuzzers and the tests of the compiled parts, under the address and undefined-behaviour sanitizers.
 
-    python -m tests.fuzz.sanitized [--rows 200000] [--states 5000] [--limit-s 1800]
+    python -m tests.fuzz.sanitized [--rows 200000] [--states 5000] [--lines 20000] [--limit-s 1800]
 
 The compiled parts are built once more, in a temporary folder (GCC on Linux; Cython and setuptools must be there). The
 first finding ends a step. Exit code 1 if a step ends with one, with a difference, or with no time left.
@@ -18,7 +18,13 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 FLAGS = "-fsanitize=address,undefined"
 # The sanitizer keeps freed memory for a while, on purpose.
-TESTS = ["tests/engine", "tests/formats/test_arrow.py", "tests/server/test_generation.py", "-k", "not memory_stays"]
+TESTS = [
+    "tests/engine",
+    "tests/formats/test_arrow.py",
+    "tests/formats/test_resources.py",
+    "tests/formats/fhir/test_plain.py",
+]
+TESTS += ["tests/reducers/test_latest.py", "tests/server/test_generation.py", "-k", "not memory_stays"]
 
 
 def build(copy: Path) -> None:
@@ -45,11 +51,13 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--states", type=int, default=5_000)
+    parser.add_argument("--lines", type=int, default=20_000)
     parser.add_argument("--limit-s", type=float, default=1_800.0)
     options = parser.parse_args(arguments)
     steps = {
         "rows": ["-m", "tests.fuzz.kernel", "--rows", str(options.rows)],
         "states": ["-m", "tests.fuzz.states", "--states", str(options.states)],
+        "lines": ["-m", "tests.formats.fhir.test_plain", str(options.lines)],
         "tests": ["-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *TESTS],
     }
     until_s, findings = time.monotonic() + options.limit_s, 0

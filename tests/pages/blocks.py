@@ -151,6 +151,7 @@ class Reader:
         )  # fmt: skip
         if left_running:
             self._running.append(process)
+            self._status = 0
             assert process.stdout is not None
             return self._there(process.stdout.readline())
         told = ""

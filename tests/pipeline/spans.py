@@ -7,22 +7,22 @@ from typing import Any
 
 from mockexport.engine.choosing import Engine
 from mockexport.formats import Cutter
-from mockexport.model import Entry, Reading, Span
-from mockexport.pipeline.landed import Landed, Stretch
+from mockexport.model import Reading, SizeLimits, Span
+from mockexport.pipeline.ranges import Landed
+from mockexport.pipeline.span import Held, PackedSpan, SpanRun, fresh
+from mockexport.pipeline.variety import Limited
 from mockexport.reducers import pack_state
 
-__all__ = ["held_to_the_whole", "stretch_of"]
+__all__ = ["held_to_the_whole"]
 
 
-def stretch_of(
-    engine: Engine[Any], body: bytes, span: Span, entry: Entry, chunk_bytes: int, piece: int
-) -> Stretch[Any]:
+def held_of(engine: Engine[Any], body: bytes, begun: PackedSpan, chunk_bytes: int, piece: int) -> Held[Any]:
     """Read a span as a producer does: from the byte before it, in pieces, until nothing more belongs to it."""
-    fold = engine.new_fold(span, entry.reading.header, entry.reading.pending)
-    offset = span.read_from if entry.offset is None else entry.offset
-    cutter = Cutter(span, chunk_bytes, offset=offset)
-    cutter.begin = max(cutter.begin, offset if entry.offset is not None else 0)
-    for start in range(offset, len(body), piece):
+    span = begun.span
+    fold = engine.new_fold(span, begun.left.header, begun.left.pending)
+    cutter = Cutter(span, chunk_bytes, offset=begun.offset)
+    run = SpanRun(begun, fold, cutter, Limited(engine.reducer, SizeLimits()))
+    for start in range(begun.offset, len(body), piece):
         if cutter.done:
             break
         for chunk in cutter.feed(body[start : start + piece]):
@@ -31,8 +31,7 @@ def stretch_of(
         fold.feed(chunk)
     if span.end == len(body):
         fold.finish()
-    left = Reading(fold.header, fold.pending)
-    return Stretch(span, cutter.begin, cutter.offset, fold.line - 1, fold.tally, fold.state, entry.reading, left)
+    return run.held(landed=True)
 
 
 def put_together(
@@ -50,10 +49,10 @@ def put_together(
     order.shuffle(spans)
     landed: Landed[Any] = Landed(engine.reducer)
     for span in spans:
-        reading = Reading(header if span.start else None)
-        void = landed.add(stretch_of(engine, body, span, Entry(reading), chunk_bytes, piece))
-        while void is not None:
-            void = landed.add(stretch_of(engine, body, *void, chunk_bytes, piece))
+        entered = Reading(header if span.start else None)
+        again = landed.add(held_of(engine, body, fresh(span, entered), chunk_bytes, piece))
+        while again is not None:
+            again = landed.add(held_of(engine, body, again, chunk_bytes, piece))
     return landed
 
 
@@ -68,9 +67,9 @@ def held_to_the_whole(
     name: str = "d",
 ) -> None:
     """Hold the spans between borders, each taking `header` for the one in force, to the whole."""
-    whole = stretch_of(engine, body, Span(name, 0, len(body)), Entry(Reading()), chunk_bytes, 1000)
+    whole = held_of(engine, body, fresh(Span(name, 0, len(body))), chunk_bytes, 1000)
     landed = put_together(engine, body, borders, order, header, chunk_bytes, piece, name)
-    (found,) = landed.stretches
+    (found,) = landed.spans
     assert found.tally == whole.tally
     assert pack_state(engine.reducer, found.state) == pack_state(engine.reducer, whole.state)
     assert (found.begin, found.offset, found.lines) == (0, len(body), body.count(b"\n"))

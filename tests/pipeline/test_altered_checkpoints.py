@@ -98,7 +98,7 @@ def gone_on_with(data: bytes) -> Any:
 def test_what_was_not_altered_is_gone_on_with() -> None:
     plain = content(saved())["saved"]
     assert plain["finished"]
-    assert len(plain["flights"]) > 1
+    assert len(plain["begun"]) > 1
     assert gone_on_with(packed(content(saved()))) == expected(BODIES)
 
 
@@ -130,16 +130,33 @@ def test_bytes_that_are_changed_cut_or_put_in_are_damage(data: st.DataObject) ->
             from_bytes(damaged, belonging)
 
 
-def flight(change: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+def begun(change: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """Return what changes one of the downloads that are divided."""
+
     def changed(plain: dict[str, Any]) -> None:
-        change(next(saved for saved in plain["flights"] if saved["end"] is not None))
+        change(next(each for each in plain["begun"].values() if each["spans"][0]["span"]["end"] is not None))
 
     return changed
 
 
-def overlap(plain: dict[str, Any]) -> None:
-    first = next(saved for saved in plain["flights"] if saved["end"] is not None)
-    plain["flights"].insert(plain["flights"].index(first), {**first, "end": first["end"] - 1})
+def span(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    """Return what changes the state of a span, and its borders by their names."""
+
+    def changed(each: dict[str, Any]) -> None:
+        held = each["spans"][0]
+        held["span"].update({name: changes.pop(name) for name in ("start", "end") if name in changes})
+        held.update(changes)
+
+    return begun(changed)
+
+
+def overlap(each: dict[str, Any]) -> None:
+    first = each["spans"][0]
+    each["spans"].insert(0, {**first, "span": {**first["span"], "end": first["span"]["end"] - 1}})
+
+
+def renamed(plain: dict[str, Any]) -> None:
+    plain["begun"]["other"] = plain["begun"].popitem()[1]
 
 
 def unsorted(plain: dict[str, Any]) -> None:
@@ -147,20 +164,21 @@ def unsorted(plain: dict[str, Any]) -> None:
 
 
 ALTERED: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "offset beyond the end": flight(lambda saved: saved.update(offset=10**9)),
-    "offset below zero": flight(lambda saved: saved.update(offset=-1)),
-    "start below zero": flight(lambda saved: saved.update(start=-1)),
-    "end before the start": flight(lambda saved: saved.update(end=saved["start"])),
-    "end beyond the download's": flight(lambda saved: saved.update(end=10**9)),
-    "line zero": flight(lambda saved: saved.update(line=0)),
-    "no end": flight(lambda saved: saved.update(end=None)),
-    "another mark": flight(lambda saved: saved.update(mark={**saved["mark"], "etag": '"other"'})),
-    "a line end in a tag": flight(lambda saved: saved.update(mark={**saved["mark"], "etag": '"a\r\nb"'})),
-    "another header": flight(lambda saved: saved.update(header="a,b,c,d")),
-    "no tally": flight(lambda saved: saved.update(tally=b"{}")),
-    "no state": flight(lambda saved: saved.update(state=b"[[]]")),
-    "unknown download": flight(lambda saved: saved.update(download_id="other")),
-    "spans that overlap": overlap,
+    "offset beyond the end": span(offset=10**9),
+    "offset below zero": span(offset=-1),
+    "start below zero": span(start=-1),
+    "end at the start": span(start=100, end=100),
+    "end beyond the download's": span(end=10**9),
+    "lines below zero": span(lines=-1),
+    "a beginning below zero": span(begin=-1),
+    "no end": span(end=None),
+    "a line end in a tag": begun(lambda each: each["mark"].update(etag='"a\r\nb"')),
+    "another header": span(left={"header": "a,b,c,d", "pending": b""}),
+    "no header": span(left={"header": None, "pending": b""}),
+    "no tally": span(tally=b"{}"),
+    "no state": span(state=b"[[]]"),
+    "unknown download": renamed,
+    "spans that overlap": begun(overlap),
     "unknown kind": lambda plain: plain["finished"][0]["verdict"].update(kind="perhaps"),
     "finished and failed": lambda plain: plain["finished"][0]["verdict"].update(kind="failed"),
     "finished without a state": lambda plain: plain["runs"].clear(),
@@ -182,7 +200,7 @@ def test_what_cannot_be_is_refused_before_anything_is_fetched(name: str) -> None
 
 def test_a_checkpoint_says_its_format_once() -> None:
     data = saved()
-    with pytest.raises(ValueError, match=r"it has format 3, and this is format 4"):
-        from_bytes(data.replace(b"checkpoint 4\n", b"checkpoint 3\n", 1), Belonging("", "", "", "", "", "", "", False))
+    with pytest.raises(ValueError, match=r"it has format 4, and this is format 5"):
+        from_bytes(data.replace(b"checkpoint 5\n", b"checkpoint 4\n", 1), Belonging("", "", "", "", "", "", "", False))
     assert data.count(b"mockexport checkpoint") == 1
     assert b"mockexport state" not in data

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -25,8 +25,9 @@ from mockexport import (
 from mockexport.errors import MockExportError, TransferError
 from mockexport.events import DownloadStarted, Event, Restored, StartedOver
 from mockexport.formats import BadRow, BadRowReason
-from mockexport.model import Verdict, VerdictKind
-from mockexport.pipeline.checkpoint import Belonging, Saved, SavedFlight, SavedRun, from_bytes, to_bytes
+from mockexport.model import Reading, Span, Verdict, VerdictKind
+from mockexport.pipeline.checkpoint import Belonging, Saved, SavedRun, from_bytes, to_bytes
+from mockexport.pipeline.span import Begun, SpanState
 from mockexport.pipeline.streams import Mark
 from mockexport.reducers.packing import pack_rows
 from mockexport.report.account import DownloadAccount
@@ -54,7 +55,12 @@ SAVED = Saved(
         ),
     ),
     (SavedRun(0, 1, b"state\n\xff"),),
-    (SavedFlight("b", 40, 3, "h,e,a,d", Mark('"t"', None, "http://h:1"), b"s", b"t"),),
+    {
+        "b": Begun(
+            Mark('"t"', None, "http://h:1"),
+            (SpanState(Span("b"), 0, 40, 2, Reading(), Reading("h,e,a,d"), b"t", b"s"),),
+        )
+    },
 )
 
 
@@ -291,14 +297,20 @@ def test_other_options_or_data_are_refused_by_the_run() -> None:
 
 @pytest.mark.parametrize("engine", ["python", "auto"])
 @pytest.mark.parametrize("rows", [[["x" * 5_000, "t"]], [["P", "t"], ["P", "t"]], [["Q", "t"], ["P", "t"]]], ids=len)
-def test_a_checkpoint_with_groups_that_cannot_be_is_refused_in_one_line(rows: list[list[str]], engine: str) -> None:
+def test_a_checkpoint_with_groups_that_cannot_be_is_refused_in_one_line(
+    rows: list[list[str]], engine: Literal["auto", "python"]
+) -> None:
     bodies = export_of(random.Random(7), 2, 20)
     state = pack_rows([[*key, 1, 5, 5, 5, 0, 0, 0] for key in rows])
 
     class Altered(MemoryCheckpoint):
         def load(self, belonging: Belonging) -> Saved:
             saved = super().load(belonging)
-            return replace(saved, flights=tuple(replace(flight, state=state) for flight in saved.flights))
+            begun = {
+                i: replace(each, spans=tuple(replace(held, state=state) for held in each.spans))
+                for i, each in saved.begun.items()
+            }
+            return replace(saved, begun=begun)
 
     checkpoint = Altered()
     source = MemorySource("x", bodies, piece_bytes=60)

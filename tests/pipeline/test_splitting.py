@@ -15,7 +15,7 @@ from mockexport import BadRowError, Download, MockServer, Pipeline, Schema, Summ
 from mockexport.engine.choosing import choose_engine
 from mockexport.events import Advanced, Divided, DownloadFinished, Event, StartedOver
 from mockexport.formats import MAX_ROW_BYTES
-from mockexport.pipeline.landed import borders_of
+from mockexport.pipeline.ranges import borders_of
 from mockexport.resuming.retrying import RetryPolicy
 from mockexport.server.faults import Faults
 from tests.faults.clock import run

@@ -39,7 +39,8 @@ def test_no_markup_comes_from_data() -> None:
     assert html.count("<script") == html.count("</script>") == 2
     data, script = re.findall(r"<script[^>]*>(.*?)</script>", html, re.DOTALL)
     assert {shown(patient) for patient in HOSTILE} <= set(json.loads(data)["patients"])
-    assert script == files("mockexport.report").joinpath("page.js").read_text("utf-8")
+    ours = files("mockexport.report")
+    assert script == "".join(ours.joinpath(name).read_text("utf-8") for name in ("page.js", "charts.js"))
     assert "\0" not in html
     assert "\u202e" not in html
     html.encode()  # a lone surrogate is written out, too
@@ -53,7 +54,7 @@ def test_a_page_of_many_patients_is_light_and_says_what_is_left_out() -> None:
     html = to_html(report)
     assert len(html) < 2_000_000
     static = html.partition('class="as-it-is"')[2]
-    assert static.index("P010000") < static.index("P000006")
+    assert static.index("P000006") < static.index("P010000")  # in the report's order
     assert f"{20_000 - MAX_ROWS:,} left out" in html
     assert "P000006" in static  # of the largest share
     assert "P000007" not in static  # of none
@@ -138,7 +139,7 @@ _WINDOWS = [
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
 def test_a_browser_shows_it_narrow_and_wide_light_dark_and_printed(tmp_path: Path) -> None:
-    pages: dict[str, Report[Any]] = {"report": hostile_report(), "many": many_statistics()}
+    pages: dict[str, Report[Any]] = {"report": hostile_report(), "many": many_statistics(), "drawn": drawn_report()}
     for name, report in pages.items():
         (tmp_path / f"{name}.html").write_text(to_html(report), "utf-8")
     with Browser(tmp_path, width=360, height=900) as browser:
@@ -215,7 +216,7 @@ def test_a_course_is_drawn_of_each_event_type_and_of_the_most_anomalous_patients
     assert html.count("anomalies</summary>") == 3
     assert 'class="quantiles"' in html
     # From one hour without values to the next there is no line.
-    (path,) = re.findall(r'class="pair">.*?</div></figure><figure', html, re.DOTALL)
+    (path,) = re.findall(r'class="pair">.*?</figure><figure', html, re.DOTALL)
     assert path.count('class="median"') == 2
 
 
@@ -233,20 +234,52 @@ def test_patients_are_searched_and_sorted_and_their_courses_unfolded(tmp_path: P
     with Browser(tmp_path, width=1_000, height=900) as browser:
         browser.open((tmp_path / "page.html").as_uri())
         assert browser.console() == []
-        assert len(browser.run(ids)) == 100
+        assert browser.run(ids) == [f"P{number:05}" for number in range(100)]  # the report's order
         assert browser.run("return document.querySelector('.as-it-is').offsetHeight") == 0
         browser.run("document.querySelector('#all-patients > button').click()")
         assert len(browser.run(ids)) == 130
-        browser.run("document.querySelector('#all-patients thead button').click()")
-        assert browser.run(ids) == [f"P{number:05}" for number in range(100)]
         browser.run("document.querySelector('#all-patients thead button').click()")
         assert browser.run(ids)[0] == "P00129"
         assert (
             browser.run("return document.querySelector('#all-patients th[aria-sort=descending]').textContent")
             == "patient"
         )
+        browser.run("document.querySelectorAll('#all-patients thead button')[2].click()")
+        assert browser.run(ids)[0] != "P00000"  # who has the least anomalies, is last
+        browser.run("document.querySelector('#all-patients thead button').click()")
+        browser.run("document.querySelector('#all-patients thead button').click()")
         browser.run("const e = document.querySelector('input'); e.value = 'p0012'; e.dispatchEvent(new Event('input'))")
         assert browser.run(ids) == [f"P{number:05}" for number in range(129, 119, -1)]
         browser.run("document.querySelector('#all-patients tbody a').click()")
         browser.until("return document.querySelectorAll('details[open]').length == 1")
         assert browser.run("return document.querySelector('details[open] summary').textContent").startswith("P00129")
+
+
+@pytest.mark.skipif(missing() is not None, reason=str(missing()))
+def test_a_chart_is_read_out_by_pointer_and_by_keys(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(to_html(drawn_report(), rules={"heart_rate": AnomalyRule(40, 180)}), "utf-8")
+    said = "return document.querySelectorAll('.plot')[arguments[0]].getAttribute('aria-valuetext')"
+    with Browser(tmp_path, width=1_000, height=900) as browser:
+        browser.open((tmp_path / "page.html").as_uri())
+        browser.run("document.querySelector('.plot').focus()")
+        first = browser.run(said, 0)
+        assert re.fullmatch(
+            r"2025-08-26 00:00 to 01:00: median [\d.]+, 90% from [\d.]+ to [\d.]+; 18 values, \d+ anomal.*", first
+        )
+        press = "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: arguments[0]}))"
+        for key, hour in (("ArrowRight", "01:00"), ("End", "23:00"), ("ArrowRight", "23:00"), ("Home", "00:00")):
+            browser.run(press, key)
+            assert browser.run(said, 0)[11:16] == hour, key
+        # Between 5 and 10 o'clock there is none.
+        for _ in range(6):
+            browser.run(press, "ArrowRight")
+        assert browser.run(said, 0) == "2025-08-26 06:00 to 07:00: no value"
+        assert browser.run("return document.querySelector('output').textContent") == browser.run(said, 0)
+        point = """
+            const plot = document.querySelectorAll('.plot')[1], box = plot.getBoundingClientRect();
+            plot.dispatchEvent(new PointerEvent('pointermove', {clientX: box.left + 1}));
+            return [...plot.querySelectorAll('.cursor')].every(e => e.style.display === '');
+        """
+        assert browser.run(point) is True
+        assert re.fullmatch(r"60 to 6\d: \d+ values, 0 anomalies", browser.run(said, 1))
+        assert browser.console() == []

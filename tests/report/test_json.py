@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from mockexport import Report, Statistics
 from mockexport.report.notes import Note
@@ -43,6 +44,8 @@ def plain(value: Any, round_to: int | None) -> Any:
         return round(value, round_to)
     if is_dataclass(value):
         return {field.name: plain(getattr(value, field.name), round_to) for field in fields(value)}
+    if isinstance(value, Statistics):
+        return plain(structs.asdict(value), round_to)
     if isinstance(value, Mapping):
         return {name: plain(inner, round_to) for name, inner in value.items()}
     return value

@@ -39,12 +39,12 @@ def server_url(html: str) -> str:
 
 @pytest.mark.parametrize("host", [HOSTILE, "x; rm -rf", "", "a$(b)"])
 def test_a_host_that_no_one_should_copy_is_not_repeated(host: str) -> None:
-    html = front_page(generated_catalogue(), None, host=host, synthetic=False)
+    html = front_page(generated_catalogue(), None, origin=f"http://{host}", synthetic=False)
     assert "http://127.0.0.1/api/export" in html
     assert "<script" not in html
     assert "made while it is sent" not in html
     assert "Nothing goes wrong on purpose" in html
-    assert "http://[::1]:80/api" in front_page({}, Faults({}), host="[::1]:80", synthetic=True)
+    assert "http://[::1]:80/api" in front_page({}, Faults({}), origin="http://[::1]:80", synthetic=True)
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from mockexport.errors import FolderError, MockExportError, OptionError
+from mockexport.errors import FolderError, MockExportError, OptionError, ServerNotRunning
 from mockexport.server.exports import downloads_of
 from mockexport.server.run import MockServer, serve
 
@@ -30,7 +30,7 @@ async def test_a_mock_server_serves_at_a_port_of_its_own_until_it_ends() -> None
     with pytest.raises(aiohttp.ClientConnectorError):
         await get(url)
     assert "not running" in repr(one)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ServerNotRunning, match="use it inside `async with`"):
         _ = one.url
 
 
@@ -61,23 +61,23 @@ async def test_serving_ends_with_what_it_waits_for() -> None:
     urls: list[str] = []
     async with asyncio.TaskGroup() as group:
 
-        def ready(url: str) -> None:
-            urls.append(url)
-            group.create_task(look(url))
+        def ready(server: MockServer) -> None:
+            urls.append(server.url)
+            group.create_task(look(server.url))
 
         async def look(url: str) -> None:
             assert await get(url) == 200
             ended.set()
 
-        group.create_task(serve(port=0, on_ready=ready, until=ended.wait()))
+        group.create_task(serve(MockServer(), on_ready=ready, until=ended.wait()))
     with pytest.raises(aiohttp.ClientConnectorError):
         await get(urls[0])
 
 
 async def test_serving_ends_when_cancelled() -> None:
-    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve(port=0, on_ready=ready.set_result))
-    url = await ready
+    ready: asyncio.Future[MockServer] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve(MockServer(), on_ready=ready.set_result))
+    url = (await ready).url
     assert await get(url) == 200
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -90,18 +90,18 @@ async def test_a_port_in_use_is_told_with_host_and_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OptionError, match=f"cannot listen at 127.0.0.1, port {port}: .*in use"):
-            await serve(port=port)
+            await serve(MockServer(port=port))
 
 
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70_000), ("127.0.0.1", -1), ("no host", 0), ("x" * 300, 0)])
 async def test_an_address_that_cannot_be_is_told(host: str, port: int) -> None:
     with pytest.raises(MockExportError, match="choose another"):
-        await serve(host, port)
+        await serve(MockServer(host, port))
 
 
 async def test_a_folder_that_is_no_export_is_told_before_anything_listens(tmp_path: Path) -> None:
     with pytest.raises(FolderError):
-        await serve(port=0, data=tmp_path, on_ready=lambda url: pytest.fail("it listens"))
+        await serve(MockServer(data=tmp_path), on_ready=lambda server: pytest.fail("it listens"))
 
 
 async def test_listening_to_other_machines_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,22 +1,21 @@
 """Chunks of NDJSON → rows, missing values, bad rows, and what was left out: the reference, whose word is law."""
 
 import re
+from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mockexport.errors import ContentError
 from mockexport.formats.batch import UPDATED_UNKNOWN, BadRow, Decoded, Identified, Identity
 from mockexport.formats.fhir.json_lines import read_object
 from mockexport.formats.fhir.mapping import Mapped, Rules
-from mockexport.formats.fhir.plain import PlainLines, Remembered, scanner
+from mockexport.formats.fhir.plain import PlainLines, Remembered
 from mockexport.formats.fhir.times import parse_instant
 from mockexport.formats.fields import BadField, BadRowReason
 from mockexport.formats.noted import Noted
 from mockexport.model import Chunk
 from mockexport.shown import discreet, foreign
-
-if TYPE_CHECKING:
-    from mockexport.formats.fhir._lines import Plain
 
 __all__ = ["ObservationDecoder", "identity_of"]
 
@@ -35,8 +34,10 @@ class ObservationDecoder:
 
     def __init__(self, rules: Rules, remembered: Remembered | None = None, *, compiled: bool = True) -> None:
         self._rules = rules
-        self._scan = scanner() if compiled else None
-        self._plain = PlainLines(rules, identity_of, key_of, remembered or Remembered())
+        remembered = remembered or Remembered()
+        self._plain = None
+        if compiled and remembered.shapes is not None:
+            self._plain = PlainLines(rules, remembered.shapes, remembered)
 
     def finish(self, line: int) -> Decoded:
         """Return nothing: a resource is a line, and none is pending."""
@@ -53,43 +54,19 @@ class ObservationDecoder:
             data = data.removeprefix(_BOM)
             _refuse_page(chunk.span.download_id, data)
         into = Decoded(Identified(), [], [], resources=0)
-        if self._scan is not None and is_utf8(data):
-            resources = self._take_plain(self._scan(data, 0, chunk.line), data, chunk.span.download_id, into)
+        take = partial(self._take, chunk.span.download_id, into)
+        if self._plain is not None and is_utf8(data):
+            decoded = self._plain.take(data, chunk.line, take, into)
         else:
-            resources = 0
-            for number, line in enumerate(data.split(b"\n"), chunk.line):
-                if line := line.strip(_WHITE):
-                    resources += self._take(line, number, chunk.span.download_id, into)
+            lines = ((line.strip(_WHITE), number) for number, line in enumerate(data.split(b"\n"), chunk.line))
+            decoded = replace(into, resources=sum(take(line, number) for line, number in lines if line))
         unended = None
         if data.rpartition(b"\n")[2].strip(_WHITE):
             unended = chunk.line + data.count(b"\n")
-        cut_off = unended is not None and bool(into.bad) and into.bad[-1].line == unended
-        return Decoded(
-            into.batch,
-            into.missing,
-            into.bad,
-            cut_off,
-            into.lines,
-            into.missing_lines,
-            into.noted,
-            resources,
-        )
+        cut_off = unended is not None and bool(decoded.bad) and decoded.bad[-1].line == unended
+        return replace(decoded, cut_off=cut_off) if cut_off else decoded
 
-    def _take_plain(
-        self, lines: "list[tuple[int, int, int, Plain | None]]", data: bytes, download_id: str, into: Decoded
-    ) -> int:
-        """Add what lines come to that were looked through; return how many resources they are."""
-        resources = 0
-        take = self._plain.take
-        view = memoryview(data)
-        for number, start, end, plain in lines:
-            if plain is not None and take(view[start:end], plain, number, into):
-                resources += 1
-            else:
-                resources += self._take(data[start:end], number, download_id, into)
-        return resources
-
-    def _take(self, line: bytes, number: int, download_id: str, into: Decoded) -> int:
+    def _take(self, download_id: str, into: Decoded, line: bytes, number: int) -> int:
         """Add what a line comes to; return how many resources it is."""
         try:
             found = read_object(line)

@@ -3,8 +3,8 @@
 What an Observation comes to follows from the members that say what was measured, whose it is, and when. The compiled
 scan (`_lines`) proves that a line is one JSON object, and finds these members as bytes. The first line that has some is
 given to the reference, and what it says is remembered by those very bytes; so the two cannot disagree, and the next
-line with the same bytes costs a look-up. Lines that are not plain, and those of which anything is bad, are the
-reference's.
+line with the same bytes costs a look-up, without any Python. Lines that are not plain, and those of which anything is
+bad, are the reference's.
 """
 
 from collections import Counter
@@ -12,33 +12,36 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
-from mockexport.formats.batch import Decoded, Identified, Identity, MissingValue
+from mockexport.formats.batch import Decoded, Identified, MissingValue
 from mockexport.formats.fhir.json_lines import read_object
 from mockexport.formats.fhir.mapping import Rules
 from mockexport.formats.fhir.patients import NoPatient, patient_of
-from mockexport.formats.fhir.times import parse_instant
 from mockexport.formats.fields import BadField
+from mockexport.formats.resources import Columns, PackedRows
 
 if TYPE_CHECKING:
-    from mockexport.formats.fhir._lines import Plain
+    from mockexport.formats.fhir._lines import Shapes
 
-__all__ = ["MAX_REMEMBERED_BYTES", "PlainLines", "Remembered", "remembered", "scanner"]
+__all__ = ["MAX_LEARNT_BYTES", "MAX_REMEMBERED_BYTES", "PlainLines", "Remembered", "remembered"]
 
 # Of each kind of bytes, so many are remembered, and none that are longer, such as those with samples in them: some ten
 # megabytes, and never more than a hundred. Of others the reference decides each time.
 MAX_REMEMBERED = 20_000
 MAX_REMEMBERED_BYTES = 4096
+# What the scan of a span has been told is forgotten when it takes so many bytes.
+MAX_LEARNT_BYTES = 16 * 2**20
 
 
-def scanner() -> "Callable[[bytes, int, int], list[tuple[int, int, int, Plain | None]]] | None":
-    """Return the compiled scan; None where it was not built."""
+def _new_shapes() -> "Shapes | None":
+    """Return what the compiled scan remembers of lines, nothing yet; None where it was not built."""
     try:
-        from mockexport.formats.fhir._lines import plain_lines
+        from mockexport.formats.fhir._lines import Shapes
     except ImportError:
         return None
-    return plain_lines
+    return Shapes()
 
 
 @dataclass(slots=True)
@@ -52,15 +55,16 @@ class _Known:
     missing: list[str]
     noted: Counter[str]
     has_values: bool
+    types: frozenset[str]  # of the rows
 
 
 @dataclass(slots=True)
 class Remembered:
-    """What the reference has said of some bytes, None where it is to be asked each time."""
+    """What the reference has said of some bytes, None where it is to be asked each time; and the shapes of lines."""
 
+    shapes: "Shapes | None" = field(default_factory=_new_shapes)
     known: dict[bytes, _Known | None] = field(default_factory=dict)
     patients: dict[bytes, str | None] = field(default_factory=dict)
-    versions: dict[bytes | None, tuple[int, int] | None] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=4)
@@ -74,82 +78,92 @@ class PlainLines:
 
     Args:
         rules: how Observations are read.
-        identity_of: the reference's way to tell which resource it is, and which of its versions.
-        key_of: and what stands for its id.
+        shapes: those of the lines.
         remembered: what the reference has said so far, by these rules.
     """
 
-    def __init__(
-        self,
-        rules: Rules,
-        identity_of: Callable[[dict[str, Any]], Identity | None],
-        key_of: Callable[[bytes], bytes],
-        remembered: "Remembered",
-    ) -> None:
+    def __init__(self, rules: Rules, shapes: "Shapes", remembered: Remembered) -> None:
         self._rules = rules
-        self._identity_of = identity_of
-        self._key_of = key_of
-        self._known, self._patients, self._versions = remembered.known, remembered.patients, remembered.versions
+        self._shapes = shapes
+        self._known, self._patients = remembered.known, remembered.patients
+        self._start_over()
 
-    def take(self, line: memoryview, plain: "Plain", number: int, into: Decoded) -> bool:
-        """Add what a line comes to; False, and nothing added, if the reference is to decide."""
-        key, resource_id, meta, subject, time = plain
-        try:
-            known = self._known[key]
-        except KeyError:
-            known = self._learn(key, bytes(line))
-        if known is None or resource_id is None or resource_id[:1] != b'"' or len(resource_id) < 3:
-            return False
-        try:
-            version = self._versions[meta]
-        except KeyError:
-            version = self._learn_version(meta)
-        if version is None or b"\\" in resource_id:
-            return False
-        batch = into.batch
-        assert isinstance(batch, Identified)  # noqa: S101 - it was made so
-        if not known.has_values:
-            into.noted.update(known.noted)
-            batch.rowless.append(Identity(self._key_of(resource_id[1:-1]), *version))
-            return True
-        if subject is None or time is None:
-            return False
-        try:
-            patient_id = self._patients[subject]
-        except KeyError:
-            patient_id = self._learn_patient(subject)
-        if patient_id is None:
-            return False
-        if isinstance(time, bytes):
-            if time[:1] != b'"' or b"\\" in time:
-                return False
-            try:
-                time, day_only = parse_instant(time[1:-1].decode(), self._rules.zone)
-            except BadField:
-                return False
-            if day_only:
-                return False
-        resource_key = self._key_of(resource_id[1:-1])
-        for place, (event_type, value) in enumerate(known.rows):
-            batch.patient_ids.append(patient_id)
-            batch.event_times.append(time)
-            batch.event_types.append(event_type)
-            batch.values.append(value)
-            batch.keys.append(resource_key)
-            batch.versions.append(version[0])
-            batch.updated.append(version[1])
-            batch.places.append(place)
-            into.lines.append(number)
-        for event_type in known.missing:
-            into.missing.append(MissingValue(patient_id, time, event_type))
-            into.missing_lines.append(number)
-        if known.noted:
-            into.noted.update(known.noted)
-        if not known.rows:
-            batch.rowless.append(Identity(resource_key, *version))
-        return True
+    def _start_over(self) -> None:
+        from mockexport.formats.fhir._lines import Observations
 
-    def _learn(self, key: bytes, line: bytes) -> _Known | None:
+        self._scan = Observations(self._shapes)
+        self._meanings: list[_Known | None] = []  # by number, as the others
+        self._names: tuple[list[str], list[str]] = ([], [])  # of patients, and of event types
+
+    def take(self, data: bytes, line: int, by_reference: "Callable[[bytes, int], int]", into: Decoded) -> Decoded:
+        """Return what a chunk's lines come to, from number `line` on.
+
+        `by_reference` adds to `into` what a line comes to, and returns how many resources it is.
+        """
+        scan = self._scan
+        if scan.learnt_bytes > MAX_LEARNT_BYTES:
+            self._start_over()
+            scan = self._scan
+        resources = 0
+        scan.begin(data, line)
+        while (asked := scan.go_on()) is not None:
+            number, start, end, key, subject = asked
+            if key is not None:
+                self._learn(key, data[start:end])
+            elif subject is not None:
+                self._learn_patient(subject)
+            else:
+                resources += by_reference(data[start:end], number)
+        return self._added(into, scan.taken + resources)
+
+    def _added(self, into: Decoded, resources: int) -> Decoded:
+        """Return what the reference has made of some lines, and what the scan has taken, in the order of the lines."""
+        scan = self._scan
+        types: set[str] = set()
+        for meaning, taken in scan.meanings:
+            known = self._meanings[meaning]
+            assert known is not None  # noqa: S101 - the reference has taken such lines
+            types |= known.types
+            for name, times in known.noted.items():
+                into.noted[name] += times * taken
+        patient_names, _ = self._names
+        for meaning, subject, time_us, line in scan.absences:
+            known = self._meanings[meaning]
+            assert known is not None  # noqa: S101 - as above
+            into.missing.extend(
+                MissingValue(patient_names[subject], time_us, event_type) for event_type in known.missing
+            )
+            into.missing_lines.extend([line] * len(known.missing))
+        in_order = sorted(zip(into.missing_lines, into.missing, strict=True), key=itemgetter(0))
+        count, line_numbers, *columns = scan.columns()
+        fresh = [patient_names[subject] for subject in scan.new_subjects]
+        packed = PackedRows(count, Columns(*columns), self._names, (fresh, types))
+        lines = packed.chosen(memoryview(line_numbers).cast("q").tolist())
+        batch, lines = _together(packed, lines, into) if into.batch else (packed, lines)
+        return Decoded(
+            batch,
+            [missing for _, missing in in_order],
+            into.bad,
+            lines=lines,
+            missing_lines=[line for line, _ in in_order],
+            noted=into.noted,
+            resources=resources,
+        )
+
+    def _learn(self, key: bytes, line: bytes) -> None:
+        """Tell the scan what the members that it asks about come to; if anything is bad, the reference decides."""
+        known = self._known[key] if key in self._known else self._ask(key, line)
+        rows = None
+        if known is not None:
+            names = self._names[1]
+            names += dict.fromkeys(event_type for event_type, _ in known.rows if event_type not in names)
+            rows = [(names.index(event_type), value) for event_type, value in known.rows]
+        self._meanings.append(known)
+        self._scan.learn_meaning(
+            rows, known is not None and known.has_values, known is not None and bool(known.missing)
+        )
+
+    def _ask(self, key: bytes, line: bytes) -> _Known | None:
         """Ask the reference what these members come to; None if anything of it is bad."""
         known = None
         found = read_object(line)
@@ -158,30 +172,39 @@ class PlainLines:
             # Without a patient, whatever has one is bad.
             has_values = bool(self._rules.map({**found, **_SOMEBODY, "subject": None}).bad)
             rows = [(row.event_type, row.value) for row in mapped.rows]
-            known = _Known(rows, [row.event_type for row in mapped.missing], mapped.noted, has_values)
-        if len(self._known) < MAX_REMEMBERED and len(key) <= MAX_REMEMBERED_BYTES:
+            types = frozenset(row.event_type for row in mapped.rows)
+            known = _Known(rows, [row.event_type for row in mapped.missing], mapped.noted, has_values, types)
+        if len(self._known) < MAX_REMEMBERED:
             self._known[key] = known
         return known
 
-    def _learn_patient(self, subject: bytes) -> str | None:
+    def _learn_patient(self, subject: bytes) -> None:
+        """Tell the scan whether the subject that it asks about is a patient; if not, the reference decides."""
+        patient_id = self._patients[subject] if subject in self._patients else self._ask_whose(subject)
+        self._names[0].append(patient_id or "")
+        self._scan.learn_subject(patient_id is None)
+
+    def _ask_whose(self, subject: bytes) -> str | None:
         patient_id = None
         # One that is contained in the Observation is looked for there.
         if b"#" not in subject:
             with suppress(BadField, NoPatient):
                 patient_id = patient_of(read_object(b'{"subject":%s}' % subject), self._rules.base)
-        if len(self._patients) < MAX_REMEMBERED and len(subject) <= MAX_REMEMBERED_BYTES:
+        if len(self._patients) < MAX_REMEMBERED:
             self._patients[subject] = patient_id
         return patient_id
 
-    def _learn_version(self, meta: bytes | None) -> tuple[int, int] | None:
-        version = None
-        with suppress(BadField):
-            found = read_object(b'{"id":"x"%s}' % (b"" if meta is None else b',"meta":' + meta))
-            identity = self._identity_of(found)
-            version = None if identity is None else (identity.version, identity.updated)
-        if len(self._versions) < MAX_REMEMBERED and len(meta or b"") <= MAX_REMEMBERED_BYTES:
-            self._versions[meta] = version
-        return version
+
+def _together(packed: Identified, packed_lines: list[int], into: Decoded) -> tuple[Identified, list[int]]:
+    """Return the rows of both in the order of their lines, and those."""
+    other = into.batch
+    assert isinstance(other, Identified)  # noqa: S101 - it was made so
+    lines = packed_lines + into.lines
+    order = sorted(range(len(lines)), key=lines.__getitem__)
+    columns = ("patient_ids", "event_times", "event_types", "values", "keys", "versions", "updated", "places")
+    both = {column: getattr(packed, column) + getattr(other, column) for column in columns}
+    ordered = {column: [cells[row] for row in order] for column, cells in both.items()}
+    return Identified(**ordered, rowless=packed.rowless + other.rowless), [lines[row] for row in order]
 
 
 _SOMEBODY = {"subject": {"reference": "Patient/x"}, "effectiveDateTime": "2000-01-01T00:00:00Z"}

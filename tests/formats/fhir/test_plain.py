@@ -14,8 +14,8 @@ from mockexport.errors import ContentError
 from mockexport.formats import Decoded
 from mockexport.formats.batch import Identified
 from mockexport.formats.fhir import FhirObservations
-from mockexport.formats.fhir.decoding import ObservationDecoder
-from mockexport.formats.fhir.plain import MAX_REMEMBERED_BYTES, Remembered, scanner
+from mockexport.formats.fhir.decoding import ObservationDecoder, key_of
+from mockexport.formats.fhir.plain import MAX_LEARNT_BYTES, MAX_REMEMBERED_BYTES, Remembered
 from tests.observations import chunk_of, component, concept, observation, quantity
 
 OPTIONS = FhirObservations(base="https://h.example", timezone="Europe/Berlin", issued=True)
@@ -35,6 +35,10 @@ GOOD: list[dict[str, Any]] = [
     observation(id="o-11", subject={"reference": "Group/1"}),
     observation(id="o-12", subject={"reference": "#p"}, contained=[{"id": "p", "resourceType": "Patient"}]),
     observation(id="o-13", valueQuantity=None, **ABSENT),
+    observation(
+        id="o-15", meta={"versionId": "7", "lastUpdated": "2024-02-29T23:59:59.123456789-05:30", "tag": [{"a": 1}]}
+    ),
+    observation(id="o-16", meta={"versionId": "12345678901234567890", "lastUpdated": "2025-02-28"}),
     observation(id="o-14", note=[{"text": 'wärmer \U0001f493 \\ / " \n'}]),
     observation(id="o-15", valueQuantity=None, valueString="high"),
     observation(id=None),
@@ -46,7 +50,7 @@ TOKENS = [
     b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"0", b"-", b".", b"e5", b"null", b"true", b" ", b"\t", b"\x00",
     b"\xff", b"\xc3\xa9", b"\xed\xa0\x80", b"\\u0041", b"\\ud800", b'"id":"x",', b'"status":"final",', b'"x":1,',
     b'"modifierExtension":[],', b'"valueString":"x",', b"_history/1", b"1e400", b"NaN", b"[" * 30, b"<",
-    b'"subject":null,',
+    b'"subject":null,', b'"versionId":"2"', b'"versionId":"x"', b'"lastUpdated":"2025-02-29T00:00:00Z"',
 ]  # fmt: skip
 
 
@@ -83,7 +87,7 @@ def told(decoder: ObservationDecoder, data: bytes) -> tuple[Any, ...]:
         return (str(error),)
     batch = found.batch
     assert isinstance(batch, Identified)
-    columns = [list(batch.rows()), batch.keys, batch.versions, batch.updated, batch.places, batch.rowless]
+    columns = [list(batch.rows()), batch.keys, batch.versions, batch.updated, batch.places, sorted(batch.rowless)]
     return (
         columns, found.missing, found.missing_lines, found.bad, found.lines, +found.noted, found.resources,
         found.cut_off,
@@ -102,7 +106,7 @@ def disagreement(lines: int, seed: int) -> bytes | None:
     return None
 
 
-pytestmark = pytest.mark.skipif(scanner() is None, reason="the compiled scan was not built")
+pytestmark = pytest.mark.skipif(Remembered().shapes is None, reason="the compiled scan was not built")
 
 
 def test_of_good_lines_the_two_say_the_same() -> None:
@@ -125,6 +129,31 @@ def test_what_is_long_is_not_remembered() -> None:
     )
     assert len(found.batch) == 1
     assert not remembered.known
+
+
+def test_what_was_learnt_may_be_forgotten() -> None:
+    # More than the scan of a span remembers: subjects of 4,000 bytes.
+    lines = [
+        json.dumps(
+            observation(id=f"o{n}", subject={"reference": f"Patient/{n % 900}", "display": f"{n:04000}"})
+        ).encode()
+        for n in range(MAX_LEARNT_BYTES // 4000 + 100)
+    ]
+    decoder = ObservationDecoder(OPTIONS.rules, Remembered())
+    found = [
+        decoder.decode(chunk_of(b"\n".join(part), offset=7)).batch for part in (lines, lines[:300], lines[200:400])
+    ]
+    assert [batch.patient_ids for batch in found] == [
+        [f"{n % 900}" for n in range(first, end)] for first, end in ((0, len(lines)), (0, 300), (200, 400))
+    ]
+
+
+def test_a_key_is_that_of_the_id_whatever_its_length() -> None:
+    ids = ["x" * length for length in range(1, 140)]
+    data = b"\n".join(json.dumps(observation(id=each)).encode() for each in ids)
+    found = ObservationDecoder(OPTIONS.rules, Remembered()).decode(chunk_of(data)).batch
+    assert isinstance(found, Identified)
+    assert found.keys == [key_of(each.encode()) for each in ids]
 
 
 def test_every_line_falls_into_exactly_one_account() -> None:

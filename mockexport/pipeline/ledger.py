@@ -1,14 +1,13 @@
-"""Keeps a run's checkpoint: takes over what an earlier run has saved, saves every few seconds and at the end.
+"""What came of what: a run's accounts, its merged states, the downloads in flight; and its checkpoint.
 
-Rules: a state is looked into only while nobody changes it: a lane's while its turn is held, the merged ones while
+Rules: a state is looked into only while nobody changes it: a span's while its turn is held, the merged ones while
 `merging` is. What is slow happens in the run's own threads, so when those have ended nothing is being saved any more.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import groupby
 from typing import Any, Generic, TypeVar
 
 from mockexport.errors import CheckpointError, reducer_at_work
@@ -16,20 +15,20 @@ from mockexport.events import CheckpointSaved, Listener, Restored
 from mockexport.formats.format import Format
 from mockexport.model import Export, Verdict
 from mockexport.pipeline.checking import check_saved
-from mockexport.pipeline.checkpoint import Belonging, Checkpoint, Saved, SavedFlight, SavedRun
-from mockexport.pipeline.flights import Flight
-from mockexport.pipeline.landed import Landed
+from mockexport.pipeline.checkpoint import Belonging, Checkpoint, Saved, SavedRun
+from mockexport.pipeline.download import DownloadRun
 from mockexport.pipeline.ranges import RangeMerger, merging
+from mockexport.pipeline.span import Begun
 from mockexport.reducers import Reducer, load_state
 from mockexport.report.account import DownloadAccount
 from mockexport.report.overlaps import MAX_REACHES, without_reaches
 
-__all__ = ["Keeper"]
+__all__ = ["Ledger"]
 
 S = TypeVar("S")
 
 
-class Keeper(Generic[S]):
+class Ledger(Generic[S]):
     """The merged states and accounts of a run, and its checkpoint if it has one.
 
     Args:
@@ -41,7 +40,8 @@ class Keeper(Generic[S]):
 
     def __init__(self, reducer: Reducer[S, Any], checkpoint: Checkpoint | None, every_s: float, emit: Listener) -> None:
         self.merging: asyncio.Lock = asyncio.Lock()
-        self.in_flight: dict[str, Flight[S]] = {}
+        self.in_flight: dict[str, DownloadRun[S, Any]] = {}
+        self.begun: dict[str, Begun] = {}  # of downloads that are not in flight and have no verdict that counts
         self.accounts: dict[str, DownloadAccount] = {}
         # What another run is to replace is not merged with its neighbours.
         self.keeps_apart: bool = checkpoint is not None
@@ -52,7 +52,6 @@ class Keeper(Generic[S]):
         self._every_s = every_s
         self._emit = emit
         self._belonging: Belonging | None = None
-        self._known: dict[str, list[SavedFlight]] = {}  # what may be gone on from, of downloads that are not in flight
 
     def load(self, belonging: Belonging, export: Export, schema: Format) -> Saved:
         """Return what an earlier run has saved; what follows is saved as that `belonging`.
@@ -83,8 +82,7 @@ class Keeper(Generic[S]):
             if account.verdict.unasked:
                 continue
             self._emit(Restored(account.download_id, account.received_bytes, account.rows, finished=True))
-        for flight in saved.flights:
-            self._known.setdefault(flight.download_id, []).append(flight)
+        self.begun |= saved.begun
         # At once: a folder that cannot be written to is better known before the morning is over.
         self.save_now()
 
@@ -100,33 +98,24 @@ class Keeper(Generic[S]):
         with reducer_at_work(self._reducer, "empty"):
             return self._reducer.empty()
 
-    def known_of(self, download_id: str) -> list[SavedFlight]:
-        """Return what an earlier run has left of a download."""
-        return self._known.get(download_id, [])
-
-    async def land(self, verdict: Verdict, flight: Flight[S], *, compared: bool = False) -> DownloadAccount:
+    async def land(self, verdict: Verdict, download: DownloadRun[S, Any], *, compared: bool = False) -> DownloadAccount:
         """Merge a download that has its verdict, and may be `compared` with others; return its account."""
+        position, download_id = download.position, download.download.id
         async with self.merging:
-            account = flight.account(verdict, compared=compared)  # of its own state, before others are merged into that
-            self._merge(verdict, flight.position, flight.landed)
-            self._note(account)
-            del self.in_flight[flight.download.id]
-            if self._checkpoint is not None and not verdict.counts:
-                # Another run may have more luck, and begin where this one got to.
-                left = flight.saved()
-                if left:
-                    self._known[flight.download.id] = left
-        return account
-
-    def _merge(self, verdict: Verdict, position: int, landed: Landed[S]) -> None:
-        if not verdict.counts:
-            # The next run of a checkpoint tries again, so its place must stay free.
-            if not self.keeps_apart:
+            # Of its own state, before others are merged into that.
+            account = download.account(verdict, compared=compared)
+            if verdict.complete or (verdict.counts and not self.keeps_apart):
+                self._merger.add(position, position + 1, download.landed.state)
+            elif verdict.counts:
+                self._merger.add_apart(position, download.landed.state)
+            elif not self.keeps_apart:  # else another run tries again, so its place must stay free
                 self._leave_empty(position)
-        elif verdict.complete or not self.keeps_apart:
-            self._merger.add(position, position + 1, landed.state)
-        else:
-            self._merger.add_apart(position, landed.state)
+            self._note(account)
+            del self.in_flight[download_id]
+            if self._checkpoint is not None and not verdict.counts and (begun := download.begun()) is not None:
+                # Another run may have more luck, and begin where this one got to.
+                self.begun[download_id] = begun
+        return account
 
     def _note(self, account: DownloadAccount) -> None:
         """Take the account of a download; with too many groups to compare, in all of them, drop how far these reach."""
@@ -163,16 +152,6 @@ class Keeper(Generic[S]):
             for account in accounts:
                 self._note(account)
 
-    async def take_over(self, position: int, account: DownloadAccount, landed: Landed[S]) -> None:
-        """Merge a download that others have brought in spans, and that has its verdict."""
-        async with self.merging:
-            self._merge(account.verdict, position, landed)
-            self._note(account)
-
-    def know(self, download_id: str, saved: list[SavedFlight]) -> None:
-        """Keep of a download that is not whole yet what another run can go on from; nothing of one that begins anew."""
-        self._known[download_id] = saved
-
     def copied(self, copy: Callable[[S], S]) -> RangeMerger[S]:
         """Return a copy of what is merged, made state by state; to be asked for while `merging` is held."""
         return self._merger.copy(copy)
@@ -187,37 +166,34 @@ class Keeper(Generic[S]):
         loop = asyncio.get_running_loop()
         while self._checkpoint is not None:
             await asyncio.sleep(self._every_s)
-            flights: list[SavedFlight] = []
-            for flight in list(self.in_flight.values()):
-                flights += await self._saved_flight(flight, threads)
+            begun = {}
+            for download_id, download in list(self.in_flight.items()):
+                if (left := await self._begun(download, threads)) is not None:
+                    begun[download_id] = left
             async with self.merging:
-                saved = await loop.run_in_executor(threads, self._saved, flights)
+                saved = await loop.run_in_executor(threads, self._saved, begun)
             await loop.run_in_executor(threads, self._save, saved)
-            self._emit(CheckpointSaved(len(saved.finished), len(saved.flights)))
+            self._emit(CheckpointSaved(len(saved.finished), len(saved.begun)))
 
-    async def _saved_flight(self, flight: Flight[S], threads: ThreadPoolExecutor) -> list[SavedFlight]:
-        """Return what is to be saved of a flight, nothing if it begins anew meanwhile."""
-        loop, attempt = asyncio.get_running_loop(), flight.attempt
-        # What has landed goes first: a leg that lands in between is fetched again, and not there twice.
-        async with flight.landing:
-            saved = await loop.run_in_executor(threads, flight.saved_landed)
-        for leg in list(flight.legs):
-            async with leg.lane.turn:
-                left = await loop.run_in_executor(threads, flight.saved_leg, leg)
-            if left is not None and leg in flight.legs:
-                saved.append(left)
-        return saved if flight.attempt == attempt else []
+    async def _begun(self, download: DownloadRun[S, Any], threads: ThreadPoolExecutor) -> Begun | None:
+        """Return what is to be saved of a download in flight, None if it begins again meanwhile."""
+        loop, attempt = asyncio.get_running_loop(), download.attempt
+        # What has landed goes first: a span that lands in between is fetched again, and not there twice.
+        async with download.landing:
+            spans = await loop.run_in_executor(threads, download.landed.saved)
+        for run in list(download.runs):
+            async with run.turn:
+                held = await loop.run_in_executor(threads, run.saved)
+            if held is not None and run in download.runs:
+                spans.append(held)
+        if download.attempt != attempt or download.mark is None or not spans:
+            return None
+        return Begun(download.mark, tuple(spans))
 
-    def _saved(self, flights: Iterable[SavedFlight]) -> Saved:
+    def _saved(self, begun: Mapping[str, Begun]) -> Saved:
         finished = {i: account for i, account in self.accounts.items() if account.verdict.complete}
-        known = dict(self._known)
-        for download_id, group in groupby(flights, key=lambda flight: flight.download_id):
-            known[download_id] = list(group)
-        return Saved(
-            finished=tuple(finished.values()),
-            runs=tuple(self._saved_runs()),
-            flights=tuple(flight for i, group in known.items() if i not in finished for flight in group),
-        )
+        left = {i: each for i, each in {**self.begun, **begun}.items() if i not in finished}
+        return Saved(tuple(finished.values()), tuple(self._saved_runs()), left)
 
     def _save(self, saved: Saved) -> None:
         if self._checkpoint is not None and self._belonging is not None:
@@ -226,7 +202,8 @@ class Keeper(Generic[S]):
     def save_now(self) -> None:
         """Save, with everything at rest."""
         if self._checkpoint is not None:
-            self._save(self._saved(saved for flight in self.in_flight.values() for saved in flight.saved()))
+            begun = {i: download.begun() for i, download in self.in_flight.items()}
+            self._save(self._saved({i: each for i, each in begun.items() if each is not None}))
 
     def conclude(self) -> None:
         """Leave a checkpoint only where another run has something left to do."""
