@@ -240,9 +240,7 @@ class CsvDecoder:
         self._read(names, line)
 
     def _read(self, text: str, line: int) -> None:
-        self._layout = read_header(
-            text, self._schema, download_id=self._download_id, line=line, quoting=self._quoting
-        )
+        self._layout = read_header(text, self._schema, download_id=self._download_id, line=line, quoting=self._quoting)
         self._text = text
 
     def decode_rows(self, rows: Iterable[tuple[int, bytes]], *, unended_line: int | None = None) -> Decoded:
