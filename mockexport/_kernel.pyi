@@ -44,24 +44,49 @@ class RowFilter:
         types: Sequence[bytes] | None,
     ) -> None: ...
 
+_Part: TypeAlias = tuple[int, ...] | bytes
+
+class Plan:
+    def __init__(
+        self,
+        *,
+        width: int,
+        places: Sequence[int],
+        patient_id: _Part | None,
+        event_time: _Part | None,
+        event_type: _Part | None,
+        unit: _Part | None,
+        values: Sequence[tuple[_Part | None, bytes | None]],
+        conditions: Sequence[tuple[int, Sequence[bytes] | None, Sequence[bytes]]],
+        formats: Sequence[tuple[bytes, bool] | tuple[int, int, bool] | tuple[()] | None],
+        dates_noted: bool,
+        decimal: bytes,
+        groups: Sequence[bytes],
+        words: Sequence[tuple[bytes, int | None]],
+        censored: str,
+        text_is_missing: bool,
+        knows_none: bool,
+    ) -> None: ...
+
 class Scan:
     state: State
     def __init__(
         self,
         state: State,
-        patient_id: int,
-        event_time: int,
-        event_type: int,
-        value: int,
+        plain: tuple[int, int, int, int] | None,
         fields: int,
-        delimiter: bytes,
+        signs: tuple[bytes, bytes, bytes, bytes],
         null_tokens: Sequence[bytes],
         null_numbers: Sequence[bytes],
         names: Sequence[bytes | None],
         offsets: Offsets | None = None,
         asked: RowFilter | None = None,
         covered: bool = False,
+        plan: Plan | None = None,
     ) -> None: ...
+    def use(self, plan: Plan) -> None: ...
+    @property
+    def wants_plan(self) -> bool: ...
     def feed(self, data: Buffer, start: int, line: int) -> list[tuple[int, bytes]]: ...
     @property
     def stopped_at(self) -> int | None: ...
@@ -77,6 +102,7 @@ class Scan:
     def first_us(self) -> int | None: ...
     @property
     def last_us(self) -> int | None: ...
+    def noted(self) -> tuple[int, int, int, int]: ...
     def covered(self) -> tuple[int, dict[int, int]] | None: ...
     def missing(self) -> dict[str, int]: ...
 

@@ -163,6 +163,94 @@ cdef extern from "native/fields.h" nogil:
     int64_t ahead_at(const time_reading *times, int64_t minute_us)
     int64_t read_value(const uint8_t *at, uint32_t length, wide *apart)
 
+cdef extern from "native/bounds.h" nogil:
+    enum:
+        NO_SIGN
+    ctypedef struct row_signs:
+        uint8_t delimiter
+        uint16_t quote
+        uint16_t escape
+        uint16_t comment
+
+cdef extern from "native/times.h" nogil:
+    enum:
+        TIME_ISO
+        TIME_PATTERN
+        TIME_NUMBER
+    ctypedef struct time_step:
+        uint8_t directive
+        uint8_t byte
+    ctypedef struct time_format:
+        int kind
+        const time_step *steps
+        uint32_t step_count
+        int is_certain
+        int64_t unit_us
+        int64_t origin_us
+        int is_clock
+    ctypedef struct time_formats:
+        const time_format *formats
+        uint32_t format_count
+        int alone
+    void begin_fixed(time_format *format)
+
+cdef extern from "native/plan.h" nogil:
+    enum:
+        NOTE_DATES
+        NOTE_CENSORED
+        NOTE_BOUND
+        NOTE_TEXT
+        CENSORED_LEFT_OUT
+        CENSORED_BOUND
+        CENSORED_BAD
+    ctypedef struct text:
+        const uint8_t *at
+        uint32_t length
+    ctypedef struct plan_part:
+        uint32_t count
+        const uint32_t *fields
+        text constant
+    ctypedef struct plan_value:
+        plan_part source "from"
+        text type
+    ctypedef struct plan_condition:
+        uint32_t field
+        uint32_t any_count
+        uint32_t count
+        int has_any
+        const text *texts
+    ctypedef struct plan_word:
+        text spelled "is"
+        int64_t value
+        wide apart
+    ctypedef struct plan:
+        int knows_none
+        uint32_t width
+        uint32_t field_count
+        const uint32_t *places
+        plan_part patient
+        plan_part time
+        plan_part type
+        plan_part unit
+        int has_unit
+        int is_wide
+        uint32_t value_count
+        const plan_value *values
+        uint32_t condition_count
+        const plan_condition *conditions
+        time_formats times
+        int dates_noted
+        uint8_t decimal
+        uint32_t group_count
+        const text *groups
+        uint32_t word_count
+        const plan_word *words
+        int censored
+        int text_is_missing
+    void *plan_room(plan *of, size_t count, size_t size)
+    int begin_plan(plan *of)
+    void free_plan(plan *of)
+
 cdef extern from "native/scanning.h" nogil:
     ctypedef struct aside_row:
         uint64_t start
@@ -188,7 +276,11 @@ cdef extern from "native/scanning.h" nogil:
         uint32_t type
         uint32_t value
         uint32_t fields
-        uint8_t delimiter
+        row_signs signs
+        plan *plan
+        int by_plan
+        int only_plan
+        uint64_t *noted
         token *null_tokens
         uint32_t null_count
         null_number *null_numbers
@@ -747,43 +839,222 @@ cdef int _copy(bytes text, token *into) except -1:
     return 0
 
 
+cdef uint16_t _sign(bytes text) except? 0:
+    """Return the byte of a sign; that of none if there is none."""
+    if len(text) > 1 or not text.isascii() or text in (b"\r", b"\n", b"\0"):
+        raise ValueError("no such sign")
+    return text[0] if text else NO_SIGN
+
+
+cdef class Plan:
+    """How the rows of a described table are read, compiled (see engine.plan, which makes them). It is one scan's.
+
+    Parts of a row are tuples of numbers of `places`, the columns that are looked at, or constants, as bytes. `values`
+    are (part, type), the type None where a part says it; `conditions` (number, texts of which one must be there, or
+    None, texts of which none may); `formats` as in `_take_formats`; `words` (text, its number, None for no value).
+
+    Raises:
+        ValueError: what no row can be read by.
+    """
+
+    cdef plan plan
+
+    def __cinit__(self, *, uint32_t width, places, patient_id, event_time, event_type, unit, values, conditions, formats,
+                  bint dates_noted, bytes decimal not None, groups, words, str censored not None, bint text_is_missing,
+                  bint knows_none):
+        cdef list copied = list(places)
+        cdef uint32_t *numbers = <uint32_t *>self._room(len(copied), sizeof(uint32_t))
+        if not copied or copied != sorted(set(copied)) or copied[-1] >= width:
+            raise ValueError("no such columns")
+        for place in copied:
+            numbers[self.plan.field_count] = place
+            self.plan.field_count += 1
+        self.plan.width = width
+        self.plan.places = numbers
+        self.plan.knows_none = knows_none
+        self._take_part(patient_id, &self.plan.patient)
+        self._take_part(event_time, &self.plan.time)
+        if event_type is not None:
+            self._take_part(event_type, &self.plan.type)
+        if unit is not None:
+            self._take_part(unit, &self.plan.unit)
+        self.plan.has_unit = unit is not None
+        self._take_values(list(values), event_type is None)
+        self._take_conditions(list(conditions))
+        self._take_formats(list(formats))
+        self.plan.dates_noted = dates_noted
+        self.plan.decimal = decimal[0]
+        self.plan.groups = self._texts(list(groups))
+        self.plan.group_count = <uint32_t>len(groups)
+        self._take_words(list(words))
+        self.plan.censored = {"leave-out": CENSORED_LEFT_OUT, "bound": CENSORED_BOUND, "bad": CENSORED_BAD}[censored]
+        self.plan.text_is_missing = text_is_missing
+        if begin_plan(&self.plan) < 0:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free_plan(&self.plan)
+
+    cdef void *_room(self, size_t count, size_t size) except NULL:
+        cdef void *found = plan_room(&self.plan, count, size)
+        if found == NULL:
+            raise MemoryError
+        return found
+
+    cdef int _take_text(self, bytes given, text *into) except -1:
+        """Copy a text; what is behind it may be read, too."""
+        cdef uint8_t *copied = <uint8_t *>self._room(len(given), 1)
+        memcpy(copied, <const char *>given, len(given))
+        into.at = copied
+        into.length = <uint32_t>len(given)
+        return 0
+
+    cdef text *_texts(self, list given) except NULL:
+        cdef text *texts = <text *>self._room(len(given), sizeof(text))
+        for number, one in enumerate(given):
+            self._take_text(one, &texts[<size_t>number])
+        return texts
+
+    cdef int _take_part(self, given, plan_part *into) except -1:
+        cdef uint32_t *fields
+        if isinstance(given, bytes):
+            return self._take_text(given, &into.constant)
+        fields = <uint32_t *>self._room(len(given), sizeof(uint32_t))
+        for number in given:
+            if number >= self.plan.field_count:
+                raise ValueError("no such column")
+            fields[into.count] = number
+            into.count += 1
+        if into.count == 0:
+            raise ValueError("a part of no columns")
+        into.fields = fields
+        return 0
+
+    cdef int _take_values(self, list given, bint is_wide) except -1:
+        cdef plan_value *values = <plan_value *>self._room(len(given), sizeof(plan_value))
+        cdef bytes event_type
+        for part, named in given:
+            self._take_part(part, &values[self.plan.value_count].source)
+            if is_wide:
+                event_type = named
+                self._take_text(event_type, &values[self.plan.value_count].type)
+                if not is_plain_id(values[self.plan.value_count].type.at, len(event_type)):
+                    self.plan.knows_none = True
+                if not 0 < len(event_type) <= MAX_ID_BYTES:
+                    raise ValueError("a type is no id")
+            self.plan.value_count += 1
+        if not given or (not is_wide and len(given) != 1):
+            raise ValueError("a table has one column of values, or types")
+        self.plan.is_wide = is_wide
+        self.plan.values = values
+        return 0
+
+    cdef int _take_conditions(self, list given) except -1:
+        cdef plan_condition *conditions = <plan_condition *>self._room(len(given), sizeof(plan_condition))
+        cdef plan_condition *at
+        for number, any_of, none_of in given:
+            at = &conditions[self.plan.condition_count]
+            if number >= self.plan.field_count:
+                raise ValueError("no such column")
+            at.field = number
+            at.has_any = any_of is not None
+            at.texts = self._texts([*(any_of or ()), *none_of])
+            at.any_count = <uint32_t>len(any_of or ())
+            at.count = at.any_count + <uint32_t>len(none_of)
+            self.plan.condition_count += 1
+        self.plan.conditions = conditions
+        return 0
+
+    cdef int _take_formats(self, list given) except -1:
+        """Take the formats of times: None (ISO), (steps as pairs of bytes, is certain), (unit, origin, is a clock)."""
+        cdef time_format *formats = <time_format *>self._room(len(given), sizeof(time_format))
+        cdef time_format *at
+        cdef time_step *steps
+        cdef bytes written
+        for one in given:
+            at = &formats[self.plan.times.format_count]
+            if one is None:
+                at.kind = TIME_ISO
+            elif len(one) == 2:
+                at.kind = TIME_PATTERN
+                written, at.is_certain = one
+                steps = <time_step *>self._room(len(written) // 2, sizeof(time_step))
+                memcpy(steps, <const char *>written, len(written) // 2 * sizeof(time_step))
+                at.steps = steps
+                at.step_count = <uint32_t>(len(written) // 2)
+                begin_fixed(at)
+            else:
+                at.kind = TIME_NUMBER
+                at.unit_us, at.origin_us, at.is_clock = one
+                if not 0 < at.unit_us <= 86_400_000_000:
+                    raise ValueError("no such unit of time")
+            self.plan.times.format_count += 1
+        self.plan.times.alone = given == [None]
+        self.plan.times.formats = formats
+        return 0
+
+    cdef int _take_words(self, list given) except -1:
+        cdef plan_word *words = <plan_word *>self._room(len(given), sizeof(plan_word))
+        cdef plan_word *at
+        for spelled, number in given:
+            at = &words[self.plan.word_count]
+            self._take_text(spelled, &at.spelled)
+            at.value = INT64_MIN  # NOT_PLAIN
+            if number is not None:
+                at.apart = _wide(number)
+                if not narrow_of(at.apart, &at.value):
+                    at.value = INT64_MIN + 1  # WIDE
+            self.plan.word_count += 1
+        self.plan.words = words
+        return 0
+
+
 cdef class Scan:
     """Takes chunks of one layout into a State, and counts what a tally needs.
 
-    The places of the four columns count from 0; `null_tokens` are the texts, as bytes, that mean "no value", and
-    `null_numbers` those that stand for a number; `names` are those of the columns that have a role, None for one that
-    cannot be looked for. `offsets` are those of times without one, UTC by default; `asked` are the rows that are asked
-    for, all by default. `covered` counts rows by hour, too.
+    `plain` are the places of the four columns, from 0, where nothing else needs to be known of a table; else there is a
+    `plan`. `fields` is the number of columns. `signs` are what separates fields, what encloses them, what makes the next
+    character one like others, and what begins a line to be left out, each of one byte or none. `null_tokens` are the
+    texts, as bytes, that mean "no value", and `null_numbers` those that stand for a number; `names` are those of the
+    columns that have a role, None for one that cannot be looked for. `offsets` are those of times without one, UTC by
+    default; `asked` are the rows that are asked for, all by default. `covered` counts rows by hour, too.
     """
 
     cdef row_scan *scan
     cdef readonly State state
     cdef Offsets offsets
     cdef RowFilter asked
+    cdef Plan plan
 
-    def __cinit__(self, State state not None, uint32_t patient_id, uint32_t event_time, uint32_t event_type,
-                  uint32_t value, uint32_t fields, bytes delimiter not None, null_tokens, null_numbers, names,
-                  Offsets offsets=None, RowFilter asked=None, bint covered=False):
+    def __cinit__(self, State state not None, plain, uint32_t fields, signs, null_tokens, null_numbers, names,
+                  Offsets offsets=None, RowFilter asked=None, bint covered=False, Plan plan=None):
         cdef uint8_t padded[64 + PADDING]
         cdef list tokens = list(null_tokens), numbers = list(null_numbers), named = list(names)
-        cdef bytes text
+        cdef bytes text, delimiter, quote, escape, comment
         cdef null_number number
+        delimiter, quote, escape, comment = signs
         if len(delimiter) != 1 or not delimiter.isascii() or delimiter in b'"\r\n\0':
             raise ValueError("no such delimiter")
-        if len({patient_id, event_time, event_type, value}) != 4:
+        if plain is not None and len(set(plain)) != 4:
             raise ValueError("the columns are not four")
-        if max(patient_id, event_time, event_type, value) >= fields:
+        if plain is not None and max(plain) >= fields:
             raise ValueError("no such layout")
+        if plain is None and plan is None:
+            raise ValueError("nothing tells how rows are read")
         self.state = state
         self.scan = <row_scan *>calloc(1, sizeof(row_scan))
         if self.scan == NULL:
             raise MemoryError
-        self.scan.patient = patient_id
-        self.scan.time = event_time
-        self.scan.type = event_type
-        self.scan.value = value
+        if plain is not None:
+            self.scan.patient, self.scan.time, self.scan.type, self.scan.value = plain
         self.scan.fields = fields
-        self.scan.delimiter = delimiter[0]
+        self.scan.signs.delimiter = delimiter[0]
+        self.scan.signs.quote = _sign(quote)
+        self.scan.signs.escape = _sign(escape)
+        self.scan.signs.comment = _sign(comment)
+        if plan is not None:
+            self.use(plan)
+        self.scan.by_plan = self.scan.only_plan = plain is None
         self.scan.first_us = INT64_MAX
         self.scan.last_us = INT64_MIN
         # The minute remembered must be one: this is that of 1970.
@@ -831,6 +1102,18 @@ cdef class Scan:
             free_scan(self.scan)
             free(self.scan)
 
+    def use(self, Plan plan not None):
+        """Read rows by a plan of the same table where many are not plain."""
+        self.state._begin()
+        self.plan = plan
+        self.scan.plan = &plan.plan
+        self.state.busy = False
+
+    @property
+    def wants_plan(self):
+        """Whether many rows of the last chunk were not plain, and there is no plan yet."""
+        return self.scan.by_plan and self.scan.plan == NULL
+
     def feed(self, data, size_t start, line):
         """Take in the whole rows of `data` from byte `start` on, the first of which is line number `line`.
 
@@ -877,7 +1160,7 @@ cdef class Scan:
 
     @property
     def stopped_at(self):
-        """Where in the last chunk the scan has stopped, behind a row that may be a header; None if it came to its end."""
+        """Where in the last chunk the scan has stopped, behind a row that may be a header, or for a plan; None if nowhere."""
         return self.scan.stopped_at if self.scan.stopped and not self.scan.is_open else None
 
     @property
@@ -900,15 +1183,19 @@ cdef class Scan:
         """How many rows with a value were taken that are not asked for."""
         return self.scan.filtered
 
+    def noted(self):
+        """Return what was noted of the rows: how many dates alone, values left out, bounds, texts."""
+        return tuple([self.scan.noted[kind] for kind in (NOTE_DATES, NOTE_CENSORED, NOTE_BOUND, NOTE_TEXT)])
+
     @property
     def first_us(self):
         """The earliest time, or None."""
-        return self.scan.first_us if self.scan.rows else None
+        return self.scan.first_us if self.scan.first_us <= self.scan.last_us else None
 
     @property
     def last_us(self):
         """The latest time, or None."""
-        return self.scan.last_us if self.scan.rows else None
+        return self.scan.last_us if self.scan.first_us <= self.scan.last_us else None
 
     def covered(self):
         """Return the rows by time as (hours in a bucket, {hours since 1970: rows}); None where they are not counted."""
@@ -958,6 +1245,7 @@ cdef class ColumnScan(Scan):
             memset(self.scan.covered, 0, sizeof(coverage))
         self.scan.rows = 0
         self.scan.filtered = 0
+        memset(self.scan.noted, 0, 8 * sizeof(uint64_t))
         self.scan.first_us = INT64_MAX
         self.scan.last_us = INT64_MIN
         if self.scan.missing_capacity:

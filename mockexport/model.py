@@ -139,7 +139,7 @@ class SizeLimits:
     # A group takes some hundred bytes in the kernel, and as much again for each of its results.
     groups: int = 1_000_000
     types: int = 10_000
-    # Of 64 bytes each: a gigabyte and a quarter.
+    # Of 66 bytes each on disk, and at the end 27 in memory: half a gigabyte.
     resources: int = 20_000_000
     # At up to 48 bytes: half a gigabyte.
     distinct: int = 10_000_000

@@ -329,13 +329,30 @@ def _serve(add: _Add, name: str) -> None:
     command.option("--tls-key", metavar="FILE", help="its private key (default: that in --tls-cert)")
     command.group("what it serves")
     command.option("--data", metavar="DIR", help="serve what generate or download left in DIR, straight from disk")
+    command.option(
+        "--export", action=Several, default=[], metavar="NAME=FOLDER",
+        help="serve the *.csv in FOLDER, or one file, as the export NAME; may be repeated (in the environment: a line"
+        " each)",
+    )  # fmt: skip
+    command.option(
+        "--like",
+        metavar="NAME",
+        help="how they are written: as a known program's tables, or as a TOML file says",
+    )
     command.group("what goes wrong")
     command.option(
         "--faults",
         metavar="KIND=P,…",
-        help="what goes wrong, with which probability per data request: reset=0.2,cut=0.1",
+        help="what goes wrong, with which probability per data request: reset=0.2,cut=0.1; or a TOML file that says"
+        " what happens to which request",
     )
-    command.option("--seed", type=natural, default=0, metavar="N", help="the same faults for the same N (default: 0)")
+    command.option(
+        "--seed",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="of the probabilities: the same faults for the same N (default: 0)",
+    )
     command.group("its end")
     command.option("--exit-with-stdin", action="store_true", help="end when standard input is closed")
 

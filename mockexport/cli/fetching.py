@@ -22,6 +22,7 @@ from mockexport.model import SizeLimits
 from mockexport.newfile import NewFile, read_file
 from mockexport.report.account import Account
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
+from mockexport.sources.importing import import_http
 from mockexport.sources.opening import SourceOptions
 
 __all__ = ["asking", "fetching", "listening", "reaching", "read_token", "schema_of", "write_accounts"]
@@ -44,6 +45,8 @@ def reaching(options: argparse.Namespace) -> SourceOptions:
     server = fhir_server(options)
     if sum(given is not None for given in (options.url, urls, origin, server)) > 1:
         raise OptionError("url, urls, from and fhir", "each says where the data is; give one of them")
+    if origin is None:
+        import_http()
     if options.url is not None or urls is not None or server is not None:
         from mockexport.sources.http import Access  # no sooner: it takes 12 MB
 

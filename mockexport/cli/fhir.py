@@ -46,7 +46,7 @@ def _are_named_so(origin: str | None) -> bool:
         return False
     path = Path(origin)
     if path.is_dir():
-        return not (path / "export.json").exists() and any(map(is_ndjson, path.iterdir()))
+        return any(map(is_ndjson, path.iterdir())) and not any(path.glob("*.csv"))
     if path.exists() or not glob.has_magic(origin):
         return is_ndjson(path)
     return any(is_ndjson(Path(name)) for name in glob.iglob(origin, recursive=True))

@@ -2,6 +2,7 @@
 
 import argparse
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from mockexport.access import new_token
@@ -9,6 +10,7 @@ from mockexport.cli import exits
 from mockexport.cli.fetching import read_token
 from mockexport.cli.text import inform, put, say
 from mockexport.errors import OptionError
+from mockexport.formats.descriptions import described, read_description
 from mockexport.ingest.extra import explained
 from mockexport.keys import load_pair
 from mockexport.server.faults import Faults
@@ -21,25 +23,43 @@ __all__ = ["ingest", "serve"]
 
 async def serve(options: argparse.Namespace) -> int:
     """Run the command; the server's URL is the one line on stdout."""
-    faults = None if options.faults is None else Faults.parse(options.faults, seed=options.seed)
     server = MockServer(
         options.host,
         options.port,
-        data=None if options.data is None else Path(options.data),
-        faults=faults,
+        data=options.data,
+        exports=_exports(options.export),
+        schema=None if options.like is None else described(read_description(options.like)),
+        faults=Faults.of(options.faults, seed=options.seed),
         host_names=options.host_name,
         token=None if options.bearer is None else read_token("bearer", options.bearer),
         tls=_tls(options),
+        record=False,
     )
 
     def ready(server: MockServer) -> None:
         put(server.url + "\n")
-        inform(f"serving {'synthetic data' if options.data is None else options.data}; Ctrl-C ends it")
+        inform(f"serving {_what(options)}; Ctrl-C ends it")
         if server.ca_file is not None:
             inform(f"clients are to trust {server.ca_file}: curl --cacert, mockexport --cacert")
 
     await serve_exports(server, on_ready=ready, until=stdin_closed() if options.exit_with_stdin else None)
     return 0
+
+
+def _exports(said: Sequence[str]) -> dict[str, list[str]] | None:
+    """Return what --export says, by name: one that is said again has further tables."""
+    found: dict[str, list[str]] = {}
+    for text in said:
+        name, equals, path = text.partition("=")
+        if not equals or not path:
+            raise OptionError("export", f"{text!a} is not NAME=FOLDER")
+        found.setdefault(name, []).append(path)
+    return found or None
+
+
+def _what(options: argparse.Namespace) -> str:
+    told = [*([options.data] if options.data else []), *options.export]
+    return ", ".join(told) if told else "synthetic data"
 
 
 def _tls(options: argparse.Namespace) -> Tls:

@@ -9,7 +9,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mockexport._kernel import ColumnScan, State, integers
-from mockexport.engine.kernel import is_ended, line_after, new_scan, tally_of, unended_line
+from mockexport.engine.kernel import give_plan, is_ended, line_after, new_scan, tally_of, unended_line
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
 from mockexport.formats import Batch, Decoded
 from mockexport.formats.batch import table, with_missing
@@ -159,6 +159,7 @@ class ColumnsFold(Generic[S]):
         while True:
             scan = self._scan_in_force()
             aside = scan.feed(taken.data, start, line)
+            give_plan(scan, self._decoder, self._schema)
             stopped_at, open_at, lines = scan.stopped_at, scan.open_at, scan.lines
             last = unended_line(chunk, aside, line, scan) if aside else None
             judged = self._decoder.decode_rows(aside, unended_line=last)
@@ -228,7 +229,8 @@ class ColumnsFold(Generic[S]):
         taken.filtered += filtered
         taken.patients, taken.event_types = self._new_names()
         self.tally.merge(taken)
-        self.tally.update(judged)
+        if taken.rows or judged.rows or judged.noted:  # nothing says nothing of how the rows before it have ended
+            self.tally.update(judged)
         return NumberedBatch(*scan.columns(), self._patients, self._types)
 
     def _new_names(self) -> tuple[set[str], set[str]]:

@@ -12,11 +12,13 @@ from typing import Generic, TypeVar
 
 from mockexport._kernel import FAMILIES, Offsets, RowFilter, Scan, State
 from mockexport._kernel import path as instructions
+from mockexport.engine.plan import new_plan, signs_of
 from mockexport.errors import BadRowError
 from mockexport.formats import Batch, CsvDecoder, Decoded
 from mockexport.formats.coverage import HourCounts
 from mockexport.formats.filters import Filter
 from mockexport.formats.layout import Layout
+from mockexport.formats.noted import Noted
 from mockexport.formats.resources import PackedRows
 from mockexport.formats.schema import Schema
 from mockexport.formats.tally import Tally
@@ -31,6 +33,7 @@ __all__ = [
     "KernelFold",
     "KernelSelection",
     "KernelSummary",
+    "give_plan",
     "instructions",
     "is_ended",
     "line_after",
@@ -42,6 +45,8 @@ __all__ = [
 ]
 
 AnyScan = TypeVar("AnyScan", bound=Scan)
+# What a scan notes, in its order.
+_NOTED = (Noted.DATES_ONLY, Noted.CENSORED, Noted.CENSORED_BOUND, Noted.TEXT)
 
 
 def twin_of(reducer: object) -> "KernelSummary | KernelSelection | None":
@@ -214,6 +219,7 @@ def tally_of(scan: Scan) -> Tally:
     taken = Tally()
     taken.rows, taken.filtered = scan.rows, scan.filtered
     taken.missing.update(scan.missing())
+    taken.noted.update({name: count for name, count in zip(_NOTED, scan.noted(), strict=True) if count})
     taken.first_us, taken.last_us = scan.first_us, scan.last_us
     if (covered := scan.covered()) is not None:
         taken.coverage = HourCounts(*covered)
@@ -254,6 +260,7 @@ class KernelFold:
         self.download_id: str = span.download_id
         self.line: int = 1
         self.rows: int = 0
+        self.judged: int = 0  # rows, and lines, that were handed to the reference
         self._schema = schema
         self._reducer = reducer
         self._asked = asked
@@ -313,6 +320,7 @@ class KernelFold:
         if taken.rows or self._decoder.has_untold:  # a header may be among them, so what follows is scanned afterwards
             last = taken.rows[-1][0] if taken.rows and taken.start == len(taken.data) and not is_ended(chunk) else None
             decoded = self._decoder.decode_rows(taken.rows, unended_line=last)
+            self.judged += len(taken.rows)
             part.judge(decoded, self.download_id, chunk.offset, strict=self._strict)
         return Scanning(chunk, taken.data, taken.start, taken.line, part.scan, part)
 
@@ -325,13 +333,15 @@ class KernelFold:
         """
         chunk, part = scanning.chunk, scanning.part
         data, start, line, scan = scanning.data, scanning.start, scanning.line, scanning.scan
+        give_plan(scan, self._decoder, self._schema)
         while True:
             if rows:
+                self.judged += len(rows)
                 decoded = self._decoder.decode_rows(rows, unended_line=unended_line(chunk, rows, line, scan))
                 part.judge(decoded, self.download_id, chunk.offset, strict=self._strict)
             if scan.stopped_at is None:
                 break
-            # Behind what may have been a header; what is left is scanned here, as that is rare.
+            # Behind what may have been a header, or for a plan; what is left is scanned here, as both are rare.
             start, line = start + scan.stopped_at, line + scan.lines
             scan = part.scan
             rows = scan.feed(data, start, line)
@@ -371,20 +381,28 @@ def new_scan(
 ) -> AnyScan:
     """Return a scan of the rows `asked` for, as the header that `decoder` has read, and the schema, describe them."""
     layout = decoder.layout
-    if layout is None or layout.plain is None:
-        raise RuntimeError("there is no scan before the header, or of such a layout")
+    if layout is None:
+        raise RuntimeError("there is no scan before the header")
+    plain = layout.plain if schema.is_plain else None
     return kind(
         state,
-        *layout.plain,
+        plain,
         layout.fields,
-        decoder.quoting.delimiter.encode(),
+        signs_of(decoder.quoting),
         [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
         [number.encode() for number in null_numbers(schema)],
-        [name.encode() if _can_be_plain(name) else None for name in layout.names],
+        [name.encode() if _can_be_found(name, schema) else None for name in layout.names],
         None if schema.timezone is None else offsets_of(schema.timezone),
         None if asked is None else _row_filter(asked),
         coverage,
+        None if plain is not None else new_plan(schema, layout, decoder.quoting),
     )
+
+
+def give_plan(scan: Scan, decoder: CsvDecoder, schema: Schema) -> None:
+    """Let a scan to which many rows are not plain read the next ones by a plan."""
+    if scan.wants_plan and decoder.layout is not None:
+        scan.use(new_plan(schema, decoder.layout, decoder.quoting))
 
 
 def is_ended(chunk: Chunk) -> bool:
@@ -413,6 +431,11 @@ def unended_line(chunk: Chunk, rows: list[tuple[int, bytes]], line: int, scan: S
 def _can_be_plain(token: str) -> bool:
     """Tell whether a null token can stand in a row that the kernel takes: others are left to the reference."""
     return token.strip(" \t") == token != "" and '"' not in token and "\0" not in token and _encoded(token) is not None
+
+
+def _can_be_found(name: str, schema: Schema) -> bool:
+    """Tell whether a row that has this name in a field has its bytes: an escape can stand between any two of them."""
+    return _can_be_plain(name) and schema.escape is None and (schema.quote is None or schema.quote not in name)
 
 
 def _encoded(text: str) -> bytes | None:

@@ -116,6 +116,7 @@ class Identified(Batch):
 
     Each row has the key of its resource, b"" for one without an id, its version (see `Identity`), and its place among
     the resource's rows. `rowless` are resources without a row: they may be a later version of one that had some.
+    `absent` are missing values, by the resource and version that they are of, and their types.
     """
 
     keys: list[bytes] = field(default_factory=list)
@@ -123,6 +124,7 @@ class Identified(Batch):
     updated: list[int] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     rowless: list["Identity"] = field(default_factory=list)
+    absent: list[tuple["Identity", str]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.values or self.rowless)

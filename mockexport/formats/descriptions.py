@@ -3,10 +3,8 @@
 The known ones lie in `known/` as data; a user's own is given by its path. `about` and `source` say what it is.
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +53,8 @@ def known_schemas() -> Mapping[Schema, str]:
 
 
 def _known() -> Any:
+    from importlib.resources import files  # no sooner: most runs want none of them
+
     return files("mockexport.formats") / "known"
 
 
@@ -77,6 +77,8 @@ def read_description(name: str) -> dict[str, Any]:
             raise OptionError("like", f"{name} is not UTF-8") from error
         if len(data) > MAX_DESCRIPTION_BYTES:
             raise OptionError("like", f"{name} is longer than {MAX_DESCRIPTION_BYTES:,} bytes")
+    import tomllib  # no sooner, as above
+
     try:
         settings = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

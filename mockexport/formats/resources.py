@@ -1,6 +1,7 @@
 """Rows of resources as columns of bytes: what the compiled parts decode, and what is kept of them."""
 
 import struct
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import compress
 from typing import Any, NamedTuple
@@ -35,6 +36,7 @@ class PackedRows(Identified):
         columns: the rows, and the resources without any.
         names: of patients and of types; the lists grow at their end as batches come, and may say a name twice.
         fresh: the names of both that the rows have; those that an earlier batch had may be left out.
+        absent: missing values (see Identified).
     """
 
     count: int
@@ -42,8 +44,15 @@ class PackedRows(Identified):
     names: tuple[list[str], list[str]]
     fresh: Ids
 
-    def __init__(self, count: int, columns: Columns, names: tuple[list[str], list[str]], fresh: Ids) -> None:
-        self.__dict__.update(count=count, columns=columns, names=names, fresh=fresh)
+    def __init__(
+        self,
+        count: int,
+        columns: Columns,
+        names: tuple[list[str], list[str]],
+        fresh: Ids,
+        absent: Sequence[tuple[Identity, str]] = (),
+    ) -> None:
+        self.__dict__.update(count=count, columns=columns, names=names, fresh=fresh, _absent=list(absent))
 
     def __len__(self) -> int:
         return self.count
@@ -117,6 +126,18 @@ class PackedRows(Identified):
         resources = zip(self._keys, versions, updated, self._has_rows, strict=True)
         return [Identity(key, version, at_us) for key, version, at_us, has_rows in resources if not has_rows]
 
+    @property
+    def absent(self) -> list[tuple[Identity, str]]:
+        """Missing values: of which resource and version, and their types."""
+        found: list[tuple[Identity, str]] = self.__dict__["_absent"]
+        return found
+
+    def identity(self, row: int) -> Identity:
+        """Return whose a row is, or which resource without rows it stands for."""
+        columns = self.columns
+        versions, updated = memoryview(columns.versions).cast("Q"), memoryview(columns.updated).cast("q")
+        return Identity(columns.keys[row * KEY_BYTES : (row + 1) * KEY_BYTES], versions[row], updated[row])
+
     def __reduce__(self) -> tuple[type[Batch], tuple[Any, ...]]:
         lists = (self.patient_ids, self.event_times, self.event_types, self.values)
-        return Identified, (*lists, self.keys, self.versions, self.updated, self.places, self.rowless)
+        return Identified, (*lists, self.keys, self.versions, self.updated, self.places, self.rowless, self.absent)

@@ -32,8 +32,8 @@ MONTHS = (
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 # The years 1 to 9999, and a day for offsets: other instants are no times.
-_FIRST_US = (1 - _EPOCH_DAY) * 86_400 * _SECOND_US
-_END_US = (date.max.toordinal() + 1 - _EPOCH_DAY) * 86_400 * _SECOND_US
+FIRST_US = (1 - _EPOCH_DAY) * 86_400 * _SECOND_US
+END_US = (date.max.toordinal() + 1 - _EPOCH_DAY) * 86_400 * _SECOND_US
 
 _DIRECTIVES = {
     "Y": r"(?P<Y>\d{4})",
@@ -56,7 +56,7 @@ _ONE_OR_TWO = r"\d\d?"
 # Between words: some programs write other spaces before AM and PM.
 _BLANKS = "[ \t\u00a0\u202f]+"
 # What is remembered must not fill memory; and no format takes more.
-_LONGEST = 100
+LONGEST = 100
 _NUMBER = re.compile(r"([+-]?)(\d+)(?:\.(\d*))?", re.ASCII)
 _CLOCK = re.compile(r"([+-]?)(\d+):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 
@@ -132,7 +132,7 @@ def number_reader(unit_us: int, origin_us: int, *, clock: bool = False) -> ReadT
             sign = match[1]
             elapsed = (int(match[2]) * 3600 + int(match[3]) * 60 + int(match[4] or 0)) * _SECOND_US
         time_us = origin_us - elapsed if sign == "-" else origin_us + elapsed
-        if not _FIRST_US <= time_us < _END_US:
+        if not FIRST_US <= time_us < END_US:
             raise BadField(BadRowReason.TIME)
         return time_us
 
@@ -141,7 +141,7 @@ def number_reader(unit_us: int, origin_us: int, *, clock: bool = False) -> ReadT
 
 def _pattern_reader(name: str, zone: "ZoneInfo | None") -> ReadTime:
     parts: list[str] = []
-    at, seen = 0, set[str]()
+    at, seen, beside = 0, set[str](), False
     while at < len(name):
         if name[at] == "%":
             directive = name[at + 1 : at + 2]
@@ -150,11 +150,13 @@ def _pattern_reader(name: str, zone: "ZoneInfo | None") -> ReadTime:
                 raise OptionError("time-format", f"{name!a}: %{directive} is {twice}; known are {_known()}")
             seen.update(directive.replace("%", ""))
             part = _DIRECTIVES[directive]
-            if _ONE_OR_TWO in part and (_is_number(name[at - 2 : at]) or _is_number(name[at + 2 : at + 4])):
+            if beside or _is_number(name[at + 2 : at + 4]):
                 part = part.replace(_ONE_OR_TWO, r"\d\d")
             parts.append(part)
+            beside = _is_number(name[at : at + 2])
             at += 2
         else:
+            beside = False
             parts.append(_BLANKS if name[at] in " \t" else re.escape(name[at]))
             at += 1
     if not ("Y" in seen) ^ ("y" in seen) or len(seen & {"m", "b", "B"}) != 1 or "d" not in seen:
@@ -166,7 +168,7 @@ def _pattern_reader(name: str, zone: "ZoneInfo | None") -> ReadTime:
     # Rows arrive in time order, and many share their time with the one before.
     @lru_cache(maxsize=1024)
     def read(text: str) -> int:
-        match = pattern.fullmatch(text) if len(text) <= _LONGEST else None
+        match = pattern.fullmatch(text) if len(text) <= LONGEST else None
         if match is None:
             raise BadField(BadRowReason.TIME)
         return _instant(match.groupdict(), zone)

@@ -9,14 +9,14 @@ from mockexport.formats.noted import Noted
 from mockexport.formats.schema import Schema
 from mockexport.model import VALUE_SCALE
 
-__all__ = ["ReadValue", "null_numbers", "value_reader"]
+__all__ = ["GROUPS", "ReadValue", "null_numbers", "value_reader"]
 
 # Returns a number in units of 10⁻¹⁸, None if there is none; and what is to be noted, if anything.
 ReadValue = Callable[[str], tuple[int | None, Noted | None]]
 
 _CENSORED = re.compile(r"(?:[<>]=?|[≤≥])[ \t]*(.*)", re.DOTALL)
 # What else is written for a space or an apostrophe between digits.
-_GROUPS = {" ": " \u00a0\u202f", "'": "'\u2019", ".": ".", ",": ","}
+GROUPS = {" ": " \u00a0\u202f", "'": "'\u2019", ".": ".", ",": ","}
 
 
 @lru_cache(maxsize=16)
@@ -82,7 +82,7 @@ def plain_number(decimal: str, thousands: str | None) -> Callable[[str], str]:
     if thousands is None:
         whole = r"\d+"
     else:
-        group = f"[{_GROUPS[thousands]}]"
+        group = f"[{GROUPS[thousands]}]"
         whole = rf"(?:\d{{1,3}}(?:{group}\d{{3}})+|\d+)"
     grammar = re.compile(rf"([+-]?)({whole})?(?:{point}(\d*))?((?:[eE][+-]?\d+)?)", re.ASCII)
 

@@ -1,7 +1,8 @@
 """The heart-rate service: devices post readings, callers ask for a user's minute averages. A map, from the outside in:
 
     service, application  a process; the FastAPI application and its routes
-    accepting, wire, bodies   connections and request bodies against clients that are slow, large or gone
+    hosting, accepting, wire, sweep, bodies   connections and bodies against clients that are slow, large or gone
+    plain, shortway       what a request's bytes say by themselves; a reading's way past parser and application
     entrance, admission, refusals   overload: how much may be under way, and 503 for the rest at next to no cost
     replies, documents    what an error becomes on the wire; the shapes that /openapi.json tells
     requests, metrics, logs   ids and counts of requests; few and telling numbers; JSON lines without health data
@@ -9,8 +10,9 @@
     bridge, page          the export API over what is stored; the page for people
     readings              what a reading is, and what is wrong with one that is none
     store                 joins the rooms below: opened once per data folder, under a lock
-    journal, insertion    one writer thread, one commit for all who wait: what a 202 stands on
-    compaction, rewriting, publishing   journal rows become Parquet files, in an order that survives a power cut
+    journal, insertion, writing   one writer thread, one commit for all who wait: what a 202 stands on
+    compaction, passes    when journal rows become Parquet files, and what a pass does
+    rewriting, publishing   files for files, in an order that survives a power cut
     periods               which days share a file
     catalogue, holders, leases   which files there are, whose, whether they are whole, who still reads them
     deletions             what was deleted and is not yet gone from every file

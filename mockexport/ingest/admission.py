@@ -1,51 +1,61 @@
 """How much may be under way. Pure: what is measured is given, what is decided is returned; no loop, no bytes.
 
-What a client waits is the time until its request is read, which is the event loop's lag, and the time until it is
-answered, which shows in the age of the oldest that is under way. Both together are held below a target by a limit on
-what may be under way: it falls while they are above, and rises again while somebody is refused below. So it follows the
-machine and the disk, and nothing has to be known about them beforehand. A single reading counts as one, a batch by its
-size.
+What is under way is done at some rate, so whoever is let in waits for as long as that takes (Little's law). The limit
+is what gets done within a target, at the best rate of the last second. The rate is measured while somebody is refused:
+without that it says what was asked for, not what could be done, and may raise the limit but not lower it. So the limit
+follows the machine and the disk, and nothing has to be known about them beforehand.
+
+Single readings and batches are admitted apart, so that neither takes the other's places: what they wait for, the loop
+and the journal, serves single readings first.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
-__all__ = ["Admission", "Admitted"]
+__all__ = ["BATCHES", "FEWEST", "READINGS", "SINGLE_BYTES", "TARGET_S", "Admission", "Admitted", "Bounds"]
 
 # What an admitted request should wait at most. Clients are promised a quarter of a second; this leaves room for what is
-# not seen: the reply's way, and a pause of the disk.
+# not seen: the way to the loop and back, and a pause of the disk.
 TARGET_S = 0.08
-# So much is always let in: some hundredths of a second of work, and calm clients are fewer, so that a pause of the disk
-# is no reason to refuse them.
+# A rate is what was done in so long, some commits; the best of so many counts, so that a pause of the disk is forgiven.
+_WINDOW_S = 0.1
+_WINDOWS = 10
+# A body that is longer is taken for a batch.
+SINGLE_BYTES = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Between what a limit moves, so much is always let in, a first guess, more is never let in; and the target (s)."""
+
+    fewest: int
+    at_first: int
+    most: int
+    target_s: float
+
+
+# So many are some hundredths of a second of work, and calm clients are fewer, so that a pause of the disk is no reason
+# to refuse them. At the other end is the journal's own bound on requests.
 FEWEST = 64
-# The journal's own bound on requests.
-MOST = 2_000
-# Of a batch, so many bytes are as much work as a single reading with all that surrounds it.
-BYTES_OF_ONE = 4_096
-_AT_FIRST = 512
-_FALL = 0.8
-_RISE = 1.02
-
-
-@dataclass(slots=True)
-class Admitted:
-    """A request that is under way since a time (s), and what it counts for."""
-
-    began: float
-    weight: int
-    ended: bool = False
+READINGS = Bounds(FEWEST, 512, 4_000, TARGET_S)
+# In KiB of bodies; at the other end is the room for them. Half the target, since a batch also waits on its way in, for
+# its body to be read, and for single readings, which go before it.
+BATCHES = Bounds(256, 2_048, 16_384, TARGET_S / 2)
 
 
 class Admission:
     """Counts what is under way, and knows whether more may begin."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds = READINGS) -> None:
         self.refused: int = 0
         self.under_way: int = 0
-        self.limit: float = _AT_FIRST
-        self._waiting: deque[Admitted] = deque()
-        self._refused_before = 0
-        self._fell = float("-inf")
+        self.limit: float = bounds.at_first
+        self._bounds = bounds
+        # The limits that the last windows spoke for.
+        self._wanted: deque[float] = deque(maxlen=_WINDOWS)
+        # Of the window that goes on: since when, what was done, and how many had been refused before it.
+        self._since = float("-inf")
+        self._done = self._refused_before = 0
 
     def __repr__(self) -> str:
         return f"<Admission: {self.under_way} of {self.limit:.0f} under way, {self.refused} refused>"
@@ -60,31 +70,37 @@ class Admission:
         """Whether there is room for as much again."""
         return self.under_way <= self.limit / 2
 
-    def begin(self, now: float, body_bytes: int) -> Admitted:
-        """Count one in, with a body of so many bytes."""
-        admitted = Admitted(now, 1 + body_bytes // BYTES_OF_ONE)
-        self.under_way += admitted.weight
-        self._waiting.append(admitted)
-        return admitted
+    def begin(self, now: float, weight: int = 1) -> "Admitted":
+        """Count one in."""
+        self.under_way += weight
+        return Admitted(self, now, weight)
 
-    def end(self, admitted: Admitted) -> None:
+    def end(self, weight: int) -> None:
         """Count one out, answered or gone."""
-        admitted.ended = True
-        self.under_way -= admitted.weight
-        while self._waiting and self._waiting[0].ended:
-            self._waiting.popleft()
+        self.under_way -= weight
+        self._done += weight
 
-    def oldest_age_s(self, now: float) -> float:
-        """Return how long the oldest has been under way; 0 if there is none."""
-        return now - self._waiting[0].began if self._waiting else 0.0
+    def adjust(self, now: float) -> None:
+        """Move the limit by what was done lately. Called some times within a window while there is much to do."""
+        elapsed = now - self._since
+        if elapsed < _WINDOW_S:
+            return
+        wanted, limited = self._done / elapsed * self._bounds.target_s, self.refused > self._refused_before
+        self._since, self._done, self._refused_before = now, 0, self.refused
+        # A longer one holds a time in which nobody looked, for there was little to do.
+        if elapsed < 2 * _WINDOW_S and (limited or wanted > self.limit):
+            self._wanted.append(wanted)
+            self.limit = min(self._bounds.most, max(self._bounds.fewest, *self._wanted))
 
-    def adjust(self, now: float, lag_s: float) -> None:
-        """Move the limit by what is waited now. Called some times within the target."""
-        if self.oldest_age_s(now) + lag_s > TARGET_S:
-            # What follows from a fall shows only when those under way have been answered.
-            if now - self._fell >= TARGET_S:
-                self._fell = now
-                self.limit = max(FEWEST, min(self.limit, self.under_way) * _FALL)
-        elif self.refused > self._refused_before:
-            self.limit = min(MOST, self.limit * _RISE + 1)
-        self._refused_before = self.refused
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that is under way since a time (s), and what it counts for."""
+
+    admission: Admission
+    began: float
+    weight: int
+
+    def end(self) -> None:
+        """Count it out."""
+        self.admission.end(self.weight)

@@ -22,7 +22,7 @@ from mockexport import __version__
 from mockexport.access import Asked, Door, Tokens, own_names
 from mockexport.ingest import averages, bridge, documents, metrics
 from mockexport.ingest.bodies import ALL_BATCHES_BYTES, ALL_READINGS_BYTES, MAX_BATCH_BYTES, MAX_READING_BYTES, BodyRoom
-from mockexport.ingest.entrance import ENTRANCE, Entrance
+from mockexport.ingest.entrance import CAME_TOO_LATE, ENTRANCE, Entrance
 from mockexport.ingest.errors import (
     IngestError,
     Overloaded,
@@ -31,13 +31,14 @@ from mockexport.ingest.errors import (
     Unavailable,
     day_text,
 )
+from mockexport.ingest.hosting import bound_host, install, serves_directly
 from mockexport.ingest.page import PAGES, page_reply
 from mockexport.ingest.readings import decode_batch, decode_one
 from mockexport.ingest.replies import JsonBytes, json_reply, problem_reply, refusal_reply
-from mockexport.ingest.requests import Requests
+from mockexport.ingest.requests import RequestIds, Requests
 from mockexport.ingest.settings import Settings, open_to_all
+from mockexport.ingest.shortway import READING_PATH, ShortWay
 from mockexport.ingest.store import Store
-from mockexport.ingest.wire import bound_host, install
 
 __all__ = ["Service", "create_app"]
 
@@ -45,7 +46,6 @@ _log = logging.getLogger("mockexport.ingest")
 
 # A span that holds every reading there can be.
 _FIRST, _LAST = "1970-01-01T00:00:00Z", "2099-12-31T23:59:59.999999Z"
-_READING_PATH = "/metrics/heart-rate"
 _ACCEPTED = JsonBytes(msgspec.json.encode({"status": "accepted"}), 202)
 _Responses = dict[int | str, dict[str, Any]]
 _REFUSALS: _Responses = {status: {"model": documents.Detail} for status in (400, 503)}
@@ -81,9 +81,10 @@ class Service(FastAPI):
         self.entrance: Entrance = Entrance()
         # Held while a batch is decoded, some milliseconds: between two of them the loop turns, and readings are heard.
         self.one_batch: asyncio.Lock = asyncio.Lock()
-        self._requests = Requests(self._behind_the_door, self.metrics)
+        self._request_ids = RequestIds()
+        self._requests = Requests(self._behind_the_door, self.metrics, self._request_ids)
         self.open_store: Store | None = None
-        self.short_way: Route | None = None
+        self.reading_route: Route | None = None
 
     @property
     def store(self) -> Store:
@@ -92,11 +93,24 @@ class Service(FastAPI):
             raise Unavailable("the service is not open")
         return self.open_store
 
+    def admit(self) -> Store:
+        """Return the open store where it takes readings.
+
+        Raises:
+            Unavailable: it does not.
+        """
+        store = self.store
+        if not store.has_room():
+            raise Overloaded("the journal is full, compaction does not keep up")
+        return store
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve; where the server is uvicorn, put the connections' deadlines in place first."""
         if scope["type"] == "lifespan":
             if not install(receive):
                 _log.warning("no connection deadlines: they need uvicorn with httptools")
+            if serves_directly(receive, self):
+                self.entrance.short_way = ShortWay(self.door, self.metrics, self._request_ids, self.admit)
             host = bound_host(receive)
             if host is not None and self.settings.is_open(host):
                 await receive()
@@ -119,9 +133,9 @@ class Service(FastAPI):
             page = refusal.status == 401 and scope["method"] == "GET" and scope["path"] in PAGES
             reply = page_reply(scope["path"], 401, refusal.challenge) if page else refusal_reply(refusal)
             await reply(scope, receive, send)
-        elif self.short_way is not None and scope["path"] == _READING_PATH and scope["method"] == "POST":
-            scope["route"] = self.short_way
-            await self._answer(self.short_way.endpoint, scope, receive, send)
+        elif self.reading_route is not None and scope["path"] == READING_PATH and scope["method"] == "POST":
+            scope["route"] = self.reading_route
+            await self._answer(self.reading_route.endpoint, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -202,14 +216,8 @@ def create_app(settings: Settings) -> Service:
 def _readings_routes(app: Service) -> None:
     tags: list[str | Enum] = ["readings"]
 
-    def admit() -> Store:
-        store = app.store
-        if not store.has_room():
-            raise Overloaded("the journal is full, compaction does not keep up")
-        return store
-
     @app.post(
-        _READING_PATH,
+        READING_PATH,
         status_code=202,
         tags=tags,
         response_model=documents.Accepted,
@@ -218,7 +226,7 @@ def _readings_routes(app: Service) -> None:
     )
     async def post_reading(request: Request) -> Response:
         """Store one reading. 202: it is on disk, and every query from now on sees it. Anything else: send it again."""
-        store = admit()
+        store = app.admit()
         async with app.reading_bodies.read(request) as body:
             try:
                 reading = decode_one(body)
@@ -229,7 +237,7 @@ def _readings_routes(app: Service) -> None:
         return _ACCEPTED
 
     # The way through FastAPI costs nearly as much as all else: the function at its end is called at the door, too.
-    app.short_way = Route(_READING_PATH, post_reading, methods=["POST"])
+    app.reading_route = Route(READING_PATH, post_reading, methods=["POST"])
 
     @app.post(
         "/metrics/heart-rate/batch",
@@ -241,8 +249,10 @@ def _readings_routes(app: Service) -> None:
     )
     async def post_batch(request: Request) -> Response:
         """Store up to 10,000 readings. The good ones are stored, the bad ones listed by index."""
-        store = admit()
+        store = app.admit()
         async with app.batch_bodies.read(request) as body:
+            if request.scope.get("state", {}).get(CAME_TOO_LATE):
+                raise Overloaded("too many batches at once")
             async with app.one_batch:
                 outcome = decode_batch(body)
                 await asyncio.sleep(0)
@@ -314,7 +324,7 @@ def _service_routes(app: Service) -> None:
     async def prometheus() -> Response:
         """Return the service's numbers as Prometheus text."""
         return Response(
-            metrics.render(app.metrics, app.store, app.entrance.admission),
+            metrics.render(app.metrics, app.store, app.entrance.readings, app.entrance.batches),
             headers={"content-type": metrics.CONTENT_TYPE},
         )
 

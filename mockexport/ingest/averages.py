@@ -7,6 +7,7 @@ text is made while it is sent. Only CSV without a limit, which has no bound, is 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from mockexport.ingest import documents
 from mockexport.ingest.errors import NothingThere, RequestProblem
+from mockexport.ingest.lanes import Lanes
 from mockexport.ingest.minutes import Minutes
 from mockexport.ingest.queries import MAX_MINUTES
 from mockexport.ingest.readings import END_US, ID_LENGTH, MINUTE_US, id_problem, parse_time
@@ -27,7 +29,7 @@ __all__ = ["ID_QUERY", "TIME_QUERY", "refuse_repeated", "router", "wanted_of"]
 ID_QUERY = Query(min_length=1, max_length=ID_LENGTH)
 TIME_QUERY = Query(description=documents.TIME, json_schema_extra={"format": "date-time"})
 
-# Minutes whose text is made at once: a day's in one go, and a millisecond of the event loop's time.
+# Minutes whose text is made at once: a day's in one go.
 _AT_ONCE = 2_000
 _CSV_TYPE = "text/csv; charset=utf-8"
 _CSV_HEADER = b"timestamp,heart_rate,device_id\n"
@@ -101,11 +103,12 @@ def _csv_pieces(minutes: Minutes) -> Iterator[bytes]:
 
 async def _all_as_csv(store: Store, cost: int, first: Minutes, rest: Iterator[Minutes]) -> AsyncIterator[bytes]:
     part: Minutes | None = first
+    lanes = store.queries.lanes
     yield _CSV_HEADER
     while part is not None:
         for offset in range(0, len(part), _AT_ONCE):
-            yield part.slice(offset, _AT_ONCE).csv()
-        part = await store.queries.lanes.run(cost, next, rest, None)
+            yield await lanes.text(part.slice(offset, _AT_ONCE).csv)
+        part = await lanes.run(cost, next, rest, None)
 
 
 def router(store: Callable[[], Store], priority: Mapping[str, int], observe: Callable[[float], None]) -> APIRouter:
@@ -145,8 +148,9 @@ def router(store: Callable[[], Store], priority: Mapping[str, int], observe: Cal
         if csv and not pages:
             reply = await _begin_csv(store(), wanted)
         else:
-            minutes = await store().queries.ask(wanted, priority, at_most if pages else None)
-            reply = _whole(user_id, minutes, at_most, pages=pages, csv=csv)
+            queries = store().queries
+            finish = partial(_whole, user_id, queries.lanes, at_most, pages=pages, csv=csv)
+            reply = await queries.ask(wanted, priority, at_most if pages else None, finish)
         observe(time.perf_counter() - started)
         return reply
 
@@ -161,8 +165,8 @@ def router(store: Callable[[], Store], priority: Mapping[str, int], observe: Cal
     return routes
 
 
-def _whole(user_id: str, minutes: Minutes, at_most: int, *, pages: bool, csv: bool) -> Response:
-    """Return the reply to a question that is answered already."""
+def _whole(user_id: str, lanes: Lanes, at_most: int, minutes: Minutes, *, pages: bool, csv: bool) -> Response:
+    """Return the reply to a question that is answered already. Its text is made here if it is short."""
     if not len(minutes):
         raise NothingThere("no readings match")
     following = str(minutes.minute(at_most)) if len(minutes) > at_most else None
@@ -172,11 +176,10 @@ def _whole(user_id: str, minutes: Minutes, at_most: int, *, pages: bool, csv: bo
     media_type = _CSV_TYPE if csv else "application/json"
     headers = {"next-cursor": following} if csv and following is not None else {}
     if len(minutes) > _AT_ONCE:
-        return StreamingResponse(_each(pieces), media_type=media_type, headers=headers)
+        return StreamingResponse(_each(pieces, lanes), media_type=media_type, headers=headers)
     return JsonBytes(b"".join(pieces), headers=headers, media_type=media_type)
 
 
-async def _each(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    # An asynchronous generator, so that the text is made on the event loop: a thread would cost more than it does.
-    for piece in pieces:
+async def _each(pieces: Iterator[bytes], lanes: Lanes) -> AsyncIterator[bytes]:
+    while piece := await lanes.text(next, pieces, b""):
         yield piece

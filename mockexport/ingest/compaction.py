@@ -1,9 +1,7 @@
 """Compaction: journal rows become sorted Parquet files, a few per period. Off the event loop, in a thread of its own.
 
-A pass drops what is too old, takes what was deleted out of the files, then takes the oldest rows of the journal, merges
-each period's with some of the period's files, publishes the new files, and then, in one transaction, lists them, drops
-what they replace and deletes the rows. A crash before that leaves files in no list, after it files that nobody misses;
-the numbers in the rows make a repeated merge harmless. Between passes, small days are joined (see `periods`).
+When, and what a failure means; what a pass does is told in `passes`. Between passes, small days are joined (see
+`periods`), and files that nobody has read yet are checked.
 """
 
 import logging
@@ -14,34 +12,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
-from mockexport.ingest.catalogue import Catalogue, StoredFile, add_files, drop_files, listed
-from mockexport.ingest.checksums import row_checksum_sql
-from mockexport.ingest.columns import day_number, journal_frame, named
-from mockexport.ingest.database import Connect, bad_rows
-from mockexport.ingest.deletions import note_erased, pending_deletions, touches, without_deleted
+from mockexport.ingest.catalogue import Catalogue
+from mockexport.ingest.database import Connect
 from mockexport.ingest.disk import Disk
-from mockexport.ingest.errors import Damaged, StorageFailed, Unavailable
+from mockexport.ingest.errors import StorageFailed, Unavailable
 from mockexport.ingest.journal import Journal
 from mockexport.ingest.leases import Leases
-from mockexport.ingest.periods import Period, sparse_periods, targets
-from mockexport.ingest.readings import DAY_US
-from mockexport.ingest.rewriting import Change, Rewriter
-from mockexport.ingest.snapshots import journal_columns, named_streams, read_transaction
+from mockexport.ingest.passes import Passes, Stopped
 
 __all__ = ["CompactionCounts", "Compactor"]
 
 _log = logging.getLogger(__name__)
 
-# Rows of one pass: what is held in memory, and what the one transaction deletes while readings wait.
-MAX_PASS_ROWS = 200_000
 # How often the thread looks at the journal's age, and idly at files that nobody has read yet.
 _LOOK_S = 0.5
 # After a pass that failed the next one waits this long.
 _PAUSE_S = 5.0
-
-_FITS = f"checksum = {row_checksum_sql('seq', 'stream', 'time_us', 'heart_rate')}"
 
 
 @dataclass(slots=True)
@@ -53,10 +39,6 @@ class CompactionCounts:
     rows: int = 0
     duplicates: int = 0
     conflicts: int = 0
-
-
-class _Stopped(Exception):  # noqa: N818 - no fault
-    """The pass was given up, for the service ends; the journal still has what it did not put into effect."""
 
 
 class Compactor:
@@ -76,18 +58,20 @@ class Compactor:
         keep_days: int | None = None,
     ) -> None:
         self.counts: CompactionCounts = CompactionCounts()
-        self.bad_days: frozenset[int] = frozenset()
-        self._journal, self._catalogue, self._leases, self._disk = journal, catalogue, leases, disk
-        self._rows, self._age_s, self._keep_days = rows, age_s, keep_days
-        # The first day that was kept when old ones were last dropped.
-        self._kept_from_day = 0
-        # Whether deletions may wait to be carried out, and whether the files may leave something to do between passes.
-        self._deletions_wait = self._files_changed = True
-        self._connection = connector(database, False)
+        self._journal, self._leases = journal, leases
+        self._rows, self._age_s = rows, age_s
+        # Whether deletions may wait to be carried out.
+        self._deletions_wait = True
+        self._passes = Passes(database, connector, journal, catalogue, leases, disk, keep_days)
         self._one_at_a_time = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="compaction", daemon=True)
+
+    @property
+    def bad_days(self) -> frozenset[int]:
+        """The days of journal rows that were found damaged."""
+        return self._passes.bad_days
 
     def start(self) -> None:
         """Begin to look after the journal."""
@@ -105,7 +89,7 @@ class Compactor:
 
     def stop(self) -> None:
         """Ask for the end after the period that is being written; the rest of its pass is given up."""
-        self._closing = True
+        self._closing = self._passes.stopping = True
         self._wake.set()
 
     def close(self) -> None:
@@ -113,7 +97,7 @@ class Compactor:
         self.stop()
         if self._thread.is_alive():
             self._thread.join()
-        self._connection.close()
+        self._passes.close()
 
     def _work(self) -> None:
         pause_until = 0.0
@@ -127,18 +111,14 @@ class Compactor:
                     self.compact()
                     if self._journal.depth >= self._rows:
                         self._wake.set()
-                elif self._deletions_wait or self._keep_from_day() > self._kept_from_day:
+                elif self._deletions_wait or self._passes.has_old:
                     self.forget()
-                elif self._files_changed:
-                    self._look_at_files()
+                elif self._passes.files_changed:
+                    self.tidy_up()
             except Exception as error:  # the thread must live: the next pass may succeed
                 pause_until = time.monotonic() + _PAUSE_S
                 # The type alone: a message could hold what was being stored.
                 _log.warning("compaction failed", extra={"facts": {"error": type(error).__name__}})
-
-    def _keep_from_day(self) -> int:
-        """Return the first day that is kept."""
-        return 0 if self._keep_days is None else max(0, int(time.time()) // 86_400 - self._keep_days)
 
     def compact(self) -> int:
         """Do one pass; return how many journal rows it moved.
@@ -156,11 +136,17 @@ class Compactor:
         """
         self._run(self._forget)
 
+    def tidy_up(self) -> None:
+        """Join small files of one period, or check one file."""
+        with self._one_at_a_time, self._leases.reading():
+            if self._passes.tidy_up():
+                self._wake.set()
+
     def _run(self, work: Callable[[], int]) -> int:
         with self._one_at_a_time, self._leases.reading():
             try:
                 moved = work()
-            except _Stopped:
+            except Stopped:
                 return 0
             except Unavailable as error:
                 self.counts.failures += 1
@@ -187,173 +173,13 @@ class Compactor:
 
     def _pass(self) -> int:
         self._forget()
-        return self._store_arrived()
+        stored = self._passes.store_arrived()
+        self.counts.duplicates += stored.duplicates
+        self.counts.conflicts += stored.conflicts
+        return stored.rows
 
     def _forget(self) -> int:
-        self._drop_old()
-        self._carry_out_deletions()
-        return 0
-
-    def _rewriter(self) -> tuple[Rewriter, list[StoredFile]]:
-        """Return what rewrites files by what is deleted and too old now, and the files that are listed now."""
-        with read_transaction(self._connection):
-            files, deletions = listed(self._connection), pending_deletions(self._connection)
-        return Rewriter(self._catalogue, self._disk, deletions, self._keep_from_day() * DAY_US), files
-
-    def _drop_old(self) -> None:
-        """Drop the days that are not kept any longer, from files and journal at once: a day is there or not."""
-        day = self._keep_from_day()
-        if day <= self._kept_from_day:
-            return
-        rewriter, files = self._rewriter()
-        change = Change()
-        for file in files:
-            self._stop_if_asked(change)
-            if file.first_us < day * DAY_US:
-                rewriter.sift(file, change)
-        days = {old for file in change.dropped for old in file.held_days(0, day - 1)}
-
-        def work(connection: sqlite3.Connection, seq: int) -> tuple[None, int]:
-            old = f"time_us < {day * DAY_US} AND {_FITS}"
-            in_journal = connection.execute(f"SELECT DISTINCT time_us / {DAY_US} FROM journal WHERE {old}")  # noqa: S608 - our own
-            # A snapshot of such a day is gone, also when readings of it come in again.
-            change.erased = dict.fromkeys(days | {each for (each,) in in_journal.fetchall()}, seq)
-            _list(connection, change)
-            return None, connection.execute(f"DELETE FROM journal WHERE {old}").rowcount  # noqa: S608 - our own
-
-        self._journal.run_numbered(work)
-        self._give_up(change)
-        self._kept_from_day = day
-
-    def _carry_out_deletions(self) -> None:
-        """Rewrite every file that may hold what was deleted, one at a time, and forget the deletions that are done."""
+        self._passes.drop_old()
         self._deletions_wait = False
-        rewriter, files = self._rewriter()
-        with read_transaction(self._connection):
-            deletions = pending_deletions(self._connection)
-        for file in files:
-            self._stop_if_asked(Change())
-            # A damaged file is left alone; the deletion stays pending, and hides its rows should it be put back.
-            if any(touches(each, file) for each in deletions) and self._catalogue.is_sound(file):
-                change = Change()
-                rewriter.sift(file, change)
-                self._put_into_effect(change, None)
-        if deletions:
-            up_to_seq = deletions[-1].seq
-            self._journal.run(lambda connection: _forget_done(connection, up_to_seq))
-
-    def _store_arrived(self) -> int:
-        """Move the journal's oldest rows into files; return how many went."""
-        arrived, up_to_seq = self._arrived()
-        if arrived.height == 0:
-            return 0
-        rewriter, files = self._rewriter()
-        # Something of it may have been deleted since it was read; the new files count as free of it.
-        arrived = without_deleted(arrived.lazy(), rewriter.deletions).collect()
-        arrived = arrived.filter(pl.col("timestamp").to_physical() >= self._keep_from_day() * DAY_US)
-        held: dict[Period, list[StoredFile]] = {}
-        for file in files:
-            held.setdefault(file.period, []).append(file)
-
-        def may_join(parts: list[Period]) -> bool:
-            return rewriter.may_join([file for part in parts for file in held[part]])
-
-        counts = dict(arrived.group_by(day_number()).len().iter_rows())
-        periods = targets({part: sum(file.rows for file in held[part]) for part in held}, counts, may_join)
-        change = Change()
-        first_day = day_number().replace_strict({day: period.first_day for day, period in periods.items()})
-        by_first_day = {period.first_day: period for period in periods.values()}
-        for (first,), rows in arrived.group_by(first_day.alias("first"), maintain_order=True):
-            self._stop_if_asked(change)
-            period = by_first_day[int(str(first))]
-            inside = held.get(period) or [file for file in files if period.holds(file.period)]
-            rewriter.arrive(period, inside, rows, change)
-        moved = self._put_into_effect(change, f"seq <= {up_to_seq}", up_to_seq)
-        self.counts.duplicates += change.duplicates
-        self.counts.conflicts += change.conflicts
-        return moved
-
-    def _stop_if_asked(self, change: Change) -> None:
-        if self._closing:
-            self._leases.retire([self._catalogue.path(file) for file in change.added])
-            raise _Stopped
-
-    def _put_into_effect(self, change: Change, done: str | None, up_to_seq: int = 0) -> int:
-        """Do the one transaction, and give up what it replaced; return how many of the journal's rows went.
-
-        `done` is the condition of the journal's rows that go with it, SQL of our own.
-        """
-
-        def work(connection: sqlite3.Connection) -> int:
-            _list(connection, change)
-            if done is None:
-                return 0
-            return connection.execute(f"DELETE FROM journal WHERE {done} AND {_FITS}").rowcount  # noqa: S608 - our own
-
-        moved = self._journal.run(work, after=lambda rows: self._journal.forget(up_to_seq, rows))
-        self._give_up(change)
-        return moved
-
-    def _give_up(self, change: Change) -> None:
-        """Let go of the files that a change has replaced."""
-        self._files_changed = True
-        self._catalogue.forget(change.dropped)
-        self._leases.retire([self._catalogue.path(file) for file in change.dropped])
-
-    def _arrived(self) -> tuple[pl.DataFrame, int]:
-        """Return the journal's oldest sound rows, and the number up to which they are all of them."""
-        with read_transaction(self._connection):
-            # A damaged row stays where it is: it belongs to no file, and deleting it would hide it.
-            columns = self._connection.execute(
-                f"SELECT {journal_columns()} FROM"  # noqa: S608 - no outside text
-                f" (SELECT * FROM journal WHERE {_FITS} ORDER BY seq LIMIT {MAX_PASS_ROWS})"
-            ).fetchone()
-            frame = journal_frame(columns)
-            remaining = self._connection.execute("SELECT count(*) FROM journal").fetchone()[0]
-            if frame.height < min(remaining, MAX_PASS_ROWS):
-                self.bad_days = bad_rows(self._connection).days
-            streams = named_streams(self._connection, "stream IN (SELECT stream FROM journal)", ())
-        rows = named(frame, streams)
-        if rows.height != frame.height:
-            # Rows of a stream that is gone; joining would drop them in silence.
-            raise Damaged([], "the names of devices")
-        return rows, int(frame["seq"][-1]) if frame.height else 0
-
-    def _look_at_files(self) -> None:
-        """Join small files, one month or year at a time; then check one file that nobody has read yet.
-
-        So damage shows in /health before somebody needs the day.
-        """
-        with self._one_at_a_time, self._leases.reading():
-            rewriter, files = self._rewriter()
-            held: dict[Period, int] = {}
-            for file in files:
-                held[file.period] = held.get(file.period, 0) + file.rows
-            for period in sparse_periods(held):
-                inside = [file for file in files if period.holds(file.period)]
-                if rewriter.may_join(inside):
-                    change = Change()
-                    rewriter.join(period, inside, change)
-                    self._put_into_effect(change, None)
-                    self._wake.set()
-                    return
-            for file in files:
-                if not self._catalogue.is_known(file):
-                    self._catalogue.is_sound(file)
-                    return
-            self._files_changed = False
-
-
-def _list(connection: sqlite3.Connection, change: Change) -> None:
-    """Put a change into effect; part of a transaction."""
-    add_files(connection, change.added)
-    drop_files(connection, change.dropped)
-    note_erased(connection, change.erased)
-
-
-def _forget_done(connection: sqlite3.Connection, up_to_seq: int) -> None:
-    """Forget the deletions that no file is left for; part of a transaction."""
-    files = listed(connection)
-    for deletion in pending_deletions(connection):
-        if deletion.seq <= up_to_seq and not any(touches(deletion, file) for file in files):
-            connection.execute("DELETE FROM deletions WHERE seq = ?", (deletion.seq,))
+        self._passes.carry_out_deletions()
+        return 0

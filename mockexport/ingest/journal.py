@@ -2,10 +2,7 @@
 
 Requests hand their readings over and wait; the writer takes all that has gathered, stores it as one transaction, and
 only when the commit has returned (the log is on the disk) tells each of them. While it commits, the next group gathers:
-under load the groups grow and the disk decides the pace, without a timer.
-
-After a failed write or fsync nobody knows what the disk holds, so nothing is accepted until a restart has looked. A
-full disk is different: the transaction is undone, and tried again when there is room.
+under load the groups grow and the disk decides the pace, without a timer. What a failure means is told in `writing`.
 """
 
 import asyncio
@@ -17,39 +14,28 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeVar
 
 from mockexport.ingest.database import last_sequence
-from mockexport.ingest.errors import DiskFull, Overloaded, StorageFailed, Unavailable
+from mockexport.ingest.errors import Overloaded, StorageFailed, Unavailable
 from mockexport.ingest.insertion import Insertion, collapse
 from mockexport.ingest.readings import Reading
+from mockexport.ingest.writing import JournalState, Writing
 
-__all__ = ["Journal", "JournalCounts", "JournalState", "verdict_on"]
+__all__ = ["Journal", "JournalCounts"]
 
 T = TypeVar("T")
 
 # What may wait for the writer: some tenths of a second of its work. Beyond it a client hears 503 at once rather than
 # 202 too late, and memory stays bounded whatever comes.
 MAX_WAITING_READINGS = 40_000
-MAX_WAITING_REQUESTS = 2_000
+MAX_WAITING_REQUESTS = 4_000
 # One transaction's share of that, so that a group of batches does not hold up a single reading for long.
 _GROUP_READINGS = 5_000
-# The log is moved into the database after so much writing: rarely enough not to count, often enough to stay small.
-_CHECKPOINT_ROWS, _CHECKPOINT_COMMITS = 50_000, 500
 # How often a full disk is tried again when no request does.
 _PROBE_S = 1.0
 # The age of the journal's rows is known to this grain.
 _AGE_GRAIN_S = 0.5
-
-
-class JournalState(StrEnum):
-    """Whether the journal takes readings."""
-
-    OPEN = "open"
-    FULL = "disk full"
-    FAILED = "failed"
-    CLOSED = "closed"
 
 
 @dataclass(slots=True)
@@ -62,19 +48,11 @@ class JournalCounts:
     commits: int = 0
 
 
-def verdict_on(error: Exception) -> Unavailable:
-    """Decide what an error of the storage means for those who wait. Pure."""
-    if isinstance(error, Unavailable):
-        return error
-    name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    return DiskFull() if name == "SQLITE_FULL" else StorageFailed(name)
-
-
 @dataclass(slots=True)
 class _Waiting:
     readings: Sequence[Reading]
     loop: asyncio.AbstractEventLoop
-    done: "asyncio.Future[None]"
+    settled: Callable[[Unavailable | None], None]
 
 
 @dataclass(slots=True)
@@ -95,11 +73,11 @@ class Journal:
         observe_commit: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self.counts: JournalCounts = JournalCounts()
-        self.state: JournalState = JournalState.OPEN
-        self._connection = connection
         self._on_commit = on_commit
         self._observe_commit = observe_commit
         self._insertion = Insertion(last_sequence(connection) + 1)
+        # Numbers of streams that an undone transaction would have made are no numbers, its times no times.
+        self._writing = Writing(connection, self._insertion.forget)
         self._depth: int = connection.execute("SELECT count(*) FROM journal").fetchone()[0]
         now = time.monotonic()
         # What a former process left is at least as old as this one.
@@ -108,12 +86,15 @@ class Journal:
         # Two counters, each written by one side, instead of one that both would have to lock.
         self._submitted_readings = self._settled_readings = 0
         self._submitted_requests = self._settled_requests = 0
-        self._uncheckpointed_rows = self._uncheckpointed_commits = 0
-        self._failure: Unavailable | None = None
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
     # What others may ask
+
+    @property
+    def state(self) -> JournalState:
+        """Whether it takes readings."""
+        return self._writing.state
 
     @property
     def depth(self) -> int:
@@ -145,11 +126,27 @@ class Journal:
         """
         if not readings:
             return
-        self._admit(len(readings))
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._queue.put(_Waiting(readings, loop, done))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def settled(failure: Unavailable | None) -> None:
+            if done.done():  # the request was cancelled
+                return
+            if failure is None:
+                done.set_result(None)
+            else:
+                done.set_exception(failure)
+
+        self.submit(readings, settled)
         await done
+
+    def submit(self, readings: Sequence[Reading], settled: Callable[[Unavailable | None], None]) -> None:
+        """Store readings; `settled` is called in the running event loop when they are on the disk, or with why not.
+
+        Raises:
+            Unavailable: they are not taken, and `settled` is not called.
+        """
+        self._admit(len(readings))
+        self._queue.put(_Waiting(readings, asyncio.get_running_loop(), settled))
 
     def run(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] = lambda result: None) -> T:
         """Do `work` in a transaction of the writer's, commit it, and return what it returned.
@@ -199,9 +196,10 @@ class Journal:
     def _admit(self, readings: int) -> None:
         if self.state is JournalState.CLOSED:
             raise StorageFailed("closed")
-        if self._failure is not None and self.state is not JournalState.OPEN:
+        failure = self._writing.failure
+        if failure is not None and self.state is not JournalState.OPEN:
             # Raised once per request: without this it would gather a traceback for each of them.
-            raise self._failure.with_traceback(None)
+            raise failure.with_traceback(None)
         # One request may always wait, however large, so the bound cannot lock anyone out for good.
         if self._submitted_requests - self._settled_requests >= MAX_WAITING_REQUESTS or (
             self.waiting and self.waiting + readings > MAX_WAITING_READINGS
@@ -255,13 +253,13 @@ class Journal:
             try:
                 return self._queue.get(timeout=_PROBE_S if self.state is JournalState.FULL else None)
             except queue.Empty:
-                self._transact(_probe)
+                self._writing.do(_probe)
 
     def _store(self, group: list[_Waiting]) -> Unavailable | None:
         """Commit a group; return why not, if not."""
         collapsed = collapse(reading for waiting in group for reading in waiting.readings)
         started = time.perf_counter()
-        stored = self._transact(lambda connection: self._insertion.insert(connection, collapsed))
+        stored = self._writing.do(lambda connection: self._insertion.insert(connection, collapsed))
         if isinstance(stored, Unavailable):
             return stored
         rows, conflicts = stored
@@ -279,79 +277,36 @@ class Journal:
                 self._ages[-1] = (last_seq, self._ages[-1][1])
             else:
                 self._ages.append((last_seq, now))
-        self._uncheckpointed_rows += rows
-        self._uncheckpointed_commits += 1
+        self._writing.count(rows)
         self._on_commit()
         return None
 
-    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T | Unavailable:
-        """Do `work` and commit; on any error undo, remember what it means, and return that."""
-        if self.state is JournalState.FAILED and self._failure is not None:
-            return self._failure
-        connection = self._connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            result = work(connection)
-            connection.execute("COMMIT")
-        except Exception as error:  # whatever it is, nothing was promised
-            return self._fail(error)
-        self.state, self._failure = JournalState.OPEN, None
-        return result
-
-    def _fail(self, error: Exception) -> Unavailable:
-        failure = verdict_on(error)
-        # Numbers of streams that this transaction would have made are no numbers, its times no times.
-        self._insertion.forget()
-        try:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-        except sqlite3.Error as second:
-            failure = verdict_on(second)
-            failure = StorageFailed("ROLLBACK") if isinstance(failure, DiskFull) else failure
-        self._failure = failure
-        self.state = JournalState.FULL if isinstance(failure, DiskFull) else JournalState.FAILED
-        return failure
-
     def _do(self, job: _Job) -> None:
-        result = self._transact(job.work)
+        result = self._writing.do(job.work)
         if isinstance(result, Unavailable):
             job.done.set_exception(result)
         else:
-            self._uncheckpointed_commits += 1
+            self._writing.count(0)
             job.after(result)
             job.done.set_result(result)
 
     def _settle(self, group: list[_Waiting], failure: Unavailable | None) -> None:
         """Answer those who waited, one call into each event loop, and then tidy up on nobody's time."""
-        loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        loops: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         for waiting in group:
-            loops.setdefault(waiting.loop, []).append(waiting.done)
+            loops.setdefault(waiting.loop, []).append(waiting)
             self._settled_readings += len(waiting.readings)
         self._settled_requests += len(group)
-        for loop, futures in loops.items():
+        for loop, settled in loops.items():
             try:
-                loop.call_soon_threadsafe(_resolve, futures, failure)
+                loop.call_soon_threadsafe(_resolve, settled, failure)
             except RuntimeError:
                 # The loop is closed: nobody is left who could be told. What was stored stays.
                 continue
-        if (
-            self._uncheckpointed_rows >= _CHECKPOINT_ROWS or self._uncheckpointed_commits >= _CHECKPOINT_COMMITS
-        ) and self.state is JournalState.OPEN:
-            self._checkpoint("PASSIVE")
-
-    def _checkpoint(self, mode: str) -> None:
-        try:
-            self._connection.execute(f"PRAGMA wal_checkpoint({mode})")
-        except sqlite3.Error as error:
-            self._fail(error)
-        self._uncheckpointed_rows = self._uncheckpointed_commits = 0
+        self._writing.tidy_up()
 
     def _finish(self) -> None:
-        if self.state is not JournalState.FAILED:
-            self._checkpoint("TRUNCATE")
-            self._connection.close()
-        # After a failure the connection is left as it is: closing it would move a doubtful log into the database.
-        self.state = JournalState.CLOSED
+        self._writing.close()
         while not self._queue.empty():
             item = self._queue.get()
             if isinstance(item, _Waiting):
@@ -365,11 +320,6 @@ def _probe(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE sqlite_sequence SET seq = seq")
 
 
-def _resolve(futures: "list[asyncio.Future[None]]", failure: Unavailable | None) -> None:
-    for future in futures:
-        if future.done():  # the request was cancelled
-            continue
-        if failure is None:
-            future.set_result(None)
-        else:
-            future.set_exception(failure)
+def _resolve(group: list[_Waiting], failure: Unavailable | None) -> None:
+    for waiting in group:
+        waiting.settled(failure)

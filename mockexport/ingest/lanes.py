@@ -3,9 +3,10 @@
     planning    what a question will cost, and which days there are: only the list of files is read
     short       a day or so: two threads, since one waits for the disk while the other computes
     long        everything else, one thread, first come first served
+    text        the text of long answers, while they are sent: a thousand minutes or two at a time
 
-Polars uses all cores by itself, so a long question works in pieces of some tens of milliseconds, and before each of
-them waits while there are short ones.
+Polars uses all cores by itself, so a long question works in pieces of some tens of milliseconds, its text is made in
+smaller ones, and before each of them the thread waits while there are short ones.
 """
 
 import asyncio
@@ -36,10 +37,9 @@ class Lanes:
     def __init__(self) -> None:
         self._short = ThreadPoolExecutor(2, thread_name_prefix="query-short")
         self._here = threading.local()
-        self._long = ThreadPoolExecutor(
-            1, thread_name_prefix="query-long", initializer=setattr, initargs=(self._here, "is_long", True)
-        )
+        self._long = self._patient("query-long")
         self._planning = ThreadPoolExecutor(1, thread_name_prefix="query-plan")
+        self._text = self._patient("query-text")
         self._waiting: dict[ThreadPoolExecutor, int] = {self._short: 0, self._long: 0, self._planning: 0}
         self._waiting_cost = 0
         self._no_short_one = threading.Event()
@@ -80,9 +80,24 @@ class Lanes:
         finally:
             self._waiting_cost -= cost
 
+    async def text(self, make: Callable[..., T], *arguments: object) -> T:
+        """Make a part of an answer that is being sent. The event loop itself would wait for Polars' busy threads."""
+
+        def patiently() -> T:
+            self.give_way()
+            return make(*arguments)
+
+        return await asyncio.get_running_loop().run_in_executor(self._text, patiently)
+
+    def _patient(self, name: str) -> ThreadPoolExecutor:
+        """Return a thread that gives way."""
+        return ThreadPoolExecutor(
+            1, thread_name_prefix=name, initializer=setattr, initargs=(self._here, "gives_way", True)
+        )
+
     def give_way(self) -> None:
         """Let short questions go first. Called before each piece, in the question's thread; short ones do not wait."""
-        if getattr(self._here, "is_long", False):
+        if getattr(self._here, "gives_way", False):
             self._no_short_one.wait(PATIENCE_S)
 
     async def _ask(self, lane: ThreadPoolExecutor, question: Callable[..., T], *arguments: object) -> T:
@@ -97,5 +112,5 @@ class Lanes:
     def close(self) -> None:
         """End the threads; questions that have not begun are dropped."""
         self._no_short_one.set()
-        for lane in self._waiting:
+        for lane in (*self._waiting, self._text):
             lane.shutdown(cancel_futures=True)

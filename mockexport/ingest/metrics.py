@@ -60,7 +60,7 @@ class Metrics:
         self.request_seconds[route].observe(seconds)
 
 
-def render(metrics: Metrics, store: Store, admission: Admission) -> str:
+def render(metrics: Metrics, store: Store, readings: Admission, batches: Admission) -> str:
     """Return everything as Prometheus text."""
     journal, compaction = store.journal.counts, store.compactor.counts
     lines: list[str] = []
@@ -76,9 +76,16 @@ def render(metrics: Metrics, store: Store, admission: Admission) -> str:
 
     metric("accepted_total", "counter", "Readings acknowledged, repeated ones included.", journal.accepted)
     metric("rejected_total", "counter", "Readings refused as invalid.", metrics.rejected)
-    metric("refused_requests_total", "counter", "Requests answered 503.", metrics.refused + admission.refused)
-    metric("under_way", "gauge", "Posts being worked on; a batch counts by its size.", admission.under_way)
-    metric("under_way_limit", "gauge", "How much of that may be, for now.", int(admission.limit))
+    metric(
+        "refused_requests_total",
+        "counter",
+        "Requests answered 503.",
+        metrics.refused + readings.refused + batches.refused,
+    )
+    metric("under_way", "gauge", "Posts being worked on, but for batches.", readings.under_way)
+    metric("under_way_limit", "gauge", "How many of them may be, for now.", int(readings.limit))
+    metric("batches_under_way", "gauge", "KiB of batches being worked on.", batches.under_way)
+    metric("batches_under_way_limit", "gauge", "How much of that may be, for now.", int(batches.limit))
     metric(
         "duplicate_total",
         "counter",

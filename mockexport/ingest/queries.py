@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
@@ -27,6 +28,8 @@ from mockexport.ingest.readings import DAY_US
 from mockexport.ingest.snapshots import Snapshot, StoredDays, Wanted, look, stored_days, stored_rows, take
 
 __all__ = ["MAX_MINUTES", "Queries", "in_pieces"]
+
+T = TypeVar("T")
 
 # What one answer may hold: seventy days in which every minute was measured, some eight megabytes of JSON.
 MAX_MINUTES = 100_000
@@ -70,8 +73,12 @@ class Queries:
     def __repr__(self) -> str:
         return f"<Queries: {self.lanes.waiting} waiting>"
 
-    async def ask(self, wanted: Wanted, priority: Mapping[str, int], limit: int | None = None) -> Minutes:
-        """Ask for minute averages in the lane that the question belongs to: `minutes` says the rest.
+    async def ask(
+        self, wanted: Wanted, priority: Mapping[str, int], limit: int | None, finish: Callable[[Minutes], T]
+    ) -> T:
+        """Ask for minute averages in the lane that the question belongs to, and finish the answer there.
+
+        `minutes` says the rest.
 
         Raises:
             Overloaded: too many are asked already.
@@ -80,9 +87,11 @@ class Queries:
         if wanted.last_us - wanted.first_us >= _NARROW_US:
             cost = await self.lanes.plan(self.cost, wanted)
         try:
-            return await self.lanes.run(cost, self.minutes, wanted, priority, limit, cost or _NARROW_COST)
+            return await self.lanes.run(
+                cost, lambda: finish(self.minutes(wanted, priority, limit, cost or _NARROW_COST))
+            )
         except _Costly as costly:
-            return await self.lanes.run(costly.cost, self.minutes, wanted, priority, limit)
+            return await self.lanes.run(costly.cost, lambda: finish(self.minutes(wanted, priority, limit)))
 
     def minutes(
         self,

@@ -15,28 +15,41 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mockexport.ingest.logs import REQUEST_ID
 from mockexport.ingest.metrics import Metrics
 
-__all__ = ["Requests"]
+__all__ = ["REQUEST_ID_FIELD", "RequestIds", "Requests"]
 
 _log = logging.getLogger("mockexport.ingest.requests")
 
 # What a caller may choose as an id: it goes into the log and back into a header.
 _GIVEN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_HEADER = b"x-request-id"
+REQUEST_ID_FIELD = b"x-request-id"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
-class Requests:
-    """What stands between the server and the application, for every request."""
+class RequestIds:
+    """Gives each request an id: the caller's own, if it is one, or the next of ours."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self) -> None:
         # Unique among processes and restarts by its beginning, within one by its number.
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
+    def of(self, given: bytes | None) -> str:
+        """Return the id of a request whose caller has given one, or None."""
+        if given is not None and _GIVEN.fullmatch(given):
+            return str(given, "ascii")
+        return f"{self._prefix}-{next(self._numbers):x}"
+
+
+class Requests:
+    """What stands between the server and the application, for every request but those that go the short way."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, ids: RequestIds) -> None:
+        self._app, self._metrics, self._ids = app, metrics, ids
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
-        request_id = self._id_of(scope)
+        given = (value for name, value in scope["headers"] if name == REQUEST_ID_FIELD and _GIVEN.fullmatch(value))
+        request_id = self._ids.of(next(given, None))
         token = REQUEST_ID.set(request_id)
         started = time.perf_counter()
         status = 0
@@ -45,7 +58,7 @@ class Requests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (_HEADER, request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), (REQUEST_ID_FIELD, request_id.encode())]
             await send(message)
 
         try:
@@ -59,9 +72,3 @@ class Requests:
                 facts = {"method": method, "route": route, "status": status, "seconds": round(seconds, 4)}
                 _log.info("request", extra={"facts": facts})
             REQUEST_ID.reset(token)
-
-    def _id_of(self, scope: Scope) -> str:
-        for name, value in scope["headers"]:
-            if name == _HEADER and _GIVEN.fullmatch(value):
-                return str(value, "ascii")
-        return f"{self._prefix}-{next(self._numbers):x}"

@@ -16,6 +16,7 @@ import gc
 import logging
 import os
 import resource
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +35,10 @@ _IDLE_S = 75
 # Objects made before the collector looks for circles. A request makes some hundred and leaves no circle; a thousand
 # connections are what it would walk through again and again, a tenth of all time.
 _GARBAGE = 50_000
+# How long a thread may keep the interpreter while another waits for it, in seconds. A question takes it some twenty
+# times on its way, each time behind whatever else is computed; Python's own five milliseconds would be a tenth of a
+# second.
+_SWITCH_S = 0.001
 # How long requests that are under way may take at the end: with what closing the store takes, within ten seconds.
 _GRACE_S = 4
 
@@ -109,6 +114,7 @@ def serve(settings: Settings) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE, 20, 50)
+    sys.setswitchinterval(_SWITCH_S)
     try:
         server.run()
     except SystemExit:

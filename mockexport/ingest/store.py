@@ -11,13 +11,14 @@ from mockexport.ingest.compaction import Compactor
 from mockexport.ingest.database import DATABASE_NAME, UNREADABLE, Connect, bad_rows, connect, open_database
 from mockexport.ingest.disk import Disk, RealDisk, private_folder
 from mockexport.ingest.errors import FolderUnusable
-from mockexport.ingest.journal import Journal, JournalState
+from mockexport.ingest.journal import Journal
 from mockexport.ingest.leases import Leases
 from mockexport.ingest.lock import FolderLock
 from mockexport.ingest.publishing import remove_orphans
 from mockexport.ingest.queries import Queries
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.snapshots import Wanted
+from mockexport.ingest.writing import JournalState
 
 __all__ = ["Health", "Store"]
 

@@ -1,8 +1,6 @@
 """Connections against clients that are slow, silent, endless or many. uvicorn alone waits for half a request for ever.
 
-A subclass of uvicorn's httptools protocol keeps one deadline per connection, moved by what happens on it; one sweep a
-second, shared by all connections of a loop, aborts those that are past theirs. No timer per request, so the fast path
-pays an addition.
+A subclass of uvicorn's httptools protocol keeps one deadline per connection, moved by what happens on it (see `sweep`).
 
     connected, or the next request begun      its head must be whole within HEAD_TIMEOUT_S, and within HEAD_BYTES
     head whole                                its body within BODY_TIMEOUT_S
@@ -11,14 +9,12 @@ pays an addition.
     reply sent                                uvicorn's own timeout for idle connections
     a head too long                           431, and what else comes is dropped for LINGER_S
 
-Where connections are scarce, one on which no request has become whole for CROWDED_S seconds gives way to others.
+A plain reading goes the short way (see `shortway`); where there is too much under way, a plain request is refused by
+its head, and what else comes of it is dropped.
 """
 
 import asyncio
-import os
-import socket
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
@@ -26,10 +22,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from mockexport.ingest.admission import Admitted
-from mockexport.ingest.entrance import ENTRANCE, Entrance
-from mockexport.ingest.refusals import BUSY_BODY, REFUSAL, RETRY_AFTER_S, is_whole_post, last_words
+from mockexport.ingest.bodies import MAX_BATCH_BYTES
+from mockexport.ingest.entrance import CAME_TOO_LATE, ENTRANCE, Entrance
+from mockexport.ingest.errors import Unavailable
+from mockexport.ingest.plain import PlainHead, plain_post
+from mockexport.ingest.refusals import BUSY_BODY, REFUSAL, RETRY_AFTER_S, last_words
+from mockexport.ingest.sweep import NEVER, sweep_of
 
-__all__ = ["HEAD_BYTES", "DeadlineProtocol", "bound_host", "install"]
+__all__ = ["HEAD_BYTES", "DeadlineProtocol"]
 
 HEAD_TIMEOUT_S = 10.0
 # Longer than the application's own limit (see `bodies`), which answers 408; this one only ends what is left.
@@ -40,12 +40,6 @@ HEAD_BYTES = 64 << 10
 # After last words so much longer is read: closing with unread bytes would reset the connection, and what was said would
 # be lost.
 LINGER_S = 2.0
-# More connections than this get 503 at once. A connection costs some 10 KiB and a file descriptor.
-MAX_CONNECTIONS = 4_000
-# From this share of them on, those that only hold a place have so much time.
-_CROWDED_SHARE = 0.9
-CROWDED_S = 2.0
-_SWEEP_S = 1.0
 _CROWDED = last_words("503 Service Unavailable", "overloaded: too many connections")
 _STOPPING = last_words("503 Service Unavailable", "the service is stopping; try again later")
 _TOO_LONG = last_words("431 Request Header Fields Too Large", "the head of the request is too long")
@@ -60,42 +54,6 @@ async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 _BUSY_LENGTH = str(len(BUSY_BODY)).encode()
-
-
-class _Sweep:
-    """Aborts what is past its deadline; runs only while there are connections."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._watched: set[DeadlineProtocol] = set()
-        self._running = False
-
-    def __len__(self) -> int:
-        return len(self._watched)
-
-    def add(self, connection: "DeadlineProtocol") -> None:
-        self._watched.add(connection)
-        if not self._running:
-            self._running = True
-            self._loop.call_later(_SWEEP_S, self._sweep)
-
-    def discard(self, connection: "DeadlineProtocol") -> None:
-        self._watched.discard(connection)
-
-    def _sweep(self) -> None:
-        now = self._loop.time()
-        for connection in [each for each in self._watched if each.deadline < now]:
-            connection.transport.abort()
-        if len(self._watched) >= MAX_CONNECTIONS * _CROWDED_SHARE:
-            for connection in [each for each in self._watched if each.quiet_since < now - CROWDED_S]:
-                connection.give_way()
-        self._running = bool(self._watched)
-        if self._running:
-            self._loop.call_later(_SWEEP_S, self._sweep)
-
-
-_sweeps: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Sweep]" = WeakKeyDictionary()
-_NEVER = float("inf")
 
 
 class DeadlineProtocol(HttpToolsProtocol):
@@ -113,25 +71,28 @@ class DeadlineProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.deadline: float = _NEVER
+        self.deadline: float = NEVER
         # Since when no request has become whole and none is at work.
-        self.quiet_since: float = _NEVER
+        self.quiet_since: float = NEVER
         self.access_log = False
         self.ws_protocol_class: None = None
         self._head_bytes = 0
         self._in_head = True
         self._too_long = False
-        self._resting = _NEVER
-        sweep = _sweeps.get(self.loop)
-        if sweep is None:
-            sweep = _sweeps[self.loop] = _Sweep(self.loop)
-        self._sweep = sweep
+        self._resting = NEVER
+        self._sweep = sweep_of(self.loop)
         self._entrance: Entrance = app_state[ENTRANCE]
         self._came = b""
         self._admitted: Admitted | None = None
         self._refusal_due = False
-        self._refused_at = -_NEVER
+        self._refused_at = -NEVER
+        # How much is to come of a request that has been refused by its head.
+        self._to_drop = 0
         self._body_bytes = 0
+        # Of a request on the short way: its head, what has come behind it, and whether its reply is the last.
+        self._short: PlainHead | None = None
+        self._behind = b""
+        self._last = False
 
     def begin_with(self, data: bytes, admitted: Admitted | None) -> None:
         """Learn what has come before this connection was one of the loop's, and whether it is an admitted request."""
@@ -139,7 +100,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        if len(self._sweep) >= MAX_CONNECTIONS:
+        if self._sweep.full:
             transport.write(_CROWDED)
             transport.close()
             return
@@ -158,12 +119,25 @@ class DeadlineProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._too_long:
             return
+        if self._short is not None:
+            self._behind += data
+            self.transport.pause_reading()
+            return
+        if self._to_drop:
+            data = self._drop(data)
+            if not data:
+                return
         if self._refusal_due:
             self.say_refusal()
         if self._in_head and self._head_bytes == 0:
-            if self._entrance.admission.full and self._at_rest() and is_whole_post(data):
-                self._refuse()
-                return
+            found = plain_post(data) if self._at_rest() else None
+            if found is not None:
+                head, missing = found
+                if self._entrance.is_full_for(head.body_bytes):
+                    self._refuse(head.body_bytes, missing)
+                    return
+                if not missing and self._take(head, data):
+                    return
             self.quiet_since = self.loop.time()
             self.deadline = self.quiet_since + self.head_timeout_s
         self._feed(data)
@@ -183,7 +157,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         """Take no more requests: a head is too long. Replies under way go out first."""
         self._too_long = True
         self._head_bytes = 0
-        self.deadline = self.quiet_since = _NEVER
+        self.deadline = self.quiet_since = NEVER
         if self._at_rest():
             self._say_too_long()
 
@@ -209,11 +183,19 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = self._body_bytes = 0
         self.deadline = self.loop.time() + self.body_timeout_s
-        refused = self._admitted is None and self.parser.get_method() == b"POST" and self._entrance.admission.full
-        if refused:
-            self._entrance.refuse()
+        refused = False
+        if self._admitted is None and self.parser.get_method() == b"POST":
+            announced = self._announced()
+            refused = self._entrance.is_full_for(announced)
+            if refused:
+                self._entrance.refuse(announced)
         self.app = _busy if refused else self.config.loaded_app
         super().on_headers_complete()
+
+    def _announced(self) -> int:
+        """Return how many bytes of a body are announced; a batch's where it is not said."""
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        return int(length) if length.isdigit() and len(length) < 10 else MAX_BATCH_BYTES
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -221,10 +203,12 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_head = True
-        self.deadline = self.quiet_since = _NEVER
+        self.deadline = self.quiet_since = NEVER
         # Only whole requests count as under way: half of one is the client's business.
         wanted = self.app is not _busy and not self.cycle.response_complete and self.scope["method"] == "POST"
         if wanted and self._admitted is None:
+            # Many may have been let in by their heads since, and become whole together.
+            self.scope["state"][CAME_TOO_LATE] = self._entrance.is_full_for(self._body_bytes)
             self._admitted = self._entrance.begin(self._body_bytes)
         super().on_message_complete()
 
@@ -237,7 +221,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _end(self) -> None:
         if self._admitted is not None:
-            self._entrance.admission.end(self._admitted)
+            self._admitted.end()
             self._admitted = None
 
     def _at_rest(self) -> bool:
@@ -245,13 +229,49 @@ class DeadlineProtocol(HttpToolsProtocol):
         idle = self.cycle is None or self.cycle.response_complete
         return idle and self._admitted is None and not self.transport.is_closing()
 
-    def _refuse(self) -> None:
-        """Refuse a whole request that nobody has looked at."""
+    def _take(self, head: PlainHead, data: bytes) -> bool:
+        """Let a plain reading go the short way; tell whether it does."""
+        short_way, local = self._entrance.short_way, self.server[0] if self.server else ""
+        if short_way is None or not short_way.take(head, data, local, self._settled):
+            return False
+        self._short, self._admitted = head, self._entrance.begin(head.body_bytes)
+        self._unset_keepalive_if_required()
+        self.deadline = self.quiet_since = NEVER
+        return True
+
+    def _settled(self, failure: Unavailable | None) -> None:
+        """Answer what went the short way."""
+        head, admitted, short_way = self._short, self._admitted, self._entrance.short_way
+        if head is None or admitted is None or short_way is None or self.transport.is_closing():
+            return  # the client has left
+        self._short = None
+        self._end()
+        self.quiet_since = self.loop.time()
+        self.deadline = self.quiet_since + self.timeout_keep_alive
+        self.transport.write(short_way.reply(head, failure, admitted.began, self.server_state.default_headers))
+        if self._last:
+            self.transport.close()
+        elif self._behind:
+            behind, self._behind = self._behind, b""
+            self.transport.resume_reading()
+            self.data_received(behind)
+
+    def _drop(self, data: bytes) -> bytes:
+        """Drop what belongs to a refused request; return the rest."""
+        rest = data[self._to_drop :]
+        self._to_drop -= len(data) - len(rest)
+        if not self._to_drop:
+            self.deadline = self.loop.time() + self.timeout_keep_alive
+        return rest
+
+    def _refuse(self, body_bytes: int, missing: int) -> None:
+        """Refuse a request by its head; nobody looks at its body, or at what is missing of it."""
         self._unset_keepalive_if_required()
         now = self.quiet_since = self.loop.time()
-        self.deadline = now + self.timeout_keep_alive
+        self._to_drop = missing
+        self.deadline = now + (self.body_timeout_s if missing else self.timeout_keep_alive)
         heeded = now - self._refused_at >= RETRY_AFTER_S
-        if self._entrance.refuse(None if heeded else self):
+        if self._entrance.refuse(body_bytes, None if heeded else self):
             self._refused_at = now
             self.transport.write(REFUSAL)
         else:
@@ -271,6 +291,8 @@ class DeadlineProtocol(HttpToolsProtocol):
             # The rest of it is not waited for.
             self.transport.write(_STOPPING)
             self.transport.close()
+        elif self._short is not None:
+            self._last = True
         else:
             self.say_refusal()
             super().shutdown()
@@ -296,35 +318,3 @@ class DeadlineProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self.deadline = self._resting
         super().resume_writing()
-
-
-def install(receive: object) -> bool:
-    """Put the deadlines into a uvicorn that was started without them, as `uvicorn mockexport.ingest:app` is.
-
-    The protocol's class belongs to the server's configuration and is looked up for every new connection; an application
-    meets its server once before the first of them, in the lifespan, whose `receive` is a method of the server's.
-
-    Returns:
-        Whether they are in place now; False under any other server.
-    """
-    config = getattr(getattr(receive, "__self__", None), "config", None)
-    if not isinstance(config, Config):
-        return False
-    if not issubclass(config.http_protocol_class, DeadlineProtocol):
-        config.http_protocol_class = DeadlineProtocol
-    return True
-
-
-def bound_host(receive: object) -> str | None:
-    """Return the address at which the uvicorn of a lifespan's `receive` was told to listen; None if it is no address.
-
-    A Unix socket is none, and another server does not tell.
-    """
-    config = getattr(getattr(receive, "__self__", None), "config", None)
-    if not isinstance(config, Config) or config.uds is not None:
-        return None
-    if config.fd is None:
-        return config.host
-    with socket.socket(fileno=os.dup(config.fd)) as given:
-        address = given.getsockname()
-    return address[0] if isinstance(address, tuple) else None

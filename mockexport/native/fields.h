@@ -67,21 +67,26 @@ static int64_t days_of(int64_t year, uint32_t month, uint32_t day) {
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
+/* Whether the calendar has a date, in the years 1 to 9999. */
+static inline int is_real_date(uint32_t year, uint32_t month, uint32_t day) {
+    static const uint8_t days_in[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (year < 1 || month < 1 || month > 12 || day < 1) {
+        return 0;
+    }
+    const int leap = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return day <= (uint32_t)days_in[month] + (uint32_t)leap;
+}
+
 /* Read `YYYY-MM-DD[T ]HH:MM` of a real date and time of day. */
 static __attribute__((noinline)) int64_t read_minute(const uint8_t *at) {
-    static const uint8_t days_in[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     uint32_t century, of_century, month, day, hour, minute;
     if (!two_digits(at, &century) || !two_digits(at + 2, &of_century) || at[4] != '-' || !two_digits(at + 5, &month) ||
         at[7] != '-' || !two_digits(at + 8, &day) || (at[10] != 'T' && at[10] != ' ') || !two_digits(at + 11, &hour) ||
         at[13] != ':' || !two_digits(at + 14, &minute)) {
         return NOT_PLAIN;
     }
-    uint32_t year = century * 100 + of_century;
-    if (year < 1 || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59) {
-        return NOT_PLAIN;
-    }
-    int leap = month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (day > (uint32_t)days_in[month] + (uint32_t)leap) {
+    const uint32_t year = century * 100 + of_century;
+    if (hour > 23 || minute > 59 || !is_real_date(year, month, day)) {
         return NOT_PLAIN;
     }
     return days_of(year, month, day) * DAY_US + (int64_t)(hour * 60 + minute) * MINUTE_US;

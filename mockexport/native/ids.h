@@ -223,27 +223,27 @@ static inline uint32_t utf8_sequence(const uint8_t *at, size_t size) {
     return length;
 }
 
-/* Whether a field may hold these bytes without quotes: UTF-8, no quote, no NUL. (Delimiters and line ends it cannot
- * hold: it was cut at them.) */
-static int is_plain_text(const uint8_t *bytes, size_t length) {
-    const uint64_t quotes = '"' * 0x0101010101010101ULL;
+/* Whether bytes are text: UTF-8, no NUL. */
+static int is_text(const uint8_t *bytes, size_t length) {
     for (size_t at = 0; at < length;) {
         uint64_t word;
-        if (length - at >= 8 && ((word = load64(bytes + at)) & 0x8080808080808080ULL) == 0 &&
-            (zero_bytes(word) | zero_bytes(word ^ quotes)) == 0) {
+        if (length - at >= 8 && ((word = load64(bytes + at)) & 0x8080808080808080ULL) == 0 && zero_bytes(word) == 0) {
             at += 8;
             continue;
         }
-        if (bytes[at] == '"' || bytes[at] == 0) {
-            return 0;
-        }
-        uint32_t step = utf8_sequence(bytes + at, length - at);
+        const uint32_t step = bytes[at] == 0 ? 0 : utf8_sequence(bytes + at, length - at);
         if (step == 0) {
             return 0;
         }
         at += step;
     }
     return 1;
+}
+
+/* Whether a field may hold these bytes without quotes: text without a quote. (Delimiters and line ends it cannot hold: it
+ * was cut at them.) */
+static int is_plain_text(const uint8_t *bytes, size_t length) {
+    return memchr(bytes, '"', length) == NULL && is_text(bytes, length);
 }
 
 /* Whether a field may hold an id without quotes and be right: it is text, and no blanks stand at its ends, which would be

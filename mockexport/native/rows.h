@@ -6,6 +6,7 @@
 #ifndef MOCKEXPORT_ROWS_H
 #define MOCKEXPORT_ROWS_H
 
+#include "bounds.h"
 #include "columns.h"
 #include "coverage.h"
 #include "fields.h"
@@ -45,7 +46,7 @@ typedef struct {
 
 typedef struct {
     uint32_t patient, time, type, value, fields; /* the columns' places, and their number */
-    uint8_t delimiter;
+    row_signs signs;
     token *null_tokens;
     uint32_t null_count;
     null_number *null_numbers; /* those of them that are numbers */
@@ -84,6 +85,11 @@ typedef struct {
     int to_columns;
     int keep_missing; /* rows without a value go there too, with NO_VALUE for one */
     row_columns columns;
+    /* How a described table is to be read (described.h), NULL where there is none yet; `by_plan` if that is what reads the
+     * next block, and would if it were there; `only_plan` if all others are read so too. What it notes, by kind. */
+    struct plan *plan;
+    int by_plan, only_plan;
+    uint64_t noted[8];
 } row_scan;
 
 /* The ids of a row: where they are, and what a look-up compares. Passed by value, so that it lives in registers. */
@@ -118,22 +124,51 @@ static inline int has_blank_ends(const uint8_t *at, uint32_t length) {
     return length != 0 && (first == ' ' || first == '\t' || last == ' ' || last == '\t');
 }
 
-/* Whether a line, from its row's beginning on, may leave a quote open: the number of its quotes is odd. */
-static inline int may_be_open(const uint8_t *at, const uint8_t *end) {
-    int odd = 0;
-    while ((at = memchr(at, '"', (size_t)(end - at))) != NULL) {
+/* Whether a line, from its row's beginning on, may leave a quote open: the number of its quotes is odd, or some may be
+ * escaped. */
+static inline int may_be_open(const row_scan *scan, const uint8_t *at, const uint8_t *end) {
+    const row_signs *signs = &scan->signs;
+    int odd = 0, any = 0;
+    if (signs->quote == NO_SIGN || (at < end && *at == signs->comment)) {
+        return 0;
+    }
+    while ((at = memchr(at, signs->quote, (size_t)(end - at))) != NULL) {
         odd ^= 1;
+        any = 1;
         at++;
     }
-    return odd;
+    return signs->escape == NO_SIGN ? odd : any;
 }
 
-/* Find the end of a row that begins at `start` of a block and whose first line, which ends at `first`, has an odd number
- * of quotes: where its line end is, or the chunk's end is, or `first` if its quotes make no sense; UINT64_MAX if the row
- * may go on in the next chunk. As formats/quoting.py has it. */
+/* Find the quote that closes the one before `at`; a doubled one is data, and an escaped byte. `limit` if there is none. */
+static uint64_t find_closing(const row_signs *signs, const uint8_t *data, uint64_t at, uint64_t limit) {
+    while (at < limit) {
+        if (signs->escape == NO_SIGN) {
+            const uint8_t *quote = memchr(data + at, signs->quote, limit - at);
+            if (quote == NULL) {
+                return limit;
+            }
+            at = (uint64_t)(quote - data);
+        }
+        if (data[at] == signs->quote) {
+            if (at + 1 >= limit || data[at + 1] != signs->quote) {
+                return at;
+            }
+            at += 2;
+        } else {
+            at += data[at] == signs->escape ? 2 : 1;
+        }
+    }
+    return limit;
+}
+
+/* Find the end of a row that begins at `start` of a block and whose first line, which ends at `first`, may leave a quote
+ * open: where its line end is, or the chunk's end is, or `first` if its quotes make no sense; UINT64_MAX if the row may go
+ * on in the next chunk. As formats/quoting.py has it. */
 static __attribute__((noinline)) uint64_t find_row_end(const row_scan *scan, const uint8_t *data, uint64_t start,
                                                        uint64_t first) {
-    const uint8_t delimiter = scan->delimiter;
+    const row_signs *signs = &scan->signs;
+    const uint8_t delimiter = signs->delimiter;
     const uint64_t longest = start + MAX_ROW_BYTES + 1, size = scan->available;
     const uint64_t limit = longest < size ? longest : size;
     const int at_end = limit == size && limit <= start + MAX_ROW_BYTES;
@@ -142,16 +177,10 @@ static __attribute__((noinline)) uint64_t find_row_end(const row_scan *scan, con
         while (at < limit && is_blank(data[at], delimiter)) {
             at++;
         }
-        if (at < limit && data[at] == '"') {
-            for (at++;; at += 2) { /* to the closing quote; a doubled one is data */
-                const uint8_t *quote = at < limit ? memchr(data + at, '"', limit - at) : NULL;
-                if (quote == NULL) {
-                    return at_end && !scan->ended ? UINT64_MAX : first;
-                }
-                at = (uint64_t)(quote - data);
-                if (at + 1 >= limit || data[at + 1] != '"') {
-                    break;
-                }
+        if (at < limit && data[at] == signs->quote) {
+            at = find_closing(signs, data, at + 1, limit);
+            if (at >= limit) {
+                return at_end && !scan->ended ? UINT64_MAX : first;
             }
             for (at++; at < limit && is_blank(data[at], delimiter); at++) {
             }
@@ -160,7 +189,10 @@ static __attribute__((noinline)) uint64_t find_row_end(const row_scan *scan, con
                 at++;
             }
         } else {
-            while (at < limit && data[at] != delimiter && data[at] != '"' && data[at] != '\n') {
+            while (at < limit && data[at] != delimiter && data[at] != signs->quote && data[at] != '\n') {
+                if (data[at] == signs->escape && (at + 1 >= limit || data[++at] == '\n')) {
+                    return first;
+                }
                 at++;
             }
         }
@@ -177,11 +209,18 @@ static __attribute__((noinline)) uint64_t find_row_end(const row_scan *scan, con
     }
 }
 
+/* Find the end of any row that begins at `start` of a block, and whose first line ends in its chunk: as find_row_end. */
+static inline uint64_t find_row_end_of(const row_scan *scan, const uint8_t *data, uint64_t start) {
+    const uint8_t *line_end = memchr(data + start, '\n', scan->available - start);
+    const uint64_t first = line_end == NULL ? scan->available : (uint64_t)(line_end - data);
+    return may_be_open(scan, data + start, data + first) ? find_row_end(scan, data, start, first) : first;
+}
+
 /* Find the four columns of a row, in the order patient, time, type, value, when fields are quoted: 1, or 0 where that is
  * not plain. It is if the row is ASCII without NUL and every quote is the first or last byte of its field. */
 static __attribute__((noinline)) int split_quoted(const row_scan *scan, const uint8_t *at, const uint8_t *end,
                                                   text *columns) {
-    const uint8_t delimiter = scan->delimiter;
+    const uint8_t delimiter = scan->signs.delimiter;
     for (uint32_t number = 0; number < scan->fields; number++) {
         const int quoted = at < end && *at == '"';
         const uint8_t until = quoted ? '"' : delimiter, *begin = at += quoted;
@@ -230,6 +269,20 @@ static __attribute__((noinline)) int may_be_header(const row_scan *scan, const u
         }
     }
     return scan->name_count != 0 || scan->any_name;
+}
+
+/* Where a row is in its block. */
+typedef struct {
+    uint64_t start, end; /* without the line end */
+    uint64_t line;
+} row_place;
+
+/* Put a row of a block aside; behind one that may be a header, stop. */
+static __attribute__((noinline)) int leave_row(row_scan *scan, const uint8_t *data, uint64_t offset, row_place at) {
+    if (may_be_header(scan, data + at.start, at.end - at.start)) {
+        scan->stopped = 1;
+    }
+    return set_aside(scan, offset + at.start, offset + at.end, at.line);
 }
 
 /* Whether any byte from `start` to `end` of the block may be no plain character. */
@@ -419,12 +472,6 @@ static inline int add_further(summary_state *state, int64_t number, int64_t time
     uint64_t anomalous = is_anomaly(&state->normal[of->type], value);
     return add_to_families(&state->family_groups[number], of->apart, state->families, time_us, value, anomalous);
 }
-
-/* Where a row is in its block. */
-typedef struct {
-    uint64_t start, end; /* without the line end */
-    uint64_t line;
-} row_place;
 
 /* What a block's rows come to, kept in registers until its end; and what they are held to, which stays as it is. */
 typedef struct {

@@ -7,12 +7,10 @@
 #ifndef MOCKEXPORT_RUNS_H
 #define MOCKEXPORT_RUNS_H
 
-#include "rows.h"
+#include "gather.h"
 
 /* Enough that memory answers for many rows at once, and few enough that what is known of them stays near. */
 #define RUN_ROWS 32
-/* With fewer groups than this they are all in the caches, and fetching ahead is wasted. */
-#define FAR_GROUPS 4096
 
 typedef struct {
     const uint8_t *data; /* the block, */
@@ -31,7 +29,7 @@ typedef struct {
 /* Find the rows of a run, and what look-ups of their groups take. */
 static __attribute__((noinline)) void read_ids(const row_scan *scan, const summary_state *state, row_run *run,
                                                uint32_t most) {
-    const uint8_t *data = run->data, delimiter = scan->delimiter;
+    const uint8_t *data = run->data, delimiter = scan->signs.delimiter;
     const uint32_t *at = run->at;
     const uint64_t *slots = state->slots;
     const unsigned bits = state->bits;

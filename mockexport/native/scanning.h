@@ -9,49 +9,13 @@
 #ifndef MOCKEXPORT_SCANNING_H
 #define MOCKEXPORT_SCANNING_H
 
+#include "described.h"
 #include "runs.h"
 
 /* A row's time alone takes up more. */
 #define LEAST_ROW_BYTES 16
-/* Enough rows that memory answers for all of them at once. */
-#define BATCH_ROWS 32
-
-/* A row that is well formed but for its ids, which are looked up later. */
-typedef struct {
-    row_ids ids;
-    row_place place;
-    int64_t time_us, value;
-} pending_row;
-
-/* Ask memory for the groups of rows to come, and for the ids that prove them. */
-static inline void fetch_groups(const summary_state *state, const pending_row *rows, uint32_t count, const int further) {
-    const group *near[BATCH_ROWS];
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t entry = state->slots[slot_of(rows[i].ids.hash, state->bits)];
-        near[i] = &state->groups[entry != 0 ? (uint32_t)entry - 1 : 0];
-        __builtin_prefetch(near[i], 1);
-        __builtin_prefetch((const uint8_t *)near[i] + sizeof(group) - 1, 1);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        __builtin_prefetch(&state->patients.records[near[i]->patient]);
-        if (further) {
-            const family_group *kept = &state->family_groups[near[i] - state->groups];
-            __builtin_prefetch(kept, 1);
-            __builtin_prefetch((const uint8_t *)kept + sizeof *kept - 1, 1);
-        }
-    }
-    for (uint32_t i = 0; further && i < count; i++) {
-        fetch_counts(&state->family_groups[near[i] - state->groups], rows[i].time_us, rows[i].value);
-    }
-}
-
-/* Put a row of a block aside; behind one that may be a header, stop. */
-static __attribute__((noinline)) int leave_row(row_scan *scan, const uint8_t *data, uint64_t offset, row_place at) {
-    if (may_be_header(scan, data + at.start, at.end - at.start)) {
-        scan->stopped = 1;
-    }
-    return set_aside(scan, offset + at.start, offset + at.end, at.line);
-}
+/* One row in so many that is set aside is many: a plan takes some two times as long for a row, the reference fifty. */
+#define MANY_ASIDE 32
 
 /* Take in the rows that were gathered, or put them aside: 0, or -1. */
 static inline __attribute__((always_inline)) int take_pending(row_scan *scan, summary_state *state,
@@ -84,7 +48,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
                                                                 const int usual, const int far, const int to_columns,
                                                                 const int further) {
     pending_row rows[far ? BATCH_ROWS : 1];
-    const uint8_t delimiter = scan->delimiter;
+    const uint8_t delimiter = scan->signs.delimiter;
     const uint32_t fields = usual ? 4 : scan->fields;
     const uint32_t *at = scan->positions + 1, *last = at + index_block(data, size, delimiter, scan->positions + 1);
     /* Fields that nobody needs must be plain, too: in most blocks every byte is. */
@@ -241,7 +205,7 @@ static inline __attribute__((always_inline)) int64_t scan_block(row_scan *scan, 
         continue;
     quoted:
         if (!usual) {
-            if (may_be_open(data + start, data + end)) {
+            if (may_be_open(scan, data + start, data + end)) {
                 const uint64_t row_end = find_row_end(scan, data, start, end);
                 if (row_end == UINT64_MAX) {
                     scan->stopped = scan->is_open = 1;
@@ -340,8 +304,8 @@ static __attribute__((noinline)) int64_t scan_to_columns(row_scan *scan, summary
                  : scan_block(scan, state, data, size, offset, 0, 0, 1, 0);
 }
 
-/* The scan of a block that suits the layout and the number of groups so far. */
-static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *data, size_t size, uint64_t offset) {
+static int64_t take_plain_block(row_scan *scan, summary_state *state, const uint8_t *data, size_t size,
+                                uint64_t offset) {
     int usual = scan->fields == 4 && scan->patient == 0 && scan->time == 1 && scan->type == 2 &&
                 memchr(data, '"', size) == NULL;
     if (scan->to_columns) {
@@ -356,25 +320,36 @@ static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *d
     return scan_usual(scan, state, data, size, offset);
 }
 
+/* The scan of a block that suits the layout and the number of groups so far. A table that is not described otherwise may
+ * be read by a plan too: while more than one row in a few of a block is nothing for the plain reader. If there is no plan
+ * yet, the scan stops for one. */
+static int64_t take_block(row_scan *scan, summary_state *state, const uint8_t *data, size_t size, uint64_t offset) {
+    int64_t taken;
+    if (scan->by_plan && scan->plan != NULL) {
+        taken = scan_described(scan, state, data, size, offset);
+        scan->by_plan = scan->only_plan || scan->plan->odd != 0;
+        return taken;
+    }
+    const size_t aside = scan->aside_count;
+    const uint64_t lines = scan->lines;
+    taken = take_plain_block(scan, state, data, size, offset);
+    scan->by_plan = (scan->aside_count - aside) * MANY_ASIDE > scan->lines - lines;
+    scan->stopped = scan->stopped || (scan->by_plan && scan->plan == NULL);
+    return taken;
+}
+
 /* Set a row aside that is longer than a block and begins with it; return the bytes it takes up, or -1. */
 static __attribute__((noinline)) int64_t take_long_row(row_scan *scan, const uint8_t *data, uint64_t offset) {
     const size_t left = scan->available;
-    const uint8_t *line_end = memchr(data, '\n', left);
-    uint64_t end = line_end == NULL ? left : (uint64_t)(line_end - data);
-    if (may_be_open(data, data + end)) {
-        end = find_row_end(scan, data, 0, end);
-        if (end == UINT64_MAX) {
-            scan->stopped = scan->is_open = 1;
-            return 0;
-        }
+    const uint64_t end = find_row_end_of(scan, data, 0);
+    if (end == UINT64_MAX) {
+        scan->stopped = scan->is_open = 1;
+        return 0;
     }
     if (leave_row(scan, data, offset, (row_place){0, end, scan->lines}) < 0) {
         return -1;
     }
-    for (uint64_t i = 0; i < end; i++) {
-        scan->lines += data[i] == '\n';
-    }
-    scan->lines++;
+    scan->lines += 1 + count_lines(data, data + end);
     return (int64_t)(end == left ? end : end + 1);
 }
 

@@ -1,11 +1,12 @@
 """Who folds chunks and reads files beside the event loop: native threads where the engine has them, else Python's.
 
-Rules: a fold's chunk is taken in whole or not at all, whoever waits for it. So it is taken in where the scan's end is
-heard of, and at the latest when the workers end; whoever was cancelled meanwhile finds folds at rest.
+Rules: a fold's chunk is taken in whole or not at all, also if the task that waits for it is cancelled. So it is taken
+in where the scan's end is heard of, and at the latest when the workers end; after that, folds are at rest.
 """
 
 import asyncio
 import os
+import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,6 +29,9 @@ __all__ = ["Workers"]
 FEW_ROWS = 100
 # A chunk of this size is scanned in less time than a thread takes to be woken.
 FEW_BYTES = 16 * 1024
+
+# What is left of a file is read in less time, too, if it is this little.
+FEW_LEFT_BYTES = 64 * 1024
 
 # What is done natively: what to make of its result, and who waits for that.
 _Ticket = tuple[Callable[[Any], Any], "asyncio.Future[Any]"]
@@ -95,6 +99,8 @@ class Workers:
         Raises:
             OSError: it cannot be read.
         """
+        if _is_at_its_end(file, offset):
+            return _read_whole(file, into, offset)
         if self._crew is None:
             return await asyncio.to_thread(_read_whole, file, into, offset)
         done = self._loop.create_future()
@@ -144,6 +150,12 @@ def _size_read(result: int) -> int:
     if result < 0:
         raise OSError(-result, os.strerror(-result))
     return result
+
+
+def _is_at_its_end(file: FileIO, offset: int) -> bool:
+    """Tell whether little is left of a file on disk; of others nobody knows how long reading takes."""
+    found = os.fstat(file.fileno())
+    return stat.S_ISREG(found.st_mode) and found.st_size - offset <= FEW_LEFT_BYTES
 
 
 def _read_whole(file: FileIO, into: memoryview, offset: int) -> int:

@@ -1,9 +1,10 @@
 """Resources that come again: each counts once, in its latest version, wherever and in whatever order they come.
 
 A later version may have other rows, or none; and what has been added to a minimum cannot be taken away again. So rows
-of resources with ids are kept until all are known, 64 bytes each and some 200 while they are settled, and reduced then.
-What is kept of each is a choice of the latest, which is associative, commutative, and the same whether a resource comes
-once or twice: a state is a set of rows like any other, goes to bytes and back, and merges.
+of resources with ids are kept until all are known (see records), and reduced then. Which keys come again is found with
+some 27 bytes of memory a row, and 400 for each that does. What is kept of each is a choice of the latest, which is
+associative, commutative, and the same whether a resource comes once or twice: a state is a set of rows like any other,
+goes to bytes and back, and merges.
 
 Which of two is the latest: the one with the higher meta.versionId, where those are numbers; else the later
 meta.lastUpdated; of two that tell neither, the one whose rows are the larger ones, so that it is always the same.
@@ -12,202 +13,41 @@ meta.lastUpdated; of two that tell neither, the one whose rows are the larger on
 import json
 import struct
 from array import array
-from collections.abc import Iterator
+from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from mockexport.formats.batch import VALUE_BYTES, Batch, Identified
+from mockexport.formats.batch import Batch, Identified
 from mockexport.formats.fields import check_id
 from mockexport.formats.filters import Filter
 from mockexport.formats.resources import KEY_BYTES, ROWLESS, Columns, PackedRows
 from mockexport.reducers.protocol import Reducer, Result
+from mockexport.reducers.records import BLOCK_ROWS, MEMORY_ROWS, WIDTHS, Records, Rows
 
 __all__ = ["Latest", "Records"]
 
 S = TypeVar("S")
 R = TypeVar("R")
 
-# So many rows are reduced at once.
-BLOCK_ROWS = 65_536
 _LITTLE = struct.pack("=H", 1) == struct.pack("<H", 1)
+# Of a row's columns, those that are numbers in the machine's order, by their widths.
+_NUMBERS = {1: "Q", 2: "q", 3: "q", 5: "I", 6: "I", 7: "H"}
 
 
-class Records(Generic[S]):
-    """Rows of resources with ids, as columns; and the state of the rows of those without."""
+@dataclass(slots=True)
+class _Settled(Generic[S]):
+    """The state of the rows that count, and what was found on the way.
 
-    def __init__(self, rest: S) -> None:
-        self.rest = rest
-        self.keys = bytearray()
-        self.versions = array("Q")
-        self.updated = array("q")
-        self.times = array("q")
-        self.values = bytearray()
-        self.patients = array("I")  # places in `names[0]`
-        self.types = array("I")  # places in `names[1]`
-        self.places = array("H")
-        self.names: tuple[list[str], list[str]] = ([], [])
-        self._patient: dict[str, int] = {}
-        self._type: dict[str, int] = {}
-        self._known = (_Translation(), _Translation())
+    `outdated` are missing values, by type, of versions that do not count.
+    """
 
-    def __len__(self) -> int:
-        return len(self.versions)
-
-    def index(self) -> None:
-        """Learn the names that have been put in."""
-        for numbers, names in zip((self._patient, self._type), self.names, strict=True):
-            numbers.update({text: number for number, text in enumerate(names)})
-
-    def add(self, batch: Identified) -> None:
-        """Take in rows that all have keys, and resources without rows."""
-        if isinstance(batch, PackedRows):
-            self._add_packed(batch)
-            return
-        self.keys += b"".join(batch.keys)
-        self.versions.extend(batch.versions)
-        self.updated.extend(batch.updated)
-        self.places.extend(batch.places)
-        self.times.extend(batch.event_times)
-        self.values += b"".join([value.to_bytes(VALUE_BYTES, "little", signed=True) for value in batch.values])
-        self.patients.extend(_numbered(batch.patient_ids, self._patient, self.names[0]))
-        self.types.extend(_numbered(batch.event_types, self._type, self.names[1]))
-        if batch.rowless:
-            number = len(batch.rowless)
-            self.keys += b"".join([identity.key for identity in batch.rowless])
-            self.versions.extend([identity.version for identity in batch.rowless])
-            self.updated.extend([identity.updated for identity in batch.rowless])
-            self.places.extend([ROWLESS] * number)
-            self.values += bytes(number * VALUE_BYTES)
-            for column in (self.times, self.patients, self.types):
-                column.extend([0] * number)
-
-    def _add_packed(self, batch: PackedRows) -> None:
-        columns = batch.columns
-        self.keys += columns.keys
-        self.versions.frombytes(columns.versions)
-        self.updated.frombytes(columns.updated)
-        self.times.frombytes(columns.times)
-        self.values += columns.values
-        self.places.frombytes(columns.places)
-        for column, taken, translation, theirs, numbers, ours in zip(
-            (self.patients, self.types), (columns.patients, columns.types), self._known, batch.names,
-            (self._patient, self._type), self.names, strict=True,
-        ):  # fmt: skip
-            translation.update(theirs, numbers, ours)
-            if translation.is_same:
-                column.frombytes(taken)
-            else:
-                column.extend(map(translation.numbers.__getitem__, memoryview(taken).cast("I")))
-
-    def extend(self, later: "Records[Any]") -> None:
-        """Add the rows of another, but for those without a key."""
-        patients = array("I", _numbered(later.names[0], self._patient, self.names[0]))
-        types = array("I", _numbered(later.names[1], self._type, self.names[1]))
-        self.keys += later.keys
-        self.versions.extend(later.versions)
-        self.updated.extend(later.updated)
-        self.times.extend(later.times)
-        self.values += later.values
-        self.places.extend(later.places)
-        # Numbers of rowless ones stand for nothing, and there may be no names at all.
-        self.patients.extend(map(patients.__getitem__, later.patients) if patients else later.patients)
-        self.types.extend(map(types.__getitem__, later.types) if types else later.types)
-
-    def packed(self, first: int, places: "array[int]") -> PackedRows:
-        """Return rows from one on, those that have no place left out."""
-        end = first + len(places)
-        with memoryview(self.keys) as keys, memoryview(self.values) as values:
-            columns = Columns(
-                bytes(keys[first * KEY_BYTES : end * KEY_BYTES]),
-                self.versions[first:end].tobytes(),
-                self.updated[first:end].tobytes(),
-                self.times[first:end].tobytes(),
-                bytes(values[first * VALUE_BYTES : end * VALUE_BYTES]),
-                self.patients[first:end].tobytes(),
-                self.types[first:end].tobytes(),
-                places.tobytes(),
-            )
-        return PackedRows(len(places) - places.count(ROWLESS), columns, self.names, self.names)
-
-    def firsts(self) -> Iterator[int]:
-        """Yield where each resource begins, one without rows included."""
-        return (row for row, place in enumerate(self.places) if place in (0, ROWLESS))
-
-    def rows_from(self, first: int) -> list[int]:
-        """Return the rows of the resource that begins there."""
-        if self.places[first] == ROWLESS:
-            return []
-        end = first + 1
-        while end < len(self.places) and self.places[end] not in (0, ROWLESS):
-            end += 1
-        return list(range(first, end))
-
-    def rank(self, first: int) -> tuple[int, int, list[tuple[Any, ...]]]:
-        """Return by what the resource that begins there is earlier or later than others of its key."""
-        patients, types = self.names
-        rows = [
-            (
-                patients[self.patients[row]],
-                self.times[row],
-                types[self.types[row]],
-                int.from_bytes(self.values[row * VALUE_BYTES : (row + 1) * VALUE_BYTES], "little", signed=True),
-            )
-            for row in self.rows_from(first)
-        ]
-        return self.versions[first], self.updated[first], rows
-
-    def repeated(self) -> list[list[int]]:
-        """Return, for each key that comes more than once, where its resources begin."""
-        concerned = self._repeated()
-        seen: dict[bytes, int] = {}
-        again: dict[bytes, list[int]] = {}
-        for first in concerned:
-            key = bytes(self.keys[first * KEY_BYTES : first * KEY_BYTES + KEY_BYTES])
-            before = seen.setdefault(key, first)
-            if before != first:
-                again.setdefault(key, [before]).append(first)
-        return list(again.values())
-
-    def _repeated(self) -> list[int]:
-        """Return where resources begin whose key may come more than once."""
-        with suppress(ImportError):  # where it was not built
-            from mockexport.formats.fhir._lines import repeated
-
-            return repeated(self.keys, self.places)
-        # Most come once. Those are found by halves of their keys, in order: a dict of all keys takes thrice the memory.
-        with memoryview(self.keys) as view, view.cast("Q") as halves:
-            ordered = sorted(halves[2 * first] for first in self.firsts())
-            doubtful = {half for half, following in pairwise(ordered) if half == following}
-            return [first for first in self.firsts() if halves[2 * first] in doubtful] if doubtful else []
-
-
-class _Translation:
-    """The numbers that the names of a growing list have here."""
-
-    def __init__(self) -> None:
-        self.numbers: list[int] = []
-        self.is_same = True
-        self._names: list[str] = []
-
-    def update(self, theirs: list[str], numbers: dict[str, int], ours: list[str]) -> None:
-        if theirs is not self._names:
-            self.numbers, self.is_same, self._names = [], True, theirs
-        if new := theirs[len(self.numbers) :]:
-            here = _numbered(new, numbers, ours)
-            self.is_same = self.is_same and here == list(range(len(self.numbers), len(theirs)))
-            self.numbers += here
-
-
-def _numbered(ids: list[str], numbers: dict[str, int], names: list[str]) -> list[int]:
-    try:
-        return [numbers[text] for text in ids]
-    except KeyError:
-        for text in ids:
-            if text not in numbers:
-                numbers[text] = len(names)
-                names.append(text)
-        return [numbers[text] for text in ids]
+    state: S
+    repeated: int = 0
+    replaced: int = 0
+    unclear: int = 0
+    outdated: Counter[str] = field(default_factory=Counter)
 
 
 class Latest(Generic[S, R]):
@@ -216,21 +56,23 @@ class Latest(Generic[S, R]):
     Args:
         reducer: what becomes of the rows.
         asked: the rows that are asked for; looked at last, as another version may be another patient's or day's.
+        memory_rows: of each state, the rows that are kept in memory.
     """
 
-    def __init__(self, reducer: Reducer[S, R], asked: Filter | None = None) -> None:
+    def __init__(self, reducer: Reducer[S, R], asked: Filter | None = None, *, memory_rows: int = MEMORY_ROWS) -> None:
         self.inner = reducer
         self.reference: object = getattr(reducer, "reference", reducer)
         self._asked = asked
+        self._memory_rows = memory_rows
 
     @property
     def fingerprint(self) -> str:
         """That of the other, and that it is this."""
-        return f"latest 1 of {self.inner.fingerprint}"
+        return f"latest 2 of {self.inner.fingerprint}"
 
     def empty(self) -> Records[S]:
         """Return the state of no rows."""
-        return Records(self.inner.empty())
+        return Records(self.inner.empty(), self._memory_rows)
 
     def update(self, state: Records[S], batch: Batch) -> Records[S]:
         """Return the state with the batch's rows added."""
@@ -255,82 +97,161 @@ class Latest(Generic[S, R]):
         return earlier
 
     def dump(self, state: Records[S]) -> bytes:
-        """Return the state as bytes: a line of JSON, the columns, and what the other reducer makes of the rest."""
-        head = json.dumps([len(state), *state.names]).encode()
-        columns = (state.versions, state.updated, state.times, state.patients, state.types, state.places)
-        return b"".join(
-            [head, b"\n", bytes(state.keys), bytes(state.values), *map(_packed, columns), self.inner.dump(state.rest)]
-        )
+        """Return the state as bytes: a line of JSON, the columns, and what the other reducer makes of the rest.
+
+        Where its rows are makes no difference; all of them are in memory for as long as this takes.
+        """
+        head = json.dumps([len(state.rows), len(state.absent), *state.names]).encode()
+        columns = [
+            _in_order(column, rows.column(column))
+            for rows in (state.rows, state.absent)
+            for column in range(len(WIDTHS))
+        ]
+        return b"".join([head, b"\n", *columns, self.inner.dump(state.rest)])
 
     def load(self, data: bytes) -> Records[S]:
         """Return the state that `dump` wrote."""
         head, _, body = data.partition(b"\n")
-        rows, *names = json.loads(head)
-        if type(rows) is not int or rows < 0:
-            raise ValueError("there are fewer rows than it says")
+        rows, absent, *names = json.loads(head)
         view, at = memoryview(body), 0
-
-        def take(size: int) -> memoryview:
-            nonlocal at
-            at += size
-            return view[at - size : at]
-
-        keys, values = take(rows * KEY_BYTES), take(rows * VALUE_BYTES)
-        columns = [(letter, take(rows * array(letter).itemsize)) for letter in "QqqIIH"]
+        read: list[list[memoryview]] = []
+        for count in (rows, absent):
+            if type(count) is not int or count < 0:
+                raise ValueError("there are fewer rows than it says")
+            read.append([])
+            for width in WIDTHS:
+                read[-1].append(view[at : at + count * width])
+                at += count * width
         if at > len(body):
             raise ValueError("a column is cut off")
-        state: Records[S] = Records(self.inner.load(bytes(view[at:])))
-        state.keys += keys
-        state.values += values
-        state.versions, state.updated, state.times, state.patients, state.types, state.places = (
-            _unpacked(letter, column) for letter, column in columns
-        )
-        for ids, known, column in zip(names, state.names, (state.patients, state.types), strict=True):
+        state: Records[S] = Records(self.inner.load(bytes(view[at:])), self._memory_rows)
+        for ids in names:
             for text in ids:
                 check_id(text)
                 text.encode()
-            known += ids
-            if len(set(ids)) != len(ids) or max(column, default=0) > max(len(ids) - 1, 0):
-                raise ValueError("the ids are not those of the rows")
-        state.index()
+            if len(set(ids)) != len(ids):
+                raise ValueError("an id is there twice")
+        patients, types = names
+        state.name((patients, types))
+        for target, count, columns in zip((state.rows, state.absent), (rows, absent), read, strict=True):
+            _fill(target, count, columns, names)
         return state
 
     def result(self, state: Records[S]) -> Result[R]:
         """Return the results of the latest versions, and note how many came more than once."""
-        repeated = state.repeated()
-        result = self.inner.result(self.settled(state, repeated))
-        if not repeated:
+        settled = self._settle(state)
+        result = self.inner.result(settled.state)
+        if not settled.repeated:
             return result
-        replaced = unclear = 0
-        for firsts in repeated:
-            ranks = [state.rank(first) for first in firsts]
-            latest = max(ranks)
-            replaced += any(rank[:2] != latest[:2] for rank in ranks)
-            unclear += any(rank[:2] == latest[:2] and rank != latest for rank in ranks)
-        note = f"{len(repeated):,} observations came more than once, by their ids, and count once"
-        if replaced:
-            note += f"; of {replaced:,} of them the latest version"
-        if unclear:
-            note += f"; of {unclear:,} of them it cannot be told which is the latest: they differ, and one counts"
-        return Result(result.patients, result.totals, (*result.notes, note))
+        note = f"{settled.repeated:,} observations came more than once, by their ids, and count once"
+        if settled.replaced:
+            note += f"; of {settled.replaced:,} of them the latest version"
+        if settled.unclear:
+            note += (
+                f"; of {settled.unclear:,} of them it cannot be told which is the latest: they differ, and one counts"
+            )
+        return Result(result.patients, result.totals, (*result.notes, note), outdated=+settled.outdated)
 
-    def settled(self, state: Records[S], repeated: list[list[int]] | None = None) -> S:
+    def settled(self, state: Records[S]) -> S:
         """Return the other reducer's state of the rows that count; leaves the state alone."""
-        left_out: set[int] = set()
-        for firsts in state.repeated() if repeated is None else repeated:
-            best = max(firsts, key=state.rank)
-            for first in firsts:
-                if first != best:
-                    left_out.update(state.rows_from(first))
-        inner = self.inner.load(self.inner.dump(state.rest))
-        places = array("H", state.places)
-        for row in left_out:
-            places[row] = ROWLESS
-        for first in range(0, len(places), BLOCK_ROWS):
-            batch = state.packed(first, places[first : first + BLOCK_ROWS])
+        return self._settle(state).state
+
+    def _settle(self, state: Records[S]) -> _Settled[S]:
+        settled = _Settled(self.inner.load(self.inner.dump(state.rest)))
+        places = array("H", bytes(state.rows.column(7)))
+        self._leave_out(state, places, settled)
+        first = 0
+        for columns in state.rows.blocks():
+            rows = places[first : first + len(columns.places) // 2]
+            first += len(rows)
+            batch: Batch = PackedRows(
+                len(rows) - rows.count(ROWLESS), columns._replace(places=rows.tobytes()), state.names, state.names
+            )
             if taken := batch if self._asked is None else self._asked.take(batch):
-                inner = self.inner.update(inner, taken)
-        return inner
+                settled.state = self.inner.update(settled.state, taken)
+        return settled
+
+    @staticmethod
+    def _leave_out(state: Records[S], places: "array[int]", settled: _Settled[S]) -> None:
+        """Make rows of versions that do not count ROWLESS, and count what there is to be told of them."""
+        latest: dict[bytes, tuple[int, int, int]] = {}  # by key, the version that counts, and how often that one came
+        for key, resources in _repeated(state.rows, places).items():
+            ranks = [state.rank(rows) for rows in resources]
+            best = max(ranks)
+            settled.repeated += 1
+            settled.replaced += any(rank[:2] != best[:2] for rank in ranks)
+            settled.unclear += any(rank[:2] == best[:2] and rank != best for rank in ranks)
+            latest[key] = (best[0], best[1], sum(rank[:2] == best[:2] for rank in ranks))
+            counting = ranks.index(best)
+            for number, rows in enumerate(resources):
+                if number != counting:
+                    for row in rows:
+                        places[row] = ROWLESS
+        if not latest or not len(state.absent):
+            return
+        of_latest: Counter[tuple[bytes, int]] = Counter()
+        for columns in state.absent.blocks():
+            versions, updated = memoryview(columns.versions).cast("Q"), memoryview(columns.updated).cast("q")
+            for row, number in enumerate(memoryview(columns.types).cast("I")):
+                key = columns.keys[row * KEY_BYTES : (row + 1) * KEY_BYTES]
+                if key in latest:
+                    settled.outdated[state.names[1][number]] += 1
+                    of_latest[key, number] += latest[key][:2] == (versions[row], updated[row])
+        for (key, number), count in of_latest.items():
+            # The same version twice lacks the same values twice.
+            settled.outdated[state.names[1][number]] -= -(-count // latest[key][2])
+
+
+def _repeated(rows: Rows, places: "array[int]") -> dict[bytes, list[range]]:
+    """Return, for each key that comes more than once, the rows of its resources."""
+    keys = rows.column(0)
+    again: dict[bytes, list[range]] = {}
+    for first in _concerned(keys, places):
+        end = first + 1
+        while places[first] != ROWLESS and end < len(places) and places[end] not in (0, ROWLESS):
+            end += 1
+        again.setdefault(bytes(keys[first * KEY_BYTES : (first + 1) * KEY_BYTES]), []).append(range(first, end))
+    return {key: resources for key, resources in again.items() if len(resources) > 1}
+
+
+def _concerned(keys: bytearray, places: "array[int]") -> list[int]:
+    """Return where resources begin whose key may come more than once."""
+    with suppress(ImportError):  # where it was not built
+        from mockexport.formats.fhir._lines import repeated
+
+        return repeated(keys, places)
+    # Most come once. Those are found by halves of their keys, in order: a dict of all keys takes thrice the memory.
+    firsts = [row for row, place in enumerate(places) if place in (0, ROWLESS)]
+    with memoryview(keys) as view, view.cast("Q") as halves:
+        ordered = sorted(halves[2 * first] for first in firsts)
+        doubtful = {half for half, following in pairwise(ordered) if half == following}
+        return [first for first in firsts if halves[2 * first] in doubtful] if doubtful else []
+
+
+def _fill(rows: Rows, count: int, columns: list[memoryview], names: list[list[str]]) -> None:
+    """Add rows from bytes, whose numbers are those of names that there are."""
+    for first in range(0, count, BLOCK_ROWS):
+        end = min(count, first + BLOCK_ROWS)
+        block = Columns(
+            *(
+                _in_order(number, column[first * width : end * width])
+                for number, (column, width) in enumerate(zip(columns, WIDTHS, strict=True))
+            )
+        )
+        for numbers, ids in zip((block.patients, block.types), names, strict=True):
+            if max(memoryview(numbers).cast("I"), default=0) > max(len(ids) - 1, 0):
+                raise ValueError("the ids are not those of the rows")
+        rows.add(block)
+
+
+def _in_order(column: int, data: "bytes | bytearray | memoryview") -> bytes:
+    """Return a column of numbers in the order of bytes that is written, or the other way round."""
+    letter = _NUMBERS.get(column)
+    if letter is None or _LITTLE:
+        return bytes(data)
+    swapped = array(letter, bytes(data))
+    swapped.byteswap()
+    return swapped.tobytes()
 
 
 def _chosen(batch: Batch, rows: list[int]) -> Batch:
@@ -354,20 +275,5 @@ def _identified(batch: Identified, rows: list[int]) -> Identified:
         [batch.updated[row] for row in rows],
         [batch.places[row] for row in rows],
         batch.rowless,
+        batch.absent,
     )
-
-
-def _packed(column: "array[int]") -> bytes:
-    if _LITTLE:
-        return column.tobytes()
-    swapped = array(column.typecode, column)
-    swapped.byteswap()
-    return swapped.tobytes()
-
-
-def _unpacked(letter: str, data: memoryview) -> "array[int]":
-    column = array(letter)
-    column.frombytes(data)
-    if not _LITTLE:
-        column.byteswap()
-    return column

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -42,13 +42,15 @@ class Result(Generic[R]):
     """What a reducer makes of its final state: per patient and event type, and per event type over all patients.
 
     `notes` are what a reader of the figures must know, such as that some are approximate; `repeated` is how many rows
-    were left out because others are the same.
+    were left out because others are the same. `outdated` are missing values, by event type, of versions of resources
+    that do not count (see reducers.Latest).
     """
 
     patients: Mapping[str, Mapping[str, R]]
     totals: Mapping[str, R]
     notes: tuple[str, ...] = ()
     repeated: int = 0
+    outdated: Mapping[str, int] = field(default_factory=dict)
 
 
 def fields_of(kind: type) -> tuple[str, ...] | None:

@@ -17,12 +17,13 @@ _PRIME, _BASIS, _WORD = 0x100000001B3, 0xCBF29CE484222325, 2**64 - 1
 
 
 def pack_reaches(groups: Iterable[tuple[str, str, int, int]]) -> bytes:
-    """Return the reaches of groups as bytes, in their order; a group is (patient id, event type, first, last)."""
-    return b"".join(_REACH.pack(_name(patient, kind), first, last) for patient, kind, first, last in groups)
+    """Return the reaches of groups as bytes, ascending; a group is (patient id, event type, first, last)."""
+    reaches = sorted((_name(patient, kind), first_us, last_us) for patient, kind, first_us, last_us in groups)
+    return b"".join(_REACH.pack(*reach) for reach in reaches)
 
 
 def unpack_reaches(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (name, first, last).
+    """Yield (name, first, last), ascending.
 
     Raises:
         struct.error: `data` is not made of such.

@@ -8,7 +8,6 @@ The format is TOML: rules are written by hand, each bound deserves a comment tha
 that is there twice is an error. Numbers are decimals and stay exact.
 """
 
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -45,6 +44,8 @@ def read_rules(path: str | Path, *, most_bytes: int = MAX_RULES_BYTES) -> Mappin
         raise _problem(path, f"is larger than {most_bytes:,} bytes, which is the limit (most_bytes)")
     if any(line.count(b".") > MAX_DOTS for line in data.splitlines() if not line.lstrip().startswith(b"#")):
         raise _problem(path, f"has a line of more than {MAX_DOTS} dots, which is no rule")
+    import tomllib  # no sooner: most runs have no such file
+
     try:
         tables = tomllib.loads(data.decode(), parse_float=Decimal)
     except UnicodeDecodeError as error:
@@ -58,8 +59,12 @@ def read_rules(path: str | Path, *, most_bytes: int = MAX_RULES_BYTES) -> Mappin
 
 
 def check_rules(rules: Mapping[str, AnomalyRule]) -> None:
-    """Raise OptionError unless a row could have each event type that there is a rule for."""
-    for event_type in rules:
+    """Raise OptionError unless a row could have each event type, and what is said of it is a rule."""
+    given: Mapping[str, object] = rules
+    for event_type, rule in given.items():
+        if not isinstance(rule, AnomalyRule):
+            problem = f"takes a mockexport.AnomalyRule(low, high), not a {type(rule).__name__}"
+            raise OptionError("rules", f"{_shown(str(event_type))}: {problem}")
         try:
             check_id(event_type)
             event_type.encode()

@@ -110,13 +110,21 @@ def notes_of(
     further: Sequence[str] = (),
     *,
     repeated: int = 0,
+    outdated: Mapping[str, int] | None = None,
 ) -> tuple[Note, ...]:
     """Return the notes of a run: of what its downloads were read from, and of what is in its result, by event type.
 
-    `further` are the reducer's own, `repeated` the rows that it left out as the same as others (see reducers.Result).
+    `further` are the reducer's own, `repeated` the rows that it left out as the same as others (see reducers.Result);
+    `outdated` the missing values that downloads hold and that do not count, by type.
     """
     counting = [download for download in account.downloads if download.verdict.counts]
-    notes = [_bad_rows(counting), _missing(counting), *_noted(counting), _unmapped(counting), *_overlaps(counting)]
+    notes = [
+        _bad_rows(counting),
+        _missing(counting, outdated or {}),
+        *_noted(counting),
+        _unmapped(counting),
+        *_overlaps(counting),
+    ]
     if repeated:
         text = f"{counted(repeated, 'repeated row')} left out: alike in patient, event type, time and value"
         notes.append(Note(REPEATED, text, repeated))
@@ -150,13 +158,17 @@ def _bad_rows(counting: Sequence[DownloadAccount]) -> Note | None:
     return _of_rows(BAD_ROWS, text, concerned, reasons.total(), reasons)
 
 
-def _missing(counting: Sequence[DownloadAccount]) -> Note | None:
+def _missing(counting: Sequence[DownloadAccount], outdated: Mapping[str, int]) -> Note | None:
     concerned = [download for download in counting if download.missing_values]
     if not concerned:
         return None
     types: Counter[str] = Counter()
     for download in concerned:
         types.update(download.missing_values)
+    types.subtract(outdated)
+    types = +types
+    if not types:
+        return None
     text = f"{counted(types.total(), 'row')} without a value, part of no statistic"
     return _of_rows(MISSING, text, concerned, types.total(), types)
 

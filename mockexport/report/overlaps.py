@@ -6,14 +6,14 @@ download's groups reach (reducers.reach); beyond a limit, only how far the downl
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from heapq import merge
 
 from mockexport.reducers.reach import REACH_BYTES, reach_of_all, unpack_reaches
 
 __all__ = ["MAX_REACHES", "Overlaps", "Reached", "overlaps_of", "without_reaches"]
 
-# Of all downloads together: 24 MB.
-MAX_REACHES = 1_000_000
+# Of all downloads together: 12 MB.
+MAX_REACHES = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def overlaps_of(downloads: Sequence[tuple[str, Reached]]) -> Overlaps:
     groups, found = 0, set()
     name = furthest_us = furthest_at = -1
     counted = False
-    for reach in sorted(chain.from_iterable(_numbered(at, downloads[at][1]) for at in together)):
+    for reach in merge(*(_numbered(at, downloads[at][1]) for at in together)):
         if reach[0] != name:
             name, _, furthest_us, furthest_at = reach
             counted = False

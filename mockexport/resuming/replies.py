@@ -52,8 +52,9 @@ _NUMBER = r"[0-9]{1,18}"
 _WHOLE_NUMBER = re.compile(_NUMBER)
 _CONTENT_RANGE = re.compile(rf"bytes[ \t]+({_NUMBER})-({_NUMBER})/({_NUMBER})", re.IGNORECASE)
 _UNSATISFIED = re.compile(rf"bytes[ \t]+\*/({_NUMBER})", re.IGNORECASE)
-# Not one with bytes that are no UTF-8 (surrogates here): it could be neither sent back nor written down.
-_STRONG_TAG = re.compile(r'"[\x21\x23-\x7e\x80-\ud7ff\ue000-\U0010ffff]*"')
+_STRONG_TAG = re.compile(r'"[^\x00-\x20"\x7f]*"')
+# Bytes that are no UTF-8: such a tag could be neither sent back nor written down.
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _SECONDS = re.compile(r"[0-9]+")
 
 
@@ -194,7 +195,7 @@ def _covers_all(content_range: str) -> bool:
 
 def is_strong(etag: str) -> bool:
     """Tell whether it is an entity tag that stands for the very same bytes (RFC 9110, section 8.8.3)."""
-    return _STRONG_TAG.fullmatch(etag) is not None
+    return _STRONG_TAG.fullmatch(etag) is not None and (etag.isascii() or _SURROGATES.search(etag) is None)
 
 
 def _coding(head: Head) -> str:

@@ -10,15 +10,16 @@ that a part cannot pass for the whole.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from mockexport.errors import FolderError, OutputError, TransferError
 from mockexport.model import Download, Export, Verdict, VerdictKind
-from mockexport.newfile import make_folder
+from mockexport.newfile import NewFile, make_folder
 from mockexport.pipeline.streams import (
     ByteStream,
     Kept,
@@ -39,6 +40,7 @@ from mockexport.shown import quoted
 from mockexport.sources.files import FileStream
 from mockexport.sources.listing import (
     LISTING,
+    MANIFEST,
     MAX_LISTING_BYTES,
     PARQUET_LISTING,
     UNFINISHED,
@@ -53,6 +55,14 @@ from mockexport.sources.metadata import format_api_time
 __all__ = ["Saving"]
 
 
+@runtime_checkable
+class ManifestSource(Protocol):
+    """A Source whose files have a manifest of their own kind, which other programs read."""
+
+    def kept_manifest(self, files: Mapping[str, str]) -> bytes:
+        """Return the manifest with the names of the files that were kept, by download id, in place of addresses."""
+
+
 class Saving:
     """A Source that passes on another's exports and keeps them in `directory`, one export to a folder.
 
@@ -62,12 +72,16 @@ class Saving:
         source: where the bytes come from.
         directory: the folder.
         note_every_s: how often to note of a file in the making what another run can go on from.
+        suffix: how the files' names end, by what is in them.
     """
 
-    def __init__(self, source: Source, directory: str | Path, *, note_every_s: float = NOTE_EVERY_S) -> None:
+    def __init__(
+        self, source: Source, directory: str | Path, *, note_every_s: float = NOTE_EVERY_S, suffix: str = ".csv"
+    ) -> None:
         self._source = source
         self.directory: Path = Path(directory)
         self.note_every_s: float = note_every_s
+        self._suffix = suffix
         self._claim: Claim | None = None
         self._export: Export | None = None
         self._names: dict[str, str] = {}
@@ -103,7 +117,9 @@ class Saving:
         for note in left_in(self.directory):
             self._refuse_other(note.export_id, export_id)
         self._export = export
-        self._names = {download.id: file_name(place, download.id) for place, download in enumerate(export.downloads)}
+        self._names = {
+            download.id: file_name(place, download.id, self._suffix) for place, download in enumerate(export.downloads)
+        }
         return export
 
     def _refuse_other(self, found: str, export_id: str) -> None:
@@ -164,6 +180,10 @@ class Saving:
         if self._export is None or any(download.id not in self._kept for download in self._export.downloads):
             return
         files = tuple(self._kept[download.id] for download in self._export.downloads)
+        if isinstance(self._source, ManifestSource):
+            with NewFile(self.directory / MANIFEST, named=False) as file:
+                file.write(self._source.kept_manifest({listed.id: listed.file for listed in files}))
+                file.commit()
         write_listing(self.directory, FolderListing(self._export.id, files))
         path = self.directory / UNFINISHED
         try:

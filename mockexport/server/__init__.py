@@ -5,12 +5,19 @@
     bodies        their lengths and digests, as a table that `lengths` checks
     folder        the same exports written to a folder of files
     catalogue     what a server offers: generated exports or folders
+    tables        and tables of one's own, read once
     ranges        which part of a body a request asks for
-    faults        what goes wrong, and when: drawn from a seed
+    kinds         what can go wrong, by name
+    script        what goes wrong as it is written down: entries of a TOML file, or Python values
+    faults        what goes wrong, and when: by a script, or drawn from a seed
+    recording     what clients have asked for
     delivery      rows and files on their way to a client
+    editing       bodies with a row that is not as it was
     misbehaving   what a fault sends in place of the right reply
+    replying      what comes of a request for data: its part, or its fault
     app           the routes, as an aiohttp application
     connection    what is said to requests that cannot be read
+    tls           keys made for the run, or its owner's
     run           `MockServer` for tests, `serve` for the command line
     embedded      the server as a child process; `__main__` is that process
 

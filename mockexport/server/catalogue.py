@@ -14,7 +14,7 @@ from mockexport.server.exports import EXPORTS, GeneratedDownload, downloads_of
 from mockexport.sources.listing import LISTING, FolderListing, read_folder
 from mockexport.sources.metadata import DownloadMetadata
 
-__all__ = ["Catalogue", "Offer", "StoredFile", "folder_catalogue", "generated_catalogue"]
+__all__ = ["Catalogue", "Offer", "StoredFile", "folder_catalogue", "generated_catalogue", "stored_offers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def folder_catalogue(directory: Path) -> Catalogue:
         listing = read_folder(folder)
         if listing.id in exports:
             raise FolderError(folder, f"is a second folder of export {listing.id!r}; keep one of them")
-        exports[listing.id] = _by_id(_stored(folder, listing))
+        exports[listing.id] = _by_id(stored_offers(folder, listing))
     return MappingProxyType(exports)
 
 
@@ -70,7 +70,12 @@ def _generated(export_id: str) -> Iterable[Offer]:
         yield Offer(download.metadata(), body.length, body.sha256, download)
 
 
-def _stored(folder: Path, listing: FolderListing) -> Iterable[Offer]:
+def stored_offers(folder: Path, listing: FolderListing) -> Iterable[Offer]:
+    """Yield the downloads that a folder holds, as its `export.json` has them.
+
+    Raises:
+        FolderError: one cannot be read.
+    """
     for listed in listing.downloads:
         path = folder / listed.file
         try:

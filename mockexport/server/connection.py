@@ -10,7 +10,7 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from mockexport.server.app import error_reply
+from mockexport.server.replying import error_reply
 
 __all__ = ["HEAD_LIMIT_BYTES", "IDLE_S", "LINGER_S", "Connection"]
 

@@ -18,6 +18,7 @@ from aiohttp import web
 from mockexport.server.catalogue import Offer, StoredFile
 from mockexport.server.exports import GeneratedDownload
 from mockexport.server.generation import rows_of
+from mockexport.server.recording import RecordedRequest
 
 __all__ = ["FileChanged", "Sending", "finish", "next_piece", "open_file", "send_file", "send_rows"]
 
@@ -65,6 +66,7 @@ class Sending:
 
 async def send_rows(
     request: web.Request,
+    record: RecordedRequest,
     response: web.StreamResponse,
     download: GeneratedDownload,
     *,
@@ -81,6 +83,7 @@ async def send_rows(
         if not piece:
             continue
         piece = piece[:count]
+        record.sent_bytes += len(piece)
         async with asyncio.timeout(stall_s):
             await response.write(piece)
             await request.writer.drain()
@@ -96,15 +99,20 @@ def next_piece(pieces: Iterator[bytes]) -> bytes:
         raise RuntimeError("the download ended before its announced length") from None
 
 
-async def send_file(request: web.Request, file: BinaryIO, *, first: int, count: int, stall_s: float) -> None:
+async def send_file(
+    request: web.Request, record: RecordedRequest, file: BinaryIO, *, first: int, count: int, stall_s: float
+) -> None:
     """Send the bytes [first, first + count) of `file`; the response's head is out already."""
     loop = asyncio.get_running_loop()
     end = first + count
     while first < end:
         if request.transport is None:
             raise ConnectionResetError("the client is gone")
+        size = min(SLICE_BYTES, end - first)
+        record.sent_bytes += size  # before: the client may have them before we hear of it
         async with asyncio.timeout(stall_s):
-            sent = await loop.sendfile(request.transport, file, first, min(SLICE_BYTES, end - first))
+            sent = await loop.sendfile(request.transport, file, first, size)
+        record.sent_bytes -= size - sent
         if not sent:
             # Cut short behind our back: the client sees fewer bytes than announced, which is the truth.
             raise ConnectionResetError("the file ended before its announced length")

@@ -1,99 +1,27 @@
-"""What goes wrong with a data request, and when: kinds, probabilities, and a draw that can be replayed.
+"""What goes wrong with a request, and when: by probabilities, drawn from a seed, and by a script that says it.
 
-Rules: pure; `misbehaving` does what is drawn here. The draw for a download's n-th data request depends on the seed, the
-download's id and n alone. So the same seed brings the same faults in the same order to every download, however many of
-them a client fetches at once. A request suffers one fault at most.
+Rules: pure; `misbehaving` does what is decided here. The draw for a download's n-th data request depends on the seed,
+the download's id and n alone. So the same seed brings the same faults in the same order to every download, however many
+of them a client fetches at once; and so does a script, which counts the requests of each download by themselves. A
+request suffers one fault at most, and the script goes first.
 """
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from mockexport.errors import OptionError
+from mockexport.server.catalogue import Catalogue
+from mockexport.server.kinds import FHIR_KINDS, KINDS, RETRY_AFTER, STATUSES, WRONG_PARTS, Fault, Target
+from mockexport.server.script import ScriptedFault, bound, read_script, scripted
 
-__all__ = ["FHIR_KINDS", "KINDS", "RETRY_AFTER", "STATUSES", "WRONG_PARTS", "Fault", "Faults", "Served"]
+__all__ = ["Faults", "FaultsLike", "Served"]
 
-KINDS: Mapping[str, str] = {
-    "refuse": "the connection is reset before a byte of the reply",
-    "delay": "the reply comes late, and is right",
-    "stall": "the body stops at some byte, and the connection stays",
-    "trickle": "from some byte on the body comes a byte at a time, with long pauses",
-    "reset": "the connection is reset at some byte of the body",
-    "cut": "the connection is closed at some byte, short of the Content-Length",
-    "cut-chunked": "a chunked body ends at some byte, without its last chunk",
-    "cut-close": "a body framed by nothing but the connection's end is cut at some byte",
-    "cut-gzip": "a gzip body is cut, with a Content-Length that matches the cut (where gzip is accepted; else as cut)",
-    "status": "an error status that may pass, with one form of Retry-After, for one to three tries",
-    "etag": "the connection is reset at some byte, and from then on the ETag is another",
-    "no-range": "a Range is ignored: 200 and all of it; a request without one is reset at some byte first",
-    "wrong-206": "the part is not the one that was asked for; a request without Range is reset at some byte first",
-    "few-rows": "a row is missing, and the framing says that all is well",
-    "bad-row": "a row's value is no number",
-    "duplicate-row": "a row comes twice",
-    "unordered-rows": "rows come out of order",
-    "html": "a login page with status 200",
-    "slow-headers": "the head comes a byte at a time",
-}  # fmt: skip
-
-# What goes wrong at /fhir, or comes in another form there. Each is drawn by itself: for a job, a file or a request.
-FHIR_KINDS: Mapping[str, str] = {
-    "fhir-post-only": "a GET of $export is refused with 405",
-    "fhir-no-filter": "_typeFilter is refused with 400",
-    "fhir-kickoff-429": "a kick-off is refused with 429 and Retry-After",
-    "fhir-slow-job": "a job is done after some polls, with X-Progress and Retry-After",
-    "fhir-poll-429": "a poll is refused with 429 and Retry-After",
-    "fhir-file-429": "a file is refused with 429 and Retry-After",
-    "fhir-retry-date": "Retry-After is a date",
-    "fhir-500": "a poll or a file is answered with 500 and a transient OperationOutcome",
-    "fhir-html-503": "a poll or a file is answered with 503 and a page",
-    "fhir-pages": "the manifest comes in pages, the next of which may be 202 at first",
-    "fhir-expired-link": "a file's link has expired (403) until the manifest is fetched again",
-    "fhir-expired-token": "a token is refused with 401 before its time",
-    "fhir-other-origin": "files are at another origin",
-    "fhir-redirect": "a file is redirected (307) to a place that refuses a token",
-    "fhir-cut-gzip": "a gzip body is cut, and its framing says that all is well",
-    "fhir-short-file": "lines are missing at a file's end, and its framing says that all is well",
-    "fhir-cut-line": "a file's last line is cut, and its framing says that all is well",
-    "fhir-wrong-count": "the manifest's count of a file is too large, until it is fetched again",
-    "fhir-wrong-resource": "an OperationOutcome comes in place of a file's lines",
-    "fhir-html-file": "a login page comes in place of a file, with status 200",
-    "fhir-array": "a file's lines come as one JSON array",
-    "fhir-error-file": "the manifest names a file of problems",
-    "fhir-duplicates": "some Observations come again, or before in an earlier version",
-    "fhir-orders": "codings and components come in one order and another",
-    "fhir-units": "units come in every form that is in use",
-    "fhir-days": "cancelled Observations with a day for a time come between the others",
-    "fhir-stu1": "the manifest is as in the first version of the standard: without counts",
-    "fhir-stu4": "the manifest is as in the ballot of the fourth: outcome in place of error, no types",
-}  # fmt: skip
-
-STATUSES = (429, 500, 502, 503, 504, 408, 425)
-# None is no such field; `date` stands for the date and time in a second.
-RETRY_AFTER = (None, "1", "0", "-1", "1e9", "junk", "date")
-WRONG_PARTS = ("other-first", "other-total", "other-etag", "no-content-range", "any-total", "any-range", "multipart")
-
-# Whoever replays a run needs the whole list; whoever forgets a server for a week needs an end to it.
+# Who replays a run needs the whole list; who forgets a server for a week needs an end to it.
 MAX_SERVED = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What happens to one request: a kind of KINDS, at a fraction of the body, and what else the kind needs.
-
-    `prepares` is a kind that waits for a request with a Range: this request is only reset at its byte.
-    """
-
-    kind: str
-    at: float = 0.0
-    status: int = 0
-    retry_after: str | None = None
-    variant: str = ""
-    prepares: bool = False
-
-    def byte(self, count: int) -> int:
-        """Return the byte of a body of `count` bytes at which it happens: 0 … count."""
-        return round(self.at * count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +37,18 @@ class Faults:
     """The faults of one server, and the log of what was done to whom.
 
         Faults.parse("reset=0.2,cut=0.1", seed=7)
+        Faults({}, script=[{"download": 2, "kind": "cut", "at": 4096}])
 
     Args:
         probabilities: by kind, for each data request; their sum is 1 at most.
         seed: the same seed brings the same faults.
+        script: what happens to which request (see docs/reference/mock-server.md); it goes before the probabilities.
         delay_s: of `delay`.
         pause_s: between two bytes of `trickle`.
         drip_s: between two bytes of `slow-headers`.
+
+    Raises:
+        OptionError: a kind, a probability or an entry of the script is none; the message says what is allowed.
     """
 
     def __init__(
@@ -123,6 +56,7 @@ class Faults:
         probabilities: Mapping[str, float],
         *,
         seed: int = 0,
+        script: "Iterable[ScriptedFault | Mapping[str, Any]]" = (),
         delay_s: float = 1.0,
         pause_s: float = 10.0,
         drip_s: float = 0.05,
@@ -138,6 +72,7 @@ class Faults:
                 "faults", "the probabilities come to more than 1, and a request suffers one fault at most"
             )
         self.probabilities: dict[str, float] = dict(probabilities)
+        self.script: tuple[ScriptedFault, ...] = scripted(script)
         self.seed = seed
         self.delay_s = delay_s
         self.pause_s = pause_s
@@ -145,6 +80,9 @@ class Faults:
         self.served: list[Served] = []
         self.changes: Counter[str] = Counter()  # of ETags, by download
         self._asked: Counter[str] = Counter()
+        # By entry of the script and what is asked for: the requests that it fits, and those that it has taken.
+        self._fitting: Counter[tuple[int, str, str]] = Counter()
+        self._taken: Counter[tuple[int, str, str]] = Counter()
         self._prepared: dict[str, Fault] = {}
         self._failing: dict[str, tuple[Fault, int]] = {}  # a status that goes on, for so many tries more
 
@@ -164,9 +102,48 @@ class Faults:
                 raise OptionError("faults", f"{part!a} is not KIND=P, with a probability P from 0 to 1") from None
         return cls(probabilities, seed=seed)
 
+    @classmethod
+    def read(cls, path: str | Path, *, seed: int = 0) -> "Faults":
+        """Return the faults that a TOML file means: `[[fault]]` entries of a script, and `[probabilities]`.
+
+        Raises:
+            OptionError: it cannot be read, or means none.
+        """
+        script, probabilities = read_script(path)
+        return cls(probabilities, seed=seed, script=script)
+
+    @classmethod
+    def of(cls, said: "FaultsLike", *, seed: int = 0) -> "Faults":
+        """Return the faults that somebody means: as text, a script's file, probabilities or a script's entries.
+
+        Raises:
+            OptionError: it means none.
+        """
+        if isinstance(said, Faults):
+            return said
+        if isinstance(said, Path) or (isinstance(said, str) and said.endswith(".toml")):
+            return cls.read(said, seed=seed)
+        if isinstance(said, str):
+            return cls.parse(said, seed=seed)
+        if said is None or isinstance(said, Mapping):
+            return cls(said or {}, seed=seed)
+        return cls({}, seed=seed, script=said)
+
+    def __bool__(self) -> bool:
+        return bool(self.probabilities or self.script)
+
+    def bind(self, catalogue: Catalogue) -> None:
+        """Settle which downloads of a server the script means.
+
+        Raises:
+            OptionError: there is none such, or it has not so many bytes.
+        """
+        self.script = bound(self.script, catalogue)
+
     def __repr__(self) -> str:
         told = ",".join(f"{kind}={probability:g}" for kind, probability in self.probabilities.items())
-        return f"<Faults {told} seed {self.seed}, {len(self.served)} requests>"
+        entries = f" and {len(self.script)} of a script" if self.script else ""
+        return f"<Faults {told}{entries} seed {self.seed}, {len(self.served)} requests>"
 
     def asked(self, download_id: str) -> int:
         """Return how many requests there were for a download's data."""
@@ -177,14 +154,32 @@ class Faults:
         probability = self.probabilities.get(kind, 0.0)
         return bool(probability) and random.Random(f"{self.seed} {kind} {place}").random() < probability  # noqa: S311
 
-    def next(self, download_id: str, *, ranged: bool) -> Fault | None:
-        """Return what happens to a download's next data request; `ranged` tells whether it asks for a part."""
-        self._asked[download_id] += 1
-        number = self._asked[download_id]
-        fault = self._draw(download_id, number, ranged=ranged)
+    def next(self, target: Target) -> Fault | None:
+        """Return what happens to the next request for this."""
+        fault = self._scripted(target)
+        if target.route != "data":
+            return fault
+        self._asked[target.download_id] += 1
+        number = self._asked[target.download_id]
+        if fault is None:
+            fault = self._draw(target.download_id, number, ranged=target.ranged)
         if len(self.served) < MAX_SERVED:
-            self.served.append(Served(download_id, number, fault))
+            self.served.append(Served(target.download_id, number, fault))
         return fault
+
+    def _scripted(self, target: Target) -> Fault | None:
+        """Return what the first entry of the script says that fits and has not had its times."""
+        chosen = None
+        for index, entry in enumerate(self.script):
+            if not entry.fits(target):
+                continue
+            key = (index, target.export_id, target.download_id)
+            self._fitting[key] += 1
+            due = self._fitting[key] >= entry.attempt and (entry.times is None or self._taken[key] < entry.times)
+            if chosen is None and due:
+                self._taken[key] += 1
+                chosen = entry.fault
+        return chosen
 
     def _draw(self, download_id: str, number: int, *, ranged: bool) -> Fault | None:
         if download_id in self._failing:
@@ -222,3 +217,7 @@ class Faults:
                 return kind
             number -= probability
         return None
+
+
+# What may be given for faults: see `Faults.of`.
+FaultsLike = Faults | Mapping[str, float] | str | Path | Iterable[ScriptedFault | Mapping[str, Any]] | None

@@ -1,4 +1,4 @@
-"""Does to a data request what `faults` has drawn, with bytes of its own: aiohttp is too well-behaved to lie.
+"""Does to a request what `faults` has decided, with bytes of its own: aiohttp is too well-behaved to lie.
 
 Rules: what is sent is written straight to the connection, which then ends, cleanly or not as the fault wants. Rows are
 made and files are read in worker threads, as without faults. No fault outlives its client.
@@ -6,12 +6,12 @@ made and files are read in worker threads, as without faults. No fault outlives 
 
 import asyncio
 import gzip
-import random
 import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import NoReturn
@@ -20,41 +20,67 @@ from aiohttp import hdrs, web
 
 from mockexport.server.catalogue import Offer, StoredFile
 from mockexport.server.delivery import next_piece, open_file
-from mockexport.server.faults import Fault, Faults
+from mockexport.server.editing import edited
+from mockexport.server.faults import Faults
 from mockexport.server.generation import rows_of
+from mockexport.server.kinds import EDITS, Fault
+from mockexport.server.recording import RecordedRequest
 
-__all__ = ["misbehave"]
+__all__ = ["RightReply", "misbehave"]
 
 PIECE_BYTES = 64 * 1024
-# A piece with more lines than these has rows enough to change one.
-EDIT_LINES = 3
 # A stalled connection ends with its client, or at last like this.
 HOLD_S = 3600.0
 _LOGIN_PAGE = b"<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>Please log in.</body></html>\n"
-_EDITS = frozenset({"few-rows", "bad-row", "duplicate-row", "unordered-rows"})
+
+
+@dataclass(frozen=True, slots=True)
+class RightReply:
+    """What a request would get: a status, the head's fields but the framing, the bytes [first, first + count)."""
+
+    status: int
+    fields: Mapping[str, str]
+    body: Offer | bytes
+    first: int
+    count: int
+
+    @property
+    def length(self) -> int:
+        """The bytes of the whole body."""
+        return len(self.body) if isinstance(self.body, bytes) else self.body.length
 
 
 class _Connection:
     """A client's connection, written to without anybody's help."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, record: RecordedRequest) -> None:
         if request.transport is None:
             raise ConnectionResetError("the client is gone")
         self._request = request
+        self._record = record
         self._transport = request.transport
 
-    async def head(self, status: int, fields: Mapping[str, str], *, drip_s: float = 0.0) -> None:
+    async def head(self, status: int, fields: Mapping[str, str], *, drip_s: float = 0.0, step: int = 1) -> None:
+        self._record.status = status
         lines = [
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase if status in {*HTTPStatus} else 'Unusual'}",
             *(f"{name}: {text}" for name, text in fields.items()),
         ]
         data = "\r\n".join([*lines, "Connection: close", "", ""]).encode()
-        step = 1 if drip_s else len(data)
+        step = step if drip_s else len(data)
         for at in range(0, len(data), step):
-            await self.write(data[at : at + step])
+            await self._put(data[at : at + step])
             await asyncio.sleep(drip_s)
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes, *, chunked: bool = False) -> None:
+        """Send bytes of the body, as a chunk if so said."""
+        self._record.sent_bytes += len(data)
+        await self._put(b"%x\r\n%s\r\n" % (len(data), data) if chunked else data)
+
+    async def end_chunks(self) -> None:
+        await self._put(b"0\r\n\r\n")
+
+    async def _put(self, data: bytes) -> None:
         if self._transport.is_closing():
             raise ConnectionResetError("the client is gone")
         self._transport.write(data)
@@ -77,24 +103,22 @@ class _Connection:
 
 async def misbehave(
     request: web.Request,
-    offer: Offer,
+    record: RecordedRequest,
+    reply: RightReply,
     fault: Fault,
     faults: Faults,
-    *,
-    status: int,
-    fields: Mapping[str, str],
-    first: int,
-    count: int,
     workers: Executor,
 ) -> NoReturn:
-    """Send what the fault makes of the right reply: `status`, `fields`, the bytes [first, first + count).
+    """Send what the fault makes of the right reply.
 
     Raises:
         ConnectionResetError: always: the connection is at its end.
     """
-    connection = _Connection(request)
-    end = first + fault.byte(count)
-    unframed: dict[str, str] = dict(fields)
+    connection = _Connection(request, record)
+    body, first, count, status = reply.body, reply.first, reply.count, reply.status
+    last = first + count
+    end = first + fault.byte(count, first)
+    unframed: dict[str, str] = dict(reply.fields)
     fields = {**unframed, hdrs.CONTENT_LENGTH: str(count)}
     kind = "reset" if fault.prepares else fault.kind
     if kind == "cut-gzip" and "gzip" not in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
@@ -109,13 +133,13 @@ async def misbehave(
             await connection.write(_LOGIN_PAGE)
         case "no-range":
             unframed.pop(hdrs.CONTENT_RANGE, None)
-            await connection.head(200, {**unframed, hdrs.CONTENT_LENGTH: str(offer.length)})
-            await _send(connection, offer, 0, offer.length, workers)
+            await connection.head(200, {**unframed, hdrs.CONTENT_LENGTH: str(reply.length)})
+            await _send(connection, body, 0, reply.length, workers)
         case "wrong-206":
-            await connection.head(206, _wrong(fields, fault.variant, first, count, offer.length))
-            await _send(connection, offer, first, first + count, workers)
+            await connection.head(206, _wrong(fields, fault.variant, first, count, reply.length))
+            await _send(connection, body, first, last, workers)
         case "cut-gzip":
-            whole = b"".join([piece async for piece in _pieces(offer, 0, offer.length, workers)])
+            whole = b"".join([piece async for piece in _pieces(body, 0, reply.length, workers)])
             packed = await asyncio.get_running_loop().run_in_executor(workers, gzip.compress, whole, 1)
             packed = packed[: fault.byte(len(packed))]
             encoded: dict[str, str] = {
@@ -128,26 +152,34 @@ async def misbehave(
         case "cut-chunked" | "cut-close":
             chunked = kind == "cut-chunked"
             await connection.head(status, {**unframed, hdrs.TRANSFER_ENCODING: "chunked"} if chunked else unframed)
-            await _send(connection, offer, first, end, workers, chunked=chunked)
+            await _send(connection, body, first, end, workers, chunked=chunked)
         case "slow-headers":
-            await connection.head(status, fields, drip_s=faults.drip_s)
-            await _send(connection, offer, first, first + count, workers)
-        case _ if kind in _EDITS:
+            drip_s = faults.drip_s if fault.seconds is None else fault.seconds
+            await connection.head(status, fields, drip_s=drip_s, step=fault.step)
+            await _send(connection, body, first, last, workers)
+        case "short-length":
+            await connection.head(status, {**unframed, hdrs.CONTENT_LENGTH: str(end - first)})
+            await _send(connection, body, first, last, workers)
+        case _ if kind in EDITS:
             # Other content, so no tag: nothing of it may be joined to the right one.
             await connection.head(
                 200, {hdrs.CONTENT_TYPE: fields[hdrs.CONTENT_TYPE], hdrs.TRANSFER_ENCODING: "chunked"}
             )
-            await _send(connection, offer, 0, offer.length, workers, chunked=True, edit=fault)
-            await connection.write(b"0\r\n\r\n")
+            pieces = _pieces(body, 0, reply.length, workers)
+            async for piece in edited(pieces, kind, fault.byte(reply.length)):
+                await connection.write(piece, chunked=True)
+            await connection.end_chunks()
         case _:  # reset, cut, stall, trickle, etag
             await connection.head(status, fields)
-            await _send(connection, offer, first, end, workers)
+            await _send(connection, body, first, end, workers)
             if kind == "stall":
-                await asyncio.sleep(HOLD_S)
+                await asyncio.sleep(HOLD_S if fault.seconds is None else fault.seconds)
+                await _send(connection, body, end, last, workers)
             elif kind == "trickle":
-                await _trickle(connection, offer, end, first + count, workers, faults.pause_s)
+                pause_s = faults.pause_s if fault.seconds is None else fault.seconds
+                await _trickle(connection, body, end, last, workers, pause_s, fault.step)
             elif kind == "etag":
-                faults.changes[str(offer.metadata.id)] += 1
+                faults.changes[record.download_id or ""] += 1
             if kind in ("reset", "etag"):
                 connection.reset()
     connection.end()
@@ -184,58 +216,41 @@ def _wrong(fields: Mapping[str, str], variant: str, first: int, count: int, leng
 
 
 async def _send(
-    connection: _Connection,
-    offer: Offer,
-    first: int,
-    end: int,
-    workers: Executor,
-    *,
-    chunked: bool = False,
-    edit: Fault | None = None,
+    connection: _Connection, body: Offer | bytes, first: int, end: int, workers: Executor, *, chunked: bool = False
 ) -> None:
-    async for piece in _pieces(offer, first, end - first, workers):
-        if edit is not None and piece.count(b"\n") > EDIT_LINES:
-            piece, edit = _edited(piece, edit), None  # one piece alone
-        await connection.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+    async for piece in _pieces(body, first, end - first, workers):
+        await connection.write(piece, chunked=chunked)
 
 
 async def _trickle(
-    connection: _Connection, offer: Offer, first: int, end: int, workers: Executor, pause_s: float
+    connection: _Connection,
+    body: Offer | bytes,
+    first: int,
+    end: int,
+    workers: Executor,
+    pause_s: float,
+    step: int,
 ) -> None:
-    async for piece in _pieces(offer, first, end - first, workers):
-        for byte in piece:
+    async for piece in _pieces(body, first, end - first, workers):
+        for at in range(0, len(piece), step):
             await asyncio.sleep(pause_s)
-            await connection.write(bytes([byte]))
+            await connection.write(piece[at : at + step])
 
 
-def _edited(piece: bytes, fault: Fault) -> bytes:
-    """Return a piece of a body with some of its rows not as they were; its first line, maybe the header, stays."""
-    header, *rows, rest = piece.split(b"\n")
-    if len(rows) > 1:
-        at = min(round(fault.at * len(rows)), len(rows) - 2)
-        match fault.kind:
-            case "few-rows":
-                del rows[at]
-            case "bad-row":
-                rows[at] = rows[at].rpartition(b",")[0] + b",oops"
-            case "duplicate-row":
-                rows.insert(at, rows[at])
-            case _:
-                random.Random(fault.at).shuffle(rows)  # noqa: S311 - to be replayed
-    return b"\n".join([header, *rows, rest])
-
-
-async def _pieces(offer: Offer, first: int, count: int, workers: Executor) -> AsyncIterator[bytes]:
-    """Yield the bytes [first, first + count) of a download."""
+async def _pieces(body: Offer | bytes, first: int, count: int, workers: Executor) -> AsyncIterator[bytes]:
+    """Yield the bytes [first, first + count) of a body."""
+    if isinstance(body, bytes):
+        yield body[first : first + count]
+        return
     loop = asyncio.get_running_loop()
-    if isinstance(offer.content, StoredFile):
-        with open_file(offer, offer.content) as file:
+    if isinstance(body.content, StoredFile):
+        with open_file(body, body.content) as file:
             file.seek(first)
             while count and (piece := await loop.run_in_executor(workers, file.read, min(PIECE_BYTES, count))):
                 count -= len(piece)
                 yield piece
         return
-    pieces = rows_of(offer.content, start=first)
+    pieces = rows_of(body.content, start=first)
     while count:
         piece = (await loop.run_in_executor(workers, next_piece, pieces))[:count]
         count -= len(piece)

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from mockexport.report.markup import Markup, element, named, page, shown, table
 from mockexport.report.plain import size
 from mockexport.server.catalogue import Catalogue, Offer
-from mockexport.server.faults import FHIR_KINDS, KINDS, Faults
+from mockexport.server.faults import Faults
+from mockexport.server.kinds import FHIR_KINDS, KINDS
 
 __all__ = ["MAX_SHOWN", "front_page"]
 
@@ -84,7 +85,7 @@ def _word(text: str) -> str:
 
 def _faults(faults: Faults | None) -> list[Markup]:
     found = {} if faults is None else {kind: share for kind, share in faults.probabilities.items() if share}
-    if faults is None or not found:
+    if faults is None or not (found or faults.script):
         return [element("p", "Nothing goes wrong on purpose: the server was started without ", _code("--faults"), ".")]
     lines = [
         element(
@@ -94,7 +95,13 @@ def _faults(faults: Faults | None) -> list[Markup]:
         )
         for kind, share in found.items()
     ]
-    return [element("p", f"These go wrong on purpose, drawn with the seed {faults.seed}:"), element("ul", *lines)]
+    parts = []
+    if faults.script:
+        parts += [element("p", "These go wrong on purpose, by a script:")]
+        parts += [element("ul", *(element("li", shown(str(entry))) for entry in faults.script[:MAX_SHOWN]))]
+    if found:
+        parts += [element("p", f"These go wrong on purpose, drawn with the seed {faults.seed}:"), element("ul", *lines)]
+    return parts
 
 
 def _code(text: str) -> Markup:

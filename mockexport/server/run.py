@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,9 +21,13 @@ from aiohttp import web
 
 from mockexport.access import own_names
 from mockexport.errors import OptionError, ServerNotRunning
-from mockexport.server.app import SENDING, STALL_S, create_app
+from mockexport.formats.schema import Schema
+from mockexport.server.app import FHIR_JOBS, STALL_S, create_app
 from mockexport.server.connection import HEAD_LIMIT_BYTES, IDLE_S, LINGER_S, Connection
-from mockexport.server.faults import Faults
+from mockexport.server.faults import Faults, FaultsLike
+from mockexport.server.recording import RecordedRequest
+from mockexport.server.replying import SENDING
+from mockexport.server.tables import Tables, table_exports
 from mockexport.server.tls import ServerTls, Tls, server_tls
 
 __all__ = ["MockServer", "serve", "stdin_closed"]
@@ -47,11 +51,15 @@ class MockServer:
         host: the address to listen at; others than the machine's own are logged as a warning.
         port: 0 takes a free one, which `url` then tells.
         data: a folder of files to serve (see `create_app`) instead of the generated exports.
+        exports: tables of your own to serve, by the names of exports: for each a folder, or a file, or several. What
+            the API announces of them is found by reading them at the start.
+        schema: how the tables of `exports` are described, where they are not as the API has them.
         idle_s: seconds in which a connection must bring a request's whole head.
         stall_s: seconds after which a client that takes no more bytes is dropped.
-        faults: what goes wrong with data requests: a kind and its probability each (see docs/reference/mock-server.md),
-            as a mapping or as text like `reset=0.2,cut=0.1`. What happened to which request is in `faults.served`.
-        seed: of the faults; the same seed brings the same ones.
+        faults: what goes wrong (see docs/reference/mock-server.md): a kind and its probability each for data requests,
+            as a mapping or as text like `reset=0.2,cut=0.1`; a script, as its entries, such as
+            `[{"download": 2, "kind": "cut", "at": 4096}]`, or as the path of a TOML file.
+        seed: of the probabilities; the same seed brings the same faults.
         host_names: what clients may call the server in `Host`, beside `localhost`, `host`, loopback addresses and the
             address that they have connected to; all else is refused, as pages from other origins are.
         token: the bearer token that every request must bring; None lets all in.
@@ -59,10 +67,11 @@ class MockServer:
             be, to keep them in; or an `ssl.SSLContext` of your own. What makes keys is the extra mockexport[tls], or
             the machine's openssl.
         fhir_client: who may use /fhir (see `create_app`).
+        record: keep what was asked for in `requests`, in the order in which it came.
 
     Raises (at the start):
-        FolderError: `data` is no folder of exports.
-        OptionError: the host or port cannot be listened at, or `token` is none.
+        FolderError: `data` is no folder of exports, or one of `exports` no tables.
+        OptionError: the host or port cannot be listened at, `token` is none, `faults` mean none, or nothing makes keys.
     """
 
     def __init__(
@@ -70,29 +79,34 @@ class MockServer:
         host: str = "127.0.0.1",
         port: int = 0,
         *,
-        data: Path | None = None,
+        data: str | Path | None = None,
+        exports: Tables | None = None,
+        schema: Schema | None = None,
         idle_s: float = IDLE_S,
         stall_s: float = STALL_S,
-        faults: Faults | Mapping[str, float] | str | None = None,
+        faults: FaultsLike = None,
         seed: int = 0,
         host_names: Iterable[str] = (),
         token: str | None = None,
         tls: Tls = False,
         fhir_client: tuple[str, dict[str, Any]] | None = None,
+        record: bool = True,
     ) -> None:
         self.host = host
         self.port = port
-        self._data = data
+        self._data = None if data is None else Path(data)
+        self._exports = exports
+        self._schema = schema
         self._token = token
         self._tls_wanted = tls
         self._tls: ServerTls | None = None
         self._fhir_client = fhir_client
+        self._record = record
         self._names: frozenset[str] = own_names(host, host_names)
         self._idle_s = idle_s
         self._stall_s = stall_s
-        if isinstance(faults, str):
-            faults = Faults.parse(faults, seed=seed)
-        self.faults: Faults = faults if isinstance(faults, Faults) else Faults(faults or {}, seed=seed)
+        self.faults: Faults = Faults.of(faults, seed=seed)
+        self.requests: list[RecordedRequest] = []
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
         self._ending = AsyncExitStack()
@@ -125,6 +139,11 @@ class MockServer:
         server = self._runner.server if self._runner else None
         return len(server.connections) if server else 0
 
+    @property
+    def fhir_jobs(self) -> int:
+        """The number of jobs at /fhir that were begun and not ended by their clients."""
+        return len(self._runner.app[FHIR_JOBS]) if self._runner else 0
+
     async def idle(self) -> None:
         """Wait until no download is being sent; what was asked for a moment ago may not have begun."""
         if self._runner is not None:
@@ -135,11 +154,13 @@ class MockServer:
             self._tls = stack.enter_context(server_tls(self._tls_wanted, self._names))
             app = create_app(
                 data=self._data,
+                tables=await table_exports(self._exports, self._schema) if self._exports else None,
                 stall_s=self._stall_s,
-                faults=self.faults if self.faults.probabilities else None,
+                faults=self.faults if self.faults else None,
                 names=self._names,
                 token=self._token,
                 fhir_client=self._fhir_client,
+                requests=self.requests if self._record else None,
             )
             self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
             stack.push_async_callback(self._runner.cleanup)

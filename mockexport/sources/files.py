@@ -15,7 +15,7 @@ from pathlib import Path
 from mockexport.errors import ExportNotFound, FolderError, TransferError
 from mockexport.model import Download, Export, SizeLimits, Verdict
 from mockexport.pipeline.streams import Piece, Room, StartOver
-from mockexport.sources.listing import LISTING, ListedFile, check_file, readable
+from mockexport.sources.listing import LISTING, UNFINISHED, ListedFile, check_file, readable
 from mockexport.unpacking.compression import START_BYTES, compression_of
 from mockexport.unpacking.stream import OwnRoom, UnpackedStream
 
@@ -37,7 +37,7 @@ SUFFIXES = tuple(table + packed for table in (".csv", ".tsv") for packed in ("",
 # And its files of resources, lines of JSON.
 NDJSON_SUFFIXES = tuple(lines + packed for lines in (".ndjson", ".jsonl") for packed in ("", *_PACKED))
 # Other programs leave a log of their own beside the resources.
-_LOGS = ("log.ndjson", "log.jsonl")
+_LOGS = ("log.ndjson", "log.jsonl", UNFINISHED)
 
 _log = logging.getLogger("mockexport")
 

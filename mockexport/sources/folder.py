@@ -1,14 +1,21 @@
 """A folder of files as a source: what `generate` and `download` left, or any folder of tables."""
 
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from mockexport.errors import ExportNotFound, FolderError
 from mockexport.model import Download, Export, SizeLimits
+from mockexport.newfile import read_file
 from mockexport.pipeline.streams import ByteStream
-from mockexport.sources.files import FileStream, as_of, downloads_of, rows_of, tables_in
-from mockexport.sources.listing import LISTING, ListedFile, read_listing, readable, refuse_unfinished
+from mockexport.sources.files import FileStream, as_of, downloads_of, is_ndjson, rows_of, tables_in
+from mockexport.sources.listing import LISTING, MANIFEST, ListedFile, read_listing, readable, refuse_unfinished
 
 __all__ = ["Folder"]
+
+_log = logging.getLogger("mockexport")
 
 
 class Folder:
@@ -16,7 +23,7 @@ class Folder:
 
     With an `export.json` its metadata is what the rows are verified against, and every file must have the SHA-256 that
     is noted there. Without one, every table (files.SUFFIXES) is a download, in the order of names, and nothing can be
-    verified.
+    verified, but for files of resources beside the `manifest.json` of a FHIR Bulk Data job: that has their counts.
 
     Args:
         path: the folder, or one whose subfolders are exports' folders by the exports' ids.
@@ -59,7 +66,9 @@ class Folder:
         if (self._path / LISTING).is_file() or export_id not in ids:
             raise ExportNotFound(export_id, self.name, ids)
         self._paths = tables_in(self._path)
-        return Export(export_id, downloads_of(self._paths))
+        counts = _counts(self._path, self._paths, self._limits)
+        downloads = [replace(download, rows=counts.get(download.id)) for download in downloads_of(self._paths)]
+        return Export(export_id, tuple(downloads))
 
     def as_of(self) -> str:
         """Return sizes and dates of files of which nothing is listed (see streams.DatedSource)."""
@@ -71,3 +80,37 @@ class Folder:
         if listed is None:
             return rows_of(self._paths[download.id], download, self._limits)
         return FileStream(self._directory / listed.file, download, listed)
+
+
+def _counts(directory: Path, paths: Mapping[str, Path], limits: SizeLimits) -> dict[str, int]:
+    """Return how many resources there are in files, by their names, as far as a manifest beside them says.
+
+    Raises:
+        FolderError: some of the files that it names are not there, or it cannot be read.
+    """
+    path = directory / MANIFEST
+    if not path.is_file() or not all(map(is_ndjson, paths.values())):
+        return {}
+    from mockexport.sources.fhir.manifest import read_page  # no sooner: most folders are of tables
+
+    try:
+        body = read_file(path, limits.list_bytes)
+        page = read_page(body, "http://folder.invalid/")  # only the names at the ends of addresses matter
+    except OSError as error:
+        raise FolderError(path, f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        _log.warning("%s is not taken for the manifest of these files, and no counts are checked: %s", path, error)
+        return {}
+    named = {
+        unquote(urlsplit(file.url).path).rpartition("/")[2]: file
+        for file in page.output
+        if file.type in (None, "Observation")
+    }
+    lacking = sorted(named.keys() - paths.keys())
+    if len(lacking) == len(named):
+        _log.warning("%s names its files otherwise than they are here, so no counts are checked", path)
+        return {}
+    if lacking:
+        problem = f"names {len(lacking):,} of {len(named):,} files that are not here, such as {lacking[0]}"
+        raise FolderError(path, f"{problem}; to read those that are, name them: '{directory}/*.ndjson'")
+    return {name: file.count for name, file in named.items() if file.count is not None}

@@ -194,6 +194,7 @@ class HttpClient:
         self._access = access
         self._ssl = access.ssl_context()
         self._ssl_elsewhere = access.ssl_context(own=False)
+        self._system_ssl: ssl.SSLContext | None = None
         self._limits = limits
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=limits.connect_s, sock_connect=limits.connect_s, sock_read=None
@@ -296,12 +297,21 @@ class HttpClient:
             allow_redirects=False,
             auto_decompress=False,
             proxy=self._access.proxy,
-            ssl=self._ssl if own else self._ssl_elsewhere,
+            ssl=self._trusted(own=own, tls=at.scheme == "https"),
             timeout=self._timeout,
             read_bufsize=READ_BUFFER_BYTES,
             max_line_size=MAX_FIELD_BYTES,
             max_field_size=MAX_FIELD_BYTES,
         )
+
+    def _trusted(self, *, own: bool, tls: bool) -> ssl.SSLContext | bool:
+        """Return what TLS is to trust; of a session of our own that is never aiohttp's default (see importing)."""
+        found = self._ssl if own else self._ssl_elsewhere
+        if found is not True or not tls or self._given_session is not None:
+            return found
+        if self._system_ssl is None:
+            self._system_ssl = ssl.create_default_context()
+        return self._system_ssl
 
     async def _follow(self, at: URL, location: str) -> URL:
         """Return where a redirect leads, if that is a place to go: byte for byte, as a signature covers its spelling.

@@ -20,12 +20,14 @@ from mockexport.sources.metadata import DownloadMetadata, decode_json
 
 __all__ = [
     "LISTING",
+    "MANIFEST",
     "PARQUET_LISTING",
     "UNFINISHED",
     "FolderListing",
     "ListedFile",
     "check_file",
     "file_name",
+    "inside",
     "read_folder",
     "read_listing",
     "readable",
@@ -37,6 +39,8 @@ __all__ = [
 LISTING = "export.json"
 # In its place while an export is still being downloaded: a line per file that is in place.
 UNFINISHED = "unfinished.ndjson"
+# Beside it, or in its place where another program has left the files: the manifest of a FHIR Bulk Data job.
+MANIFEST = "manifest.json"
 # In its place in a folder of Parquet files, which are for other tools (sources/parquet.py).
 PARQUET_LISTING = "parquet.json"
 
@@ -69,14 +73,14 @@ class FolderListing(msgspec.Struct, frozen=True):
     downloads: tuple[ListedFile, ...]
 
 
-def file_name(index: int, download_id: str) -> str:
+def file_name(index: int, download_id: str, suffix: str = ".csv") -> str:
     """Return the name of the file of the download at place `index` in time order: `00-<id>.csv`.
 
     An id may come from a foreign server: what could be more than a name in a path becomes `_`. The number in front
     keeps the names of such ids apart. An id that is a file's name loses the suffixes that say how that one was kept.
     """
-    plain = re.sub(r"\.(csv|tsv)(\.(gz|zst))?\Z", "", download_id)
-    return f"{index:02d}-{re.sub(r'[^A-Za-z0-9._-]', '_', plain)[:128]}.csv"
+    plain = re.sub(r"\.(csv|tsv|ndjson|jsonl)(\.(gz|zst))?\Z", "", download_id)
+    return f"{index:02d}-{re.sub(r'[^A-Za-z0-9._-]', '_', plain)[:128]}{suffix}"
 
 
 def readable(name: str | Path) -> str:
@@ -163,18 +167,28 @@ def check_file(directory: Path, listed: ListedFile) -> None:
     if name in ("", ".", "..") or set(name) & set("/\\\0") or name != os.path.basename(name):
         raise FolderError(directory / LISTING, f"download {listed.id}: {name!r} is not the plain name of a file")
     path = directory / name
-    try:
-        target = path.resolve(strict=True)
-        found = target.stat()
-    except (OSError, RuntimeError, UnicodeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        problem = getattr(error, "strerror", None) or "its name or link cannot be followed"
-        raise FolderError(path, f"is listed in {LISTING} but cannot be read: {problem}") from error
-    if not target.is_relative_to(directory.resolve()):
-        raise FolderError(path, "is a link that leads out of the folder")
-    if not stat.S_ISREG(found.st_mode):
-        raise FolderError(path, "is not a regular file")
+    found = inside(directory, path)
     if found.st_size != listed.size_bytes:
         raise FolderError(
             path,
             f"has {found.st_size} bytes where {LISTING} says {listed.size_bytes}; download or generate it again",
         )
+
+
+def inside(directory: Path, path: Path) -> os.stat_result:
+    """Return what the system knows of a file of a folder, once it is seen to be a regular one in there.
+
+    Raises:
+        FolderError: it is missing, elsewhere, or no regular file.
+    """
+    try:
+        target = path.resolve(strict=True)
+        found = target.stat()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, before Python 3.13; what is no path
+        problem = getattr(error, "strerror", None) or "its name or link cannot be followed"
+        raise FolderError(path, f"cannot be read: {problem}") from error
+    if not target.is_relative_to(directory.resolve()):
+        raise FolderError(path, "is a link that leads out of the folder")
+    if not stat.S_ISREG(found.st_mode):
+        raise FolderError(path, "is not a regular file")
+    return found

@@ -96,6 +96,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", default=",".join(ALL))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
+    # Where it is installed, what was compiled to bytecode is there.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     only = options.only.split(",")
     figures: Figures = {}
     with tempfile.TemporaryDirectory() as temporary:

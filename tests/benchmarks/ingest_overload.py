@@ -5,8 +5,8 @@
 The client has the machine's last core to itself and the service the others, so neither takes the other's time.
 
     kept    connections that ask again at once, whatever they heard; the last of them heed Retry-After
-    fresh   a connection for each request: 32 at once, then at that rate, at twice that rate, 6,000 and 12,000 a second,
-            which is nearly what the client can
+    fresh   a connection for each request: 32 at once, then at that rate, 6,000 and 12,000 a second, which is nearly
+            what the client can
     mixed   kept connections beside some that send batches and 600 that have sent half a request
     client  the client's own limit: the same against a server that answers a constant
 
@@ -111,7 +111,7 @@ def against_the_service(only: list[str], seconds: float, own: set[int], others: 
         if "fresh" in only:
             table = _Table(service, len(others))
             at_once = table.row("new, 32 at once", lambda: fresh(address, requests, seconds))
-            for rate in (at_once.rate(202), 2 * at_once.rate(202), *MANY_A_SECOND):
+            for rate in (at_once.rate(202), *MANY_A_SECOND):
                 name = f"new, {rate:,.0f}/s"
                 table.row(name, lambda rate=rate: fresh(address, requests, seconds, rate=rate))  # type: ignore[misc]
         if "mixed" in only:

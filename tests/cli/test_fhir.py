@@ -151,3 +151,76 @@ def test_what_does_not_go_together_is_a_usage_error(run: Run, options: list[str]
     ran = run(*options)
     assert ran.code == 2
     assert "Traceback" not in ran.err
+
+
+def test_saved_files_are_known_for_what_they_are(run: Run, bulk_server: str, tmp_path: Path) -> None:
+    saved = run("--fhir", bulk_server, "--group", "demo", "--save", f"{tmp_path}/kept")
+    assert saved.code == 0
+    assert "is ended" in saved.err
+    again = run("--from", f"{tmp_path}/kept")
+    assert (again.code, again.out) == (0, saved.out)
+    assert "2 verified" in again.err
+    saved = run("--from", f"{tmp_path}/kept/00-file-00001.ndjson", "--save", f"{tmp_path}/one")
+    assert saved.code == 0
+    assert {path.name for path in (tmp_path / "one").iterdir()} == {"00-00-file-00001.ndjson", "export.json"}
+
+
+def test_a_bundle_fails_its_file_with_a_hint(run: Run, tmp_path: Path) -> None:
+    bundle = {"resourceType": "Bundle", "entry": [{"resource": observation()}]}
+    (tmp_path / "o.ndjson").write_text(json.dumps(bundle) + "\n")
+    ran = run("--from", f"{tmp_path}/o.ndjson")
+    assert ran.code == 3
+    assert "jq -c '.entry[].resource'" in ran.err
+    deletions = {"resourceType": "Bundle", "entry": [{"request": {"method": "DELETE", "url": "Patient/1"}}]}
+    (tmp_path / "o.ndjson").write_text(json.dumps(deletions) + "\n")
+    assert run("--from", f"{tmp_path}/o.ndjson").code == 0
+
+
+@pytest.mark.parametrize("options", [["--html", "page.html"], ["--checkpoint", "run.checkpoint"], ["--split", "10K"]])
+def test_what_goes_with_tables_goes_with_resources(
+    run: Run, folders: tuple[Path, Path], tmp_path: Path, options: list[str]
+) -> None:
+    target = [options[0], str(tmp_path / options[1]) if "." in options[1] else options[1]]
+    reports = [run("--from", str(folder), *target) for folder in folders]
+    assert [ran.code for ran in reports] == [0, 0]
+    assert reports[0].out == reports[1].out
+
+
+def test_a_failed_run_leaves_the_job_and_says_how_to_take_it_up(run: Run) -> None:
+    with mock_server(faults="fhir-short-file=1") as server:
+        ran = run("--fhir", f"{server.url}/fhir", "--group", "demo", "--attempts", "1")
+        assert ran.code == 3
+        assert "--fhir-status" in ran.err
+        words = ran.err.split("--fhir-status ")[1].split()
+        assert run("--fhir-status", words[0], "--attempts", "1").code == 3
+
+
+@pytest.mark.parametrize("engine", ["auto", "python"])
+def test_a_missing_value_that_came_later_is_not_told_as_missing(run: Run, tmp_path: Path, engine: str) -> None:
+    versions = [
+        observation(
+            id=f"o-{number}", meta={"versionId": version}, **({} if version == there else {"valueQuantity": None})
+        )
+        for number, there in ((1, "2"), (2, "2"), (3, "1"))
+        for version in ("1", "2")
+    ]
+    (tmp_path / "o.ndjson").write_text("".join(json.dumps(line) + "\n" for line in versions))
+    ran = run("--from", f"{tmp_path}/o.ndjson", "--engine", engine)
+    report = json.loads(ran.out)
+    assert ran.code == 0
+    assert report["totals"]["heart_rate"]["count"] == 2
+    assert [note["count"] for note in report["notes"] if note["kind"] == "missing values"] == [1]
+
+
+def test_more_rows_than_are_kept_in_memory_come_to_the_same(run: Run, tmp_path: Path) -> None:
+    lines = [json.dumps(observation(id=f"o-@{number}", meta=None)) for number in range(1000)]
+    body = "\n".join(lines) + "\n"
+    for part in range(3):
+        with (tmp_path / f"{part}.ndjson").open("w") as file:
+            for turn in range(80):  # the last of each come again in the next part
+                file.write(body.replace("o-@", f"o-{part * 79 + turn}-"))
+    ran = run("--from", str(tmp_path), "--stats", "count", "--checkpoint", f"{tmp_path}/kept")
+    report = json.loads(ran.out)
+    assert ran.code == 0
+    assert report["totals"]["heart_rate"]["count"] == 238_000
+    assert "2,000 observations came more than once" in ran.out

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from mockexport import Counts, Reducer, Schema, Selection, StateError, Summary, pack_state, unpack_state
+from mockexport import Counts, Reducer, Schema, Selection, Summary
 from mockexport.engine.choosing import choose_engine, kernel_problem
+from mockexport.errors import StateError
 from mockexport.formats import CsvDecoder
 from mockexport.model import Chunk, Span
+from mockexport.reducers import pack_state, unpack_state
 from mockexport.reducers.packing import pack_rows
 from tests.fuzz.comparing import EVERYTHING
 from tests.rows import HEADER
@@ -234,13 +236,21 @@ def test_rows_are_put_back_once_and_only_where_one_was_set_aside() -> None:
     assert len(scan.columns()[0]) == 8
 
 
+SIGNS = (b",", b'"', b"", b"")
+
+
 def test_layouts_that_no_table_has_are_refused() -> None:
-    for layout in ((0, 1, 2, 2, 4), (0, 1, 2, 4, 4), (0, 0, 0, 0, 1)):
+    for *layout, fields in ((0, 1, 2, 2, 4), (0, 1, 2, 4, 4), (0, 0, 0, 0, 1)):
         with pytest.raises(ValueError, match=r"no such layout|not four"):
-            Scan(State([]), *layout, b",", [], [], [])
+            Scan(State([]), (layout[0], layout[1], layout[2], layout[3]), fields, SIGNS, [], [], [])
+    with pytest.raises(ValueError, match="nothing tells how rows are read"):
+        Scan(State([]), None, 4, SIGNS, [], [], [])
     for delimiter in (b"", b",,", b"\r", b"\n", b'"', b"\0", b"\xff"):
         with pytest.raises(ValueError, match="no such delimiter"):
-            Scan(State([]), 0, 1, 2, 3, 4, delimiter, [], [], [])
+            Scan(State([]), (0, 1, 2, 3), 4, (delimiter, *SIGNS[1:]), [], [], [])
+    for sign in (b"ab", b"\n", b"\0", b"\xff"):
+        with pytest.raises(ValueError, match="no such sign"):
+            Scan(State([]), (0, 1, 2, 3), 4, (b",", b'"', sign, b""), [], [], [])
 
 
 def test_rules_for_what_is_no_event_type_are_refused() -> None:

@@ -16,7 +16,8 @@ from mockexport.resuming.exchange import ExchangeFailed
 from mockexport.resuming.replies import Head
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.resuming.stream import ResumingStream
-from mockexport.server.faults import Fault, Faults
+from mockexport.server.faults import Faults
+from mockexport.server.kinds import Fault, Target
 from mockexport.server.ranges import Conditions, Full, Partial, decide
 
 __all__ = ["MemoryReply", "MemorySource", "edited", "versioned"]
@@ -148,7 +149,10 @@ class MemorySource:
             if start <= now_s < end:
                 return MemoryReply(self, 429, {"Retry-After": str(max(1, round(end - now_s)))})
         body = plain = versioned(self.bodies[download], self.version)
-        fault = self.faults.next(download.id, ranged="Range" in asked)
+        fault = self.faults.next(Target(download.id, ranged="Range" in asked))
+        if fault is not None and fault.kind == "new-etag":
+            self.faults.changes[download.id] += 1
+            fault = None
         changes = self.faults.changes[download.id]
         tag = f'"{download.id}-{changes}"' if not self.version else f'"{download.id}-{changes}-{self.version}"'
         fields = {"ETag": tag} if self.etags else {}
@@ -199,6 +203,8 @@ class MemorySource:
                 return MemoryReply(self, status, framed, cut, ending="break" if rest else "end")
             case "cut-chunked":
                 return MemoryReply(self, status, {**fields, "Transfer-Encoding": "chunked"}, cut, ending="break")
+            case "short-length":
+                return MemoryReply(self, status, {**fields, "Content-Length": str(len(cut))}, cut)
             case "cut-close":
                 return MemoryReply(self, status, fields, cut)
             case "cut-gzip":

@@ -26,7 +26,8 @@ from mockexport.reducers.summary import SummaryState
 from mockexport.report.account import Account
 from mockexport.report.report import Report
 from mockexport.resuming.retrying import RetryPolicy, TimeLimits
-from mockexport.server.faults import KINDS, Faults
+from mockexport.server.faults import Faults
+from mockexport.server.kinds import KINDS
 from tests.faults.clock import run
 from tests.faults.memory import MemorySource, edited, versioned
 

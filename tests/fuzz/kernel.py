@@ -12,17 +12,28 @@ import sys
 from typing import Any
 
 from mockexport import _kernel
+from mockexport.formats.schema import Schema
 from tests.fuzz.comparing import REDUCERS, outcome
+from tests.fuzz.described import description, table
 from tests.fuzz.rows import asked, body, schema
 
 PATHS = [name for name in ("sse2", "avx2", "neon", "words") if _kernel.use_path(name)]
 
 
+def hostile(draw: random.Random, most: int) -> tuple[Schema, bytes]:
+    """A schema, a plain one or a description, and a body of up to so many rows."""
+    rows = draw.choice([3, most // 10, most // 2, most])
+    if draw.random() < 0.5:
+        chosen = schema(draw)
+        return chosen, body(draw, rows, chosen)
+    chosen = description(draw)
+    return chosen, table(draw, rows, chosen)
+
+
 def differs(seed: int) -> tuple[int, bool]:
     """Compare one body; return its number of rows and whether the engines disagree about it."""
     draw = random.Random(seed)
-    chosen = schema(draw)
-    data = body(draw, draw.choice([3, 30, 300, 600]), chosen)
+    chosen, data = hostile(draw, 600)
     only = asked(draw)
     chunk_bytes = draw.choice([1, 100, 5_000, 20_000, 300_000])
     strict = draw.random() < 0.1
@@ -33,7 +44,11 @@ def differs(seed: int) -> tuple[int, bool]:
         options: dict[str, Any] = {"reducer": reducer, "asked": only, "chunk_bytes": chunk_bytes, "strict": strict}
         law = outcome("python", data, chosen, **options)
         seen = outcome("kernel", data, chosen, edges=edges, **options)
-        rows, different = law[2], different or law != seen
+        rows = law[2]
+        # A header in the middle of a chunk that is none: the kernel may have taken in what is before it.
+        if not chosen.is_plain and not strict and law[-1]:
+            law, seen = law[-1:], seen[-1:]
+        different = different or law != seen
     return rows, different
 
 

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 from mockexport.ingest.errors import IngestError, Unavailable
-from mockexport.ingest.journal import JournalState
 from mockexport.ingest.readings import Reading
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.store import Store
+from mockexport.ingest.writing import JournalState
 from tests.ingest.stored import NOON_US, all_rows
 
 STEPS = 6

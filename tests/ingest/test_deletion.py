@@ -13,10 +13,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from mockexport.ingest import passes as passes_room
 from mockexport.ingest.database import DATABASE_NAME
 from mockexport.ingest.deletions import pending_deletions
 from mockexport.ingest.disk import RealDisk
 from mockexport.ingest.errors import Damaged, NothingThere
+from mockexport.ingest.passes import Passes
 from mockexport.ingest.readings import DAY_US, END_US, Reading
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.snapshots import Wanted
@@ -172,14 +174,14 @@ def test_a_deletion_after_a_pass_has_read_and_before_it_looks_at_deletions_is_no
 ) -> None:
     with opened(tmp_path) as store:
         write(store, [*some(10), *some(4, user="other")])
-        real, counted = store.compactor._arrived, []  # noqa: SLF001 - the moment between two reads
+        real, counted = Passes._arrived, list[int]()  # noqa: SLF001 - the moment between two reads
 
-        def arrived() -> tuple[pl.DataFrame, int]:
-            found = real()
+        def arrived(passes: Passes) -> tuple[pl.DataFrame, int]:
+            found = real(passes)
             counted.append(delete(store, "user"))
             return found
 
-        monkeypatch.setattr(store.compactor, "_arrived", arrived)
+        monkeypatch.setattr(Passes, "_arrived", arrived)
         store.compactor.compact()
         monkeypatch.undo()
         assert counted == [10]
@@ -187,6 +189,40 @@ def test_a_deletion_after_a_pass_has_read_and_before_it_looks_at_deletions_is_no
         store.compactor.compact()
         assert users_in_files(tmp_path) == {"other"}
         assert all_rows(store) == rates_of(some(4, user="other"))
+
+
+def test_rows_that_are_in_files_and_still_in_the_journal_count_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path) as store:
+        write(store, [*some(10), *some(4, user="other")])
+        write(store, some(4, user="other"))
+        # As a crash leaves them before the journal's rows are deleted.
+        monkeypatch.setattr(Passes, "_delete_from_journal", lambda passes, up_to_seq: 0)
+        store.compactor.compact()
+        monkeypatch.undo()
+        assert users_in_files(tmp_path) == {"user", "other"}
+        assert store.journal.depth == 14
+        assert all_rows(store) == rates_of([*some(10), *some(4, user="other")])
+    with opened(tmp_path) as store:
+        assert delete(store, "user") == 10
+        assert all_rows(store) == rates_of(some(4, user="other"))
+        store.compactor.compact()
+        assert users_in_files(tmp_path) == {"other"}
+        assert (store.journal.depth, all_rows(store)) == (0, rates_of(some(4, user="other")))
+
+
+def test_the_journals_rows_are_deleted_in_small_steps_and_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes_room, "_DELETED_AT_ONCE", 4)
+    for count in (3, 4, 10):
+        with opened(tmp_path / str(count)) as store:
+            write(store, some(count))
+            commits = store.journal.counts.commits
+            assert store.compactor.compact() == count
+            assert store.journal.counts.commits == commits, "of readings"
+            assert (store.journal.depth, store.journal.oldest_age_s()) == (0, 0)
 
 
 def test_a_damaged_file_deletes_nothing_and_one_damaged_later_is_caught_up_with(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ async def test_while_it_is_full_posts_are_refused_and_all_else_is_served_on_kept
             assert status == 503
             assert b"\r\nretry-after: 1\r\n" in head
             assert (await _ask(*connection, _HEALTH))[0] == 200
-        assert client.app.entrance.admission.refused == 3
+        assert client.app.entrance.readings.refused + client.app.entrance.batches.refused == 3
         # The head and the body by turns, as some clients send them.
         connection[1].write(_POST[: -len(_BODY)])
         assert (await _ask(*connection, _BODY))[0] == 503
@@ -87,7 +87,7 @@ async def test_while_it_is_full_new_connections_are_refused_by_their_first_bytes
         fresh[1].close()
 
 
-async def test_of_connections_that_come_together_no_more_are_taken_up_than_may_be_under_way(
+async def test_of_connections_that_come_together_no_more_are_let_in_than_may_be_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[DeadlineProtocol] = []
@@ -100,7 +100,7 @@ async def test_of_connections_that_come_together_no_more_are_taken_up_than_may_b
     async with serving(tmp_path, protocol=Counted) as client:
         # Never calm, so every connection's request is looked at before it is taken up.
         monkeypatch.setattr(Admission, "calm", False)
-        client.app.entrance.admission.limit = 5
+        client.app.entrance.readings.limit = 5
         with ExitStack() as stack:
             opened = [stack.enter_context(socket.create_connection(("127.0.0.1", client.port))) for _ in range(20)]
             for each in opened:
@@ -110,8 +110,62 @@ async def test_of_connections_that_come_together_no_more_are_taken_up_than_may_b
             answers = [await asyncio.wait_for(loop.sock_recv(each, 1 << 16), 20) for each in opened]
         # All of them had come before the loop turned.
         assert sorted(answer[9:12] for answer in answers) == [b"202"] * 5 + [b"503"] * 15
-        assert (len(made), client.app.entrance.admission.refused) == (5, 15)
-        assert client.app.entrance.admission.under_way == 0
+        assert (len(made), client.app.entrance.readings.refused) == (0, 15)
+        assert client.app.entrance.readings.under_way == 0
+
+
+async def test_a_batch_is_refused_by_its_head_and_what_else_comes_of_it_is_dropped(tmp_path: Path) -> None:
+    body = b'{"readings":[%b]}' % b",".join([_BODY] * 1_000)
+    batch = POST_BATCH + b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    async with serving(tmp_path) as client:
+        kept = await asyncio.open_connection("127.0.0.1", client.port)
+        assert (await _ask(*kept, _HEALTH))[0] == 200
+        client.app.entrance.batches.limit = 0
+        for pieces in ([batch], [batch[:500], batch[500:]], [batch[:50_000], batch[50_000:-1], batch[-1:]]):
+            assert (await _ask(*kept, pieces[0]))[0] == 503
+            for piece in pieces[1:]:
+                kept[1].write(piece)
+                assert (await client.ask("GET", "/health"))[0] == 200, "time goes by"
+            # What is dropped ends where the batch does; and single readings have places of their own.
+            assert (await _ask(*kept, _POST))[0] == 202
+            kept[1].write(pieces[0])
+            assert (await _ask(*kept, b""))[0] == 503
+            for piece in pieces[1:]:
+                kept[1].write(piece)
+            assert (await _ask(*kept, _POST + _HEALTH))[0] == 202
+            assert (await _ask(*kept, b""))[0] == 200
+        client.app.entrance.batches.limit = 1
+        assert (await _ask(*kept, batch))[0] == 202
+        kept[1].close()
+
+
+async def test_batches_that_become_whole_together_are_not_all_let_in(tmp_path: Path) -> None:
+    body = b'{"readings":[%b]}' % b",".join([_BODY] * 1_000)
+    batch = POST_BATCH + b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    async with serving(tmp_path) as client:
+        client.app.entrance.batches.limit = 1
+        with ExitStack() as stack:
+            opened = [stack.enter_context(socket.create_connection(("127.0.0.1", client.port))) for _ in range(5)]
+            for each in opened:
+                each.sendall(batch[:500])
+            assert (await client.day())[0] == 404, "time goes by"
+            for each in opened:
+                each.sendall(batch[500:])
+                each.setblocking(False)
+            loop = asyncio.get_running_loop()
+            answers = [await asyncio.wait_for(loop.sock_recv(each, 1 << 16), 20) for each in opened]
+        assert {answer[9:12] for answer in answers} == {b"202", b"503"}
+        assert client.app.entrance.batches.under_way == 0
+
+
+async def test_who_stays_after_a_first_reading_is_served_on(tmp_path: Path) -> None:
+    async with serving(tmp_path) as client:
+        connections = [await asyncio.open_connection("127.0.0.1", client.port) for _ in range(3)]
+        for turn in range(5):
+            for connection in connections:
+                assert (await _ask(*connection, _POST if turn % 2 else _HEALTH))[0] == (202 if turn % 2 else 200)
+        for connection in connections:
+            connection[1].close()
 
 
 async def test_between_two_batches_that_came_together_the_loop_turns(
@@ -200,7 +254,7 @@ async def test_whoever_heeds_retry_after_is_refused_at_once_and_whoever_does_not
 
 async def test_what_is_under_way_is_counted_once_and_given_back(tmp_path: Path) -> None:
     async with serving(tmp_path) as client:
-        admission = client.app.entrance.admission
+        admission = client.app.entrance.readings
         fresh = await asyncio.open_connection("127.0.0.1", client.port)
         assert (await _ask(*fresh, _POST + _UNUSUAL + _POST))[0] == 202
         for _ in range(2):

@@ -33,6 +33,16 @@ def _post(url: str, readings: list[dict[str, object]]) -> None:
             assert json.load(reply)["rejected"] == 0
 
 
+# Days before the one that is drawn above, the minutes of each, and who measured them: an hour and a half, as much again
+# an hour and a half later, and a minute by itself; then nothing for a day.
+GAPPY = [(-5, range(100), "a"), (-5, range(200, 300), "b"), (-5, range(400, 401), "a"), (-3, range(60), "a")]
+
+
+def _measured(user: str, device: str, day: int, minute: int) -> dict[str, object]:
+    at = time_text(DAY_US + day * 86_400_000_000 + minute * 60_000_000)
+    return {"device_id": device, "user_id": user, "timestamp": at, "heart_rate": 60 + minute % 9}
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     with RunningService(tmp_path_factory.mktemp("page")) as running:
@@ -46,6 +56,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
                 readings.append(
                     {"device_id": "device_b", "user_id": "user_1", "timestamp": at, "heart_rate": swing - 12}
                 )
+        for day, minutes, device in GAPPY:
+            readings += [_measured("user_2", device, day, minute) for minute in minutes]
+        readings.append(_measured("user_3", "a", -10, 0))
         next_day = time_text(DAY_US + 86_400_000_000)
         readings.append({"device_id": HOSTILE, "user_id": HOSTILE, "timestamp": next_day, "heart_rate": 61})
         _post(running.url, readings)
@@ -131,6 +144,87 @@ def test_ids_are_shown_as_text_and_failures_are_said(service: RunningService, tm
         _pick(browser, "day", "2024-01-15")
         browser.until("return document.getElementById('status').textContent.startsWith('The service did not answer')")
         assert browser.run("return document.getElementById('figure').hidden")
+
+
+# The shaded gaps, from left to right: where each begins and ends, in minutes of what is shown.
+_GAPS = """
+const bar = document.querySelector('#chart .rule'), minutes = arguments[0];
+const numbers = (e, ...names) => names.map(name => Number(e.getAttribute(name)));
+const [from, to] = numbers(bar, 'x1', 'x2');
+return [...document.querySelectorAll('#chart .gap')].map(e => numbers(e, 'x', 'width'))
+  .map(([x, width]) => [x, x + width].map(at => Math.round((at - from) / (to - from) * minutes)));
+"""
+# The longest line between two points of a trace, in minutes of what is shown.
+_LONGEST = """
+const bar = document.querySelector('#chart .rule');
+const scale = Number(bar.getAttribute('x2')) - Number(bar.getAttribute('x1'));
+let longest = 0;
+for (const trace of document.querySelectorAll('#chart .trace')) {
+  let before = 0;
+  for (const [, kind, x] of trace.getAttribute('d').matchAll(/([ML])([\\d.]+) /g)) {
+    if (kind === 'L') longest = Math.max(longest, Number(x) - before);
+    before = Number(x);
+  }
+}
+return longest / scale * arguments[0];
+"""
+
+
+def test_gaps_of_a_day_are_shaded_and_no_line_crosses_them(service: RunningService, tmp_path: Path) -> None:
+    with Browser(tmp_path, width=1_280, height=900) as browser:
+        browser.open(service.url)
+        browser.until("return document.getElementById('day').value === '2024-01-16'")
+        _pick(browser, "day", "2024-01-10")
+        browser.until("return document.getElementById('status').textContent === '201 minutes, 2 devices.'")
+        # What is shown ends with the hour.
+        assert browser.run(_GAPS, 420) == [[100, 200], [300, 400], [401, 420]]
+        assert browser.run(_LONGEST, 420) < 2
+        marks = browser.run("return [...document.querySelectorAll('#chart .mark title')].map(e => e.textContent)")
+        assert "a: 64 at 2024-01-10 06:40" in marks, "a minute by itself"
+        assert browser.console() == []
+        _pick(browser, "day", "2024-01-11")
+        browser.until(
+            "return document.getElementById('status').textContent === 'Nothing was measured on 2024-01-11. "
+            "The nearest days with readings: 2024-01-10 and 2024-01-12.'"
+        )
+        assert browser.run("return document.getElementById('figure').hidden")
+
+
+@pytest.mark.parametrize("width", [390, 1_280], ids=["narrow", "wide"])
+def test_of_several_days_those_without_readings_are_a_gap_and_said(
+    service: RunningService, tmp_path: Path, width: int
+) -> None:
+    with Browser(tmp_path, width=width, height=900) as browser:
+        browser.open(service.url)
+        browser.until("return document.getElementById('day').value === '2024-01-16'")
+        _pick(browser, "span", "3")
+        _pick(browser, "day", "2024-01-12")
+        browser.until(
+            "return document.getElementById('status').textContent"
+            " === '261 minutes, 2 devices. Nothing was measured on 2024-01-11.'"
+        )
+        gaps = browser.run(_GAPS, 3 * 1_440)
+        assert gaps[-2:] == [[401, 2 * 1_440], [2 * 1_440 + 60, 3 * 1_440]]
+        assert browser.run(_LONGEST, 3 * 1_440) < 100, "not from one gap's side to the other"
+        labels = browser.run("return [...document.querySelectorAll('#chart text')].map(e => e.textContent)")
+        assert [label for label in labels if "-" in label] == ["01-10", "01-11", "01-12"]
+        legend = browser.run("return [...document.querySelectorAll('#legend li')].map(e => e.textContent.trim())")
+        assert legend == ["a", "b"]
+        cells = browser.run("return [...document.querySelectorAll('#rows tr:first-child td')].map(e => e.textContent)")
+        assert cells == ["2024-01-10 00:00", "60", "a"]
+        assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth"), "scrolls sideways"
+        assert browser.console() == []
+
+
+def test_the_newest_minutes_appear_by_themselves(service: RunningService, tmp_path: Path) -> None:
+    with Browser(tmp_path, width=1_280, height=900) as browser:
+        browser.open(service.url)
+        browser.until("return document.getElementById('day').value === '2024-01-16'")
+        _pick(browser, "day", "2024-01-05")
+        browser.until("return document.getElementById('status').textContent === '1 minute, one device.'")
+        _post(service.url, [_measured("user_3", "a", -10, minute) for minute in (1, 30)])
+        browser.until("return document.getElementById('status').textContent === '3 minutes, one device.'", seconds=30)
+        assert browser.run(_GAPS, 60) == [[2, 30], [31, 60]]
 
 
 def test_nothing_new_is_added_to_what_a_former_choice_has_shown(service: RunningService, tmp_path: Path) -> None:

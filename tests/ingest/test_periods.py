@@ -160,7 +160,7 @@ def _settle(store: Store) -> None:
     """Do what the compactor does when it is idle, until nothing is left to do."""
     before: list[str] = []
     while before != (before := [file.name for file in store.queries.files(0, 1 << 30)]):
-        store.compactor._look_at_files()  # noqa: SLF001 - otherwise a thread's
+        store.compactor.tidy_up()
 
 
 def test_a_folder_of_the_first_format_is_taken_over_and_its_days_joined(

@@ -14,9 +14,9 @@ import pytest
 
 from mockexport.ingest.database import connect
 from mockexport.ingest.errors import DiskFull, FolderUnusable, StorageFailed, Unavailable
-from mockexport.ingest.journal import JournalState
 from mockexport.ingest.readings import DAY_US, Reading
 from mockexport.ingest.store import Store
+from mockexport.ingest.writing import JournalState
 from tests.ingest.scripted_disk import FailingDisk
 from tests.ingest.stored import NOON_US, Rates, all_rows, opened, rates_of, some, write
 

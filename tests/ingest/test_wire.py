@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mockexport.ingest import wire
+from mockexport.ingest import sweep, wire
 from mockexport.ingest.bodies import BodyRoom
 from mockexport.ingest.wire import DeadlineProtocol
 from tests.ingest.running import RunningService
@@ -115,11 +115,11 @@ async def test_a_client_that_does_not_take_its_reply_is_let_go(tmp_path: Path) -
         _, writer = await asyncio.open_connection("127.0.0.1", client.port, limit=1024)
         writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
         # Not a byte is read until the server has given up: ten megabytes do not fit into the kernel's buffers.
-        sweep = wire._sweeps[asyncio.get_running_loop()]  # noqa: SLF001 - the only place that knows all connections
+        watched = sweep.sweep_of(asyncio.get_running_loop())
         async with asyncio.timeout(20):
-            while not any(each.deadline < float("inf") for each in sweep._watched):  # noqa: SLF001, ASYNC110
+            while watched.next_deadline == sweep.NEVER:  # noqa: ASYNC110 - the server's doing
                 await asyncio.sleep(0.01)
-            while len(sweep) > 1:  # noqa: ASYNC110 - the kernel's doing
+            while len(watched) > 1:  # noqa: ASYNC110 - the kernel's doing
                 await asyncio.sleep(0.01)
         assert (await client.post(reading()))[0] == 202
         writer.close()
@@ -151,7 +151,7 @@ async def test_a_client_that_leaves_early_leaves_nothing_half(tmp_path: Path) ->
 async def test_more_connections_than_allowed_get_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(tmp_path) as client:
         assert (await client.post(reading()))[0] == 202
-        monkeypatch.setattr(wire, "MAX_CONNECTIONS", 5)
+        monkeypatch.setattr(sweep, "MAX_CONNECTIONS", 5)
         opened = [await _open(client) for _ in range(4)]
         reader, writer = await _open(client)
         answer = await _ends(reader)
@@ -165,9 +165,9 @@ async def test_more_connections_than_allowed_get_503(tmp_path: Path, monkeypatch
 async def test_where_connections_are_scarce_those_that_only_hold_a_place_give_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "MAX_CONNECTIONS", 5)
-    monkeypatch.setattr(wire, "CROWDED_S", 0.1)
-    monkeypatch.setattr(wire, "_SWEEP_S", 0.05)
+    monkeypatch.setattr(sweep, "MAX_CONNECTIONS", 5)
+    monkeypatch.setattr(sweep, "CROWDED_S", 0.1)
+    monkeypatch.setattr(sweep, "_SWEEP_S", 0.05)
     async with serving(tmp_path) as client:
         assert (await client.post(reading()))[0] == 202
         opened = [await _open(client) for _ in range(4)]

@@ -4,8 +4,8 @@
     Every line that begins with `$ ` is run by bash, with what is installed here in front; lines that begin with `> ` go
     on with it. What follows, up to the next `$ `, is what the terminal shows, where anything is shown; `…` stands for
     any text in a line, and as a line for any lines. A command that fails fails the page, unless the next one is
-    `echo $?`. One that ends in `&` is left running once it has printed a line; where `^C` is shown, Ctrl-C is pressed
-    when all before it has been printed.
+    `echo $?`. One that ends in `&` is left running once it has printed a line, until `kill %1` or the page's end; where
+    `^C` is shown, Ctrl-C is pressed when all before it has been printed.
 `python`
     Is executed; the blocks of a page share their names, and may await. A `text` block right after it is what it prints.
 any, after a paragraph that ends in "`name.ext`:"
@@ -138,6 +138,9 @@ class Reader:
 
     def _command(self, command: str, shown: list[str]) -> str:
         """Run a command to its end, or as far as is shown of it; return what the terminal shows."""
+        if command == "kill %1":
+            _interrupt(self._running.pop(0))
+            return ""
         left_running = command.endswith(" &")
         state = self.folder.with_suffix(".environment")
         script = (

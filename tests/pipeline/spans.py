@@ -9,7 +9,7 @@ from mockexport.engine.choosing import Engine
 from mockexport.formats import Cutter
 from mockexport.model import Reading, SizeLimits, Span
 from mockexport.pipeline.ranges import Landed
-from mockexport.pipeline.span import Held, PackedSpan, SpanRun, fresh
+from mockexport.pipeline.span import FoldingSpan, Held, PackedSpan, fresh
 from mockexport.pipeline.variety import Limited
 from mockexport.reducers import pack_state
 
@@ -21,7 +21,7 @@ def held_of(engine: Engine[Any], body: bytes, begun: PackedSpan, chunk_bytes: in
     span = begun.span
     fold = engine.new_fold(span, begun.left.header, begun.left.pending)
     cutter = Cutter(span, chunk_bytes, offset=begun.offset)
-    run = SpanRun(begun, fold, cutter, Limited(engine.reducer, SizeLimits()))
+    run = FoldingSpan(begun, fold, cutter, Limited(engine.reducer, SizeLimits()))
     for start in range(begun.offset, len(body), piece):
         if cutter.done:
             break

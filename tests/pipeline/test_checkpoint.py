@@ -11,28 +11,19 @@ from typing import Any, Literal
 
 import pytest
 
-from mockexport import (
-    Checkpoint,
-    CheckpointError,
-    Counts,
-    Download,
-    OutputError,
-    Pipeline,
-    Schema,
-    Summary,
-    analyze,
-)
-from mockexport.errors import MockExportError, TransferError
+from mockexport import Counts, Download, Pipeline, Schema, Summary, analyze
+from mockexport.errors import CheckpointError, MockExportError, OutputError, TransferError
 from mockexport.events import DownloadStarted, Event, Restored, StartedOver
 from mockexport.formats import BadRow, BadRowReason
 from mockexport.model import Reading, Span, Verdict, VerdictKind
-from mockexport.pipeline.checkpoint import Belonging, Saved, SavedRun, from_bytes, to_bytes
+from mockexport.pipeline.checkpoint import Belonging, Checkpoint, Saved, SavedRun, from_bytes, to_bytes
 from mockexport.pipeline.span import Begun, SpanState
 from mockexport.pipeline.streams import Mark
 from mockexport.reducers.packing import pack_rows
 from mockexport.report.account import DownloadAccount
 from mockexport.resuming.retrying import RetryPolicy
 from mockexport.server.faults import Faults
+from mockexport.server.kinds import Target
 from mockexport.sources.scripted import Fail, Scripted
 from tests.faults.clock import run
 from tests.faults.memory import MemoryReply, MemorySource, versioned
@@ -196,7 +187,7 @@ def test_what_a_failed_download_had_received_is_kept_for_the_next_run() -> None:
 
 def middle(faults: Faults) -> bool:
     """Whether the first fault is somewhere in the middle of the body."""
-    fault = faults.next("d0", ranged=False)
+    fault = faults.next(Target("d0"))
     return fault is not None and 0.4 < fault.at < 0.9
 
 

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport import BadRowError, Download, MockServer, Pipeline, Schema, Summary, VerdictKind, analyze
+from mockexport import Download, MockServer, Pipeline, Schema, Summary, analyze
 from mockexport.engine.choosing import choose_engine
+from mockexport.errors import BadRowError
 from mockexport.events import Advanced, Divided, DownloadFinished, Event, StartedOver
 from mockexport.formats import MAX_ROW_BYTES
+from mockexport.model import VerdictKind
 from mockexport.pipeline.ranges import borders_of
 from mockexport.resuming.retrying import RetryPolicy
 from mockexport.server.faults import Faults

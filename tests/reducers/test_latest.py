@@ -1,11 +1,14 @@
 """Of a resource that comes several times, one version counts, however the rows were split and in whatever order."""
 
 import random
+import tempfile
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mockexport.errors import OutputError
 from mockexport.formats.batch import UPDATED_UNKNOWN, Batch, Identified, Identity
 from mockexport.formats.filters import Filter
 from mockexport.model import VALUE_SCALE
@@ -31,6 +34,12 @@ def batch_of(*versions: Version) -> Identified:
             batch.updated.append(updated)
             batch.places.append(place)
     return batch
+
+
+def lacking(*missing: tuple[int, int, str]) -> Identified:
+    """A batch of resources without rows: which, version, and the type of the value that is missing."""
+    identities = [(Identity(number.to_bytes(16, "big"), version, 0), name) for number, version, name in missing]
+    return Identified(rowless=list(dict.fromkeys(identity for identity, _ in identities)), absent=identities)
 
 
 def state_of(latest: Latest[Any, Any], *versions: Version) -> Records[Any]:
@@ -135,3 +144,71 @@ def test_bytes_that_are_no_state_are_refused(cut: int) -> None:
     data = latest.dump(state_of(latest, (1, 1, 0, (5,)), (2, 1, 0, (6,))))
     with pytest.raises((ValueError, KeyError, TypeError)):
         latest.load(data[:cut])
+
+
+@pytest.mark.parametrize("memory_rows", [1, 2, 5, 16])
+def test_rows_beyond_a_number_go_to_a_file_without_a_name_and_come_to_the_same(
+    memory_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    draw = random.Random(memory_rows)
+    held: Latest[Any, Any] = Latest(Summary())
+    spilling: Latest[Any, Any] = Latest(Summary(), memory_rows=memory_rows)
+    for _ in range(20):
+        pieces: list[list[Version]] = [
+            [(draw.randrange(9), draw.randrange(3), draw.randrange(3), tuple(range(1, 1 + draw.randrange(4))))
+             for _ in range(draw.randrange(12))]
+            for _ in range(4)
+        ]  # fmt: skip
+        missing = lacking((1, 1, "a"), (1, 2, "b"), (7, 1, "a"))
+        both = []
+        for latest in (held, spilling):
+            states = [state_of(latest, *piece) for piece in pieces]
+            states[1] = latest.update(states[1], missing)
+            loaded = [latest.load(latest.dump(state)) for state in states]
+            merged = reduce(latest.merge, [*states[:2], *loaded[2:]], latest.empty())
+            both.append((latest.result(merged), latest.dump(merged), len(merged)))
+            assert latest is held or merged.rows.spilled > len(merged) - memory_rows
+        assert both[0] == both[1]
+        assert not list(tmp_path.iterdir())
+
+
+def test_the_file_is_closed_with_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+    latest: Latest[Any, Any] = Latest(Counts(), memory_rows=1)
+    for _ in range(50):
+        assert state_of(latest, (1, 1, 0, (5,)), (2, 1, 0, (5,))).rows.spilled == 2
+    assert not before or len(list(Path("/proc/self/fd").iterdir())) <= before + 2
+
+
+def test_a_disk_without_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(OutputError, match=r"nowhere: No such file.*TMPDIR"):
+        state_of(Latest(Counts(), memory_rows=1), (1, 1, 0, (5,)))
+
+
+@pytest.mark.parametrize(
+    ("versions", "missing", "outdated"),
+    [
+        ([(1, 2, 0, (5,))], [(1, 1, "a")], {"a": 1}),  # the value came later
+        ([(1, 1, 0, (5,))], [(1, 2, "a")], {}),  # and was withdrawn
+        ([], [(1, 1, "a"), (1, 2, "a")], {"a": 1}),
+        ([], [(1, 1, "a"), (1, 2, "b")], {"a": 1}),
+        ([(2, 1, 0, (5,))], [(1, 1, "a")], {}),
+        ([(1, 3, 0, (5,)), (1, 4, 0, (5,))], [(1, 1, "a"), (1, 2, "b"), (3, 1, "a")], {"a": 1, "b": 1}),
+    ],
+)
+def test_missing_values_are_those_of_the_latest_version(
+    versions: list[Version], missing: list[tuple[int, int, str]], outdated: dict[str, int]
+) -> None:
+    latest = Latest(Counts())
+    for batches in ([batch_of(*versions), lacking(*missing)], [lacking(*missing), batch_of(*versions)]):
+        state = reduce(latest.update, batches, latest.empty())
+        assert latest.result(state).outdated == outdated
+
+
+def test_the_same_version_twice_lacks_its_values_once() -> None:
+    latest = Latest(Counts())
+    state = reduce(latest.update, [lacking((1, 1, "a"), (1, 1, "b"))] * 3, latest.empty())
+    assert latest.result(state).outdated == {"a": 2, "b": 2}

@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from mockexport import Download, FolderError, OptionError, OutputError, Schema, Span, analyze
+from mockexport import Download, Schema, analyze
 from mockexport.engine.choosing import kernel_problem
+from mockexport.errors import FolderError, OptionError, OutputError
 from mockexport.formats import CsvDecoder
 from mockexport.formats.batch import NO_VALUE, with_missing
-from mockexport.model import Chunk
+from mockexport.model import Chunk, Span
 from mockexport.saving.parquet import SavingParquet
 from mockexport.server.folder import generate
 from mockexport.sources.scripted import Fail, Scripted, Step
@@ -225,7 +226,7 @@ async def test_parquet_is_not_read_and_the_error_says_so(tmp_path: Path) -> None
 async def test_what_cannot_be_meant_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
     played = source()
     with pytest.raises(OptionError, match="neither csv nor parquet"):
-        await analyze("x", source=played, save=tmp_path, save_format="orc")  # type: ignore[call-overload]
+        await analyze("x", source=played, save=tmp_path, save_format="orc")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="goes with save"):
         await analyze("x", source=played, save_format="parquet")
     (tmp_path / "file").touch()

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mockexport import Faults, MockServer, OptionError, RetryPolicy, TimeLimits, VerdictKind, analyze
+from mockexport import Faults, MockServer, RetryPolicy, TimeLimits, analyze
+from mockexport.errors import OptionError
 from mockexport.events import Event, Opened, Resumed, Retried, StartedOver
-from mockexport.server.faults import KINDS, Served
+from mockexport.model import VerdictKind
+from mockexport.server.faults import Served
+from mockexport.server.kinds import KINDS, Target
 
 DEMO_ROWS = 18_784
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # connections broken on purpose
@@ -40,7 +43,7 @@ def test_faults_are_read_from_text() -> None:
 def drawn(seed: int, order: list[str]) -> dict[str, list[Served]]:
     faults = Faults(dict.fromkeys(KINDS, 1 / len(KINDS)), seed=seed)
     for download_id in order:
-        faults.next(download_id, ranged=False)
+        faults.next(Target(download_id, ranged=False))
     return {i: [served for served in faults.served if served.download_id == i] for i in set(order)}
 
 
@@ -52,7 +55,7 @@ def test_the_same_seed_brings_every_download_the_same_faults_in_any_order() -> N
 def test_each_kind_comes_as_often_as_asked() -> None:
     faults = Faults({"reset": 0.2, "cut": 0.1, "stall": 0.05})
     for number in range(4000):
-        faults.next(f"d{number}", ranged=False)
+        faults.next(Target(f"d{number}", ranged=False))
     seen = Counter(served.fault.kind if served.fault else None for served in faults.served)
     assert 700 < seen["reset"] < 900
     assert 330 < seen["cut"] < 470
@@ -63,9 +66,9 @@ def test_an_error_status_goes_on_for_one_to_three_tries() -> None:
     lengths = set()
     for number in range(60):
         faults = Faults({"status": 1.0}, seed=number)
-        first = faults.next("d", ranged=False)
+        first = faults.next(Target("d", ranged=False))
         run = 1
-        while faults.next("d", ranged=False) is first:
+        while faults.next(Target("d", ranged=False)) is first:
             run += 1
         lengths.add(run)
     assert lengths == {1, 2, 3}
@@ -73,7 +76,7 @@ def test_an_error_status_goes_on_for_one_to_three_tries() -> None:
 
 def test_kinds_that_need_a_range_reset_first() -> None:
     faults = Faults({"no-range": 1.0})
-    first, second = faults.next("d", ranged=False), faults.next("d", ranged=True)
+    first, second = faults.next(Target("d")), faults.next(Target("d", ranged=True))
     assert first is not None
     assert second is not None
     assert (first.prepares, second.prepares) == (True, False)

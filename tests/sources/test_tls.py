@@ -2,22 +2,16 @@
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from mockexport import (
-    Access,
-    ExportApi,
-    MockServer,
-    OptionError,
-    RetryPolicy,
-    ServerUnreachable,
-    SourceNotOpen,
-    UrlList,
-)
+from mockexport import Access, ExportApi, MockServer, RetryPolicy
+from mockexport.errors import OptionError, ServerUnreachable, SourceNotOpen
+from mockexport.sources.url_list import UrlList
 from tests.certificates import Authority
 from tests.cli.conftest import Run, run
 from tests.sources.raw import RawServer, raw_server
@@ -82,6 +76,18 @@ async def test_an_authority_that_is_not_known_comes_with_the_option_that_makes_i
         assert (ran.code, ran.out) == (0, "x\n")
     async with serving(authority.own.server()) as url:
         assert "--cacert" in await said(run, url)  # one that vouches for itself
+
+
+async def test_what_the_machine_trusts_is_trusted_by_the_command_line_and_the_library(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = authority.certify("localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.own.cert))
+    async with serving(certificate.server()) as url:
+        command = await asyncio.create_subprocess_exec(sys.executable, "-m", "mockexport", "list", "--url", url)
+        assert await command.wait() == 0
+        async with ExportApi(url, retry=ONCE) as api:
+            assert await api.export_ids() == ["x"]
 
 
 async def test_a_server_without_tls_is_told_from_one_that_is_not_there(run: Run, authority: Authority) -> None:

@@ -75,6 +75,11 @@ class ObservationDecoder:
                 raise BadField(BadRowReason.ELEMENT)
             if kind == "OperationOutcome":
                 raise ContentError(download_id, number, f"the server says: {outcome_text(found)}")
+            if kind == "Bundle" and _holds_resources(found):
+                problem = (
+                    "a Bundle, and what it holds would not count; give each resource a line: jq -c '.entry[].resource'"
+                )
+                raise ContentError(download_id, number, problem)
             if kind != "Observation":
                 is_header = kind == "Parameters" and _is_header(found)
                 into.noted[Noted.HEADER_RESOURCES if is_header else Noted.OTHER_RESOURCES] += 1
@@ -97,8 +102,10 @@ def _add(mapped: Mapped, identity: Identity | None, number: int, into: Decoded) 
     assert isinstance(batch, Identified)  # noqa: S101 - it was made so
     if identity is None:
         into.noted[Noted.NO_ID] += 1
-    elif not mapped.rows:
-        batch.rowless.append(identity)
+    else:
+        batch.absent.extend((identity, missing.event_type) for missing in mapped.missing)
+        if not mapped.rows:
+            batch.rowless.append(identity)
     key, version, updated = identity or (b"", 0, UPDATED_UNKNOWN)
     for place, row in enumerate(mapped.rows):
         batch.patient_ids.append(row.patient_id)
@@ -163,6 +170,12 @@ def outcome_text(outcome: dict[str, Any]) -> str:
             parts = [issue.get("severity"), issue.get("code"), issue.get("diagnostics") or text]
             told.append(" ".join(part for part in parts if isinstance(part, str)))
     return discreet("; ".join(told)) or "that something went wrong"
+
+
+def _holds_resources(bundle: dict[str, Any]) -> bool:
+    """Tell whether a Bundle holds any; one of deletions only names them."""
+    entries = bundle.get("entry")
+    return isinstance(entries, list) and any(isinstance(entry, dict) and "resource" in entry for entry in entries)
 
 
 def _is_header(parameters: dict[str, Any]) -> bool:

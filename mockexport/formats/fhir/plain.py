@@ -7,6 +7,7 @@ line with the same bytes costs a look-up, without any Python. Lines that are not
 bad, are the reference's.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -127,6 +128,10 @@ class PlainLines:
             for name, times in known.noted.items():
                 into.noted[name] += times * taken
         patient_names, _ = self._names
+        count, line_numbers, *columns = scan.columns()
+        fresh = [patient_names[subject] for subject in scan.new_subjects]
+        packed = PackedRows(count, Columns(*columns), self._names, (fresh, types))
+        numbers = memoryview(line_numbers).cast("q")
         for meaning, subject, time_us, line in scan.absences:
             known = self._meanings[meaning]
             assert known is not None  # noqa: S101 - as above
@@ -134,11 +139,10 @@ class PlainLines:
                 MissingValue(patient_names[subject], time_us, event_type) for event_type in known.missing
             )
             into.missing_lines.extend([line] * len(known.missing))
+            identity = packed.identity(bisect_left(numbers, line))
+            packed.absent.extend((identity, event_type) for event_type in known.missing)
         in_order = sorted(zip(into.missing_lines, into.missing, strict=True), key=itemgetter(0))
-        count, line_numbers, *columns = scan.columns()
-        fresh = [patient_names[subject] for subject in scan.new_subjects]
-        packed = PackedRows(count, Columns(*columns), self._names, (fresh, types))
-        lines = packed.chosen(memoryview(line_numbers).cast("q").tolist())
+        lines = packed.chosen(numbers.tolist())
         batch, lines = _together(packed, lines, into) if into.batch else (packed, lines)
         return Decoded(
             batch,
@@ -204,7 +208,8 @@ def _together(packed: Identified, packed_lines: list[int], into: Decoded) -> tup
     columns = ("patient_ids", "event_times", "event_types", "values", "keys", "versions", "updated", "places")
     both = {column: getattr(packed, column) + getattr(other, column) for column in columns}
     ordered = {column: [cells[row] for row in order] for column, cells in both.items()}
-    return Identified(**ordered, rowless=packed.rowless + other.rowless), [lines[row] for row in order]
+    rowless, absent = packed.rowless + other.rowless, packed.absent + other.absent
+    return Identified(**ordered, rowless=rowless, absent=absent), [lines[row] for row in order]
 
 
 _SOMEBODY = {"subject": {"reference": "Patient/x"}, "effectiveDateTime": "2000-01-01T00:00:00Z"}

@@ -9,6 +9,7 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlencode
@@ -17,7 +18,7 @@ import msgspec
 
 from mockexport.errors import ExportNotFound, MetadataError, ServerUnreachable, TransferError
 from mockexport.model import Download, Export, SizeLimits, Verdict
-from mockexport.pipeline.streams import ByteStream, Piece, StartOver
+from mockexport.pipeline.streams import ByteStream, Opened, Piece, Room, StartOver
 from mockexport.resuming.backoff import Backoff
 from mockexport.resuming.exchange import Exchange, ExchangeFailed
 from mockexport.resuming.replies import Head
@@ -25,7 +26,7 @@ from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.resuming.stream import ResumingStream, read_whole
 from mockexport.shown import foreign, public_url
 from mockexport.sources.fhir.client import FhirClient
-from mockexport.sources.fhir.manifest import ManifestFile, ManifestPage, read_page, renewed
+from mockexport.sources.fhir.manifest import ManifestFile, ManifestPage, kept, read_page, renewed
 from mockexport.sources.fhir.options import FhirServer
 from mockexport.sources.fhir.polling import Again, Refusal, next_wait_s, outcome_of, place_of_job, polled, severities_of
 from mockexport.sources.http import Access, HttpClient, HttpReply
@@ -39,8 +40,9 @@ __all__ = ["FhirBulk", "delete_job"]
 _log = logging.getLogger("mockexport")
 
 _FHIR_JSON = "application/fhir+json"
-# In a manifest by pages, more than these are hardly meant.
+# In a manifest by pages, more than these are hardly meant; nor are so many in a row that name nothing.
 MAX_PAGES = 100_000
+MAX_EMPTY_PAGES = 100
 # For these, a file's link may have expired.
 _EXPIRED = frozenset({401, 403, 404, 410})
 
@@ -73,6 +75,7 @@ class FhirBulk:
         self._id = server.group or "fhir"
         self._files: dict[str, tuple[int, ManifestFile]] = {}
         self._faults: dict[str, str] = {}  # by download, what the server says went wrong
+        self._pages: list[ManifestPage] = []
         self._manifest_url = ""
         self._generation = 0
         self._renewing = asyncio.Lock()
@@ -85,8 +88,15 @@ class FhirBulk:
 
     def as_of(self) -> str:
         """Return which files these are, in which order (see streams.DatedSource): what is known of others is no use."""
-        places = repr([file.place for _, file in self._files.values()])
-        return hashlib.sha256(places.encode()).hexdigest()
+        return self._digest([file.place for _, file in self._files.values()])
+
+    def _digest(self, places: object) -> str:
+        # The same addresses may have other files behind them in a manifest of another time.
+        return hashlib.sha256(repr((places, [page.time for page in self._pages])).encode()).hexdigest()
+
+    def kept_manifest(self, files: Mapping[str, str]) -> bytes:
+        """Return the manifest of files that were kept (see saving.ManifestSource)."""
+        return kept(self._pages, [(self._files[name][1], kept_as) for name, kept_as in files.items()])
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -111,7 +121,7 @@ class FhirBulk:
         else:
             self._manifest_url = self._server.status or await self._kick_off()
             self._server.job.status_url = self._manifest_url
-        pages = await self._manifest()
+        self._pages = pages = await self._manifest()
         downloads = self._take(pages)
         downloads += [download for page in pages for download in await self._problems(page)]
         if deleted := sum(len(page.deleted) for page in pages):
@@ -126,7 +136,9 @@ class FhirBulk:
         """Return the file's lines (see streams.Source.stream)."""
         if download.id in self._faults:
             return _Failing(download.id, self.name, self._faults[download.id])
-        return UnpackedStream(self._file(download.id), download.id, self.name, self._size_limits)
+        _, file = self._files[download.id]
+        dated = _Dated(self._file(download.id), self._digest(file.place))
+        return UnpackedStream(dated, download.id, self.name, self._size_limits)
 
     def _file(self, name: str) -> ResumingStream:
         async def exchange(fields: Mapping[str, str]) -> HttpReply:
@@ -242,8 +254,9 @@ class FhirBulk:
         pages: list[ManifestPage] = []
         url: str | None = self._manifest_url
         seen: set[str] = set()
+        empty = 0
         while url is not None:
-            if url in seen or len(pages) >= MAX_PAGES:
+            if url in seen or len(pages) >= MAX_PAGES or empty > MAX_EMPTY_PAGES:
                 raise MetadataError(self.name, "the pages of its manifest come to no end")
             seen.add(url)
             body, place = await self._wait_for(url)
@@ -252,6 +265,7 @@ class FhirBulk:
             except ValueError as error:
                 raise MetadataError(self.name, f"the manifest: {error}") from error
             pages.append(page)
+            empty = 0 if page.output or page.problems or page.deleted else empty + 1
             self._size_limits.check("downloads", sum(len(page.output) for page in pages), "files in a manifest")
             url = page.next
         return pages
@@ -264,7 +278,7 @@ class FhirBulk:
         failures = 0
         while True:
             try:
-                head, body, place = await self._client.ask("GET", url, fields)
+                head, body, place = await self._client.ask("GET", url, fields, limit="list_bytes")
                 answer = polled(head, body, time.time())
             except ExchangeFailed as error:
                 if not error.passing:
@@ -312,6 +326,28 @@ class FhirBulk:
             return await self._client.open(file.url, fields, needs_token=file.needs_token, named_by=self._manifest_url)
 
         return exchange
+
+
+class _Dated:
+    """A file's stream, whose version also says of which manifest it is: files seldom have an entity tag."""
+
+    def __init__(self, stream: ResumingStream, of: str) -> None:
+        self._stream = stream
+        self._of = of
+
+    def receive_into(self, room: Room) -> None:
+        self._stream.receive_into(room)
+
+    async def pieces(self) -> AsyncGenerator[Piece]:
+        async with aclosing(self._stream.pieces()) as pieces:
+            async for piece in pieces:
+                yield Opened(piece.mark, f"{self._of} {piece.version or ''}") if isinstance(piece, Opened) else piece
+
+    def start_over(self, problem: str) -> StartOver:
+        return self._stream.start_over(problem)
+
+    async def close(self, verdict: Verdict | None) -> None:
+        await self._stream.close(verdict)
 
 
 class _Failing:

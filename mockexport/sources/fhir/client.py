@@ -44,9 +44,9 @@ class FhirClient:
             self._tokens = Tokens(server.url, server.client_id, key, server.scope, self._ask_for_token)
 
     async def ask(
-        self, method: str, url: str, fields: Mapping[str, str], body: bytes | None = None
+        self, method: str, url: str, fields: Mapping[str, str], body: bytes | None = None, *, limit: str = "reply_bytes"
     ) -> tuple[Head, bytes, str]:
-        """Return the head of the reply to a request, its body, and where it came from.
+        """Return the head of the reply to a request, its body, and where it came from; `limit` is one of SizeLimits.
 
         Raises:
             ExchangeFailed: there is none, or it is too long.
@@ -56,7 +56,7 @@ class FhirClient:
             own=_origin(url) == self._own,
         )
         try:
-            return reply.head, await self._whole(reply), reply.url
+            return reply.head, await self._whole(reply, limit), reply.url
         finally:
             await reply.close()
 
@@ -94,13 +94,13 @@ class FhirClient:
         finally:
             await reply.close()
 
-    async def _whole(self, reply: HttpReply) -> bytes:
+    async def _whole(self, reply: HttpReply, limit: str = "reply_bytes") -> bytes:
         body = bytearray()
         began = time.monotonic()
         while piece := await reply.read():
             body += piece
-            if len(body) > self._size_limits.reply_bytes:
-                raise ExchangeFailed(f"the reply is longer than {self._size_limits.told('reply_bytes')}", passing=False)
+            if len(body) > getattr(self._size_limits, limit):
+                raise ExchangeFailed(f"the reply is longer than {self._size_limits.told(limit)}", passing=False)
             if time.monotonic() - began > self._limits.first_byte_s + self._limits.stall_s:
                 raise ExchangeFailed("the reply does not come to its end", passing=True)
         return bytes(body)

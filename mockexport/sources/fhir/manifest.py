@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-__all__ = ["ManifestFile", "ManifestPage", "read_page", "renewed"]
+__all__ = ["ManifestFile", "ManifestPage", "kept", "read_page", "renewed"]
 
 MAX_COUNT = 2**63 - 1
 
@@ -32,12 +32,13 @@ class ManifestFile:
 
 @dataclass(frozen=True, slots=True)
 class ManifestPage:
-    """A page of a manifest; `next` is the URL of the one that follows."""
+    """A page of a manifest; `next` is the URL of the one that follows, `time` is the server's, of the data."""
 
     output: tuple[ManifestFile, ...] = ()
     problems: tuple[ManifestFile, ...] = ()
     deleted: tuple[ManifestFile, ...] = ()
     next: str | None = None
+    time: str | None = None
 
 
 def read_page(body: bytes, base: str) -> ManifestPage:
@@ -67,7 +68,20 @@ def read_page(body: bytes, base: str) -> ManifestPage:
         problems=(*_files(found, "error", base, needed), *_files(found, "outcome", base, needed)),
         deleted=_files(found, "deleted", base, needed),
         next=_next(found.get("link"), base),
+        time=found["transactionTime"] if isinstance(found.get("transactionTime"), str) else None,
     )
+
+
+def kept(pages: Sequence[ManifestPage], files: Sequence[tuple[ManifestFile, str]]) -> bytes:
+    """Return the manifest of files that were kept under these names, without the addresses that they came from."""
+    output = [
+        {"type": file.type or "Observation", "url": name} | ({} if file.count is None else {"count": file.count})
+        for file, name in files
+    ]
+    manifest = {"requiresAccessToken": False, "output": output, "error": []}
+    if (time := next((page.time for page in pages), None)) is not None:
+        manifest = {"transactionTime": time, **manifest}
+    return json.dumps(manifest, indent=1).encode() + b"\n"
 
 
 def renewed(before: Sequence[ManifestFile], after: Sequence[ManifestFile]) -> list[ManifestFile] | None:
