@@ -70,6 +70,11 @@ class CsvDecoder:
         return self._layout
 
     @property
+    def samples(self) -> Samples | None:
+        """What times follow from, where the rows' places say them; who reads rows by itself has to count them there."""
+        return self._samples
+
+    @property
     def has_untold(self) -> bool:
         """Whether `decode_rows` has something to tell, if there are no rows, too."""
         return bool(self._untold)

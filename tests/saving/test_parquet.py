@@ -106,6 +106,33 @@ async def test_the_schema_is_honoured_and_a_missing_value_is_null(tmp_path: Path
     ]
 
 
+TIMES = [b"2025-08-26T%02d:%02d:%02d" % (at // 3600, at // 60 % 60, at % 60) for at in range(9_000)]
+NOTED = [b'P1,%b,t,%d,"two\n lines, %d"' % (time, at, at) for at, time in enumerate(TIMES)]
+WIDE = [b"P1,%b,%d,,NA" % (time, at) for at, time in enumerate(TIMES)]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("schema", "lines"),
+    [
+        (Schema(), [HEADER[:-1] + b",note", *NOTED, b'P2,2025-08-26,t,1,"never closed', b"P3,2025-08-26,t,1,"]),
+        (Schema(comment="#"), [HEADER[:-1] + b",note", *NOTED, b"# the end"]),
+        (Schema(values=(("*", None),), null_tokens=frozenset({"NA"})), [b"patient_id,event_time,a,b,c", *WIDE]),
+    ],
+)
+async def test_no_row_is_lost_however_a_chunk_is_read(
+    tmp_path: Path, engine: str, schema: Schema, lines: list[bytes]
+) -> None:
+    body = b"\n".join(lines) + b"\n"
+    decoder = CsvDecoder(schema)
+    first, _ = with_missing(decoder.decode(Chunk(Span("a"), body, 0, len(body), 1)))
+    rest, _ = with_missing(decoder.finish(1))
+    await kept(Scripted("x", {Download("a"): [[body]]}), tmp_path, schema=schema, engine=engine)
+    expected = [(p, t, e, None if v == NO_VALUE else v) for batch in (first, rest) for p, t, e, v in batch.rows()]
+    assert len(expected) >= 9_000
+    assert rows_in(tmp_path / "00-a.parquet") == expected
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_row_groups_are_bounded_and_no_row_is_lost_between_them(tmp_path: Path, engine: str) -> None:
     rows = 300_000 if engine == "kernel" else 140_000
