@@ -223,7 +223,6 @@ MUTANTS = [
     Mutant("two units are two types", "formats/decoding.py", 'event_type if not unit else f"{event_type} [{unit}]"', "event_type"),
     Mutant("a number for no value, by value", "formats/values.py", "if number in nulls:", "if text in tokens:"),
     Mutant("groups have three digits", "formats/values.py", r"{group}\d{{3}}", r"{group}\d+"),
-    Mutant("groups stand before the decimal sign", "formats/values.py", "else:\n        group = f\"[{_GROUPS[thousands]}]\"", "else:\n        point = f\"[{point}{_GROUPS[thousands]}]\"\n        group = f\"[{_GROUPS[thousands]}]\""),
     Mutant("what is below a bound has no value", "formats/values.py", "(None, Noted.CENSORED) if schema.censored", "(bound, Noted.CENSORED) if schema.censored"),
     Mutant("a text too many is bad", "formats/values.py", 'if schema.text == "missing" and', "if"),
     Mutant("noon is 12 p.m.", "formats/times.py", "hour = hour % 12 +", "hour = hour +"),
