@@ -94,7 +94,7 @@ async def test_both_ways_give_the_same_reply(tmp_path: Path, taken: list[bool]) 
         (json.dumps(reading(heart_rate=72.0)).encode(), b"202"),
         (json.dumps(reading(user_id="ü")).encode(), b"202"),
         (json.dumps(reading(timestamp="2024-01-15 10:00+01:00")).encode(), b"202"),
-        (b"x" * (16 << 10) + b"x", b"413"),
+        (json.dumps(reading(further="x" * (16 << 10))).encode(), b"413"),
     ],
 )
 async def test_what_a_body_is_judged_to_be_does_not_depend_on_the_way(
@@ -124,6 +124,15 @@ async def test_the_door_is_asked_for_each_head(tmp_path: Path) -> None:
                 assert (await connection.ask(_post(field)))[0].split()[1] == status
             other = _post(b"authorization: bearer %b\r\n" % token.encode()).replace(b"localhost", b"elsewhere")
             assert (await connection.ask(other))[0].split()[1] == b"421"
+        connection.writer.close()
+
+
+async def test_an_origin_is_judged_by_what_a_proxy_says_of_the_scheme(tmp_path: Path) -> None:
+    async with serving(tmp_path) as client:
+        connection = await _Raw.open(client)
+        for page, told, status in (("http", "", b"202"), ("http", "https", b"403"), ("https", "https", b"202")):
+            fields = f"origin: {page}://localhost\r\n" + (f"x-forwarded-proto: {told}\r\n" if told else "")
+            assert (await connection.ask(_post(fields.encode())))[0].split()[1] == status, (page, told)
         connection.writer.close()
 
 
