@@ -12,6 +12,8 @@ def listen(event: Event) -> None:
             print(f"{download_id}: {verdict}, {rows:,} rows in {received_bytes:,} bytes")
         case RunFinished(export_id, elapsed_s):
             print(f"{export_id} took {elapsed_s:.1f} s")
+        case _:
+            pass
 
 
 async def main() -> None:

@@ -31,61 +31,25 @@ The rooms, each importing only those above it:
 Importing the package is cheap: names are loaded when they are first used.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mockexport.analysis import analyze, run
-    from mockexport.errors import (
-        ArrowUnavailable,
-        BadRowError,
-        CheckpointError,
-        ClusterError,
-        ExportNotFound,
-        FolderError,
-        FormatError,
-        HeaderError,
-        IncompleteReport,
-        LimitError,
-        MetadataError,
-        MockExportError,
-        NotedError,
-        OptionError,
-        OutputError,
-        ReducerError,
-        RunNotOpen,
-        ServerNotRunning,
-        ServerUnreachable,
-        SourceError,
-        SourceNotOpen,
-        StateError,
-        TransferError,
-    )
+    from mockexport.errors import IncompleteReport, MockExportError
     from mockexport.formats import Batch, Row
     from mockexport.formats.coverage import Coverage
     from mockexport.formats.fhir import FhirObservations
     from mockexport.formats.filters import Filter
     from mockexport.formats.schema import Schema
-    from mockexport.live import Run, Snapshot
-    from mockexport.model import AnomalyRule, Download, Export, SizeLimits, Span, Verdict, VerdictKind
-    from mockexport.pipeline.checkpoint import Checkpoint
-    from mockexport.pipeline.options import RunOptions
-    from mockexport.pipeline.run import Pipeline, RunStatistics
-    from mockexport.pipeline.streams import ByteStream, Source, StartOver
-    from mockexport.reducers import (
-        Counts,
-        Distinct,
-        GroupReducer,
-        Reducer,
-        Result,
-        Selection,
-        Statistics,
-        Summary,
-        pack_state,
-        unpack_state,
-    )
+    from mockexport.live import Run
+    from mockexport.model import AnomalyRule, Download, Export, SizeLimits, Verdict
+    from mockexport.pipeline.run import Pipeline
+    from mockexport.pipeline.streams import Source
+    from mockexport.reducers import Counts, Distinct, GroupReducer, Reducer, Result, Selection, Statistics, Summary
     from mockexport.reducers.rules import read_rules
-    from mockexport.report.account import Account, DownloadAccount
+    from mockexport.report.account import Account
     from mockexport.report.csv import to_csv
     from mockexport.report.html import to_html
     from mockexport.report.report import Report
@@ -95,11 +59,8 @@ if TYPE_CHECKING:
     from mockexport.server.run import MockServer
     from mockexport.sources.export_api import ExportApi
     from mockexport.sources.files import Files
-    from mockexport.sources.folder import Folder
     from mockexport.sources.http import Access
-    from mockexport.sources.opening import SourceOptions
     from mockexport.sources.piped import Piped
-    from mockexport.sources.url_list import UrlList
 
 __version__ = "0.1.0"
 
@@ -107,118 +68,72 @@ __all__ = [
     "Access",
     "Account",
     "AnomalyRule",
-    "ArrowUnavailable",
-    "BadRowError",
     "Batch",
-    "ByteStream",
-    "Checkpoint",
-    "CheckpointError",
-    "ClusterError",
     "Counts",
     "Coverage",
     "Distinct",
     "Download",
-    "DownloadAccount",
     "Export",
     "ExportApi",
-    "ExportNotFound",
     "Faults",
     "FhirObservations",
     "Files",
     "Filter",
-    "Folder",
-    "FolderError",
-    "FormatError",
     "GroupReducer",
-    "HeaderError",
     "IncompleteReport",
-    "LimitError",
-    "MetadataError",
     "MockExportError",
     "MockServer",
-    "NotedError",
-    "OptionError",
-    "OutputError",
     "Piped",
     "Pipeline",
     "Reducer",
-    "ReducerError",
     "Report",
     "Result",
     "RetryPolicy",
     "Row",
     "Run",
-    "RunNotOpen",
-    "RunOptions",
-    "RunStatistics",
     "Schema",
     "Selection",
-    "ServerNotRunning",
-    "ServerUnreachable",
     "SizeLimits",
-    "Snapshot",
     "Source",
-    "SourceError",
-    "SourceNotOpen",
-    "SourceOptions",
-    "Span",
-    "StartOver",
-    "StateError",
     "Statistics",
     "Summary",
     "TimeLimits",
-    "TransferError",
-    "UrlList",
     "Verdict",
-    "VerdictKind",
     "analyze",
-    "pack_state",
     "read_rules",
     "run",
     "to_csv",
     "to_html",
     "to_table",
-    "unpack_state",
 ]
 
 _HOMES = {
-    "analysis": ("analyze", "run"),
-    "pipeline.options": ("RunOptions",),
-    "pipeline.checkpoint": ("Checkpoint",),
-    "formats.coverage": ("Coverage",),
-    "errors": (
-        "ArrowUnavailable",
-        "BadRowError",
-        "CheckpointError",
-        "ClusterError",
-        "ExportNotFound",
-        "FolderError",
-        "FormatError",
-        "HeaderError",
-        "IncompleteReport",
-        "LimitError",
-        "MetadataError",
-        "MockExportError",
-        "NotedError",
-        "OptionError",
-        "OutputError",
-        "ReducerError",
-        "RunNotOpen",
-        "ServerNotRunning",
-        "ServerUnreachable",
-        "SourceError",
-        "SourceNotOpen",
-        "StateError",
-        "TransferError",
+    "analysis": (
+        "analyze",
+        "run",
     ),
+    "errors": (
+        "IncompleteReport",
+        "MockExportError",
+    ),
+    "formats": (
+        "Batch",
+        "Row",
+    ),
+    "formats.coverage": ("Coverage",),
     "formats.fhir": ("FhirObservations",),
     "formats.filters": ("Filter",),
     "formats.schema": ("Schema",),
-    "formats": ("Batch", "Row"),
-    "live": ("Run", "Snapshot"),
-    "model": ("AnomalyRule", "Download", "Export", "SizeLimits", "Span", "Verdict", "VerdictKind"),
-    "sources.opening": ("SourceOptions",),
-    "pipeline.run": ("Pipeline", "RunStatistics"),
+    "live": ("Run",),
+    "model": (
+        "AnomalyRule",
+        "Download",
+        "Export",
+        "SizeLimits",
+        "Verdict",
+    ),
+    "pipeline.run": ("Pipeline",),
+    "pipeline.streams": ("Source",),
     "reducers": (
         "Counts",
         "Distinct",
@@ -228,34 +143,37 @@ _HOMES = {
         "Selection",
         "Statistics",
         "Summary",
-        "pack_state",
-        "unpack_state",
     ),
+    "reducers.rules": ("read_rules",),
+    "report.account": ("Account",),
     "report.csv": ("to_csv",),
     "report.html": ("to_html",),
-    "report.table": ("to_table",),
-    "report.account": ("Account", "DownloadAccount"),
     "report.report": ("Report",),
-    "reducers.rules": ("read_rules",),
+    "report.table": ("to_table",),
+    "resuming.retrying": (
+        "RetryPolicy",
+        "TimeLimits",
+    ),
     "server.faults": ("Faults",),
     "server.run": ("MockServer",),
     "sources.export_api": ("ExportApi",),
     "sources.files": ("Files",),
-    "sources.folder": ("Folder",),
     "sources.http": ("Access",),
     "sources.piped": ("Piped",),
-    "resuming.retrying": ("RetryPolicy", "TimeLimits"),
-    "sources.url_list": ("UrlList",),
-    "pipeline.streams": ("ByteStream", "Source", "StartOver"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+if not TYPE_CHECKING:  # which would take any name for one that there is
+
+    def __getattr__(name: str) -> Any:
+        home = _HOME_OF.get(name)
+        if home is None:
+            problem = f"module {__name__!r} has no attribute {name!r}"
+            if hasattr(import_module(f"{__name__}.errors"), name):
+                problem += f"; import it from {__name__}.errors"
+            raise AttributeError(problem, name=name, obj=sys.modules[__name__])
+        return getattr(import_module(f"{__name__}.{home}"), name)
 
 
 def __dir__() -> list[str]:

@@ -192,6 +192,7 @@ cdef extern from "native/times.h" nogil:
         const time_format *formats
         uint32_t format_count
         int alone
+    void begin_fixed(time_format *format)
 
 cdef extern from "native/plan.h" nogil:
     enum:
@@ -981,6 +982,7 @@ cdef class Plan:
                 memcpy(steps, <const char *>written, len(written) // 2 * sizeof(time_step))
                 at.steps = steps
                 at.step_count = <uint32_t>(len(written) // 2)
+                begin_fixed(at)
             else:
                 at.kind = TIME_NUMBER
                 at.unit_us, at.origin_us, at.is_clock = one

@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from mockexport import __version__
 from mockexport.engine.choosing import kernel_problem
@@ -21,10 +21,10 @@ from mockexport.pipeline.options import RunKeywords, RunOptions
 from mockexport.pipeline.run import Pipeline
 from mockexport.pipeline.sharing import Crew
 from mockexport.pipeline.streams import Source
-from mockexport.reducers import Reducer, Statistics, Summary
+from mockexport.reducers import Reducer, Summary
 from mockexport.report.account import Account
 from mockexport.report.notes import STATISTICS
-from mockexport.report.report import Report
+from mockexport.report.report import R, Report
 from mockexport.sources.opening import OF_ONE_EXPORT, SourceOptions, open_source
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AnalyzeKeywords", "analyze", "run", "run_export"]
 
-R = TypeVar("R")
 
 _log = logging.getLogger("mockexport")
 
@@ -59,21 +58,9 @@ class AnalyzeKeywords(SourceOptions, RunKeywords, total=False):
     allow_incomplete: bool
 
 
-@overload
 async def analyze(
-    export_id: str | None = None, *, reducer: None = None, **options: Unpack[AnalyzeKeywords]
-) -> Report[Statistics]: ...
-
-
-@overload
-async def analyze(
-    export_id: str | None = None, *, reducer: Reducer[Any, R], **options: Unpack[AnalyzeKeywords]
-) -> Report[R]: ...
-
-
-async def analyze(
-    export_id: str | None = None, *, reducer: Reducer[Any, Any] | None = None, **options: Unpack[AnalyzeKeywords]
-) -> Report[Any]:
+    export_id: str | None = None, *, reducer: Reducer[Any, R] | None = None, **options: Unpack[AnalyzeKeywords]
+) -> Report[R]:
     """Fetch, reduce, verify and merge an export, and return its report.
 
     Args:
@@ -98,19 +85,9 @@ async def analyze(
     return await run_export(export_id, reducer, **options)
 
 
-@overload
 def run(
-    export_id: str | None = None, *, reducer: None = None, **options: Unpack[AnalyzeKeywords]
-) -> Report[Statistics]: ...
-
-
-@overload
-def run(export_id: str | None = None, *, reducer: Reducer[Any, R], **options: Unpack[AnalyzeKeywords]) -> Report[R]: ...
-
-
-def run(
-    export_id: str | None = None, *, reducer: Reducer[Any, Any] | None = None, **options: Unpack[AnalyzeKeywords]
-) -> Report[Any]:
+    export_id: str | None = None, *, reducer: Reducer[Any, R] | None = None, **options: Unpack[AnalyzeKeywords]
+) -> Report[R]:
     """Do as `analyze` does, without asyncio: wait for the report and return it.
 
     The event loop is one of its own, in a thread of its own, so that it goes wherever Python does: in a script, and in
@@ -168,6 +145,7 @@ async def run_export(
 
     A crew, if there is one, brings the downloads in. What else is `given` are SourceOptions and RunKeywords.
     """
+    _check_kinds(reducer, given)
     where, options = _sorted_out(given)
     if options.engine == "auto" and (problem := kernel_problem()) is not None:
         _log.warning("this is the slow engine, in Python: there is no compiled kernel, as %s", problem)
@@ -224,6 +202,41 @@ async def run_export(
     if options.strict and (noted := [note for note in report.notes if note.kind != STATISTICS]):
         raise NotedError(f"the report of {export_id}", "; ".join(map(str, noted)))
     return report
+
+
+# Keywords that take an object of ours, and what it is called.
+_OBJECTS = {
+    "access": "Access", "filter": "Filter", "limits": "TimeLimits", "retry": "RetryPolicy", "schema": "Schema",
+    "size_limits": "SizeLimits", "source": "Source",
+}  # fmt: skip
+_NUMBERS = ("concurrency", "split", "chunk_bytes", "queue_size", "consumers")
+_PLAIN = (str, bytes, int, float, Path, dict, list, tuple)
+
+
+def _check_kinds(reducer: object, given: Mapping[str, Any]) -> None:
+    """Say what a keyword takes where something else is given, which would come out as an error somewhere inside.
+
+    Raises:
+        OptionError: it names the keyword, and nothing of its value, which may be secret.
+    """
+    if isinstance(reducer, type):
+        raise OptionError("reducer", f"takes an instance, {reducer.__name__}(), and not the class")
+    if isinstance(reducer, _PLAIN):
+        by_name = "statistics by their names are mockexport.Selection(['p95'])"
+        raise OptionError("reducer", f"takes a mockexport.Reducer, not a {type(reducer).__name__}; {by_name}")
+    for name, kind in _OBJECTS.items():
+        if isinstance(given.get(name), _PLAIN):
+            raise OptionError(name, f"takes a mockexport.{kind}, not a {type(given[name]).__name__}")
+    for name in _NUMBERS:
+        if given.get(name) is not None and type(given[name]) is not int:
+            raise OptionError(name, f"takes a whole number, not a {type(given[name]).__name__}")
+    for name, kinds, told in (
+        ("url", str, "a text"),
+        ("folder", str | Path, "a text or a Path"),
+        ("files", str | Path | Sequence, "a text, a Path, or a list of them"),
+    ):
+        if given.get(name) is not None and not isinstance(given[name], kinds):
+            raise OptionError(name, f"takes {told}, not a {type(given[name]).__name__}")
 
 
 def _sorted_out(given: Mapping[str, Any]) -> tuple[SourceOptions, RunOptions]:

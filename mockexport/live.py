@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, Unpack, overload
+from typing import Any, Generic, Self, Unpack
 
 from mockexport import __version__
 from mockexport.analysis import AnalyzeKeywords, run_export
@@ -17,14 +17,12 @@ from mockexport.events import Event, RunStarted
 from mockexport.model import Download
 from mockexport.pipeline.peeking import Look
 from mockexport.pipeline.run import Pipeline
-from mockexport.reducers import Reducer, Statistics
+from mockexport.reducers import Reducer
 from mockexport.report.account import Account
 from mockexport.report.notes import STATISTICS, Note
-from mockexport.report.report import Report, in_order
+from mockexport.report.report import R, Report, in_order
 
 __all__ = ["Run", "Snapshot"]
-
-R = TypeVar("R")
 
 # However short the interval that is asked for: of the time, looking takes no more than this part.
 _MOST_OF_THE_TIME = 0.1
@@ -35,7 +33,7 @@ class Snapshot(Generic[R]):
     """What a run has come to so far.
 
     `report` is of all `rows` folded so far, at a chunk's border: provisional, and `incomplete` names every download
-    that is not finished and complete; a download that fails later on takes its rows with it. Its account tells of
+    that is not finished and complete; a download that fails later on takes its rows with it. Its account is of
     finished downloads. `announced_rows` is None where a download announces none. `elapsed_s` is since the run began.
     """
 
@@ -81,31 +79,11 @@ class Run(Generic[R]):
         every_s: seconds between snapshots, at least; more where taking one takes long.
     """
 
-    @overload
-    def __init__(
-        self: "Run[Statistics]",
-        export_id: str | None = None,
-        *,
-        reducer: None = None,
-        every_s: float = 1.0,
-        **options: Unpack[AnalyzeKeywords],
-    ) -> None: ...
-
-    @overload
     def __init__(
         self,
         export_id: str | None = None,
         *,
-        reducer: Reducer[Any, R],
-        every_s: float = 1.0,
-        **options: Unpack[AnalyzeKeywords],
-    ) -> None: ...
-
-    def __init__(
-        self,
-        export_id: str | None = None,
-        *,
-        reducer: Reducer[Any, Any] | None = None,
+        reducer: Reducer[Any, R] | None = None,
         every_s: float = 1.0,
         **options: Unpack[AnalyzeKeywords],
     ) -> None:

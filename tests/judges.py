@@ -3,7 +3,8 @@
     uv run --group dev --group judges python -m tests.judges              all of them
     uv run --group dev --group judges python -m tests.judges types wheel  these
 
-    types      mypy --strict on package and tests; pyright on the installed wheel: every public type known
+    types      mypy --strict on package and tests; pyright on the installed wheel: every public type known, the examples
+               without a fault, and natural mistakes (tests/typing/mistakes.py) all found
     project    validate-pyproject, and sp-repo-review, whose ignored checks have a reason each in pyproject.toml
     wheel      source distribution and wheel are built; check-wheel-contents, twine check --strict
     versions   the wheel that one Python has built runs its kernel on the others, and makes the same report
@@ -12,7 +13,9 @@
 """
 
 import argparse
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -87,7 +90,33 @@ class Court:
         except Objection as objection:
             # Before that it lists all modules.
             raise Objection(str(objection).partition("Symbols used in public interface:")[2]) from None
-        return "mypy --strict is content; pyright: 100 % of the public types are known"
+        found = self._found_by_pyright(commands)
+        return f"mypy --strict is content; pyright: all public types are known, and {found} mistakes are found"
+
+    def _found_by_pyright(self, commands: Path) -> int:
+        """Let pyright read the examples, strictly, and the mistakes, as a user's files; return how many it found."""
+        users = self.folder / "users"
+        shutil.copytree(ROOT / "examples", users / "examples", ignore=shutil.ignore_patterns("outputs"))
+        mistakes = shutil.copy(ROOT / "tests" / "typing" / "mistakes.py", users)
+        # What polars' own types leave open is not ours.
+        rules = {"typeCheckingMode": "strict", "reportUnknownMemberType": False, "reportUnusedExpression": False}
+        (users / "pyrightconfig.json").write_text(json.dumps(rules))
+        command: list[str | Path] = [
+            tool("pyright"),
+            "--project",
+            users,
+            "--pythonpath",
+            commands / "python",
+            "--outputjson",
+        ]
+        ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        said = [entry for entry in json.loads(ran.stdout)["generalDiagnostics"] if entry["severity"] == "error"]
+        elsewhere = [entry for entry in said if Path(entry["file"]).name != "mistakes.py"]
+        lines = {entry["range"]["start"]["line"] for entry in said} if not elsewhere else set()
+        expected = {at for at, line in enumerate(Path(mistakes).read_text().splitlines()) if "# error: " in line}
+        if elsewhere or lines != expected:
+            raise Objection(f"other lines than those of the mistakes: {elsewhere or sorted(lines ^ expected)}")
+        return len(expected)
 
     def project(self) -> str:
         run(tool("validate-pyproject"), "pyproject.toml")

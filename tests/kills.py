@@ -20,7 +20,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from mockexport import Batch, Checkpoint, ExportApi, MockServer, Pipeline, RetryPolicy, Summary, analyze
+from mockexport import Batch, ExportApi, MockServer, Pipeline, RetryPolicy, Summary, analyze
+from mockexport.pipeline.checkpoint import Checkpoint
 from mockexport.reducers.summary import SummaryState
 from mockexport.report.account import Account
 from mockexport.report.report import Report

@@ -28,11 +28,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mockexport import Account, MockServer, Summary, analyze, distributed, pack_state, unpack_state
+from mockexport import Account, MockServer, Summary, analyze, distributed
 from mockexport.engine.choosing import choose_engine
 from mockexport.events import DownloadFinished, DownloadStarted, Event, WorkerLost
 from mockexport.formats.schema import Schema
 from mockexport.pipeline.ranges import RangeMerger, merging
+from mockexport.reducers import pack_state, unpack_state
 from mockexport.reducers.summary import Group
 from mockexport.server.folder import generate
 from mockexport.sources.embedded import embedded

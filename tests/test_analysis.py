@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 import mockexport
+from mockexport.errors import FolderError, OptionError
 from mockexport.events import DownloadStarted, Event
 from tests.rows import HEADER
 
@@ -26,20 +27,18 @@ async def test_it_runs_beside_a_loop_that_is_running(tmp_path: Path) -> None:
 
 
 def test_errors_are_those_of_analyze(tmp_path: Path) -> None:
-    with pytest.raises(mockexport.FolderError):
+    with pytest.raises(FolderError):
         mockexport.run(folder=tmp_path / "missing")
 
 
 def test_a_mistaken_option_is_told_the_nearest_there_is() -> None:
-    with pytest.raises(
-        mockexport.OptionError, match=r"^concurency: is no option of a run; did you mean concurrency\?$"
-    ):
-        mockexport.run("demo", concurency=2)  # type: ignore[call-overload]
+    with pytest.raises(OptionError, match=r"^concurency: is no option of a run; did you mean concurrency\?$"):
+        mockexport.run("demo", concurency=2)  # type: ignore[call-arg]
 
 
 async def test_a_session_of_another_loop_is_refused() -> None:
     async with aiohttp.ClientSession() as session:
-        with pytest.raises(mockexport.OptionError, match=r"await mockexport.analyze"):
+        with pytest.raises(OptionError, match=r"await mockexport.analyze"):
             mockexport.run("demo", session=session)
 
 

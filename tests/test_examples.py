@@ -21,7 +21,7 @@ TELLS = {
     "custom_reducer.py": "P001  bp_sys: 79.2% in range",
     "fast_reducer.py": "│ P001       ┆ bp_sys     ┆ 0.791505 │",
     "own_files.py": "ward.csv: unverifiable: no row count was announced; bad rows: {'bad event_time': 1}",
-    "test_your_client.py": "206 bytes 0-99/391899",
+    "test_your_client.py": "206 bytes=100000- 291,899 bytes None",
     "watch_progress.py": "verified, 9,014 rows in 391,899 bytes",
 }
 

@@ -15,29 +15,24 @@ from backports import zstd
 
 from mockexport import (
     Access,
-    Checkpoint,
-    CheckpointError,
     Counts,
-    FolderError,
     GroupReducer,
-    LimitError,
-    MetadataError,
     MockExportError,
     MockServer,
-    OptionError,
     Selection,
     SizeLimits,
     Summary,
-    UrlList,
     analyze,
     read_rules,
 )
 from mockexport.cli import main
 from mockexport.engine.choosing import kernel_problem
+from mockexport.errors import CheckpointError, FolderError, LimitError, MetadataError, OptionError
 from mockexport.newfile import read_file
-from mockexport.pipeline.checkpoint import Belonging
+from mockexport.pipeline.checkpoint import Belonging, Checkpoint
 from mockexport.sources.export_api import ExportApi
 from mockexport.sources.listing import read_listing
+from mockexport.sources.url_list import UrlList
 from tests.rows import HEADER
 
 ENGINES = ["python"] if kernel_problem() else ["python", "kernel"]

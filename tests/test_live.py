@@ -10,19 +10,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from mockexport import (
-    Batch,
-    Counts,
-    MockServer,
-    OptionError,
-    ReducerError,
-    Result,
-    Run,
-    RunNotOpen,
-    ServerUnreachable,
-    Summary,
-    analyze,
-)
+from mockexport import Batch, Counts, MockServer, Result, Run, Summary, analyze
+from mockexport.errors import OptionError, ReducerError, RunNotOpen, ServerUnreachable
 from mockexport.events import Divided, Event
 from mockexport.server.folder import generate
 

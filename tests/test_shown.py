@@ -2,8 +2,7 @@
 
 import pytest
 
-from mockexport import MetadataError, TransferError
-from mockexport.errors import ExportNotFound
+from mockexport.errors import ExportNotFound, MetadataError, TransferError
 from mockexport.shown import foreign, given_url, public_url, shown
 
 

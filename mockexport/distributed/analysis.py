@@ -1,12 +1,12 @@
 """`mockexport.distributed.analyze`: as `mockexport.analyze`, with a crew that brings the downloads in."""
 
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack
 
 from mockexport.analysis import AnalyzeKeywords, run_export
 from mockexport.distributed.crew import WORKERS_S, ClusterCrew
 from mockexport.errors import OptionError
-from mockexport.reducers import Reducer, Statistics, Summary
-from mockexport.report.report import Report
+from mockexport.reducers import Reducer, Summary
+from mockexport.report.report import R, Report
 from mockexport.sources.opening import SourceOptions
 from mockexport.sources.piped import Piped
 
@@ -15,39 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["analyze"]
 
-R = TypeVar("R")
-
-
-@overload
-async def analyze(
-    export_id: str | None = None,
-    *,
-    client: "Client",
-    reducer: None = None,
-    workers_s: float = WORKERS_S,
-    **options: Unpack[AnalyzeKeywords],
-) -> Report[Statistics]: ...
-
-
-@overload
-async def analyze(
-    export_id: str | None = None,
-    *,
-    client: "Client",
-    reducer: Reducer[Any, R],
-    workers_s: float = WORKERS_S,
-    **options: Unpack[AnalyzeKeywords],
-) -> Report[R]: ...
-
 
 async def analyze(
     export_id: str | None = None,
     *,
     client: "Client",
-    reducer: Reducer[Any, Any] | None = None,
+    reducer: Reducer[Any, R] | None = None,
     workers_s: float = WORKERS_S,
     **options: Unpack[AnalyzeKeywords],
-) -> Report[Any]:
+) -> Report[R]:
     """Fetch, reduce, verify and merge an export on the workers of a cluster, and return its report.
 
     The report is the one of `mockexport.analyze`, to the byte. `concurrency` bounds the streams of one task; `split` is
@@ -76,7 +52,7 @@ async def analyze(
         raise OptionError("source", "standard input is this process's own: a cluster cannot read it")
     if not client.asynchronous:
         raise OptionError("client", "must be asynchronous: Client(…, asynchronous=True)")
-    reducer = Summary() if reducer is None else reducer
+    reduced_by: Reducer[Any, Any] = Summary() if reducer is None else reducer
     where = {name: value for name, value in options.items() if name in SourceOptions.__annotations__ and value}
-    crew = ClusterCrew(client, reducer, where, workers_s=workers_s)
-    return await run_export(export_id, reducer, crew=crew, **options)
+    crew = ClusterCrew(client, reduced_by, where, workers_s=workers_s)
+    return await run_export(export_id, reduced_by, crew=crew, **options)

@@ -1,7 +1,7 @@
 """The workers of a cluster as those who bring an export in: submits tasks, takes each result once, notices losses.
 
 A result is merged when it comes. A worker that is lost costs what it had in hand, which the scheduler has others bring
-anew. Without a scheduler, or for too long without any worker, the run ends with an error.
+again. Without a scheduler, or for too long without any worker, the run ends with an error.
 """
 
 import asyncio
@@ -17,18 +17,15 @@ from mockexport import __version__, events
 from mockexport.distributed.clusters import require_dask
 from mockexport.distributed.following import Following
 from mockexport.distributed.planning import of_part, planned, span_bytes, together
-from mockexport.distributed.tasks import Result, Task, by_value, enter, forget, nothing, stop, topic_of
+from mockexport.distributed.tasks import Result, Task, by_value, enter, failure_of, forget, nothing, stop, topic_of
 from mockexport.errors import BadRowError, ClusterError, HeaderError, OptionError, SourceError, first_error_alone
-from mockexport.formats.tally import Tally
-from mockexport.model import Download, Reading, Span, Verdict, VerdictKind
+from mockexport.model import Download, Verdict, VerdictKind
 from mockexport.pipeline.download import DownloadRun
-from mockexport.pipeline.producers import PartVoid, Stopped
-from mockexport.pipeline.sharing import Brought, Share, Work
-from mockexport.pipeline.span import Begun, PackedSpan
+from mockexport.pipeline.sharing import Brought, PartVoid, Share, Stopped, Work
+from mockexport.pipeline.span import Begun, SpanRun
 from mockexport.pipeline.streams import ResumableSource
 from mockexport.reducers import Reducer
 from mockexport.report.account import DownloadAccount
-from mockexport.shown import foreign
 from mockexport.sources.opening import SOURCES
 
 __all__ = ["WORKERS_S", "ClusterCrew"]
@@ -45,34 +42,8 @@ ANSWER_S = 30.0
 END_S = 10.0
 
 
-class SentSpan:
-    """A span that a worker brings in, which goes on from `begun` (see pipeline.span.Placed)."""
-
-    def __init__(self, begun: PackedSpan) -> None:
-        self.begun = begun
-        self.span: Span = begun.span
-        self.entered: Reading = begun.entered
-        self.first_attempt: int = 1
-        self.attempts: int = 1
-        self.fetched_bytes: int = 0
-        self.turn: asyncio.Lock = asyncio.Lock()
-        self.tally: Tally = Tally.from_bytes(begun.tally) if begun.tally else Tally()
-        self.rows: int = self.tally.rows
-        self.folded_bytes: int = begun.size_bytes
-        self.received_bytes: int = begun.size_bytes
-        self.abandoned: bool = False
-
-    def saved(self) -> PackedSpan | None:
-        """Return what it goes on from, None if it begins."""
-        return self.begun if self.begun.tally else None
-
-    def abandon(self) -> None:
-        """Let nothing more come of it."""
-        self.abandoned = True
-
-
 # A download whose spans workers bring in.
-There: TypeAlias = DownloadRun[Any, SentSpan]
+There: TypeAlias = DownloadRun[Any, SpanRun]
 
 
 class ClusterCrew:
@@ -94,7 +65,7 @@ class ClusterCrew:
         self._run = uuid.uuid4().hex[:12]
         self._numbers = count()
         self._tasks: dict[Any, Task] = {}  # by future
-        self._sent: dict[int, tuple[There, SentSpan]] = {}  # spans on their way, by the task's number
+        self._sent: dict[int, tuple[There, SpanRun]] = {}  # spans on their way, by the task's number
         self._void: dict[str, tuple[int, int]] = {}  # attempts and bytes of downloads that began again
         self._given_up = False  # whether workers may still be at what is of no use any more
 
@@ -129,7 +100,7 @@ class ClusterCrew:
         """Return how many threads each worker has, by its address.
 
         Raises:
-            ClusterError: the scheduler does not tell.
+            ClusterError: the scheduler does not answer.
         """
         if self._client.status != "running":
             raise ClusterError("the connection to the scheduler was lost")
@@ -236,7 +207,7 @@ class ClusterCrew:
     def _divide(self, placed: tuple[int, Download], begun: Begun, *, restored: bool) -> None:
         """Send the spans of a download out, from where it has got to; `restored`: in an earlier run."""
         work, download_id = self._work, placed[1].id
-        download: There = DownloadRun(*placed, work.reducer, SentSpan)
+        download: There = DownloadRun(*placed, work.reducer, SpanRun)
         download.begin(begun, span_bytes(begun.mark.total or 0, work.options.split, self._threads))
         if not download.runs:  # it had all its rows and no verdict: they did not pass
             del work.ledger.begun[download_id]
@@ -250,9 +221,9 @@ class ClusterCrew:
         work.emit(events.Divided(download_id, len(download.runs)))
         self._send(download, download.runs)
 
-    def _send(self, download: There, spans: Iterable[SentSpan]) -> None:
+    def _send(self, download: There, spans: Iterable[SpanRun]) -> None:
         for sent in spans:
-            assert download.mark is not None  # noqa: S101 - by it the spans were told apart
+            assert download.mark is not None  # noqa: S101 - only what has one is divided
             placed = (download.position, download.download)
             number = self._submit(*of_part(self._work, placed, download.mark, sent.begun))
             self._sent[number] = (download, sent)
@@ -269,7 +240,7 @@ class ClusterCrew:
         except Exception as error:
             if future.status != "error":  # it is not the task's own
                 raise ClusterError("the connection to the scheduler was lost") from error
-            raise _failure(error, task) from error
+            raise failure_of(error, task) from error
 
     # ---- results
 
@@ -301,7 +272,7 @@ class ClusterCrew:
                 return
             case _:
                 brought = _brought(result)
-                sent.attempts, sent.fetched_bytes = brought.attempts, brought.fetched_bytes
+                sent.came(brought.attempts, brought.fetched_bytes)
                 (held,) = brought.begun[download_id].spans
                 async with download.landing:
                     again = download.land(sent, held.unpacked(work.reducer))
@@ -323,7 +294,7 @@ class ClusterCrew:
         await self._give_up(download)
         work.emit(download.start_over(download.attempts, reason))
         self._void[download_id] = (download.attempts, download.fetched_bytes)
-        self._following.begin_anew(download_id)
+        self._following.forget(download_id)
         del work.ledger.in_flight[download_id]
         work.ledger.begun.pop(download_id, None)
         self._submit(*together(work, [(download.position, download.download)], split=None))
@@ -369,17 +340,3 @@ def _brought(result: Result) -> Brought:
     if result.brought is None:
         raise ClusterError("a task was ended on its worker by somebody else")
     return result.brought
-
-
-def _failure(error: Exception, task: Task) -> ClusterError:
-    """Return why a task has no result, of which Dask says this."""
-    if isinstance(error, require_dask().KilledWorker):
-        downloads, tries = ", ".join(i.id for _, i in task.share.downloads), error.allowed_failures + 1
-        return ClusterError(
-            f"the task to bring {downloads} ended each of the {tries} workers that tried it, and is tried no more;"
-            " look at the workers' logs, and at their memory"
-        )
-    if isinstance(error, ImportError):
-        return ClusterError(f"a worker has no mockexport; install {__version__} there, too")
-    # What a reducer raised, which may quote a row, has been put into other words on the worker.
-    return ClusterError(f"a task failed on its worker ({type(error).__name__}: {foreign(str(error))})")

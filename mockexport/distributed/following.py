@@ -1,8 +1,8 @@
-"""What workers tell of tasks on their way, as the events of one run: each once, in order, of work that still counts.
+"""What workers report of tasks on their way, as the events of one run: each once, in order, of work that still counts.
 
-A try of a task is known by its token. Its events are numbered, and are told as they come; the result holds all of
-them, and what had not come by then is told with it. When a worker is lost, the tries it had in hand are void: that is
-an event of its own, and nothing more is told of them.
+A try of a task is known by its token. Its events are numbered, and are passed on as they come; the result holds all of
+them, and what had not come by then is passed on with it. When a worker is lost, the tries it had in hand are void: that
+is an event of its own, and nothing more of them is passed on.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ __all__ = ["Following"]
 
 @dataclass(slots=True)
 class _Try:
-    """One try of a task: which worker's, and how many of its events were told."""
+    """One try of a task: which worker's, and how many of its events were passed on."""
 
     token: str
     worker: str
     address: str
-    told: int = 0
+    passed_on: int = 0
 
 
 class Following:
-    """Tells a run's listener what workers tell; `emit` is called with events.
+    """Passes on to a run's listener what workers report; `emit` is called with events.
 
     `broken` is set when the listener has raised `error`.
     """
@@ -39,7 +39,7 @@ class Following:
         self._emit = emit
         self._tasks: dict[int, Task] = {}  # those that count
         self._tries: dict[int, _Try] = {}
-        self._void: dict[str, int] = {}  # how many events were told of tries that are void, by token
+        self._void: dict[str, int] = {}  # how many events of tries that are void were passed on, by token
         self._started: set[str] = set()
         self._landed: dict[str, tuple[int, int]] = {}  # bytes and rows that have come back, by download
         self._on_way: dict[str, dict[int, tuple[int, int]]] = {}  # and those that have not, by task
@@ -55,19 +55,19 @@ class Following:
             self._tries.pop(number, None)
 
     def close(self) -> None:
-        """Follow none any more: the run is over, and what is still told of it comes too late."""
+        """Follow none any more: the run is over, and what is still heard of it comes too late."""
         self._tasks.clear()
         self._tries.clear()
-        self._emit = lambda _: None  # Dask's client never forgets whom it told: no run, with its states, hangs on this
+        self._emit = lambda _: None  # Dask's client never forgets its listeners: no run, with its states, hangs on this
 
     def start(self, download_id: str) -> None:
-        """Tell that a download has started, unless that is known."""
+        """Pass on that a download has started, unless that is known."""
         if download_id not in self._started:
             self._started.add(download_id)
             self._emit(events.DownloadStarted(download_id))
 
     def hear(self, heard: tuple[float, Message]) -> None:
-        """Take what a worker tells, and when the scheduler heard it."""
+        """Take what a worker reports, and when the scheduler heard it."""
         try:
             self._hear(*heard[1])
         except Exception as error:
@@ -89,8 +89,8 @@ class Following:
         now = self._tries[number]
         if place is None:
             self._take(number, event)
-        elif place == now.told:
-            now.told += 1
+        elif place == now.passed_on:
+            now.passed_on += 1
             self._take(number, event)
 
     def _take(self, number: int, event: Event) -> None:
@@ -119,14 +119,14 @@ class Following:
         self.lose({now.worker for now in self._tries.values() if now.address not in addresses}, pending)
 
     def lose(self, workers: Collection[str], pending: Callable[[int], bool]) -> None:
-        """Tell that workers are lost, each with what it had in hand of tasks that are `pending`."""
+        """Pass on that workers are lost, each with what it had in hand of tasks that are `pending`."""
         for worker in workers:
             lost = {number: now for number, now in self._tries.items() if now.worker == worker and pending(number)}
             if not lost:
                 continue
             downloads: dict[str, None] = {}
             for number, now in lost.items():
-                self._void[now.token] = now.told
+                self._void[now.token] = now.passed_on
                 del self._tries[number]
                 downloads |= {i: None for i, on_way in self._on_way.items() if number in on_way}
             self._emit(events.WorkerLost(next(iter(lost.values())).address, tuple(downloads)))
@@ -135,27 +135,27 @@ class Following:
                     self._advance(download_id, number, None)
 
     def finish(self, number: int, result: Result) -> None:
-        """Tell what happened in a task that has a result, as far as it was not told."""
+        """Pass on what happened in a task that has a result, as far as that is still to be done."""
         now = self._tries.pop(number, None)
-        told = now.told if now is not None and now.token == result.token else self._void.get(result.token, 0)
+        told = now.passed_on if now is not None and now.token == result.token else self._void.get(result.token, 0)
         for event in result.happened[told:]:
             self._take(number, event)
         del self._tasks[number]
 
     def land(self, download_id: str, number: int | None, landed_bytes: int, landed_rows: int) -> None:
-        """Tell how far a download is of which a span has come back, a task's or from a checkpoint."""
+        """Pass on how far a download is of which a span has come back, a task's or from a checkpoint."""
         self._landed[download_id] = (landed_bytes, landed_rows)
         self._advance(download_id, number, None)
 
-    def begin_anew(self, download_id: str) -> None:
+    def forget(self, download_id: str) -> None:
         """Forget how far a download was."""
         self._landed.pop(download_id, None)
         self._on_way.pop(download_id, None)
 
     def finished(self, account: DownloadAccount) -> None:
-        """Tell that a download has its verdict."""
+        """Pass on that a download has its verdict."""
         self.start(account.download_id)
-        self.begin_anew(account.download_id)
+        self.forget(account.download_id)
         bad_rows = sum(account.bad_rows.values())
         self._emit(
             events.DownloadFinished(

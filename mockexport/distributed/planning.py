@@ -22,11 +22,11 @@ UNKNOWN_ROWS = 1_000_000
 # A part of a download this short is not worth its request and its task.
 LEAST_SPAN_BYTES = 8 * 2**20
 
-Placed = tuple[int, Download]  # a download at its place in time order
+Placed = tuple[int, Download]  # a download, and its place in time order
 
 
 def planned(work: Work, downloads: Sequence[Placed], threads: int) -> Iterator[tuple[Share, int]]:
-    """Yield these downloads as shares for so many threads, each with how much work it is."""
+    """Yield these downloads as shares for this number of threads, each with how much work it is."""
     per_thread = sum(_size(download) for _, download in downloads) // threads
     most = max(per_thread // TASKS_PER_THREAD, LEAST_ROWS)
     group: list[Placed] = []
@@ -69,7 +69,7 @@ def of_part(work: Work, placed: Placed, mark: Mark, held: PackedSpan) -> tuple[S
 
 
 def span_bytes(total: int, split: int | None, threads: int) -> int:
-    """Return how long the spans are to be that a download of so many bytes is divided into."""
+    """Return how long the spans are to be of a download of `total` bytes."""
     return split or max(LEAST_SPAN_BYTES, total // (2 * threads))
 
 

@@ -1,7 +1,7 @@
-"""A task: what a worker is given, what it does with it, what it tells meanwhile, and what it gives back.
+"""A task: what a worker is given, what it does with it, what it reports meanwhile, and what it gives back.
 
-What a worker tells goes through the scheduler, in order but without a promise; what it gives back comes once. So all
-that happened is in the result, too, and whoever listens takes each event from what comes first.
+What a worker reports goes through the scheduler, in order but without a promise; what it gives back comes once. So all
+that happened is in the result, too, and the client takes each event from what comes first.
 
 A task travels packed. Dask's workers close when a message names a module that they do not have, each that gets it, and
 with them what others have running there; so the message itself names none, and what is in it is opened within the task.
@@ -30,6 +30,7 @@ from mockexport.pipeline.options import RunOptions
 from mockexport.pipeline.run import Pipeline
 from mockexport.pipeline.sharing import Brought, Share
 from mockexport.reducers import Reducer
+from mockexport.shown import foreign
 from mockexport.sources.export_api import ExportApi
 from mockexport.sources.opening import SourceOptions, open_source
 
@@ -41,16 +42,17 @@ __all__ = [
     "bring",
     "by_value",
     "enter",
+    "failure_of",
     "forget",
     "nothing",
     "stop",
     "topic_of",
 ]
 
-# How often a worker tells how far it is with a task.
+# How often a worker reports how far it is with a task.
 TELL_EVERY_S = 0.5
 
-# What a worker tells: (task, token of this try, worker, its address, number of the event, its class, its fields).
+# What a worker reports: (task, token of this try, worker, its address, number of the event, its class, its fields).
 # Progress has no number: it is not kept for the result.
 Message = tuple[int, str, str, str, int | None, str, list[Any]]
 
@@ -68,7 +70,7 @@ class Task:
     size: int
 
     def packed(self) -> BytesIO:
-        """Return it as bytes, with what of the reducer no worker can import; their repr tells nothing, for logs.
+        """Return it as bytes, with what of the reducer no worker can import; their repr shows nothing, for logs.
 
         Raises:
             OptionError: the reducer, or the source, holds what belongs to this process.
@@ -123,7 +125,7 @@ async def bring(version: str, packed: BytesIO) -> Result:
         problem = f"a worker has mockexport {__version__}, and this is {version}; install the same everywhere"
         return Result(None, ClusterError(problem))
     try:
-        task: Task = pickle.loads(packed.getvalue())  # noqa: S301 - whoever reaches a worker can run what he likes
+        task: Task = pickle.loads(packed.getvalue())  # noqa: S301 - who reaches a worker can run anything there
     except (ImportError, AttributeError) as error:
         return Result(None, ClusterError(f"a worker cannot load the reducer ({error}); install it there, too"))
     if task.run in _stopped:
@@ -156,6 +158,20 @@ async def _bring_share(task: Task, telling: "_Telling") -> Brought:
         return await Pipeline(opened.source, task.reducer, options, listener=telling).run_share(task.share)
 
 
+def failure_of(error: Exception, task: Task) -> ClusterError:
+    """Return why a task has no result, of which Dask says this."""
+    if isinstance(error, require_dask().KilledWorker):
+        downloads, tries = ", ".join(i.id for _, i in task.share.downloads), error.allowed_failures + 1
+        return ClusterError(
+            f"the task to bring {downloads} ended each of the {tries} workers that tried it, and is tried no more;"
+            " look at the workers' logs, and at their memory"
+        )
+    if isinstance(error, ImportError):
+        return ClusterError(f"a worker has no mockexport; install {__version__} there, too")
+    # What a reducer raised, which may quote a row, has been put into other words on the worker.
+    return ClusterError(f"a task failed on its worker ({type(error).__name__}: {foreign(str(error))})")
+
+
 async def stop(run: str) -> None:
     """End what a worker still does for a run; this runs on every worker."""
     _stopped.append(run)
@@ -167,17 +183,17 @@ async def stop(run: str) -> None:
 
 
 def forget(topic: str, dask_scheduler: Any) -> None:
-    """Drop what the scheduler keeps of what was told; this runs there, by value, and it fills in the argument."""
+    """Drop what the scheduler keeps of what was reported; this runs there, by value, and it fills in the argument."""
     dask_scheduler._broker.truncate(topic)  # noqa: SLF001 - it has no other way
 
 
 def topic_of(run: str) -> str:
-    """Return under which name a run's messages are told."""
+    """Return under which name a run's messages are sent."""
     return f"mockexport-{run}"
 
 
 class _Telling:
-    """A worker's listener: tells the client what happens, and keeps it for the result."""
+    """A worker's listener: reports to the client what happens, and keeps it for the result."""
 
     def __init__(self, task: Task) -> None:
         self._task = task

@@ -3,7 +3,7 @@
 import codecs
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mockexport.errors import OptionError
 from mockexport.formats.cutting import Cutter
@@ -20,8 +20,9 @@ __all__ = ["CENSORED", "ROLES", "TEXT", "THOUSANDS", "Schema"]
 
 ROLES = ("patient_id", "event_time", "event_type", "value", "unit")
 # What is done with a value like <0.6, and with one that is a word.
-CENSORED = ("leave-out", "bound", "bad")
-TEXT = ("bad", "missing")
+Censored = Literal["leave-out", "bound", "bad"]
+Text = Literal["bad", "missing"]
+CENSORED, TEXT = get_args(Censored), get_args(Text)
 # What may group digits, by the names that --thousands has for it.
 THOUSANDS = {"point": ".", "comma": ",", "space": " ", "apostrophe": "'"}
 
@@ -79,7 +80,7 @@ class Schema:
     values: tuple[tuple[str, str | None], ...] = ()
     time_formats: tuple[str, ...] = ()
     origin: str | None = None
-    decimal: str = "."
+    decimal: Literal[".", ","] = "."
     thousands: str | None = None
     skip: int = 0
     header: bool = True
@@ -88,8 +89,8 @@ class Schema:
     escape: str | None = None
     encoding: str | None = None
     replace: tuple[tuple[str, str], ...] = ()
-    censored: str = "leave-out"
-    text: str = "bad"
+    censored: Censored = "leave-out"
+    text: Text = "bad"
     where: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -32,8 +32,8 @@ MONTHS = (
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 # The years 1 to 9999, and a day for offsets: other instants are no times.
-_FIRST_US = (1 - _EPOCH_DAY) * 86_400 * _SECOND_US
-_END_US = (date.max.toordinal() + 1 - _EPOCH_DAY) * 86_400 * _SECOND_US
+FIRST_US = (1 - _EPOCH_DAY) * 86_400 * _SECOND_US
+END_US = (date.max.toordinal() + 1 - _EPOCH_DAY) * 86_400 * _SECOND_US
 
 _DIRECTIVES = {
     "Y": r"(?P<Y>\d{4})",
@@ -52,7 +52,7 @@ _DIRECTIVES = {
     "%": "%",
 }
 # What is remembered must not fill memory; and no format takes more.
-_LONGEST = 100
+LONGEST = 100
 _NUMBER = re.compile(r"([+-]?)(\d+)(?:\.(\d*))?", re.ASCII)
 _CLOCK = re.compile(r"([+-]?)(\d+):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 
@@ -128,7 +128,7 @@ def number_reader(unit_us: int, origin_us: int, *, clock: bool = False) -> ReadT
             sign = match[1]
             elapsed = (int(match[2]) * 3600 + int(match[3]) * 60 + int(match[4] or 0)) * _SECOND_US
         time_us = origin_us - elapsed if sign == "-" else origin_us + elapsed
-        if not _FIRST_US <= time_us < _END_US:
+        if not FIRST_US <= time_us < END_US:
             raise BadField(BadRowReason.TIME)
         return time_us
 
@@ -159,7 +159,7 @@ def _pattern_reader(name: str, zone: "ZoneInfo | None") -> ReadTime:
     # Rows arrive in time order, and many share their time with the one before.
     @lru_cache(maxsize=1024)
     def read(text: str) -> int:
-        match = pattern.fullmatch(text) if len(text) <= _LONGEST else None
+        match = pattern.fullmatch(text) if len(text) <= LONGEST else None
         if match is None:
             raise BadField(BadRowReason.TIME)
         return _instant(match.groupdict(), zone)

@@ -26,19 +26,21 @@ SINGLE_BYTES = 2_048
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Between what a limit moves: so much is always let in; a first guess; more is never let in."""
+    """Between what a limit moves, so much is always let in, a first guess, more is never let in; and the target (s)."""
 
     fewest: int
     at_first: int
     most: int
+    target_s: float
 
 
 # So many are some hundredths of a second of work, and calm clients are fewer, so that a pause of the disk is no reason
 # to refuse them. At the other end is the journal's own bound on requests.
 FEWEST = 64
-READINGS = Bounds(FEWEST, 512, 4_000)
-# In KiB of bodies; at the other end is the room for them.
-BATCHES = Bounds(512, 2_048, 16_384)
+READINGS = Bounds(FEWEST, 512, 4_000, TARGET_S)
+# In KiB of bodies; at the other end is the room for them. Half the target, since a batch also waits on its way in, for
+# its body to be read, and for single readings, which go before it.
+BATCHES = Bounds(256, 2_048, 16_384, TARGET_S / 2)
 
 
 class Admission:
@@ -49,7 +51,8 @@ class Admission:
         self.under_way: int = 0
         self.limit: float = bounds.at_first
         self._bounds = bounds
-        self._rates: deque[float] = deque(maxlen=_WINDOWS)
+        # The limits that the last windows spoke for.
+        self._wanted: deque[float] = deque(maxlen=_WINDOWS)
         # Of the window that goes on: since when, what was done, and how many had been refused before it.
         self._since = float("-inf")
         self._done = self._refused_before = 0
@@ -82,12 +85,12 @@ class Admission:
         elapsed = now - self._since
         if elapsed < _WINDOW_S:
             return
-        rate, limited = self._done / elapsed, self.refused > self._refused_before
+        wanted, limited = self._done / elapsed * self._bounds.target_s, self.refused > self._refused_before
         self._since, self._done, self._refused_before = now, 0, self.refused
         # A longer one holds a time in which nobody looked, for there was little to do.
-        if elapsed < 2 * _WINDOW_S and (limited or rate * TARGET_S > self.limit):
-            self._rates.append(rate)
-            self.limit = min(self._bounds.most, max(self._bounds.fewest, max(self._rates) * TARGET_S))
+        if elapsed < 2 * _WINDOW_S and (limited or wanted > self.limit):
+            self._wanted.append(wanted)
+            self.limit = min(self._bounds.most, max(self._bounds.fewest, *self._wanted))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@
 #ifndef MOCKEXPORT_DESCRIBED_H
 #define MOCKEXPORT_DESCRIBED_H
 
-#include "plan.h"
+#include "gather.h"
+#include "splitting.h"
 
 enum { ROW_ASIDE, ROW_READ, ROW_LEFT_OUT };
 
@@ -16,99 +17,6 @@ typedef struct {
     int64_t time_us;
     int is_date;
 } read_row;
-
-/* Without the blanks at either end. */
-static inline text stripped(const uint8_t *at, const uint8_t *end, uint8_t delimiter) {
-    while (at < end && is_blank(*at, delimiter)) {
-        at++;
-    }
-    while (at < end && is_blank(end[-1], delimiter)) {
-        end--;
-    }
-    return (text){at, (uint32_t)(end - at)};
-}
-
-/* Read what a field with quotes or escapes holds, which is then in the scratch if it is not as it stands there: 1, or 0
- * if it is not plain. */
-static int read_quoted(const row_scan *scan, plan *of, const uint8_t *at, const uint8_t *end, text *into) {
-    const row_signs *signs = &scan->signs;
-    const text field = stripped(at, end, signs->delimiter);
-    at = field.at;
-    end = at + field.length;
-    const int quoted = at < end && *at == signs->quote;
-    if (quoted) {
-        if (end - at < 2 || end[-1] != signs->quote) {
-            return 0;
-        }
-        at++;
-        end--;
-    }
-    *into = (text){at, (uint32_t)(end - at)};
-    const size_t begin = of->scratch_used;
-    int is_copied = 0;
-    for (const uint8_t *from = at; at < end; at++) {
-        if (*at == signs->quote || *at == signs->escape) {
-            /* A doubled quote is one, and an escape is none: the byte behind it is. */
-            if ((*at == signs->quote && !quoted) || at + 1 == end || (*at == signs->quote && at[1] != signs->quote)) {
-                return 0;
-            }
-            if (!put_scratch(of, from, (size_t)(at - from))) {
-                return 0;
-            }
-            is_copied = 1;
-            from = ++at;
-        }
-        if (is_copied && at + 1 == end && !put_scratch(of, from, (size_t)(end - from))) {
-            return 0;
-        }
-    }
-    if (is_copied) {
-        *into = (text){of->scratch + begin, (uint32_t)(of->scratch_used - begin)};
-    }
-    return 1;
-}
-
-/* Find the fields of a row that are looked at: `at` are the ends of `count` fields, the last of which ends at `end`. 1,
- * or 0 if the row is not plain; `has_quotes` if there may be some. */
-static inline int split_row(const row_scan *scan, plan *of, const uint8_t *data, uint32_t start, const uint32_t *at,
-                            size_t count, uint32_t end, int has_quotes) {
-    const uint8_t delimiter = scan->signs.delimiter;
-    if (__builtin_expect(count < of->width, 0)) {
-        return 0;
-    }
-#define BEGIN(place) ((place) == 0 ? start : at[(place) - 1] + 1)
-#define FINISH(place) ((place) + 1 == count ? end : at[place])
-    if (!has_quotes) {
-        for (uint32_t i = 0; i < of->field_count; i++) {
-            const uint32_t place = of->places[i], begin = BEGIN(place), finish = FINISH(place);
-            of->fields[i] = stripped(data + begin, data + finish, delimiter);
-            of->odd += of->fields[i].length != finish - begin;
-        }
-        for (size_t place = of->width; place < count; place++) {
-            of->odd++;
-            if (stripped(data + BEGIN(place), data + FINISH(place), delimiter).length != 0) {
-                return 0;
-            }
-        }
-        return 1;
-    }
-    of->odd++;
-    for (size_t place = 0, next = 0; place < count; place++) {
-        text field;
-        if (!read_quoted(scan, of, data + BEGIN(place), data + FINISH(place), &field)) {
-            return 0;
-        }
-        if (place >= of->width && field.length != 0) {
-            return 0;
-        }
-        if (next < of->field_count && of->places[next] == place) {
-            of->fields[next++] = field;
-        }
-    }
-#undef BEGIN
-#undef FINISH
-    return 1;
-}
 
 /* Put the unit of a row to its type, or types: 1, or 0 if one is then no id, or none that is plain. */
 static __attribute__((noinline)) int read_unit(plan *of, read_row *into) {
@@ -223,44 +131,107 @@ static inline __attribute__((always_inline)) int take_read(row_scan *scan, summa
     return 1;
 }
 
-/* Whether a row without quotes, which is not wanted, may name the columns again. */
-static inline int may_name_columns(const row_scan *scan, const uint8_t *data, uint32_t start, const uint32_t *at,
-                                   size_t count, uint32_t end) {
-    if (scan->name_count == 0) {
-        return scan->any_name;
-    }
-    const token *name = &scan->names[0];
-    for (size_t place = 0; place < count; place++) {
-        const uint32_t stop = place + 1 == count ? end : at[place], length = stop - start;
-        if (length >= name->length && (length == name->length ? memcmp(data + start, name->bytes, length) == 0
-                                                              : has_blank_ends(data + start, length))) {
-            return 1;
-        }
-        start = stop + 1;
-    }
-    return 0;
-}
-
-static inline uint64_t count_lines(const uint8_t *at, const uint8_t *end) {
+/* The line ends in some bytes; written so that compilers make vector instructions of it. */
+static uint64_t count_lines(const uint8_t *at, const uint8_t *end) {
     uint64_t lines = 0;
-    for (; (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++) {
-        lines++;
+    while (at < end) {
+        const uint8_t *stop = end - at < 255 ? end : at + 255;
+        uint8_t some = 0;
+        for (; at < stop; at++) {
+            some = (uint8_t)(some + (*at == '\n'));
+        }
+        lines += some;
     }
     return lines;
 }
 
+/* Values of rows, gathered; `dates` is 1 for the first one of a row whose date alone is noted. */
+typedef struct {
+    pending_row values[BATCH_ROWS];
+    uint8_t dates[BATCH_ROWS];
+    uint32_t count;
+} gathered;
+
+/* Take in the values that were gathered, or put their rows aside: 0, or -1. */
+static inline __attribute__((always_inline)) int take_gathered(row_scan *scan, summary_state *state,
+                                                               const uint8_t *data, gathered *all, uint64_t offset,
+                                                               block_count *taken, const int further) {
+    uint64_t aside = UINT64_MAX;
+    if (all->count != 0 && state->count != 0) {
+        fetch_groups(state, all->values, all->count, further);
+    }
+    for (uint32_t i = 0; i < all->count; i++) {
+        const pending_row *value = &all->values[i];
+        if (__builtin_expect(value->place.start == aside, 0)) {
+            continue; /* with the first value of its row */
+        }
+        const int done = take_row(scan, state, value->ids, value->time_us, value->value, taken, 0, further);
+        if (__builtin_expect(done <= 0, 0)) {
+            aside = value->place.start;
+            if (done < 0 || set_aside(scan, offset + aside, offset + value->place.end,
+                                      scan->lines + count_lines(data, data + aside)) < 0) {
+                return -1;
+            }
+            continue;
+        }
+        scan->noted[NOTE_DATES] += all->dates[i];
+    }
+    all->count = 0;
+    scan->plan->scratch_used = 0;
+    return 0;
+}
+
+/* Gather the values of the row that was read, if all are narrow numbers, of which there is nothing to note: whether they
+ * are. There is room for as many as a row has. */
+static inline int gather_read(const summary_state *state, const plan *of, const read_row *row, row_place place,
+                              gathered *into) {
+    for (uint32_t i = 0; i < of->value_count; i++) {
+        const plan_cell *cell = &of->cells[i];
+        if (cell->kind != CELL_NONE && (cell->kind != CELL_NUMBER || cell->value == WIDE || cell->note != NOTE_NONE)) {
+            return 0;
+        }
+    }
+    row_ids ids;
+    uint8_t date = row->is_date && of->dates_noted;
+    ids.patient = row->patient.at;
+    ids.patient_length = row->patient.length;
+    id_words(ids.patient, ids.patient_length, &ids.patient_low, &ids.patient_high);
+    for (uint32_t i = 0; i < of->value_count; i++) {
+        if (of->cells[i].kind == CELL_NONE) {
+            continue;
+        }
+        const text type = of->is_wide ? of->types[i] : row->type;
+        ids.type = type.at;
+        ids.type_length = type.length;
+        ids.is_short = ((ids.patient_length - 1) | (type.length - 1)) < SHORT_ID_BYTES;
+        id_words(type.at, type.length, &ids.type_low, &ids.type_high);
+        ids.hash = pair_hash(ids.patient_low, ids.patient_high, ids.type_low, ids.type_high);
+        __builtin_prefetch(&state->slots[slot_of(ids.hash, state->bits)]);
+        into->dates[into->count] = date;
+        into->values[into->count++] = (pending_row){ids, place, row->time_us, of->cells[i].value};
+        date = 0;
+    }
+    return date == 0; /* a row without values is taken in at once */
+}
+
 /* Take in the whole rows of a block, which begins at `offset` of its chunk; return the bytes they take up, or -1.
- * `to_columns` and `further` are constants. */
+ * `far` (rows are gathered first), `to_columns` and `further` are constants. */
 static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, summary_state *state,
                                                                const uint8_t *data, size_t size, uint64_t offset,
-                                                               const int to_columns, const int further) {
+                                                               const int far, const int to_columns,
+                                                               const int further) {
     plan *of = scan->plan;
     const row_signs *signs = &scan->signs;
     const uint32_t *at = scan->positions + 1, *last = at;
     uint32_t start = 0, from = 0; /* boundaries and marks are known from there on */
     int is_known = 0;
+    /* Of rows that are taken in, nobody asks the line: it is counted where it is needed. */
+    const uint64_t first_line = scan->lines;
     block_count taken = {0, INT64_MAX, INT64_MIN, scan->covered, scan->filter != NULL};
+    gathered pending;
+    pending.count = 0;
     of->odd = 0;
+    of->scratch_used = 0;
     while (start < size && !scan->stopped) {
         if (!is_known) {
             from = start;
@@ -297,7 +268,13 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
         if (count == 1 && stripped(data + start, data + finish, signs->delimiter).length == 0) {
             goto next; /* a blank line */
         }
-        of->scratch_used = 0;
+        if (far && (pending.count + of->value_count > BATCH_ROWS || of->scratch_used > SCRATCH_BYTES / 2)) {
+            if (take_gathered(scan, state, data, &pending, offset, &taken, further) < 0) {
+                return -1;
+            }
+        } else if (!far) {
+            of->scratch_used = 0;
+        }
         if (__builtin_expect((mark & HAS_UNPLAIN) != 0, 0) && !is_text(data + start, end - start)) {
             goto odd;
         }
@@ -318,7 +295,8 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
             scan->filtered++;
         } else if (__builtin_expect(result == ROW_ASIDE, 0)) {
             goto odd;
-        } else {
+        } else if (!far || of->value_count > BATCH_ROWS ||
+                   !gather_read(state, of, &row, (row_place){start, end, 0}, &pending)) {
             const int done = take_read(scan, state, of, &row, &taken, to_columns, further);
             if (__builtin_expect(done <= 0, 0)) {
                 if (done < 0) {
@@ -327,11 +305,7 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
                 goto odd;
             }
         }
-        if ((mark & HAS_QUOTE) != 0) {
-            scan->lines += count_lines(data + start, data + end);
-        }
     next:
-        scan->lines++;
         start = (uint32_t)row_end + 1;
         at += count;
         continue;
@@ -345,21 +319,20 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
         if (row_end >= size && start != 0) {
             break; /* the next block begins with it */
         }
-        if (leave_row(scan, data, offset, (row_place){start, row_end, scan->lines}) < 0) {
+        const uint64_t line = first_line + count_lines(data, data + start);
+        if (leave_row(scan, data, offset, (row_place){start, row_end, line}) < 0) {
             return -1;
         }
-        scan->lines += 1 + count_lines(data + start, data + row_end);
-        if (row_end != end) {
-            is_known = 0;
-        } else {
-            at += count;
-        }
-        if (row_end >= size) {
-            start = (uint32_t)row_end + 1;
-            break;
-        }
+        is_known = row_end == end;
+        at += is_known ? count : 0;
         start = (uint32_t)row_end + 1;
     }
+    if (far && take_gathered(scan, state, data, &pending, offset, &taken, further) < 0) {
+        return -1;
+    }
+    /* A last line may be without its end. */
+    scan->lines = first_line + (start > scan->available ? 1 + count_lines(data, data + start - 1)
+                                                        : count_lines(data, data + start));
     scan->rows += taken.rows;
     scan->first_us = taken.first_us < scan->first_us ? taken.first_us : scan->first_us;
     scan->last_us = taken.last_us > scan->last_us ? taken.last_us : scan->last_us;
@@ -368,11 +341,14 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
 
 static __attribute__((noinline)) int64_t scan_described(row_scan *scan, summary_state *state, const uint8_t *data,
                                                         size_t size, uint64_t offset) {
-    if (scan->to_columns) {
-        return scan_rows(scan, state, data, size, offset, 1, 0);
+    if (scan->to_columns) { /* never gathered first: rows, and those set aside, must stay in order */
+        return scan_rows(scan, state, data, size, offset, 0, 1, 0);
     }
-    return state->families != 0 ? scan_rows(scan, state, data, size, offset, 0, 1)
-                                : scan_rows(scan, state, data, size, offset, 0, 0);
+    if (state->families != 0) {
+        return scan_rows(scan, state, data, size, offset, 1, 0, 1);
+    }
+    return state->count > FAR_GROUPS ? scan_rows(scan, state, data, size, offset, 1, 0, 0)
+                                     : scan_rows(scan, state, data, size, offset, 0, 0, 0);
 }
 
 #endif

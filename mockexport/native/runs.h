@@ -7,12 +7,10 @@
 #ifndef MOCKEXPORT_RUNS_H
 #define MOCKEXPORT_RUNS_H
 
-#include "rows.h"
+#include "gather.h"
 
 /* Enough that memory answers for many rows at once, and few enough that what is known of them stays near. */
 #define RUN_ROWS 32
-/* With fewer groups than this they are all in the caches, and fetching ahead is wasted. */
-#define FAR_GROUPS 4096
 
 typedef struct {
     const uint8_t *data; /* the block, */

@@ -8,7 +8,7 @@ from mockexport.formats.wording import as_arguments, as_options, reasons_for
 
 __all__ = ["advice_for"]
 
-# Of descriptions that come to other rows, so many are told.
+# How many descriptions are named that come to other rows.
 MOST_TOLD = 2
 
 

@@ -1,4 +1,4 @@
-"""Whether what a checkpoint says can be true, before anything is gone on with: whoever altered it is told, in a line.
+"""Whether what a checkpoint says can be true, before a run goes on from it; what was altered is an error of one line.
 
 Rules: pure. Its digest shows damage; looked for here is what a hand may have changed, or a program that is wrong:
 places and byte ranges that cannot be, and states, tallies and headers that cannot be read.

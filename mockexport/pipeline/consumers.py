@@ -7,7 +7,7 @@ from mockexport.events import Advanced, Listener
 from mockexport.model import Chunk
 from mockexport.pipeline.ledger import Ledger
 from mockexport.pipeline.slabs import SlabPool, SlabQueue
-from mockexport.pipeline.span import SpanRun
+from mockexport.pipeline.span import FoldingSpan
 from mockexport.pipeline.waits import Waits
 from mockexport.pipeline.workers import Workers
 
@@ -49,7 +49,7 @@ class Consumers(Generic[S]):
 
         Raises:
             BadRowError: for a bad row of an undivided download, if strict.
-            ReducerError, LimitError: as Fold.feed and SpanRun.check do.
+            ReducerError, LimitError: as Fold.feed and FoldingSpan.check do.
         """
         while True:
             with self._waits.chunks:
@@ -62,7 +62,7 @@ class Consumers(Generic[S]):
             self._queue.release(run)
             run.chunk_done()
 
-    async def _fold(self, run: SpanRun[S], chunk: Chunk) -> None:
+    async def _fold(self, run: FoldingSpan[S], chunk: Chunk) -> None:
         try:
             async with run.turn:
                 await self._workers.feed(run.fold, run.numbered(chunk))

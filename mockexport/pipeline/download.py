@@ -1,12 +1,13 @@
 """One download's life, over all its attempts: its spans on their way, what they have come to, and how it went.
 
-Rules: no tasks; it decides, and whoever brings the spans in does what it returns. A download is one span, all of it,
+Rules: no tasks; it decides, and those that bring the spans in do what it returns. A download is one span, all of it,
 unless it is divided: then its spans are brought in over connections of their own, or elsewhere, in any order. Lines are
 counted from each span's first row until all rows before it are known.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +17,7 @@ from mockexport.formats.coverage import Coverage
 from mockexport.formats.tally import Tally
 from mockexport.model import Download, Reading, Span, Verdict
 from mockexport.pipeline.ranges import Landed, borders_of
-from mockexport.pipeline.span import Begun, Held, PackedSpan, Placed, fresh
+from mockexport.pipeline.span import Begun, Held, PackedSpan, SpanRun, fresh
 from mockexport.pipeline.streams import Mark
 from mockexport.pipeline.variety import Limited
 from mockexport.pipeline.verdicts import Rules
@@ -26,7 +27,7 @@ from mockexport.report.overlaps import Reached
 __all__ = ["DownloadRun"]
 
 S = TypeVar("S")
-R = TypeVar("R", bound=Placed)
+R = TypeVar("R", bound=SpanRun)
 
 
 class DownloadRun(Generic[S, R]):
@@ -73,14 +74,14 @@ class DownloadRun(Generic[S, R]):
         at: int | None = 0
         for held in spans:
             if at is not None and at < held.span.start:
-                self.add_gap(at, held.span.start, span_bytes)
+                self.add(self._between(at, held.span.start, span_bytes))
             if not held.is_done:
                 self._add(held)
             elif (again := self.landed.add(held.unpacked(self._reducer))) is not None:
                 self._add(again)
             at = held.span.end
         if at is not None and self.mark.total is not None and at < self.mark.total:
-            self.add_gap(at, self.mark.total, span_bytes)
+            self.add(self._between(at, self.mark.total, span_bytes))
         self.divisible = len(self.runs) == 1 and not self.divided
 
     def begin_part(self, begun: Begun) -> None:
@@ -102,15 +103,25 @@ class DownloadRun(Generic[S, R]):
         self.runs.append(run)
         return run
 
-    def _fresh(self, span: Span) -> PackedSpan:
-        return fresh(span, Reading(self.header if span.start else None))
+    def divide(self, header: str, at: int, span_bytes: int) -> list[Span]:
+        """Return the spans of what has not come yet, beyond byte `at`; none if it is too short for several."""
+        total = None if self.mark is None else self.mark.total
+        if total is None:
+            return []
+        self.divisible, self.header = False, header
+        border = next(iter(borders_of(total, span_bytes, beyond=at)), None)
+        return [] if border is None else self._between(border, total, span_bytes)
 
-    def add_gap(self, start: int, end: int, span_bytes: int | None) -> list[R]:
-        """Make runs of the bytes from `start` to `end`, divided into spans of about so many bytes; return them."""
+    def _between(self, start: int, end: int, span_bytes: int | None) -> list[Span]:
+        """Return the bytes from `start` to `end` as spans of about so many bytes, in one if that is None."""
         total = end if self.mark is None or self.mark.total is None else self.mark.total
         borders = borders_of(total, span_bytes, beyond=start) if span_bytes else ()
         edges = [start, *(border for border in borders if border < end), end]
-        return [self._add(self._fresh(Span(self.download.id, *edge))) for edge in pairwise(edges)]
+        return [Span(self.download.id, *edge) for edge in pairwise(edges)]
+
+    def add(self, spans: Iterable[Span]) -> list[R]:
+        """Make runs of spans of which nothing has been read; return them."""
+        return [self._add(fresh(span, Reading(self.header if span.start else None))) for span in spans]
 
     @property
     def divided(self) -> bool:
@@ -152,6 +163,15 @@ class DownloadRun(Generic[S, R]):
         for start, tally in sorted(parts, key=lambda part: part[0]):
             merged.merge(tally, lines=self.landed.lines_before(start))
         return merged
+
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[None]:
+        """Wait until nobody changes its states or looks into them, and keep it so."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.landing)
+            for run in list(self.runs):
+                await stack.enter_async_context(run.turn)
+            yield
 
     @property
     def bad_row(self) -> BadRowError | None:
@@ -202,7 +222,7 @@ class DownloadRun(Generic[S, R]):
         if refused is not None and first.span.end == refused.span.start and first.left != refused.entered:
             # What was taken for a row there is none.
             again.append(self._add(fresh(refused.span, first.left, first.offset)))
-            again += [self._add(self._fresh(span)) for span in self._held_back]
+            again += self.add(self._held_back)
             self._bad_row, self._held_back = None, []
         self.runs.sort(key=lambda run: run.span.start)
         return again

@@ -101,7 +101,7 @@ class Ledger(Generic[S]):
     async def land(self, verdict: Verdict, download: DownloadRun[S, Any], *, compared: bool = False) -> DownloadAccount:
         """Merge a download that has its verdict, and may be `compared` with others; return its account."""
         position, download_id = download.position, download.download.id
-        async with self.merging:
+        async with self.merging, download.at_rest():  # its state may be being saved
             # Of its own state, before others are merged into that.
             account = download.account(verdict, compared=compared)
             if verdict.complete or (verdict.counts and not self.keeps_apart):
@@ -129,7 +129,7 @@ class Ledger(Generic[S]):
                     self.accounts[each.download_id] = replace(each, reached=without_reaches(each.reached))
 
     def brought(self) -> list[SavedRun]:
-        """Return the merged states as bytes, those that are kept apart among them: for whoever merges on."""
+        """Return the merged states as bytes, and those that are kept apart: for another process to merge on."""
         apart = [SavedRun(at, at + 1, self._reducer.dump(state)) for at, state in self._merger.apart()]
         return self._saved_runs() + apart
 
@@ -180,6 +180,8 @@ class Ledger(Generic[S]):
         loop, attempt = asyncio.get_running_loop(), download.attempt
         # What has landed goes first: a span that lands in between is fetched again, and not there twice.
         async with download.landing:
+            if self.in_flight.get(download.download.id) is not download:
+                return None  # it has been merged
             spans = await loop.run_in_executor(threads, download.landed.saved)
         for run in list(download.runs):
             async with run.turn:

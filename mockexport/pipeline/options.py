@@ -34,7 +34,7 @@ class RunKeywords(TypedDict, total=False):
         queue_size: chunks that may wait in the queue; 2 by default.
         consumers: how many chunks are folded at once; by default as many as there are cores, and one for reducers and
             the engine that are written in Python.
-        coverage: count rows by hour of UTC, too; the account of each download tells them.
+        coverage: count rows by hour of UTC, too; they are in the account of each download.
         strict: make the first bad row an error instead of counting it, and so whatever would be noted of the data.
         max_bad: with more bad rows than this, a number of rows or a share such as "10%" (the default), a download has
             failed; one whose rows are all bad always has.

@@ -1,8 +1,8 @@
 """A look into a run while it goes on: the state of all rows so far, copied, and how far each download is.
 
-Rules: a task of the run's own looks, so it ends with the run, and whoever asked may leave at any time. A state is read
-only while nobody changes it, as in the ledger: a span's while its turn is held, what has landed while `landing` is, the
-merged ones while `merging` is. As that is held throughout, no download lands meanwhile and is seen twice or not at all.
+Rules: a task of the run's own looks, so it ends with the run, and those who asked may leave at any time. A state is
+read only while nobody changes it, as in the ledger: a span's while its turn is held, what has landed while `landing`
+is, the merged ones while `merging` is. That is held throughout, so that no download lands meanwhile and is seen twice.
 What is handed out is made of bytes and shares nothing with the run.
 """
 
@@ -16,7 +16,7 @@ from mockexport.errors import reducer_at_work
 from mockexport.pipeline.ledger import Ledger
 from mockexport.pipeline.producers import Here
 from mockexport.pipeline.ranges import RangeMerger, merging
-from mockexport.pipeline.span import SpanRun
+from mockexport.pipeline.span import FoldingSpan
 from mockexport.reducers import Reducer, Result
 from mockexport.report.account import DownloadAccount
 
@@ -54,7 +54,7 @@ class Peeker(Generic[S]):
         return await asyncio.shield(self._answer)
 
     async def answer(self, threads: ThreadPoolExecutor, positions: Mapping[str, int]) -> None:
-        """Answer until cancelled; whoever waits then is told that the run is over. Positions are in time order."""
+        """Answer until cancelled; those who wait then get None. Positions are in time order."""
         try:
             while True:
                 await self._asked.wait()
@@ -83,7 +83,7 @@ class Peeker(Generic[S]):
         return Look(await loop.run_in_executor(threads, self._result, merger), finished, in_flight)
 
     async def _copied_download(self, download: Here[S], threads: ThreadPoolExecutor) -> tuple[S, int]:
-        """Return a copy of all that has been folded of a download, what has landed of it included; of so many rows.
+        """Return a copy of all that has been folded or has landed of a download, and how many rows that is.
 
         Rows are counted as their state is copied: the other spans go on meanwhile.
         """
@@ -100,7 +100,7 @@ class Peeker(Generic[S]):
                 await loop.run_in_executor(threads, parts.add, run.span.start, run.span.end, copied)
         return self._ledger.merged(parts), rows
 
-    def _copied(self, run: SpanRun[S]) -> S:
+    def _copied(self, run: FoldingSpan[S]) -> S:
         return self._copy(run.state)
 
     def _copy(self, state: S) -> S:

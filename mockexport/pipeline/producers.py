@@ -1,7 +1,7 @@
 """Producers: they bring downloads in, each over all its attempts, to its verdict.
 
 A producer has one stream open at a time, so their number bounds the connections. It takes what waits first: a download,
-or a span of one that is divided. Whoever lands a download's last span brings that to its verdict.
+or a span of one that is divided. The one that lands a download's last span brings the download to its verdict.
 """
 
 import asyncio
@@ -16,28 +16,19 @@ from mockexport.errors import BadRowError, HeaderError, OptionError, SourceError
 from mockexport.events import DownloadFinished, DownloadStarted, Event, Listener
 from mockexport.formats.proposing import SAMPLE_BYTES
 from mockexport.model import Chunk, Verdict, VerdictKind
+from mockexport.pipeline import streams
 from mockexport.pipeline.download import DownloadRun
 from mockexport.pipeline.ledger import Ledger
 from mockexport.pipeline.options import RunOptions
-from mockexport.pipeline.ranges import borders_of
+from mockexport.pipeline.sharing import PartVoid, Stopped
 from mockexport.pipeline.slabs import Room, Slab, SlabPool, SlabQueue
-from mockexport.pipeline.span import Begun, SpanRun
-from mockexport.pipeline.streams import (
-    ByteStream,
-    Kept,
-    Opened,
-    ResumableSource,
-    Resumed,
-    Retry,
-    Source,
-    StartOver,
-    offer,
-)
+from mockexport.pipeline.span import Begun, FoldingSpan
+from mockexport.pipeline.streams import ByteStream, ResumableSource, Source, offer
 from mockexport.pipeline.verdicts import Rules
 from mockexport.pipeline.waits import Waits
 from mockexport.pipeline.workers import Workers
 
-__all__ = ["Here", "PartVoid", "Producers", "Stopped"]
+__all__ = ["Here", "Producers"]
 
 # What is asked for beyond a span's end, for the row that crosses it: a row is some forty bytes.
 BEYOND_BYTES = 4096
@@ -47,15 +38,7 @@ MOST_ADVISED = 3
 S = TypeVar("S")
 
 # A download that is brought in here.
-Here: TypeAlias = DownloadRun[S, SpanRun[S]]
-
-
-class Stopped(Exception):  # noqa: N818 - no error of its own
-    """A download failed, and the run is to stop there."""
-
-
-class PartVoid(SourceError):  # noqa: N818 - a state of the world, named as one
-    """One span's bytes are no longer those of the others: all of the download is to begin again."""
+Here: TypeAlias = DownloadRun[S, FoldingSpan[S]]
 
 
 class Producers(Generic[S]):
@@ -103,7 +86,7 @@ class Producers(Generic[S]):
         self.given_back: dict[str, Begun] = {}  # by download id
         self._split_bytes = options.split if isinstance(source, ResumableSource) else None
         self._advised = 0  # downloads that advice was looked for
-        self._waiting: deque[tuple[Here[S], SpanRun[S]]] = deque()  # of downloads that have begun
+        self._waiting: deque[tuple[Here[S], FoldingSpan[S]]] = deque()  # of downloads that have begun
         self._downloads: Iterator[Here[S]] = iter(())  # that have not begun, made when their turn comes
         self._at_work = 0
 
@@ -114,17 +97,17 @@ class Producers(Generic[S]):
             self._hire(self._options.concurrency)
 
     def _hire(self, number: int) -> None:
-        """See that so many more find a producer, as far as there may be any."""
+        """Start up to this number of producers more, as far as there may be any."""
         for _ in range(min(self._options.concurrency - self._at_work, number)):
             self._at_work += 1
             self._tasks.create_task(self._produce())
 
-    def _put_first(self, download: Here[S], runs: Iterable[SpanRun[S]]) -> None:
+    def _put_first(self, download: Here[S], runs: Iterable[FoldingSpan[S]]) -> None:
         """Let these runs be the next: what a download holds up is less the sooner it is whole."""
         self._waiting.extendleft((download, run) for run in reversed(list(runs)))
         self._hire(len(self._waiting))
 
-    def _next(self) -> tuple[Here[S], SpanRun[S]] | None:
+    def _next(self) -> tuple[Here[S], FoldingSpan[S]] | None:
         """Return what is to be brought in next, None if nothing is left."""
         while self._waiting:
             download, run = self._waiting.popleft()
@@ -146,7 +129,7 @@ class Producers(Generic[S]):
                 raise Stopped
         self._at_work -= 1
 
-    def _depart(self, download: Here[S]) -> SpanRun[S]:
+    def _depart(self, download: Here[S]) -> FoldingSpan[S]:
         """Begin a download, where an earlier run has stopped if there was one; return its first run."""
         download_id = download.download.id
         self._emit(DownloadStarted(download_id))
@@ -161,21 +144,21 @@ class Producers(Generic[S]):
             self._put_first(download, download.runs[1:])
         return download.runs[0]
 
-    def _open(self, download: Here[S], run: SpanRun[S]) -> ByteStream:
+    def _open(self, download: Here[S], run: FoldingSpan[S]) -> ByteStream:
         source, offset = self._source, run.cutter.at
         if download.mark is None or not isinstance(source, ResumableSource) or (not offset and run.span.end is None):
             return source.stream(self._export_id, download.download)
         until = None if run.span.end is None else run.span.end + BEYOND_BYTES
         return source.stream_from(self._export_id, download.download, offset, download.mark, until=until)
 
-    async def _bring(self, download: Here[S], run: SpanRun[S], stream: ByteStream) -> Verdict | None:
+    async def _bring(self, download: Here[S], run: FoldingSpan[S], stream: ByteStream) -> Verdict | None:
         """Bring a run in; return the download's verdict, None if others of its runs are not in yet."""
         try:
             while True:
                 read = await self._read(download, run, stream)
                 if read is None:
                     return None
-                async with download.landing:
+                async with download.landing, read.turn:
                     if read.abandoned:  # while it waited
                         return None
                     again = download.land(read, read.held(landed=True))
@@ -206,15 +189,14 @@ class Producers(Generic[S]):
                 self._put_first(download, download.runs)
                 return None
             download.abandon()
-            for other in download.runs:
-                async with other.turn:
-                    pass  # now it is at rest
+            async with download.at_rest():
+                pass
             return await self._finish(download, Verdict(VerdictKind.FAILED, (str(error),)))
         if download.bad_row is not None:
             raise download.bad_row
         return None
 
-    async def _read(self, download: Here[S], run: SpanRun[S], stream: ByteStream) -> SpanRun[S] | None:
+    async def _read(self, download: Here[S], run: FoldingSpan[S], stream: ByteStream) -> FoldingSpan[S] | None:
         """Read the stream to the run's end, and fold all of it; return the run.
 
         After a StartOver that is another one. It is None if the run is of no use any more.
@@ -238,7 +220,7 @@ class Producers(Generic[S]):
                         room.turn_to(run.cutter)
                         continue
                     if self._split_bytes is not None and download.divisible:
-                        self._divide(download, self._split_bytes)
+                        self._divide(download, run, self._split_bytes)
                         if self._gives_back and download.divided:
                             await self._give_back(download, run)
                             return None
@@ -265,11 +247,11 @@ class Producers(Generic[S]):
         return run
 
     @staticmethod
-    def _is_last(download: Here[S], run: SpanRun[S]) -> bool:
+    def _is_last(download: Here[S], run: FoldingSpan[S]) -> bool:
         """Tell whether the download ends where the run does."""
         return run.span.end is None or (download.mark is not None and run.span.end == download.mark.total)
 
-    async def _copy(self, download: Here[S], run: SpanRun[S], piece: bytes, room: Room) -> None:
+    async def _copy(self, download: Here[S], run: FoldingSpan[S], piece: bytes, room: Room) -> None:
         """Put bytes that came elsewhere into slabs."""
         rest = memoryview(piece)
         while rest and not run.cutter.done:
@@ -279,7 +261,7 @@ class Producers(Generic[S]):
             await self._put(download, run, run.cutter.took(size))
             rest = rest[size:]
 
-    async def _put(self, download: Here[S], run: SpanRun[S], chunks: list[Chunk]) -> None:
+    async def _put(self, download: Here[S], run: FoldingSpan[S], chunks: list[Chunk]) -> None:
         """Hand a run's next chunks on; waits while there is no place for them."""
         for chunk in chunks:
             if run.error is not None:
@@ -292,12 +274,12 @@ class Producers(Generic[S]):
             with self._waits.queue:
                 await self._queue.put(Slab(run, chunk))
 
-    def _take(self, download: Here[S], run: SpanRun[S], marker: object) -> SpanRun[S]:
+    def _take(self, download: Here[S], run: FoldingSpan[S], marker: object) -> FoldingSpan[S]:
         """Do as the marker says; return the run that the next bytes are for."""
         download_id = download.download.id
         event: Event
         match marker:
-            case StartOver(attempt, wait_s, reason, asked_s):
+            case streams.StartOver(attempt, wait_s, reason, asked_s):
                 if download.is_part:
                     raise PartVoid(reason)
                 before = run
@@ -307,19 +289,21 @@ class Producers(Generic[S]):
                 (run,) = download.runs
                 run.first_attempt, run.attempts = before.attempts, max(before.attempts, attempt + 1)
                 run.reading = reading
-            case Opened(mark, version):
+            case streams.Opened(mark, version):
                 if download.divided:
                     if mark is not None and download.mark is not None and mark.etag == download.mark.etag:
                         return run  # all of the body instead of a part: the span begins with it, and ends before it
-                    run = self._take(download, run, StartOver(run.attempts, 0.0, "the content has changed since"))
+                    run = self._take(
+                        download, run, streams.StartOver(run.attempts, 0.0, "the content has changed since")
+                    )
                 download.mark, download.version = mark, version
                 event = events.Opened(download_id, mark is not None, None if mark is None else mark.total)
-            case Retry(attempt, wait_s, reason, offset, asked_s):
+            case streams.Retry(attempt, wait_s, reason, offset, asked_s):
                 run.attempts = max(run.attempts, attempt + 1)
                 event = events.Retried(download_id, attempt, wait_s, reason, offset, asked_s)
-            case Resumed(offset):
+            case streams.Resumed(offset):
                 event = events.Resumed(download_id, offset)
-            case Kept(offset, finished):
+            case streams.Kept(offset, finished):
                 run.kept = offset
                 event = events.Kept(download_id, offset, finished)
             case _:
@@ -329,23 +313,18 @@ class Producers(Generic[S]):
         self._emit(event)
         return run
 
-    def _divide(self, download: Here[S], span_bytes: int) -> None:
+    def _divide(self, download: Here[S], run: FoldingSpan[S], span_bytes: int) -> None:
         """Divide what of a download has not come yet, if it is long enough."""
-        (run,) = download.runs
-        header, total = run.fold.header, None if download.mark is None else download.mark.total
-        if total is None or header is None:
+        if run.fold.header is None:
             return
-        download.divisible, download.header = False, header
-        border = next(iter(borders_of(total, span_bytes, beyond=run.cutter.at)), None)
-        if border is None:
-            return
-        run.end_at(border)
-        if not self._gives_back:
-            runs = download.add_gap(border, total, span_bytes)
-            self._emit(events.Divided(download.download.id, len(download.runs)))
-            self._put_first(download, runs)
+        spans = download.divide(run.fold.header, run.cutter.at, span_bytes)
+        if spans:
+            run.end_at(spans[0].start)
+        if spans and not self._gives_back:
+            self._emit(events.Divided(download.download.id, 1 + len(spans)))
+            self._put_first(download, download.add(spans))
 
-    async def _give_back(self, download: Here[S], run: SpanRun[S]) -> None:
+    async def _give_back(self, download: Here[S], run: FoldingSpan[S]) -> None:
         """Let others go on with a download, from what is folded of its first span.
 
         Raises:

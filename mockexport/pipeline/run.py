@@ -33,11 +33,11 @@ from mockexport.pipeline.download import DownloadRun
 from mockexport.pipeline.ledger import Ledger
 from mockexport.pipeline.options import RunKeywords, RunOptions
 from mockexport.pipeline.peeking import Look, Peeker
-from mockexport.pipeline.producers import Here, Producers, Stopped
+from mockexport.pipeline.producers import Here, Producers
 from mockexport.pipeline.rechecking import still_valid
-from mockexport.pipeline.sharing import Brought, Crew, Share, Work
+from mockexport.pipeline.sharing import Brought, Crew, Share, Stopped, Work
 from mockexport.pipeline.slabs import SlabPool, SlabQueue
-from mockexport.pipeline.span import Begun, PackedSpan, SpanRun
+from mockexport.pipeline.span import Begun, FoldingSpan, PackedSpan
 from mockexport.pipeline.streams import DatedSource, Source
 from mockexport.pipeline.variety import Limited, check_listed
 from mockexport.pipeline.verdicts import Rules, overlapping
@@ -288,9 +288,9 @@ class Pipeline(Generic[S]):
     def _download(self, position: int, download: Download) -> Here[Any]:
         return DownloadRun(position, download, self._limited, self._span)
 
-    def _span(self, begun: PackedSpan) -> SpanRun[Any]:
+    def _span(self, begun: PackedSpan) -> FoldingSpan[Any]:
         fold = self._engine.new_fold(begun.span, begun.left.header, begun.left.pending)
-        return SpanRun(begun, fold, self._options.schema.cutter(begun.span, offset=begun.offset), self._limited)
+        return FoldingSpan(begun, fold, self._options.schema.cutter(begun.span, offset=begun.offset), self._limited)
 
     def _skip_the_unasked(self, export: Export) -> None:
         """Give the downloads in which nothing is asked for, by their metadata, their verdict."""

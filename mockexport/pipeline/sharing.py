@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from mockexport.errors import SourceError
 from mockexport.events import Listener
 from mockexport.model import Download
 from mockexport.pipeline.checkpoint import SavedRun
@@ -19,7 +20,15 @@ from mockexport.pipeline.variety import Limited
 from mockexport.pipeline.verdicts import Rules
 from mockexport.report.account import DownloadAccount
 
-__all__ = ["Brought", "Crew", "Share", "Work"]
+__all__ = ["Brought", "Crew", "PartVoid", "Share", "Stopped", "Work"]
+
+
+class Stopped(Exception):  # noqa: N818 - no error of its own
+    """A download failed, and the run is to stop there."""
+
+
+class PartVoid(SourceError):  # noqa: N818 - a state of the world, named as one
+    """One span's bytes are no longer those of the others: all of the download is to begin again."""
 
 
 @dataclass(frozen=True, slots=True)

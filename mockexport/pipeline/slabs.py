@@ -1,6 +1,6 @@
 """Slabs: buffers of one size, out of a fixed pool; the room in one that a stream's bytes come into; their queue.
 
-The pool is a run's memory: whoever finds none left waits, reads no more, and so the sender waits, too.
+The pool is a run's memory: a producer that finds none left waits, reads no more, and so the sender waits, too.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from mockexport.formats import Cutter
 from mockexport.model import Chunk
-from mockexport.pipeline.span import SpanRun
+from mockexport.pipeline.span import FoldingSpan
 from mockexport.pipeline.workers import Workers
 
 __all__ = ["Room", "Slab", "SlabPool", "SlabQueue"]
@@ -21,7 +21,7 @@ __all__ = ["Room", "Slab", "SlabPool", "SlabQueue"]
 class Slab:
     """A chunk on its way to a run's fold."""
 
-    run: SpanRun[Any]
+    run: FoldingSpan[Any]
     chunk: Chunk
 
     @property
@@ -73,7 +73,7 @@ class Room:
     async def read(self, file: FileIO, offset: int) -> memoryview:
         """Read a file from `offset` on into the free part; return what came, nothing at the file's end."""
         room = await self.free()
-        self._is_written_to = True  # until it is known that it is not: whoever is cancelled does not know
+        self._is_written_to = True  # until it is known that it is not: a task that is cancelled does not know
         size = await self._workers.read(file, room, offset)
         self._is_written_to = False
         return room[:size]
@@ -104,9 +104,9 @@ class SlabQueue(asyncio.Queue[Slab]):
     """
 
     def _init(self, maxsize: int) -> None:
-        self._waiting: dict[SpanRun[Any], deque[Slab]] = {}
-        self._ready: deque[SpanRun[Any]] = deque()
-        self._taken: set[SpanRun[Any]] = set()
+        self._waiting: dict[FoldingSpan[Any], deque[Slab]] = {}
+        self._ready: deque[FoldingSpan[Any]] = deque()
+        self._taken: set[FoldingSpan[Any]] = set()
         self._depth = 0
         self.peak: int = 0
 
@@ -130,7 +130,7 @@ class SlabQueue(asyncio.Queue[Slab]):
         self._depth -= 1
         return self._waiting[run].popleft()
 
-    def release(self, run: SpanRun[Any]) -> None:
+    def release(self, run: FoldingSpan[Any]) -> None:
         """Put the run on offer again."""
         self._taken.remove(run)
         if self._waiting[run]:

@@ -1,4 +1,4 @@
-"""A span on its way, and how far it has got: SpanRun, and SpanState, the one form of it.
+"""A span on its way (SpanRun), and how far it has got (SpanState, the one form of it).
 
 A SpanState is what a checkpoint keeps, what a worker of a cluster is sent and sends back, and what waits to be merged.
 A span's chunks are folded one at a time and in order, so it always describes exactly the bytes up to an offset.
@@ -6,7 +6,7 @@ A span's chunks are folded one at a time and in order, so it always describes ex
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mockexport.engine.fold import Fold
 from mockexport.errors import BadRowError, HeaderError
@@ -17,7 +17,7 @@ from mockexport.pipeline.streams import Mark
 from mockexport.pipeline.variety import Limited
 from mockexport.reducers import Reducer, load_state
 
-__all__ = ["Begun", "Held", "PackedSpan", "Placed", "SpanRun", "SpanState", "fresh"]
+__all__ = ["Begun", "FoldingSpan", "Held", "PackedSpan", "SpanRun", "SpanState", "fresh"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -87,44 +87,64 @@ class Begun:
     spans: tuple[PackedSpan, ...]
 
 
-class Placed(Protocol):
-    """A span on its way, wherever that is: here (SpanRun), or on a worker of a cluster."""
+class SpanRun:
+    """A span on its way, or waiting for it, wherever it is brought in. What it holds is what it goes on from.
 
-    span: Span
-    entered: Reading
-    attempts: int
-    first_attempt: int  # of those at the download: others were before
-    turn: asyncio.Lock  # held while its state changes, or is looked into
+    Args:
+        begun: where it goes on from.
+    """
 
-    @property
-    def rows(self) -> int:
-        """The rows folded so far."""
-
-    @property
-    def folded_bytes(self) -> int:
-        """The length of the rows folded so far."""
-
-    @property
-    def received_bytes(self) -> int:
-        """The bytes received so far that are of use, those that a checkpoint spared included."""
-
-    @property
-    def fetched_bytes(self) -> int:
-        """The bytes fetched, those of no use included."""
+    def __init__(self, begun: PackedSpan) -> None:
+        self.begun = begun
+        self.span = begun.span
+        self.entered = begun.entered
+        self.first_attempt: int = 1  # of the attempts at the download, which others were before
+        self.attempts: int = 1
+        self._fetched_bytes = 0
+        self.abandoned: bool = False
+        self.turn: asyncio.Lock = asyncio.Lock()  # held while its state changes, or is looked into
+        self._tally_before = Tally.from_bytes(begun.tally) if begun.tally else None
 
     @property
     def tally(self) -> Tally:
         """The counts of the rows so far; it must be at rest."""
+        return self._tally_before or Tally()
+
+    @property
+    def rows(self) -> int:
+        """The rows folded so far."""
+        return 0 if self._tally_before is None else self._tally_before.rows
+
+    @property
+    def folded_bytes(self) -> int:
+        """The length of the rows folded so far."""
+        return self.begun.size_bytes
+
+    @property
+    def received_bytes(self) -> int:
+        """The bytes received so far that are of use, those that a checkpoint spared included."""
+        return self.begun.size_bytes
+
+    @property
+    def fetched_bytes(self) -> int:
+        """The bytes fetched, those of no use included."""
+        return self._fetched_bytes
+
+    def came(self, attempts: int, fetched_bytes: int) -> None:
+        """Take note of what it took to bring it in elsewhere."""
+        self.attempts, self._fetched_bytes = attempts, fetched_bytes
 
     def saved(self) -> PackedSpan | None:
         """Return what another run can go on from, None if there is nothing; it must be at rest."""
+        return self.begun if self.begun.tally else None
 
     def abandon(self) -> None:
         """Let nothing more come of it."""
+        self.abandoned = True
 
 
-class SpanRun(Generic[S]):
-    """A span on its way, or waiting for it: its chunks in order, and what they have been folded into.
+class FoldingSpan(SpanRun, Generic[S]):
+    """A span that is brought in here: its chunks in order, and what they have been folded into.
 
     Args:
         begun: where it goes on from.
@@ -134,65 +154,53 @@ class SpanRun(Generic[S]):
     """
 
     def __init__(self, begun: PackedSpan, fold: Fold[S], cutter: Cutter, reducer: Limited[S, Any]) -> None:
-        self.span = begun.span
-        self.entered = begun.entered
+        super().__init__(begun)
         self.fold = fold
         self.cutter = cutter
         fold.offset, fold.line, cutter.begin = begun.offset, begun.lines + 1, begun.begin
-        self.first_attempt: int = 1  # of the attempts at the download, which others were before
-        self.attempts: int = 1
         self.kept: int = 0  # bytes that are not fetched, but read from what an earlier run has kept
         self.error: HeaderError | BadRowError | None = None
-        self.abandoned: bool = False
         self.reading: asyncio.Timeout | None = None  # ends the reading, when it is of no use any more
-        self.turn: asyncio.Lock = asyncio.Lock()  # held while the fold is fed, or looked into
         self._reducer = reducer
-        self._begun = begun if begun.tally else None
-        self._rows_before = 0 if self._begun is None else Tally.from_bytes(begun.tally).rows
         self._unfolded = 0
         self._drained = asyncio.Event()
         self._drained.set()
 
     @property
-    def rows(self) -> int:
-        """The rows folded so far."""
-        return self._rows_before + self.fold.rows
-
-    @property
-    def folded_bytes(self) -> int:
-        """The length of the rows folded so far."""
-        return max(0, self.fold.offset - self.cutter.begin)
-
-    @property
-    def received_bytes(self) -> int:
-        """The bytes received so far that are of use, those that a checkpoint spared included."""
-        return max(0, self.cutter.at - self.cutter.begin)
-
-    @property
-    def fetched_bytes(self) -> int:
-        """The bytes fetched, those of no use included."""
-        return max(0, self.cutter.received - self.kept)
-
-    def end_at(self, end: int) -> None:
-        """Let the span end at a byte of which nothing has been received."""
-        self.span = replace(self.span, end=end)
-        self.cutter.end_at(end)
-
-    @property
     def tally(self) -> Tally:
-        """The counts of the rows so far; the fold must be at rest."""
-        if self._begun is None:
+        if self._tally_before is None:
             return self.fold.tally
-        tally = Tally.from_bytes(self._begun.tally)
+        tally = Tally.from_bytes(self.begun.tally)
         tally.merge(self.fold.tally)
         return tally
 
     @property
     def state(self) -> S:
         """The state of the rows so far; the fold must be at rest."""
-        if self._begun is None:
+        if self._tally_before is None:
             return self.fold.state
-        return self._reducer.merge(load_state(self._reducer, self._begun.state), self.fold.state)
+        return self._reducer.merge(load_state(self._reducer, self.begun.state), self.fold.state)
+
+    @property
+    def rows(self) -> int:
+        return super().rows + self.fold.rows
+
+    @property
+    def folded_bytes(self) -> int:
+        return max(0, self.fold.offset - self.cutter.begin)
+
+    @property
+    def received_bytes(self) -> int:
+        return max(0, self.cutter.at - self.cutter.begin)
+
+    @property
+    def fetched_bytes(self) -> int:
+        return max(0, self.cutter.received - self.kept)
+
+    def end_at(self, end: int) -> None:
+        """Let the span end at a byte of which nothing has been received."""
+        self.span = replace(self.span, end=end)
+        self.cutter.end_at(end)
 
     def held(self, *, landed: bool = False) -> Held[S]:
         """Return what it holds; the fold must be at rest. `landed`: all of the span has been read and folded."""
@@ -203,14 +211,12 @@ class SpanRun(Generic[S]):
         )
 
     def saved(self) -> PackedSpan | None:
-        """Return what another run can go on from, None if there is nothing; the fold must be at rest."""
         if not self.fold.offset or self.fold.header is None or self.error is not None:
             return None
         return self.held().packed(self._reducer)
 
     def abandon(self) -> None:
-        """Let nothing more come of it; the reading ends."""
-        self.abandoned = True
+        super().abandon()
         self._end_reading()
 
     def fail(self, error: HeaderError | BadRowError) -> None:

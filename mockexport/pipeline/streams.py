@@ -1,6 +1,6 @@
 """What the pipeline asks of those who bring the bytes: the Source protocol, and a download's stream.
 
-A stream is pieces of bytes with a few markers between them, which tell what became of the bytes so far. A reader that
+A stream is pieces of bytes with a few markers between them, which say what became of the bytes so far. A reader that
 knows `StartOver` alone reads right; the other markers are for the account and for checkpoints.
 
 A stream may receive bytes straight into the reader's memory, if the reader has offered that (`offer`): such a piece is

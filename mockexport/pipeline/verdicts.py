@@ -1,4 +1,4 @@
-"""The one rule book: what a download's rows come to, held against its metadata. Whoever brings rows in judges by it."""
+"""The one rule book: what a download's rows come to, held against its metadata. All that bring rows in judge by it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

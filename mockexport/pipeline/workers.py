@@ -1,7 +1,7 @@
 """Who folds chunks and reads files beside the event loop: native threads where the engine has them, else Python's.
 
-Rules: a fold's chunk is taken in whole or not at all, whoever waits for it. So it is taken in where the scan's end is
-heard of, and at the latest when the workers end; whoever was cancelled meanwhile finds folds at rest.
+Rules: a fold's chunk is taken in whole or not at all, also if the task that waits for it is cancelled. So it is taken
+in where the scan's end is heard of, and at the latest when the workers end; after that, folds are at rest.
 """
 
 import asyncio

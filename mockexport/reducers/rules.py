@@ -59,8 +59,12 @@ def read_rules(path: str | Path, *, most_bytes: int = MAX_RULES_BYTES) -> Mappin
 
 
 def check_rules(rules: Mapping[str, AnomalyRule]) -> None:
-    """Raise OptionError unless a row could have each event type that there is a rule for."""
-    for event_type in rules:
+    """Raise OptionError unless a row could have each event type, and what is said of it is a rule."""
+    given: Mapping[str, object] = rules
+    for event_type, rule in given.items():
+        if not isinstance(rule, AnomalyRule):
+            problem = f"takes a mockexport.AnomalyRule(low, high), not a {type(rule).__name__}"
+            raise OptionError("rules", f"{_shown(str(event_type))}: {problem}")
         try:
             check_id(event_type)
             event_type.encode()

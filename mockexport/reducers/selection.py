@@ -120,6 +120,8 @@ class Selection:
     rules: Mapping[str, AnomalyRule] = field(default_factory=lambda: ANOMALY_RULES)
 
     def __post_init__(self) -> None:
+        if isinstance(self.stats, str):  # its characters are hardly meant
+            raise OptionError("stats", f"takes a sequence of names, not a text: [{self.stats!a}]")
         names = tuple(dict.fromkeys(self.stats))
         unknown = [name for name in names if _further(name) is None and name not in _BASIC]
         if unknown or not names:

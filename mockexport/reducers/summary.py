@@ -8,7 +8,7 @@ their sum is last − first, so latency needs no more than those two.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -47,6 +47,13 @@ class Statistics(Struct, frozen=True, gc=False):
     max: int | float
     anomalies: int
     latency: float | None
+
+    if not TYPE_CHECKING:  # which would take any name for one that there is
+
+        def __getattr__(self, name):
+            known = ", ".join(self.__struct_fields__)
+            problem = f"there is no {name!r}; there are {known}, and others by mockexport.Selection"
+            raise AttributeError(problem, name=name, obj=self)
 
 
 @dataclass(slots=True)

@@ -2,24 +2,33 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 from mockexport.errors import IncompleteReport
 from mockexport.reducers import Result, Statistics
 from mockexport.report.account import Account
 from mockexport.report.json import json_pieces
+from mockexport.report.keyed import ByEventType, ByPatient
 from mockexport.report.notes import STATISTICS, Note, notes_of
 from mockexport.report.plain import counted
 
-__all__ = ["Report", "in_order"]
+__all__ = ["R", "Report", "in_order"]
 
-R = TypeVar("R")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    # What a reducer makes of a group: without one, that is Summary's.
+    R = TypeVar("R", default=Statistics)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
 
 
-def in_order(result: Result[R]) -> tuple[dict[str, dict[str, R]], dict[str, R]]:
+def in_order(result: Result[R]) -> tuple[ByPatient[dict[str, R]], ByEventType[R]]:
     """Return a result's patients and totals in the report's order: ids and event types by code point."""
-    patients = {patient: dict(sorted(result.patients[patient].items())) for patient in sorted(result.patients)}
-    return patients, dict(sorted(result.totals.items()))
+    patients = ((patient, dict(sorted(result.patients[patient].items()))) for patient in sorted(result.patients))
+    return ByPatient(patients), ByEventType(sorted(result.totals.items()))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -102,11 +111,11 @@ class Report(Generic[R]):
 
     def counts(self: "Report[Statistics]") -> "Report[int]":
         """Return the report with every statistic reduced to its count."""
-        patients = {
-            patient_id: {event_type: statistics.count for event_type, statistics in types.items()}
+        patients = ByPatient(
+            (patient_id, {event_type: statistics.count for event_type, statistics in types.items()})
             for patient_id, types in self._patients.items()
-        }
-        totals = {event_type: statistics.count for event_type, statistics in self._totals.items()}
+        )
+        totals = ByEventType((event_type, statistics.count) for event_type, statistics in self._totals.items())
         notes = tuple(note for note in self.notes if note.kind != STATISTICS)
         return Report(patients, totals, self.incomplete, self.account, notes, self.allow_incomplete)
 

@@ -8,10 +8,10 @@ finished.
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -23,7 +23,7 @@ from mockexport.formats.schema import Schema
 from mockexport.model import Chunk, Download, Export, Span, Verdict
 from mockexport.newfile import NewFile, make_folder
 from mockexport.pipeline.streams import ByteStream, Piece, Room, Source, StartOver, offer
-from mockexport.reducers import Reducer
+from mockexport.reducers import Reducer, Result
 from mockexport.saving.claiming import Claim
 from mockexport.shown import quoted
 from mockexport.sources.listing import LISTING, MAX_LISTING_BYTES, PARQUET_LISTING, UNFINISHED, file_name
@@ -203,7 +203,8 @@ class _SavedStream:
 
 
 # Turns a chunk into a record batch; None if no row came of it.
-_Decode = Callable[[Chunk], Any]
+# Returns the record batches of the next chunk, or, for None, of what was pending at the end.
+_Decode = Callable[[Chunk | None], list[Any]]
 
 
 class _RowsFile:
@@ -241,7 +242,7 @@ class _RowsFile:
         with self._lock:
             if self._over:
                 return 0
-            self._take(list(self._cutter.finish()))
+            self._take([*self._cutter.finish(), None])
             try:
                 self._write_group()
                 self._writer.close()
@@ -273,12 +274,11 @@ class _RowsFile:
             with suppress(OSError):
                 self._partial.unlink(missing_ok=True)
 
-    def _take(self, chunks: list[Chunk]) -> None:
+    def _take(self, chunks: Sequence[Chunk | None]) -> None:
         for chunk in chunks:
-            batch = self._decode(chunk)
-            if batch is not None:
-                self._gathered.append(batch)
-                self._gathered_rows += batch.num_rows
+            batches = self._decode(chunk)
+            self._gathered += batches
+            self._gathered_rows += sum(batch.num_rows for batch in batches)
             if self._gathered_rows >= ROW_GROUP_ROWS:
                 try:
                     self._write_group()
@@ -307,51 +307,74 @@ def _compiled(download: Download, schema: Schema) -> _Decode:
     """Return the compiled decoder."""
     import pyarrow
 
-    from mockexport.engine.columns import ColumnsFold
+    from mockexport.engine.columns import ColumnsFold, NumberedBatch
 
-    latest = cast("Reducer[Any, Any]", _Latest())  # it is never merged, saved or asked for a result
-    fold = ColumnsFold(Span(download.id), schema, latest, strict=False, keep_missing=True)
+    batches: Reducer[Any, Any] = _Batches()
+    fold = ColumnsFold(Span(download.id), schema, batches, strict=False, keep_missing=True)
 
-    def decode(chunk: Chunk) -> Any:
-        fold.state = None
-        fold.feed(chunk)
-        batch = fold.state
-        if batch is None:
-            return None
+    def decode(chunk: Chunk | None) -> list[Any]:
+        fold.state = []
+        if chunk is None:
+            fold.finish()
+        else:
+            fold.feed(chunk)
+        return [kept(batch) if isinstance(batch, NumberedBatch) else _record(batch) for batch in fold.state]
+
+    def kept(batch: NumberedBatch) -> Any:
         columns = pyarrow.record_batch(batch)
         names = [columns[name].dictionary_decode().cast(pyarrow.string()) for name in ("patient_id", "event_type")]
-        kept = [names[0], columns["event_time"], names[1], _values(batch.scaled)]
-        return pyarrow.record_batch(kept, schema=_schema())
+        parts = [names[0], columns["event_time"], names[1], _values(batch.scaled)]
+        return pyarrow.record_batch(parts, schema=_schema())
 
     return decode
 
 
-class _Latest:
-    """A reducer whose state is the batch that came last."""
+class _Batches:
+    """A reducer whose state is the list of the batches; it is never merged, saved or asked for a result."""
 
-    fingerprint = "latest"
+    fingerprint = "batches"
 
-    def empty(self) -> Any:
-        return None
+    def empty(self) -> list[Batch]:
+        return []
 
-    def update(self, state: Any, batch: Batch) -> Any:
-        return batch
+    def update(self, state: list[Batch], batch: Batch) -> list[Batch]:
+        return [*state, batch]
+
+    def merge(self, earlier: list[Batch], later: list[Batch]) -> list[Batch]:
+        raise NotImplementedError
+
+    def dump(self, state: list[Batch]) -> bytes:
+        raise NotImplementedError
+
+    def load(self, data: bytes) -> list[Batch]:
+        raise NotImplementedError
+
+    def result(self, state: list[Batch]) -> Result[Any]:
+        raise NotImplementedError
 
 
 def _reference(schema: Schema) -> _Decode:
     """Return the reference decoder."""
-    import pyarrow
-
     decoder = CsvDecoder(schema)
+    line = 1
 
-    def decode(chunk: Chunk) -> Any:
-        batch, _ = with_missing(decoder.decode(chunk))
-        if not batch:
-            return None
-        columns = [batch.patient_ids, batch.event_times, batch.event_types, _values(packed(batch.values))]
-        return pyarrow.record_batch(columns, schema=_schema())
+    def decode(chunk: Chunk | None) -> list[Any]:
+        nonlocal line
+        if chunk is None:
+            batch, _ = with_missing(decoder.finish(line))
+        else:
+            batch, _ = with_missing(decoder.decode(chunk))
+            line = chunk.line + bytes(chunk.data).count(b"\n")
+        return [_record(batch)] if batch else []
 
     return decode
+
+
+def _record(batch: Batch) -> Any:
+    import pyarrow
+
+    columns = [batch.patient_ids, batch.event_times, batch.event_types, _values(packed(batch.values))]
+    return pyarrow.record_batch(columns, schema=_schema())
 
 
 def _values(scaled: bytes) -> Any:

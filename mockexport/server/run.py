@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from aiohttp import web
 
@@ -30,7 +30,7 @@ from mockexport.server.replying import SENDING
 from mockexport.server.tables import Tables, table_exports
 from mockexport.server.tls import ServerTls, Tls, server_tls
 
-__all__ = ["MockServer", "serve", "stdin_closed"]
+__all__ = ["MockServer", "ServerOptions", "serve", "stdin_closed"]
 
 logger: logging.Logger = logging.getLogger("mockexport.server")
 
@@ -39,6 +39,25 @@ logger: logging.Logger = logging.getLogger("mockexport.server")
 SHUTDOWN_S = 10.0
 # How often to say that no more connections can be taken.
 TELL_EVERY_S = 60.0
+
+
+class ServerOptions(TypedDict, total=False):
+    """What `MockServer` takes, by name, for those who pass it on."""
+
+    host: str
+    port: int
+    data: str | Path | None
+    exports: Tables | None
+    schema: Schema | None
+    idle_s: float
+    stall_s: float
+    faults: FaultsLike
+    seed: int
+    host_names: Iterable[str]
+    token: str | None
+    tls: Tls
+    fhir_client: tuple[str, dict[str, Any]] | None
+    record: bool
 
 
 class MockServer:

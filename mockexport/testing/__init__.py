@@ -2,7 +2,7 @@
 
     laws.py      `check_reducer`: what every reducer must keep, over random rows
     serving.py   `mock_server`: the mock server beside a test, in a thread of its own
-    plugin.py    the pytest fixture `mock_export_server`, there wherever mockexport is installed
+    plugin.py    pytest's fixtures `mock_export_server` and `start_mock_export`, wherever mockexport is installed
 
 Nothing is imported before it is used: pytest loads this room in every run, also in those that do without it.
 """
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mockexport.testing.laws import LawBroken, check_reducer
-    from mockexport.testing.serving import RunningServer, mock_server
+    from mockexport.testing.serving import mock_server
 
-__all__ = ["LawBroken", "RunningServer", "check_reducer", "mock_server"]
+__all__ = ["LawBroken", "check_reducer", "mock_server"]
 
-_HOMES = {"LawBroken": "laws", "RunningServer": "serving", "check_reducer": "laws", "mock_server": "serving"}
+_HOMES = {"LawBroken": "laws", "check_reducer": "laws", "mock_server": "serving"}
 
 
 def __getattr__(name: str) -> Any:

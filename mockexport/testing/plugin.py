@@ -1,35 +1,50 @@
-"""The pytest plugin: one fixture and one marker. It is loaded in every run of pytest where mockexport is installed.
+"""The pytest plugin: two fixtures and one marker. It is loaded in every run of pytest where mockexport is installed.
 
-So nothing but pytest is imported before a test asks for the fixture.
+So nothing but pytest is imported before a test asks for a fixture.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from mockexport.testing.serving import RunningServer
+    from mockexport.server.run import MockServer
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the marker."""
     config.addinivalue_line(
         "markers",
-        "mock_export(data=None, faults=None, seed=0, token=None): what mock_export_server serves, and what goes wrong",
+        "mock_export(faults=None, seed=0, exports=None, data=None, token=None, tls=False, port=0, …): what"
+        " mock_export_server serves, and what goes wrong: all that mockexport.MockServer takes, by name",
     )
 
 
 @pytest.fixture
-def mock_export_server(request: pytest.FixtureRequest) -> "Iterator[RunningServer]":
-    """mockexport's mock server on a free port of this machine: `url`, and `faults` with their log.
+def start_mock_export() -> "Iterator[Callable[..., MockServer]]":
+    """A function that starts mock servers, each on a port of its own, until the end of the test.
 
-    `@pytest.mark.mock_export(faults="reset=0.2", seed=7)` says what it does; see mockexport.testing.mock_server.
+    `start_mock_export(exports={"ward": tmp_path}, faults=[…])` takes what mockexport.MockServer does, by name.
     """
     from mockexport.testing.serving import mock_server
 
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(mock_server(**options))
+
+
+@pytest.fixture
+def mock_export_server(request: pytest.FixtureRequest, start_mock_export: "Callable[..., MockServer]") -> "MockServer":
+    """mockexport's mock server on a free port of this machine: `url`, and the `requests` that have come.
+
+    `@pytest.mark.mock_export(faults="reset=0.2", seed=7)` says what it does; see mockexport.MockServer.
+    """
+    from mockexport.server.run import ServerOptions
+
     marker = request.node.get_closest_marker("mock_export")
-    if marker is not None and marker.args:
-        raise pytest.UsageError("mock_export takes data, faults, seed and token by their names")
-    with mock_server(**(marker.kwargs if marker is not None else {})) as server:
-        yield server
+    options = {} if marker is None else marker.kwargs
+    known = sorted(ServerOptions.__annotations__)
+    if marker is not None and (marker.args or not options.keys() <= {*known}):
+        raise pytest.UsageError(f"the marker mock_export takes, by their names: {', '.join(known)}")
+    return start_mock_export(**options)

@@ -2,53 +2,35 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Unpack
 
-from mockexport.server.faults import Faults
-from mockexport.server.run import MockServer
+from mockexport.server.run import MockServer, ServerOptions
 
-__all__ = ["RunningServer", "mock_server"]
-
-
-@dataclass(frozen=True, slots=True)
-class RunningServer:
-    """A mock server that runs: its address, without a slash at the end, and its faults, whose `served` is their log."""
-
-    url: str
-    faults: Faults
+__all__ = ["mock_server"]
 
 
 @contextmanager
-def mock_server(
-    *,
-    data: str | Path | None = None,
-    faults: Faults | Mapping[str, float] | str | None = None,
-    seed: int = 0,
-    token: str | None = None,
-) -> Iterator[RunningServer]:
-    """Run the mock server on a free port of this machine for as long as the block lasts.
+def mock_server(**options: Unpack[ServerOptions]) -> Iterator[MockServer]:
+    """Run the mock server for as long as the block lasts, by default on a free port of this machine.
+
+    What it yields is the running `MockServer`: its `url`, its `ca_file` with TLS, the `requests` that have come.
 
     Args:
-        data: a folder of files to serve instead of the generated exports `demo`, `small` and `large`.
-        faults: what goes wrong with data requests, such as `reset=0.2,cut=0.1` (see docs/reference/mock-server.md).
-        seed: of the faults; the same seed brings the same ones.
-        token: the bearer token that every request must bring; None lets all in.
+        options: what `MockServer` takes, by name.
 
     Raises:
-        FolderError: `data` is no folder of exports.
-        OptionError: `faults` mean none, or `token` is none.
+        FolderError, OptionError, OutputError: as `MockServer` does at its start.
     """
-    server = MockServer(data=None if data is None else Path(data), faults=faults, seed=seed, token=token)
-    started: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+    server = MockServer(**options)
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def serve() -> None:
         stop = asyncio.Event()
         async with server:
-            started.set_result((server.url, asyncio.get_running_loop(), stop))
+            started.set_result((asyncio.get_running_loop(), stop))
             await stop.wait()
 
     def run() -> None:
@@ -61,9 +43,9 @@ def mock_server(
 
     thread = threading.Thread(target=run, name="mockexport-server", daemon=True)
     thread.start()
-    url, loop, stop = started.result()
+    loop, stop = started.result()
     try:
-        yield RunningServer(url, server.faults)
+        yield server
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join()

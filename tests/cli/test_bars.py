@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from mockexport import Download, Verdict, VerdictKind
+from mockexport import Download, Verdict
 from mockexport.cli.bars import Bars, Bottom
 from mockexport.cli.text import say
 from mockexport.events import Advanced, DownloadFinished, DownloadStarted, RunStarted, Skipped
+from mockexport.model import VerdictKind
 from tests.captures import screens
 
 

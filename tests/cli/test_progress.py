@@ -2,9 +2,10 @@
 
 import pytest
 
-from mockexport import Download, Verdict, VerdictKind
+from mockexport import Download, Verdict
 from mockexport.cli.progress import LINE_EVERY_S, Lines
 from mockexport.events import Advanced, DownloadFinished, RunStarted, Skipped, StartedOver
+from mockexport.model import VerdictKind
 
 
 def test_a_long_run_says_a_line_every_half_minute(capsys: pytest.CaptureFixture[str]) -> None:

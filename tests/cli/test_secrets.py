@@ -9,7 +9,8 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from mockexport import Access, ExportApi, MockExportError, RetryPolicy, ServerUnreachable, analyze
+from mockexport import Access, ExportApi, MockExportError, RetryPolicy, analyze
+from mockexport.errors import ServerUnreachable
 from mockexport.sources.http_faults import explain
 from mockexport.sources.manifest import read_manifest
 from tests.cli.conftest import Run

@@ -10,25 +10,10 @@ from typing import Any
 
 import pytest
 
-from mockexport import (
-    BadRowError,
-    Batch,
-    ClusterError,
-    Counts,
-    ExportApi,
-    LimitError,
-    MockServer,
-    OptionError,
-    ReducerError,
-    Report,
-    RetryPolicy,
-    SizeLimits,
-    Summary,
-    VerdictKind,
-    analyze,
-)
+from mockexport import Batch, Counts, ExportApi, MockServer, Report, RetryPolicy, SizeLimits, Summary, analyze
 from mockexport import distributed as cluster
 from mockexport.distributed.tasks import at_work
+from mockexport.errors import BadRowError, ClusterError, LimitError, OptionError, ReducerError
 from mockexport.events import (
     Advanced,
     Divided,
@@ -39,6 +24,7 @@ from mockexport.events import (
     RunFinished,
     RunStarted,
 )
+from mockexport.model import VerdictKind
 from mockexport.reducers.summary import SummaryState
 from mockexport.server.folder import generate
 
@@ -117,6 +103,19 @@ async def test_urls_that_the_workers_reach_will_do() -> None:
         downloads = (await api.discover("demo")).downloads
         listed = [f"{server.url}/api/export/demo/{download.id}/data" for download in downloads]
         assert (await cluster.analyze(client=client, urls=listed)).to_json() == DEMO
+        events: list[Event] = []
+        divided = await cluster.analyze(
+            client=client, urls=listed, split=50_000, chunk_bytes=4096, listener=events.append
+        )
+        assert divided.to_json() == DEMO
+        assert sum(event.spans for event in events if isinstance(event, Divided)) > 10
+
+
+async def test_nothing_is_asked_of_the_server_to_find_out_whether_a_download_is_to_be_divided() -> None:
+    async with MockServer(record=True) as server, workers_in_this_process(2) as client:
+        report = await cluster.analyze("demo", client=client, url=server.url, split=2**20)
+        assert report.to_json() == DEMO
+        assert [request.route for request in server.requests].count("data") == len(report.account.downloads)
 
 
 async def test_a_cluster_that_starts_its_workers_on_demand_starts_them_for_a_run() -> None:

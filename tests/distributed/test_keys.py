@@ -12,11 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from mockexport import ClusterError, ExportApi, MockServer, OptionError, Summary
+from mockexport import ExportApi, MockServer, Summary
 from mockexport import distributed as cluster
 from mockexport.cli import main
 from mockexport.distributed.clusters import require_dask
 from mockexport.distributed.keys import keys_for_one_run, keys_in_files
+from mockexport.errors import ClusterError, OptionError
 from tests.certificates import Authority
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the scheduler's library has its own

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from mockexport import Batch, ClusterError, Counts, MockServer, RetryPolicy, Summary, __version__
+from mockexport import Batch, Counts, MockServer, RetryPolicy, Summary, __version__
 from mockexport import distributed as cluster
+from mockexport.errors import ClusterError
 from mockexport.events import Divided, DownloadFinished, DownloadStarted, Event, Retried, WorkerLost
 from mockexport.reducers.summary import SummaryState
 

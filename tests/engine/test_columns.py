@@ -7,10 +7,11 @@ import pickle
 
 import pytest
 
-from mockexport import Batch, Counts, ReducerError, Schema, Span
+from mockexport import Batch, Counts, Schema
 from mockexport.engine.choosing import choose_engine, kernel_problem
 from mockexport.engine.fold import Fold
-from mockexport.model import Chunk
+from mockexport.errors import ReducerError
+from mockexport.model import Chunk, Span
 from tests.rows import HEADER
 
 if kernel_problem() is not None:

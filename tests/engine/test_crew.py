@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from mockexport import Schema, Span
+from mockexport import Schema
 from mockexport.engine.choosing import kernel_problem
 from mockexport.formats import CsvDecoder
-from mockexport.model import Chunk
+from mockexport.model import Chunk, Span
 
 if kernel_problem() is not None:
     pytest.skip("there is no kernel here", allow_module_level=True)

@@ -14,23 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mockexport import (
-    Batch,
-    Counts,
-    Filter,
-    OptionError,
-    Reducer,
-    Schema,
-    Selection,
-    Span,
-    Summary,
-    analyze,
-    pack_state,
-    unpack_state,
-)
+from mockexport import Batch, Counts, Filter, Reducer, Schema, Selection, Summary, analyze
 from mockexport.engine.choosing import choose_engine, kernel_problem
+from mockexport.errors import OptionError
 from mockexport.formats import CsvDecoder
-from mockexport.model import AnomalyRule, Chunk
+from mockexport.model import AnomalyRule, Chunk, Span
+from mockexport.reducers import pack_state, unpack_state
 from mockexport.reducers.drawing import DRAWING
 from mockexport.reducers.packing import unpack_rows
 from mockexport.reducers.selection import STATISTICS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import mockexport
-from mockexport.formats import batch, coverage, fields
+from mockexport.formats import batch, coverage, cutting, fields, times
 from mockexport.model import VALUE_SCALE
 from mockexport.reducers import calendar, histogram, protocol
 
@@ -30,6 +30,12 @@ LAW = {
     "fields.h": {
         "MAX_VALUE_DIGITS": round(math.log10(fields.MAX_VALUE)),
         "VALUE_PLACES": round(math.log10(VALUE_SCALE)),
+    },
+    "rows.h": {"MAX_ROW_BYTES": cutting.MAX_ROW_BYTES},
+    "times.h": {
+        "MAX_TIME_BYTES": times.LONGEST,
+        "FIRST_DAY": times.FIRST_US // (86_400 * 10**6),
+        "END_DAY": times.END_US // (86_400 * 10**6),
     },
     "wide.h": {"UNIT": VALUE_SCALE // 10**9, "MAX_NARROW": 10**18, "WIDE_END": -batch.NO_VALUE},
 }

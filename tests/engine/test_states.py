@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from mockexport import Counts, Reducer, Schema, Selection, StateError, Summary, pack_state, unpack_state
+from mockexport import Counts, Reducer, Schema, Selection, Summary
 from mockexport.engine.choosing import choose_engine, kernel_problem
+from mockexport.errors import StateError
 from mockexport.formats import CsvDecoder
 from mockexport.model import Chunk, Span
+from mockexport.reducers import pack_state, unpack_state
 from mockexport.reducers.packing import pack_rows
 from tests.fuzz.comparing import EVERYTHING
 from tests.rows import HEADER

@@ -97,7 +97,7 @@ def test_without_the_compiled_parts_there_is_a_clear_error() -> None:
         "batch = mockexport.Batch(['P'], [0], ['t'], [1])\n"
         "print(*batch.rows())\n"
         "try: batch.__arrow_c_array__()\n"
-        "except mockexport.ArrowUnavailable as error: print(error)"
+        "except mockexport.errors.ArrowUnavailable as error: print(error)"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert "Row(patient_id='P', event_time=0, event_type='t', value=1)" in told

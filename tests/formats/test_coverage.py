@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport import Schema, VerdictKind, analyze
+from mockexport import Schema, analyze
 from mockexport.engine.choosing import kernel_problem
 from mockexport.formats.coverage import HOUR_US, MAX_BUCKETS, HourCounts
 from mockexport.formats.fields import format_time
 from mockexport.formats.tally import Tally
+from mockexport.model import VerdictKind
 from mockexport.server.folder import generate
 from tests.fuzz.comparing import Rows, outcome
 from tests.rows import HEADER

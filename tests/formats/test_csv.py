@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport import HeaderError, OptionError, Schema
+from mockexport import Schema
+from mockexport.errors import HeaderError, OptionError
 from mockexport.formats import BadRow, BadRowReason, Batch, CsvDecoder, Cutter, Decoded
 from mockexport.model import Chunk, Span
 from tests.rows import HEADER, csv_bodies

@@ -12,25 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mockexport import (
-    Checkpoint,
-    Counts,
-    Download,
-    Filter,
-    OptionError,
-    Reducer,
-    Report,
-    Schema,
-    Summary,
-    VerdictKind,
-    analyze,
-)
+from mockexport import Counts, Download, Filter, Reducer, Report, Schema, Summary, analyze
 from mockexport.engine.choosing import kernel_problem
+from mockexport.errors import OptionError
 from mockexport.events import Event, Restored, Skipped
 from mockexport.formats import CsvDecoder
 from mockexport.formats.fields import format_time, parse_time
-from mockexport.model import Chunk, Export, Span
-from mockexport.pipeline.checkpoint import Belonging
+from mockexport.model import Chunk, Export, Span, VerdictKind
+from mockexport.pipeline.checkpoint import Belonging, Checkpoint
 from mockexport.pipeline.options import RunOptions
 from mockexport.sources.scripted import Fail, Scripted, Step
 from tests.rows import HEADER, csv_bodies

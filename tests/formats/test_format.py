@@ -7,7 +7,8 @@ from typing import Literal
 
 import pytest
 
-from mockexport import HeaderError, analyze
+from mockexport import analyze
+from mockexport.errors import HeaderError
 from mockexport.formats import Batch, Cutter, Decoded
 from mockexport.formats.fields import parse_time, parse_value
 from mockexport.model import Chunk, Span

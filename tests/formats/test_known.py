@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from mockexport import OptionError, Schema, Span
+from mockexport import Schema
+from mockexport.errors import OptionError
 from mockexport.formats import Decoded
 from mockexport.formats.descriptions import described, known_names, read_description
 from mockexport.formats.fields import parse_time
-from mockexport.model import VALUE_SCALE, Chunk
+from mockexport.model import VALUE_SCALE, Chunk, Span
 
 Found = list[tuple[str, int, str, float]]
 

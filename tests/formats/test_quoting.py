@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from mockexport import Schema, Span, Summary
+from mockexport import Schema, Summary
 from mockexport.engine.choosing import choose_engine, kernel_problem
 from mockexport.formats import MAX_ROW_BYTES, Cutter
 from mockexport.formats.quoting import Quoting, row_end, rows_in
+from mockexport.model import Span
 from tests.fuzz.comparing import EVERYTHING, Rows, outcome
 from tests.rows import HEADER
 

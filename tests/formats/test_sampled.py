@@ -2,9 +2,10 @@
 
 import pytest
 
-from mockexport import HeaderError, Schema, Span
+from mockexport import Schema
+from mockexport.errors import HeaderError
 from mockexport.formats import Cutter
-from mockexport.model import Chunk
+from mockexport.model import Chunk, Span
 
 SCHEMA = Schema(
     value="#1", constants=(("patient_id", "A01"), ("event_type", "{stem}")), time_formats=("sampled",), header=False

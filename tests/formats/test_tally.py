@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport import StateError
+from mockexport.errors import StateError
 from mockexport.formats import BadRow, BadRowReason, Batch, Decoded, MissingValue
 from mockexport.formats.noted import Noted
 from mockexport.formats.tally import MAX_EXAMPLES, Tally

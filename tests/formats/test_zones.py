@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mockexport import OptionError, Schema
+from mockexport import Schema
+from mockexport.errors import OptionError
 from mockexport.formats.fields import BadField, BadRowReason, parse_time
 from mockexport.formats.zones import ahead_s, spans, zone_named
 from tests.fuzz.rows import ZONES

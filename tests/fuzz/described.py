@@ -2,6 +2,7 @@
 
 import random
 from datetime import datetime, timedelta
+from typing import Literal
 
 from mockexport.formats.schema import Schema
 from tests.fuzz.rows import ZONES, local_time
@@ -53,7 +54,7 @@ def description(draw: random.Random) -> Schema:
     quote = draw.choice(['"', '"', '"', "'", None])
     delimiter = draw.choice(",,,,;;\t\t|| ")
     thousands = draw.choice([*[None] * 8, ".", ",", " ", "'"])
-    decimal = "," if draw.random() < 0.3 else "."
+    decimal: Literal[".", ","] = "," if draw.random() < 0.3 else "."
     wide = draw.random() < 0.4
     constants = {
         role: text

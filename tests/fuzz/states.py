@@ -13,9 +13,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from mockexport import Reducer, Schema, Selection, StateError, Summary, pack_state, unpack_state
+from mockexport import Reducer, Schema, Selection, Summary
 from mockexport.engine.choosing import choose_engine
+from mockexport.errors import StateError
 from mockexport.formats import Batch
+from mockexport.reducers import pack_state, unpack_state
 from mockexport.reducers.drawing import DRAWING
 from mockexport.reducers.family import Family
 from mockexport.reducers.packing import pack_rows, unpack_rows

@@ -52,7 +52,7 @@ while sys.stdin.readline():
     os.waitpid(child, 0)
     print("dead", flush=True)
 """
-_PATIENCE_S = 30.0
+_PATIENCE_S = 120.0
 
 
 class WarmService:

@@ -11,8 +11,8 @@ from types import TracebackType
 
 __all__ = ["RunningService", "scratch"]
 
-# Importing FastAPI and Polars takes a second, on a busy machine several.
-_START_S = 30.0
+# Importing FastAPI and Polars takes a second, on a busy machine half a minute.
+_START_S = 120.0
 _STOP_S = 20.0
 
 

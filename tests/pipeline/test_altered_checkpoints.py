@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mockexport import CheckpointError, MockExportError, Pipeline, Summary
+from mockexport import MockExportError, Pipeline, Summary
+from mockexport.errors import CheckpointError
 from mockexport.pipeline.checkpoint import Belonging, Saved, from_bytes
 from tests.faults.clock import run
 from tests.faults.memory import MemorySource

@@ -11,22 +11,12 @@ from typing import Any, Literal
 
 import pytest
 
-from mockexport import (
-    Checkpoint,
-    CheckpointError,
-    Counts,
-    Download,
-    OutputError,
-    Pipeline,
-    Schema,
-    Summary,
-    analyze,
-)
-from mockexport.errors import MockExportError, TransferError
+from mockexport import Counts, Download, Pipeline, Schema, Summary, analyze
+from mockexport.errors import CheckpointError, MockExportError, OutputError, TransferError
 from mockexport.events import DownloadStarted, Event, Restored, StartedOver
 from mockexport.formats import BadRow, BadRowReason
 from mockexport.model import Reading, Span, Verdict, VerdictKind
-from mockexport.pipeline.checkpoint import Belonging, Saved, SavedRun, from_bytes, to_bytes
+from mockexport.pipeline.checkpoint import Belonging, Checkpoint, Saved, SavedRun, from_bytes, to_bytes
 from mockexport.pipeline.span import Begun, SpanState
 from mockexport.pipeline.streams import Mark
 from mockexport.reducers.packing import pack_rows

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport import CheckpointError, Download, Filter, OptionError, Report, Statistics, VerdictKind, analyze
-from mockexport.model import MaxBad
+from mockexport import Download, Filter, Report, Statistics, analyze
+from mockexport.errors import CheckpointError, OptionError
+from mockexport.model import MaxBad, VerdictKind
 from mockexport.sources.scripted import Scripted
 from tests.faults.memory import MemorySource
 from tests.rows import HEADER

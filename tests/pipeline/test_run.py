@@ -13,22 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mockexport import (
-    BadRowError,
-    Batch,
-    Download,
-    Export,
-    OptionError,
-    Pipeline,
-    ReducerError,
-    Report,
-    Result,
-    Statistics,
-    Summary,
-    Verdict,
-    VerdictKind,
-    analyze,
-)
+from mockexport import Batch, Download, Export, Pipeline, Report, Result, Statistics, Summary, Verdict, analyze
+from mockexport.errors import BadRowError, OptionError, ReducerError
 from mockexport.events import (
     Advanced,
     DownloadFinished,
@@ -39,6 +25,7 @@ from mockexport.events import (
     RunStarted,
     StartedOver,
 )
+from mockexport.model import VerdictKind
 from mockexport.pipeline.streams import StartOver
 from mockexport.reducers.summary import SummaryState
 from mockexport.sources.scripted import Fail, Scripted, Step
@@ -434,7 +421,7 @@ async def test_events_tell_the_whole_story_in_order() -> None:
 @pytest.mark.parametrize("option", ["concurrency", "chunk_bytes", "queue_size"])
 async def test_an_option_below_one_is_refused(option: str) -> None:
     with pytest.raises(OptionError, match=f"{option}: must be at least 1, not 0"):
-        await analyze("x", source=Scripted("x", {}), **{option: 0})  # type: ignore[call-overload]
+        await analyze("x", source=Scripted("x", {}), **{option: 0})  # type: ignore[arg-type]
 
 
 def test_a_start_over_marker_is_a_value() -> None:

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport import BadRowError, Download, MockServer, Pipeline, Schema, Span, Summary, VerdictKind, analyze
+from mockexport import Download, MockServer, Pipeline, Schema, Summary, analyze
 from mockexport.engine.choosing import Engine, choose_engine
+from mockexport.errors import BadRowError
 from mockexport.events import Advanced, Divided, DownloadFinished, Event, StartedOver
 from mockexport.formats import MAX_ROW_BYTES, Cutter
-from mockexport.model import Reading, SizeLimits
+from mockexport.model import Reading, SizeLimits, Span, VerdictKind
 from mockexport.pipeline.ranges import Landed, borders_of
-from mockexport.pipeline.span import Held, PackedSpan, SpanRun, fresh
+from mockexport.pipeline.span import FoldingSpan, Held, PackedSpan, fresh
 from mockexport.pipeline.variety import Limited
 from mockexport.reducers import pack_state
 from mockexport.resuming.retrying import RetryPolicy
@@ -36,7 +37,7 @@ def held_of(engine: Engine[Any], body: bytes, begun: PackedSpan, chunk_bytes: in
     span = begun.span
     fold = engine.new_fold(span, begun.left.header, begun.left.pending)
     cutter = Cutter(span, chunk_bytes, offset=begun.offset)
-    run = SpanRun(begun, fold, cutter, Limited(engine.reducer, SizeLimits()))
+    run = FoldingSpan(begun, fold, cutter, Limited(engine.reducer, SizeLimits()))
     for start in range(begun.offset, len(body), piece):
         if cutter.done:
             break

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport import BadRowError, Download, VerdictKind
+from mockexport import Download
+from mockexport.errors import BadRowError
 from mockexport.formats import BadRow, BadRowReason, Batch, Decoded
 from mockexport.formats.tally import Tally
-from mockexport.model import MaxBad
+from mockexport.model import MaxBad, VerdictKind
 from mockexport.pipeline.verdicts import Rules, judge, overlapping
 from tests.formats.test_tally import tally_of
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockexport import Batch, Distinct, Download, LimitError, Report, Selection, SizeLimits, Summary, analyze
+from mockexport import Batch, Distinct, Download, Report, Selection, SizeLimits, Summary, analyze
+from mockexport.errors import LimitError
 from mockexport.model import VALUE_SCALE
 from mockexport.reducers import distinct
 from mockexport.reducers.distinct import ROW_BYTES

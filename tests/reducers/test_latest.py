@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mockexport import OutputError
+from mockexport.errors import OutputError
 from mockexport.formats.batch import UPDATED_UNKNOWN, Batch, Identified, Identity
 from mockexport.formats.filters import Filter
 from mockexport.model import VALUE_SCALE

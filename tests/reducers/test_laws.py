@@ -7,22 +7,11 @@ import pytest
 from hypothesis import given, settings
 
 import mockexport.reducers
-from mockexport import (
-    Batch,
-    Counts,
-    Distinct,
-    GroupReducer,
-    Reducer,
-    Schema,
-    Selection,
-    StateError,
-    Summary,
-    pack_state,
-    unpack_state,
-)
+from mockexport import Batch, Counts, Distinct, GroupReducer, Reducer, Schema, Selection, Summary
 from mockexport.engine.choosing import choose_engine, kernel_problem
+from mockexport.errors import StateError
 from mockexport.model import ANOMALY_RULES, AnomalyRule
-from mockexport.reducers import calendar, histogram
+from mockexport.reducers import calendar, histogram, pack_state, unpack_state
 from mockexport.reducers.course import Course
 from mockexport.reducers.drawing import DRAWING
 from mockexport.reducers.latest import Latest

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mockexport import AnomalyRule, OptionError, read_rules
+from mockexport import AnomalyRule, read_rules
+from mockexport.errors import OptionError
 from mockexport.reducers.rules import MAX_RULES_BYTES
 
 

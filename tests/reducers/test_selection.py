@@ -6,7 +6,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 
-from mockexport import Batch, OptionError, Selection, Summary
+from mockexport import Batch, Selection, Summary
+from mockexport.errors import OptionError
 from mockexport.formats.fields import format_time
 from mockexport.reducers import Result
 from mockexport.reducers.calendar import Days, Hours

@@ -1,9 +1,11 @@
 """Reports to be shown: with hostile ids, gaps, trouble and many patients, without a run."""
 
-from mockexport import Account, Coverage, DownloadAccount, Report, Statistics, Verdict, VerdictKind
+from mockexport import Account, Coverage, Report, Statistics, Verdict
 from mockexport.formats import BadRow, BadRowReason
 from mockexport.formats.coverage import HOUR_US
+from mockexport.model import VerdictKind
 from mockexport.reducers import Result
+from mockexport.report.account import DownloadAccount
 
 __all__ = ["HOSTILE", "START", "account", "coverage", "download", "hostile_report", "many_statistics", "statistics"]
 

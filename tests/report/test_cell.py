@@ -1,7 +1,8 @@
 """What a notebook shows of a report: the totals, what is missing, and no patient."""
 
-from mockexport import Report, VerdictKind
+from mockexport import Report
 from mockexport.live import Snapshot
+from mockexport.model import VerdictKind
 from mockexport.report.notes import Note
 from tests.report.test_report import account, report
 

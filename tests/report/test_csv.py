@@ -3,7 +3,8 @@
 import csv
 import io
 
-from mockexport import Report, Statistics, VerdictKind, to_csv
+from mockexport import Report, Statistics, to_csv
+from mockexport.model import VerdictKind
 from mockexport.reducers import Result
 from mockexport.report.csv import formulas
 from tests.report.reports import HOSTILE, account, download, hostile_report, statistics

@@ -8,8 +8,9 @@ import nanoarrow
 import polars
 import pytest
 
-from mockexport import OptionError, Report, Statistics
+from mockexport import Report, Statistics
 from mockexport.engine.choosing import kernel_problem
+from mockexport.errors import OptionError
 from mockexport.reducers import Result
 from tests.report.test_report import account
 

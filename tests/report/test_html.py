@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from mockexport import AnomalyRule, Report, Statistics, VerdictKind, to_html
+from mockexport import AnomalyRule, Report, Statistics, to_html
 from mockexport.formats.batch import Batch
 from mockexport.formats.coverage import HOUR_US, Coverage
-from mockexport.model import VALUE_SCALE
+from mockexport.model import VALUE_SCALE, VerdictKind
 from mockexport.reducers import Result, Selection
 from mockexport.reducers.drawing import DRAWING, MAX_DRAWN
 from mockexport.report.charts import Timeline

@@ -6,19 +6,10 @@ from typing import Any
 
 import pytest
 
-from mockexport import (
-    Account,
-    DownloadAccount,
-    IncompleteReport,
-    Report,
-    Statistics,
-    Verdict,
-    VerdictKind,
-    to_csv,
-    to_html,
-    to_table,
-)
+from mockexport import Account, IncompleteReport, Report, Statistics, Verdict, to_csv, to_html, to_table
+from mockexport.model import VerdictKind
 from mockexport.reducers import Result
+from mockexport.report.account import DownloadAccount
 
 
 def account(*kinds: VerdictKind) -> Account:

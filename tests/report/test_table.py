@@ -2,7 +2,8 @@
 
 import pytest
 
-from mockexport import Report, Statistics, VerdictKind, to_csv, to_html, to_table
+from mockexport import Report, Statistics, to_csv, to_html, to_table
+from mockexport.model import VerdictKind
 from mockexport.reducers import Result
 from mockexport.report.plain import cells_of, shortened
 from tests.report.reports import HOSTILE, account, download, hostile_report, statistics

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from mockexport import ExportApi, OptionError, RetryPolicy, ServerUnreachable, VerdictKind, analyze
+from mockexport import ExportApi, RetryPolicy, analyze
 from mockexport.cli import main
+from mockexport.errors import OptionError, ServerUnreachable
+from mockexport.model import VerdictKind
 from mockexport.pipeline.run import Pipeline
 from mockexport.reducers import Summary
 from mockexport.resuming.backoff import LEASE_S, Backoff

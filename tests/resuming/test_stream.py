@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mockexport import RetryPolicy, TimeLimits, TransferError
+from mockexport import RetryPolicy, TimeLimits
+from mockexport.errors import TransferError
 from mockexport.pipeline.streams import Mark, Opened, Piece, Resumed, Retry, StartOver
 from mockexport.resuming.exchange import ExchangeFailed
 from mockexport.resuming.stream import ResumingStream

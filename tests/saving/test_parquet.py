@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from mockexport import Download, FolderError, OptionError, OutputError, Schema, Span, analyze
+from mockexport import Download, Schema, analyze
 from mockexport.engine.choosing import kernel_problem
+from mockexport.errors import FolderError, OptionError, OutputError
 from mockexport.formats import CsvDecoder
 from mockexport.formats.batch import NO_VALUE, with_missing
-from mockexport.model import Chunk
+from mockexport.model import Chunk, Span
 from mockexport.saving.parquet import SavingParquet
 from mockexport.server.folder import generate
 from mockexport.sources.scripted import Fail, Scripted, Step
@@ -103,6 +104,33 @@ async def test_the_schema_is_honoured_and_a_missing_value_is_null(tmp_path: Path
         ("P1", midnight + 1_000_000, "t", None),
         ("P;2", midnight + 2_000_000, "t", None),
     ]
+
+
+TIMES = [b"2025-08-26T%02d:%02d:%02d" % (at // 3600, at // 60 % 60, at % 60) for at in range(9_000)]
+NOTED = [b'P1,%b,t,%d,"two\n lines, %d"' % (time, at, at) for at, time in enumerate(TIMES)]
+WIDE = [b"P1,%b,%d,,NA" % (time, at) for at, time in enumerate(TIMES)]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("schema", "lines"),
+    [
+        (Schema(), [HEADER[:-1] + b",note", *NOTED, b'P2,2025-08-26,t,1,"never closed', b"P3,2025-08-26,t,1,"]),
+        (Schema(comment="#"), [HEADER[:-1] + b",note", *NOTED, b"# the end"]),
+        (Schema(values=(("*", None),), null_tokens=frozenset({"NA"})), [b"patient_id,event_time,a,b,c", *WIDE]),
+    ],
+)
+async def test_no_row_is_lost_however_a_chunk_is_read(
+    tmp_path: Path, engine: str, schema: Schema, lines: list[bytes]
+) -> None:
+    body = b"\n".join(lines) + b"\n"
+    decoder = CsvDecoder(schema)
+    first, _ = with_missing(decoder.decode(Chunk(Span("a"), body, 0, len(body), 1)))
+    rest, _ = with_missing(decoder.finish(1))
+    await kept(Scripted("x", {Download("a"): [[body]]}), tmp_path, schema=schema, engine=engine)
+    expected = [(p, t, e, None if v == NO_VALUE else v) for batch in (first, rest) for p, t, e, v in batch.rows()]
+    assert len(expected) >= 9_000
+    assert rows_in(tmp_path / "00-a.parquet") == expected
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -225,7 +253,7 @@ async def test_parquet_is_not_read_and_the_error_says_so(tmp_path: Path) -> None
 async def test_what_cannot_be_meant_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
     played = source()
     with pytest.raises(OptionError, match="neither csv nor parquet"):
-        await analyze("x", source=played, save=tmp_path, save_format="orc")  # type: ignore[call-overload]
+        await analyze("x", source=played, save=tmp_path, save_format="orc")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="goes with save"):
         await analyze("x", source=played, save_format="parquet")
     (tmp_path / "file").touch()

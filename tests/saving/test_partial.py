@@ -18,8 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mockexport import FolderError, MockServer, Report, RetryPolicy, VerdictKind, analyze
+from mockexport import MockServer, Report, RetryPolicy, analyze
+from mockexport.errors import FolderError
 from mockexport.events import Event, Kept, Resumed, StartedOver
+from mockexport.model import VerdictKind
 from tests.rows import HEADER
 from tests.sources.raw import RawServer, raw_server
 

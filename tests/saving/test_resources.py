@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from mockexport import FolderError, MockServer, Report, RetryPolicy, VerdictKind, analyze
+from mockexport import MockServer, Report, RetryPolicy, analyze
+from mockexport.errors import FolderError
 from mockexport.formats.fhir import FhirObservations
+from mockexport.model import VerdictKind
 from mockexport.sources.fhir import FhirServer
 from tests.observations import observation
 from tests.sources.fhir.conftest import right, ward  # noqa: F401 - fixtures

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from mockexport import Download, FolderError, OptionError, OutputError, VerdictKind, analyze
+from mockexport import Download, analyze
+from mockexport.errors import FolderError, OptionError, OutputError
+from mockexport.model import VerdictKind
 from mockexport.server.folder import generate
 from mockexport.sources.scripted import Fail, Scripted, Step
 from tests.rows import HEADER

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mockexport import Faults, MockServer, OptionError, RetryPolicy, TimeLimits, VerdictKind, analyze
+from mockexport import Faults, MockServer, RetryPolicy, TimeLimits, analyze
+from mockexport.errors import OptionError
 from mockexport.events import Event, Opened, Resumed, Retried, StartedOver
+from mockexport.model import VerdictKind
 from mockexport.server.faults import Served
 from mockexport.server.kinds import KINDS, Target
 

@@ -7,7 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from mockexport import Faults, MockServer, OptionError, RetryPolicy, TimeLimits, analyze
+from mockexport import Faults, MockServer, RetryPolicy, TimeLimits, analyze
+from mockexport.errors import OptionError
 from mockexport.server.exports import downloads_of
 from mockexport.server.kinds import AT_A_BYTE, EDITS, KINDS, ROUTES
 from tests.cli.conftest import Run, run

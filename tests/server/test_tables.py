@@ -13,7 +13,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from mockexport import FolderError, MockServer, OptionError, Schema, VerdictKind, analyze
+from mockexport import MockServer, Schema, analyze
+from mockexport.errors import FolderError, OptionError
+from mockexport.model import VerdictKind
 from mockexport.server.folder import generate
 from mockexport.server.tables import table_exports
 from tests.server.test_tls import curl

@@ -12,7 +12,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from mockexport import Access, MockServer, OptionError, OutputError, RetryPolicy, analyze
+from mockexport import Access, MockServer, RetryPolicy, analyze
+from mockexport.errors import OptionError, OutputError
 from mockexport.server.tls import server_tls
 from tests.certificates import Authority
 

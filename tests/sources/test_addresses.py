@@ -9,7 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from mockexport import Access, ExportApi, RetryPolicy, ServerUnreachable, analyze
+from mockexport import Access, ExportApi, RetryPolicy, analyze
+from mockexport.errors import ServerUnreachable
 from mockexport.sources.addresses import is_refused
 from tests.sources.raw import raw_server
 from tests.sources.test_url_list import TABLE, hosting

@@ -9,21 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from mockexport import (
-    Download,
-    ExportApi,
-    ExportNotFound,
-    MetadataError,
-    MockServer,
-    OptionError,
-    RetryPolicy,
-    ServerUnreachable,
-    SizeLimits,
-    TimeLimits,
-    VerdictKind,
-    analyze,
-)
-from mockexport.model import Verdict
+from mockexport import Download, ExportApi, MockServer, RetryPolicy, SizeLimits, TimeLimits, analyze
+from mockexport.errors import ExportNotFound, MetadataError, OptionError, ServerUnreachable
+from mockexport.model import Verdict, VerdictKind
 from mockexport.pipeline.run import Pipeline
 from mockexport.pipeline.streams import Opened
 from mockexport.reducers import Summary

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from backports import zstd
 
-from mockexport import CheckpointError, FolderError, OptionError, Report, Statistics, VerdictKind, analyze
+from mockexport import Report, Statistics, analyze
+from mockexport.errors import CheckpointError, FolderError, OptionError
+from mockexport.model import VerdictKind
 from tests.rows import HEADER
 
 ROW = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
@@ -41,7 +43,7 @@ def count(report: Report[Statistics]) -> int:
 async def test_what_a_file_holds_is_told_by_its_bytes_not_its_name(tmp_path: Path, packing: str, name: str) -> None:
     (tmp_path / name).write_bytes(PACKED[packing](TABLE))
     for options in ({"files": tmp_path / name}, {"folder": tmp_path}):
-        report = await analyze(**options)  # type: ignore[call-overload]
+        report = await analyze(**options)  # type: ignore[arg-type]
         assert count(report) == 3
         assert [d.verdict.kind for d in report.account.downloads] == [VerdictKind.UNVERIFIABLE]
 
@@ -112,7 +114,7 @@ async def test_a_name_that_is_no_text_is_told_as_one(tmp_path: Path) -> None:
     name = os.fsdecode(b"ward\xff.csv")
     (tmp_path / name).write_bytes(TABLE)
     for options in ({"folder": tmp_path}, {"files": tmp_path / name}):
-        report = await analyze(**options, checkpoint=tmp_path / "checkpoint")  # type: ignore[call-overload]
+        report = await analyze(**options, checkpoint=tmp_path / "checkpoint")  # type: ignore[arg-type]
         assert [d.download_id for d in report.account.downloads] == ["ward\\xff.csv"]
         assert "\\xff" in report.account.to_json()
     (tmp_path / "ward\\xff.csv").write_bytes(TABLE)

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from mockexport import ExportNotFound, FolderError, OptionError, Report, Statistics, VerdictKind, analyze
+from mockexport import Report, Statistics, analyze
+from mockexport.errors import ExportNotFound, FolderError, OptionError
+from mockexport.model import VerdictKind
 from mockexport.server.folder import generate
 from tests.rows import HEADER
 

@@ -12,18 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from mockexport import (
-    Access,
-    Download,
-    ExportApi,
-    OptionError,
-    RetryPolicy,
-    ServerUnreachable,
-    TimeLimits,
-    TransferError,
-    VerdictKind,
-    analyze,
-)
+from mockexport import Access, Download, ExportApi, RetryPolicy, TimeLimits, analyze
+from mockexport.errors import OptionError, ServerUnreachable, TransferError
+from mockexport.model import VerdictKind
 from mockexport.pipeline.streams import StartOver
 from tests.sources.raw import RESET, RawServer, raw_server
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from mockexport import OptionError, Pipeline, Summary, VerdictKind, analyze
+from mockexport import Pipeline, Summary, analyze
+from mockexport.errors import OptionError
+from mockexport.model import VerdictKind
 from mockexport.sources.piped import Piped, standard_input
 from tests.cli.test_process import MODULE, clean
 from tests.rows import HEADER

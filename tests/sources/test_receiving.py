@@ -9,7 +9,8 @@ from unittest.mock import Mock
 import aiohttp
 import pytest
 
-from mockexport import Download, ExportApi, RetryPolicy, TimeLimits, TransferError, analyze
+from mockexport import Download, ExportApi, RetryPolicy, TimeLimits, analyze
+from mockexport.errors import TransferError
 from mockexport.pipeline.streams import Marker, Opened, Retry, offer
 from mockexport.sources.receiving import LEAST_BYTES, Receiver
 from mockexport.unpacking.stream import OwnRoom

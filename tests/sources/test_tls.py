@@ -9,16 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mockexport import (
-    Access,
-    ExportApi,
-    MockServer,
-    OptionError,
-    RetryPolicy,
-    ServerUnreachable,
-    SourceNotOpen,
-    UrlList,
-)
+from mockexport import Access, ExportApi, MockServer, RetryPolicy
+from mockexport.errors import OptionError, ServerUnreachable, SourceNotOpen
+from mockexport.sources.url_list import UrlList
 from tests.certificates import Authority
 from tests.cli.conftest import Run, run
 from tests.sources.raw import RawServer, raw_server

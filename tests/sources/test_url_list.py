@@ -13,9 +13,11 @@ import pytest
 from aiohttp import web
 from backports import zstd
 
-from mockexport import Access, MetadataError, OptionError, RetryPolicy, ServerUnreachable, VerdictKind, analyze
+from mockexport import Access, RetryPolicy, analyze
 from mockexport.cli import main
+from mockexport.errors import MetadataError, OptionError, ServerUnreachable
 from mockexport.events import Advanced, Divided, Event
+from mockexport.model import VerdictKind
 from mockexport.server.ranges import Conditions, Partial, decide
 from tests.rows import HEADER
 from tests.sources.raw import raw_server

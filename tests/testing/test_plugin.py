@@ -1,9 +1,13 @@
 """The pytest fixture as users have it: real runs of pytest, over tests that are async and tests that are not."""
 
+import inspect
 import subprocess
 import sys
 
 import pytest
+
+from mockexport import MockServer
+from mockexport.server.run import ServerOptions
 
 pytest_plugins = ["pytester"]
 
@@ -54,8 +58,39 @@ def test_the_server_is_there_for_any_test(pytester: pytest.Pytester) -> None:
             with urllib.request.urlopen(request) as reply:
                 assert reply.status == 200
 
+        ONCE = [{"route": "export", "kind": "status", "status": 429, "retry_after": 2}]
+
+        @pytest.mark.mock_export(faults=ONCE, tls=True)
+        async def test_script_and_tls(mock_export_server):
+            import ssl
+            context = ssl.create_default_context(cafile=mock_export_server.ca_file)
+            async with aiohttp.ClientSession(mock_export_server.url) as session:
+                for wanted in (429, 200):
+                    async with session.get("/api/export/demo?x=1", ssl=context) as reply:
+                        assert reply.status == wanted
+            assert [(r.path, r.status, r.range) for r in mock_export_server.requests] == [
+                ("/api/export/demo?x=1", 429, None), ("/api/export/demo?x=1", 200, None)
+            ]
+
+        def test_own_tables_of_two_servers(start_mock_export, tmp_path):
+            table = tmp_path / "ward.csv"
+            table.write_text("patient_id,event_time,event_type,value\\nA,2025-01-01,pulse,61\\n")
+            ward, builtin = start_mock_export(exports={"ward": table}), start_mock_export()
+            assert asked(ward, "")["export_ids"] == ["ward"]
+            assert asked(builtin, "")["export_ids"] == ["demo", "small", "large"]
+            assert [len(server.requests) for server in (ward, builtin)] == [1, 1]
+
+        def test_port(start_mock_export):
+            port = int(start_mock_export().url.rpartition(":")[2])
+            with pytest.raises(Exception, match="in use"):
+                start_mock_export(port=port)
+
         @pytest.mark.mock_export("reset=1")
         def test_wrong(mock_export_server):
+            pass
+
+        @pytest.mark.mock_export(fautls="reset=1")
+        def test_misspelt(mock_export_server):
             pass
 
         @pytest.mark.mock_export(data="nowhere")
@@ -65,8 +100,8 @@ def test_the_server_is_there_for_any_test(pytester: pytest.Pytester) -> None:
     )
     pytester.makeini(INI)
     ran = pytester.runpytest_subprocess(*WITHOUT)
-    ran.assert_outcomes(passed=4, errors=2)
-    ran.stdout.fnmatch_lines(["*mock_export takes data, faults, seed and token by their names*", "*FolderError*"])
+    ran.assert_outcomes(passed=7, errors=3)
+    ran.stdout.fnmatch_lines(["*the marker mock_export takes, by their names: data, exports, faults*", "*FolderError*"])
 
 
 def test_it_loads_nothing_until_a_test_asks(pytester: pytest.Pytester) -> None:
@@ -89,3 +124,8 @@ def test_the_room_needs_no_test_framework() -> None:
         "assert not {'pytest', 'hypothesis'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_the_marker_takes_is_what_the_server_takes() -> None:
+    parameters = inspect.signature(MockServer).parameters
+    assert [*parameters] == [*ServerOptions.__annotations__]

@@ -6,6 +6,12 @@ from typing import Any, assert_type
 
 import mockexport
 from mockexport.events import DownloadFinished, Event
+from mockexport.model import VerdictKind
+from mockexport.pipeline.run import RunStatistics
+from mockexport.pipeline.streams import ByteStream, StartOver
+from mockexport.reducers import pack_state, unpack_state
+from mockexport.report.account import DownloadAccount
+from mockexport.sources.folder import Folder
 from mockexport.sources.scripted import Scripted
 
 
@@ -55,7 +61,7 @@ class Spread(mockexport.GroupReducer[list[int], float]):
 def listen(event: Event) -> None:
     if isinstance(event, DownloadFinished):
         assert_type(event.verdict, mockexport.Verdict)
-        assert_type(event.verdict.kind, mockexport.VerdictKind)
+        assert_type(event.verdict.kind, VerdictKind)
 
 
 async def analysing() -> None:
@@ -67,7 +73,7 @@ async def analysing() -> None:
     assert_type(report.incomplete, tuple[str, ...])
     assert_type(report.counts(), mockexport.Report[int])
     assert_type(report.to_json(round_to=2), str)
-    assert_type(report.account.downloads[0], mockexport.DownloadAccount)
+    assert_type(report.account.downloads[0], DownloadAccount)
 
     own = await mockexport.analyze(folder=Path("files"), reducer=Longest(), schema=mockexport.Schema(value="valuenum"))
     assert_type(own, mockexport.Report[str])
@@ -82,22 +88,6 @@ async def analysing() -> None:
     for row in report.rows(totals=True):
         assert_type(row, dict[str, Any])
 
-    await mockexport.analyze("demo", colour="red")  # type: ignore[call-overload]
-    await mockexport.analyze("demo", reducer=len)  # type: ignore[call-overload]
-    await mockexport.analyze("demo", engine="pyhton")  # type: ignore[call-overload]
-    await mockexport.analyze("demo", save="kept", save_format="cvs")  # type: ignore[call-overload]
-    await mockexport.analyze("demo", on_failure="abort")  # type: ignore[call-overload]
-    await mockexport.analyze("demo", concurrency="4")  # type: ignore[call-overload]
-    await mockexport.analyze("demo", since="2025-08-26")  # type: ignore[call-overload]
-    mockexport.analyze("demo").totals  # type: ignore[attr-defined]  # noqa: B018 - the mistake
-    report.total  # type: ignore[attr-defined]  # noqa: B018 - the mistake
-    report.totals["spo2"].average  # type: ignore[attr-defined]  # noqa: B018 - the mistake
-    report.patients["S001", "spo2"]  # type: ignore[index]
-    mockexport.Schema(columns={"value": "valuenum"})  # type: ignore[call-arg]
-    mockexport.Filter.of(patient="P001")  # type: ignore[call-arg]
-    mockexport.RetryPolicy(retries=3)  # type: ignore[call-arg]
-    mockexport.Access(bearer="x")  # type: ignore[call-arg]
-
 
 def without_asyncio() -> None:
     assert_type(mockexport.run("demo"), mockexport.Report[mockexport.Statistics])
@@ -108,8 +98,8 @@ async def the_parts(source: mockexport.Source, reducer: mockexport.Reducer[int, 
     pipeline = mockexport.Pipeline(source, reducer, concurrency=1)
     outcome = await pipeline.run("demo")
     assert_type(outcome.result(), mockexport.Result[Any])
-    assert_type(pipeline.statistics(), mockexport.RunStatistics)
-    assert_type(mockexport.unpack_state(reducer, mockexport.pack_state(reducer, 1)), int)
+    assert_type(pipeline.statistics(), RunStatistics)
+    assert_type(unpack_state(reducer, pack_state(reducer, 1)), int)
 
     export = await source.discover("demo")
     assert_type(export, mockexport.Export)
@@ -118,14 +108,14 @@ async def the_parts(source: mockexport.Source, reducer: mockexport.Reducer[int, 
     async for piece in stream.pieces():
         if isinstance(piece, bytes):
             assert_type(piece, bytes)
-        elif isinstance(piece, mockexport.StartOver):
+        elif isinstance(piece, StartOver):
             assert_type(piece.reason, str)
 
 
-def what_is_a_source(api: mockexport.ExportApi, folder: mockexport.Folder, scripted: Scripted) -> None:
+def what_is_a_source(api: mockexport.ExportApi, folder: Folder, scripted: Scripted) -> None:
     sources: list[mockexport.Source] = [api, folder, scripted]
     reducers: list[mockexport.Reducer[int, str]] = [Longest()]
-    streams: list[mockexport.ByteStream] = [source.stream("x", mockexport.Download("a")) for source in sources]
+    streams: list[ByteStream] = [source.stream("x", mockexport.Download("a")) for source in sources]
     del reducers, streams
 
 

@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from mockexport import MockServer, OptionError, Report, RetryPolicy, ServerUnreachable, analyze
+from mockexport import MockServer, Report, RetryPolicy, analyze
+from mockexport.errors import OptionError, ServerUnreachable
 from mockexport.formats.fhir import FhirObservations
 from mockexport.server.fhir.authorization import Authorization
 from mockexport.sources.fhir import FhirServer

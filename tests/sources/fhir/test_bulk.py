@@ -8,7 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from mockexport import ExportNotFound, MetadataError, MockServer, Report, RetryPolicy, ServerUnreachable, analyze
+from mockexport import MockServer, Report, RetryPolicy, analyze
+from mockexport.errors import ExportNotFound, MetadataError, ServerUnreachable
 from mockexport.formats.fhir import FhirObservations
 from mockexport.model import VerdictKind
 from mockexport.sources.fhir import FhirServer

@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from mockexport import MetadataError, MockExportError, Report, RetryPolicy, ServerUnreachable, SizeLimits, analyze
+from mockexport import MockExportError, Report, RetryPolicy, SizeLimits, analyze
+from mockexport.errors import MetadataError, ServerUnreachable
 from mockexport.formats.fhir import FhirObservations
 from mockexport.model import VerdictKind
 from mockexport.resuming.retrying import TimeLimits
