@@ -53,7 +53,7 @@ TESTS = {
     "sources/fhir/asking.py": ["tests/sources/fhir/test_flow.py"],
     "sources/fhir/client.py": ["tests/sources/fhir/test_flow.py"],
     "sources/fhir/files.py": ["tests/saving/test_resources.py"],
-    "sources/fhir/manifest.py": ["tests/sources/fhir/test_manifest.py"],
+    "sources/fhir/manifest.py": ["tests/sources/fhir/test_pages.py", "tests/saving/test_resources.py"],
     "sources/folder.py": ["tests/saving/test_resources.py"],
     "reducers/latest.py": ["tests/reducers/test_latest.py"],
     "reducers/records.py": ["tests/reducers/test_latest.py"],

@@ -117,6 +117,8 @@ class FhirBulk:
         else:
             self._manifest_url = self._server.status or await self._asking.kick_off()
             self._server.job.status_url = self._manifest_url
+            if self._server.status is None:  # whoever is killed cannot say it afterwards
+                _log.info("%s: a job was started, with its status at %s", self.name, self._manifest_url)
         self._pages = pages = await self._manifest()
         downloads = self._take(pages)
         downloads += [download for page in pages for download in await self._problems(page)]
