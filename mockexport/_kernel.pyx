@@ -223,8 +223,17 @@ cdef extern from "native/plan.h" nogil:
         text spelled "is"
         int64_t value
         wide apart
+    ctypedef struct sample_clock:
+        int64_t next_us
+        int64_t step_us
+        uint64_t rest
+        uint64_t step_rest
+        uint64_t rate
+        uint64_t count
     ctypedef struct plan:
         int knows_none
+        int is_sampled
+        sample_clock clock
         uint32_t width
         uint32_t field_count
         const uint32_t *places
@@ -861,7 +870,7 @@ cdef class Plan:
 
     def __cinit__(self, *, uint32_t width, places, patient_id, event_time, event_type, unit, values, conditions, formats,
                   bint dates_noted, bytes decimal not None, groups, words, str censored not None, bint text_is_missing,
-                  bint knows_none):
+                  bint is_sampled, bint knows_none):
         cdef list copied = list(places)
         cdef uint32_t *numbers = <uint32_t *>self._room(len(copied), sizeof(uint32_t))
         if not copied or copied != sorted(set(copied)) or copied[-1] >= width:
@@ -872,6 +881,7 @@ cdef class Plan:
         self.plan.width = width
         self.plan.places = numbers
         self.plan.knows_none = knows_none
+        self.plan.is_sampled = is_sampled and not knows_none
         self._take_part(patient_id, &self.plan.patient)
         self._take_part(event_time, &self.plan.time)
         if event_type is not None:
@@ -1107,6 +1117,19 @@ cdef class Scan:
         self.state._begin()
         self.plan = plan
         self.scan.plan = &plan.plan
+        self.state.busy = False
+
+    @property
+    def samples(self):
+        """How many rows were taken since `start_samples`; None where times do not follow from the rows' places."""
+        return self.scan.plan.clock.count if self.scan.plan != NULL and self.scan.plan.is_sampled else None
+
+    def start_samples(self, next_us, step_us, uint64_t rest, uint64_t step_rest, uint64_t rate):
+        """Say what the time of the next row is, how much later that of one behind it, in µs and parts of `rate`."""
+        if not self.plan or not max(rest, step_rest) < rate < 2**62 or not 0 <= step_us < 2**50 or abs(next_us) > 2**61:
+            raise ValueError("no such times")
+        self.state._begin()
+        self.scan.plan.clock = sample_clock(next_us, step_us, rest, step_rest, rate, 0)
         self.state.busy = False
 
     @property

@@ -11,11 +11,13 @@ import pytest
 
 import mockexport
 from mockexport import events
+from mockexport.analysis import AnalyzeKeywords
 from mockexport.cli import exits
 from mockexport.cli.arguments import COMMANDS
 from mockexport.events import to_plain
 from mockexport.formats import BadRowReason
 from mockexport.model import Verdict, VerdictKind
+from mockexport.reducers.selection import STATISTICS
 from mockexport.report.account import Account, DownloadAccount
 from tests.test_house import ROOMS
 
@@ -77,6 +79,17 @@ def test_every_public_name_is_on_the_page() -> None:
     text = (DOCS / "reference" / "api.md").read_text()
     told = set(re.findall(r"(?m)(?:`|:: mockexport\.)(\w+)", text))
     assert not [name for name in mockexport.__all__ if name not in told]
+
+
+def test_every_keyword_and_figure_has_its_type_on_the_page() -> None:
+    text = (DOCS / "reference" / "api.md").read_text().replace(r"\|", "/")
+    rows = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in text.splitlines() if line[:2] == "| "}
+    assert [name for name in AnalyzeKeywords.__annotations__ if f"`{name}`" not in rows] == []
+    for name, annotation in AnalyzeKeywords.__annotations__.items():
+        if annotation in (bool, int, int | str, int | None, str | None):
+            assert rows[f"`{name}`"] == f"`{getattr(annotation, '__name__', str(annotation)).replace('|', '/')}`", name
+    figures = section("reference/api.md", "The report")
+    assert not [name for name in (*STATISTICS, "p100") if f"`{name}`" not in figures]
 
 
 def test_every_room_is_on_the_page_of_the_design_and_in_the_map_in_import_order() -> None:

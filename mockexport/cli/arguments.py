@@ -57,7 +57,9 @@ mockexport demo --since 2025-08-26 --until 2025-08-27 --patient P001""",
     "show": "mockexport show demo",
     "download": "mockexport download demo files/",
     "generate": "mockexport generate small files/",
-    "serve": "mockexport serve --port 0 --faults reset=0.2,status=0.1 --seed 7",
+    "serve": """\
+mockexport serve --port 0 --faults reset=0.2,status=0.1 --seed 7
+mockexport serve --export ward=tables/ --faults faults.toml --tls-dir keys""",
     "completion": """\
 eval "$(mockexport completion bash)"      in ~/.bashrc
 eval "$(mockexport completion zsh)"       in ~/.zshrc, after compinit

@@ -69,7 +69,7 @@ def choose_engine(
         raise OptionError("engine", f"the kernel cannot be used: {problem}")
     if problem is not None or wanted == "python":
         return _by_reference("python", reducer, schema, asked, coverage, strict)
-    if isinstance(schema, Schema) and not schema.is_sampled:
+    if isinstance(schema, Schema):
         return _compiled(reducer, schema, asked, coverage, strict)
     from mockexport.engine.kernel import twin_of
 

@@ -9,7 +9,16 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mockexport._kernel import ColumnScan, State, integers
-from mockexport.engine.kernel import give_plan, is_ended, line_after, new_scan, tally_of, unended_line
+from mockexport.engine.kernel import (
+    begin_samples,
+    end_samples,
+    give_plan,
+    is_ended,
+    line_after,
+    new_scan,
+    tally_of,
+    unended_line,
+)
 from mockexport.errors import BadRowError, ReducerError, reducer_at_work
 from mockexport.formats import Batch, Decoded
 from mockexport.formats.batch import table, with_missing
@@ -158,7 +167,9 @@ class ColumnsFold(Generic[S]):
         start, line = taken.start, taken.line
         while True:
             scan = self._scan_in_force()
+            begin_samples(scan, self._decoder)
             aside = scan.feed(taken.data, start, line)
+            end_samples(scan, self._decoder)
             give_plan(scan, self._decoder, self._schema)
             stopped_at, open_at, lines = scan.stopped_at, scan.open_at, scan.lines
             last = unended_line(chunk, aside, line, scan) if aside else None

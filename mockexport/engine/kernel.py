@@ -33,6 +33,8 @@ __all__ = [
     "KernelFold",
     "KernelSelection",
     "KernelSummary",
+    "begin_samples",
+    "end_samples",
     "give_plan",
     "instructions",
     "is_ended",
@@ -45,6 +47,8 @@ __all__ = [
 ]
 
 AnyScan = TypeVar("AnyScan", bound=Scan)
+# Later than all times.
+_NO_TIME_US = 2**61
 # What a scan notes, in its order.
 _NOTED = (Noted.DATES_ONLY, Noted.CENSORED, Noted.CENSORED_BOUND, Noted.TEXT)
 
@@ -322,6 +326,7 @@ class KernelFold:
             decoded = self._decoder.decode_rows(taken.rows, unended_line=last)
             self.judged += len(taken.rows)
             part.judge(decoded, self.download_id, chunk.offset, strict=self._strict)
+        begin_samples(part.scan, self._decoder)
         return Scanning(chunk, taken.data, taken.start, taken.line, part.scan, part)
 
     def end(self, scanning: Scanning, rows: list[tuple[int, bytes]]) -> None:
@@ -335,6 +340,7 @@ class KernelFold:
         data, start, line, scan = scanning.data, scanning.start, scanning.line, scanning.scan
         give_plan(scan, self._decoder, self._schema)
         while True:
+            end_samples(scan, self._decoder)
             if rows:
                 self.judged += len(rows)
                 decoded = self._decoder.decode_rows(rows, unended_line=unended_line(chunk, rows, line, scan))
@@ -344,6 +350,7 @@ class KernelFold:
             # Behind what may have been a header, or for a plan; what is left is scanned here, as both are rare.
             start, line = start + scan.stopped_at, line + scan.lines
             scan = part.scan
+            begin_samples(scan, self._decoder)
             rows = scan.feed(data, start, line)
         if scan.open_at is not None:
             self._decoder.pending = bytes(data[start + scan.open_at :])
@@ -403,6 +410,19 @@ def give_plan(scan: Scan, decoder: CsvDecoder, schema: Schema) -> None:
     """Let a scan to which many rows are not plain read the next ones by a plan."""
     if scan.wants_plan and decoder.layout is not None:
         scan.use(new_plan(schema, decoder.layout, decoder.quoting))
+
+
+def begin_samples(scan: Scan, decoder: CsvDecoder) -> None:
+    """Tell a scan, before it begins, the time of the next row, where that follows from the rows' places."""
+    if scan.samples is not None and decoder.samples is not None:
+        next_us, *pace = decoder.samples.pace()
+        scan.start_samples(min(next_us, _NO_TIME_US), *pace)
+
+
+def end_samples(scan: Scan, decoder: CsvDecoder) -> None:
+    """Count the rows that a scan has taken, before those that it has handed back are decoded."""
+    if scan.samples is not None and decoder.samples is not None:
+        decoder.samples.count += scan.samples
 
 
 def is_ended(chunk: Chunk) -> bool:

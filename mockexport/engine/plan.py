@@ -6,6 +6,7 @@ and the reference decodes them all.
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 
 from mockexport._kernel import Plan
@@ -19,11 +20,13 @@ from mockexport.formats.zones import zone_named
 
 __all__ = ["encoded", "new_plan", "signs_of"]
 
-# A directive by its letter and no byte; a byte, in lower case, that must be there; blanks, at least so many.
+# Steps of a pattern: a directive by its letter and how many digits it has, 0 if that is not fixed; a byte that must be
+# there, in lower case; blanks, at least so many.
 _LITERAL, _BLANKS = b"=", b"_"
-# Directives that take as many digits as there are, up to a limit; and all that begin with a digit.
-_GREEDY, _DIGITS = "mdHIMSf", "YymdHIMSf"
-
+# Directives of one digit or two, and of two beside others of digits; those that take as many as there are; all.
+_TWO = tuple(b"%c" % letter for letter in b"mdHIMS")
+_GREEDY = (*_TWO, b"f")
+_NUMBERS = (b"Y", b"y", *_GREEDY)
 _STEP = re.compile(r"%([^%])|([ \t]{1,255})|(?:%%|(.))", re.DOTALL)
 
 # A format of times, as `Plan` takes it.
@@ -32,8 +35,16 @@ _Format = None | tuple[bytes, bool] | tuple[int, int, bool]
 
 def new_plan(schema: Schema, layout: Layout, quoting: Quoting) -> Plan:
     """Return the plan by which rows of a layout are read."""
-    columns = _columns(layout)
-    places = sorted(columns)
+    # Where times follow from the rows' places, no column has them.
+    sampled = schema.is_sampled and layout.event_time == (layout.fields - 1,) and quoting.comment is None
+    sampled = (
+        sampled
+        and quoting.delimiter not in " \t"
+        and _columns(replace(layout, event_time="")).isdisjoint(layout.event_time)
+    )
+    if sampled:
+        layout = replace(layout, event_time="", fields=layout.fields - 1)
+    places = sorted(_columns(layout))
     number = {place: at for at, place in enumerate(places)}
 
     def part(given: Part | None) -> tuple[int, ...] | bytes | None:
@@ -42,7 +53,7 @@ def new_plan(schema: Schema, layout: Layout, quoting: Quoting) -> Plan:
         return given.encode(errors="replace") if isinstance(given, str) else tuple(number[place] for place in given)
 
     wide = layout.values[0].event_type is not None
-    formats = [_format(name, schema) for name in schema.time_formats or ("iso",)]
+    formats = [None] if sampled else [_format(name, schema) for name in schema.time_formats or ("iso",)]
     knows_none = any(one == () for one in formats) or not _is_text(layout)
     return Plan(
         width=layout.fields,
@@ -67,6 +78,7 @@ def new_plan(schema: Schema, layout: Layout, quoting: Quoting) -> Plan:
         words=_words(schema),
         censored=schema.censored,
         text_is_missing=schema.text == "missing",
+        is_sampled=sampled,
         knows_none=knows_none,
     )
 
@@ -144,14 +156,18 @@ def _pattern(name: str) -> tuple[bytes, bool]:
         else:
             steps.append(_LITERAL + (literal or "%").lower().encode())
     certain = all(_is_certain(step, following) for step, following in pairwise(steps))
+    for number, step in enumerate(steps):
+        beside = [other[:1] for other in (*steps[max(number - 1, 0) : number], *steps[number + 1 : number + 2])]
+        if step[:1] in _TWO and any(other in _NUMBERS for other in beside):
+            steps[number] = step[:1] + b"\2"
     return b"".join(steps), certain
 
 
 def _is_certain(step: bytes, following: bytes) -> bool:
     """Tell whether what matches a step ends where the next one begins, whatever the text: it cannot take less."""
-    digit = following[:1].decode() in _DIGITS or (following[:1] == _LITERAL and following[1:].isdigit())
-    if step[:1].decode() in _GREEDY:
+    digit = following[:1] in _NUMBERS or (following[:1] == _LITERAL and following[1:].isdigit())
+    if step[:1] in _GREEDY:
         return not digit
     if step[:1] == b"z":
         return not digit and following != _LITERAL + b":"
-    return True
+    return step[:1] != b"p" or following != _LITERAL + b"."

@@ -55,6 +55,16 @@ class Samples:
         """Return it as text, for those who go on."""
         return f"{_MARK}{self.start_us},{self.rate},{self.per},{self.columns},{self.count}"
 
+    def pace(self) -> tuple[int, int, int, int, int]:
+        """Return the next row's time, and how much later the one behind it comes: µs, and parts of `rate` of one.
+
+        That is: the time in µs, the µs to the next one, the parts of both, and `rate`.
+        """
+        per_us = self.per * EPOCHS["epoch"]
+        step, step_rest = divmod(per_us, self.rate)
+        passed, rest = divmod(self.count * per_us, self.rate)
+        return self.start_us + passed, step, rest, step_rest, self.rate
+
     def timed(self, rows: Iterable[tuple[int, bytes]], delimiter: str) -> Iterator[tuple[int, bytes]]:
         """Yield rows with their time as a further field, and count them."""
         for number, row in rows:

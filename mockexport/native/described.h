@@ -54,8 +54,9 @@ static inline __attribute__((always_inline)) int read_fields(row_scan *scan, pla
     if (of->has_unit && !read_unit(of, into)) {
         return ROW_ASIDE;
     }
-    into->time_us = read_described_time(&of->times, &scan->times, time.at, time.length);
-    if (__builtin_expect(into->time_us == NOT_PLAIN, 0)) {
+    into->time_us = of->is_sampled ? of->clock.next_us
+                                   : read_described_time(&of->times, &scan->times, time.at, time.length);
+    if (__builtin_expect(into->time_us == NOT_PLAIN, 0) || (of->is_sampled && into->time_us >= END_DAY * DAY_US)) {
         return ROW_ASIDE;
     }
     into->is_date = is_date_alone(time.at, time.length);
@@ -305,6 +306,9 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
                 goto odd;
             }
         }
+        if (of->is_sampled) {
+            step_clock(&of->clock);
+        }
     next:
         start = (uint32_t)row_end + 1;
         at += count;
@@ -323,6 +327,7 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
         if (leave_row(scan, data, offset, (row_place){start, row_end, line}) < 0) {
             return -1;
         }
+        scan->stopped = scan->stopped || of->is_sampled; /* its time is for the reference to count */
         is_known = row_end == end;
         at += is_known ? count : 0;
         start = (uint32_t)row_end + 1;

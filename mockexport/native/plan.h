@@ -35,6 +35,13 @@ typedef struct {
     const text *texts;
 } plan_condition;
 
+/* Where times follow from the rows' places (formats/sampled.py): that of the next row, and the steps to those behind it. */
+typedef struct {
+    int64_t next_us, step_us;
+    uint64_t rest, step_rest, rate; /* µs are whole, and these are what is left, of `rate` parts */
+    uint64_t count;                 /* of rows since it was told */
+} sample_clock;
+
 /* A text that stands for a number, or, if that is NOT_PLAIN, for "no value". */
 typedef struct {
     text is;
@@ -74,6 +81,8 @@ typedef struct plan {
     const plan_condition *conditions;
     time_formats times;
     int dates_noted;
+    int is_sampled;
+    sample_clock clock;
     uint8_t decimal;
     uint32_t group_count; /* what may group digits */
     const text *groups;
@@ -140,6 +149,16 @@ static inline int is_text_like(text one, text other) {
     }
     return one.length <= 8 ? ((load64(one.at) ^ load64(other.at)) & kept_low[one.length]) == 0
                            : memcmp(one.at, other.at, one.length) == 0;
+}
+
+static inline void step_clock(sample_clock *clock) {
+    clock->next_us += clock->step_us;
+    clock->rest += clock->step_rest;
+    if (clock->rest >= clock->rate) {
+        clock->rest -= clock->rate;
+        clock->next_us++;
+    }
+    clock->count++;
 }
 
 /* Put bytes behind what is in the scratch already: whether there was room. */

@@ -78,7 +78,7 @@ static inline int read_quoted(const row_scan *scan, plan *of, const uint8_t *at,
 static inline int split_row(const row_scan *scan, plan *of, const uint8_t *data, uint32_t start, const uint32_t *at,
                             size_t count, uint32_t end, int has_quotes) {
     const uint8_t delimiter = scan->signs.delimiter;
-    if (__builtin_expect(count < of->width, 0)) {
+    if (__builtin_expect(count < of->width || (of->is_sampled && count > of->width), 0)) {
         return 0;
     }
 #define BEGIN(place) ((place) == 0 ? start : at[(place) - 1] + 1)

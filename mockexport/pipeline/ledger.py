@@ -120,6 +120,8 @@ class Ledger(Generic[S]):
     def _note(self, account: DownloadAccount) -> None:
         """Take the account of a download; with too many groups to compare, in all of them, drop how far these reach."""
         self.accounts[account.download_id] = account
+        if account.verdict.complete:
+            self.begun.pop(account.download_id, None)
         if account.reached is None:
             return
         before, self._groups = self._groups, self._groups + account.reached.groups

@@ -31,6 +31,8 @@ __all__ = ["Tables", "table_exports"]
 Tables = Mapping[str, "str | Path | Sequence[str | Path]"]
 
 PIECE_BYTES = 1 << 18
+# The reading of what is longer takes a second or more.
+TOLD_BYTES = 1 << 28
 SUFFIX = ".csv"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}")
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -101,6 +103,8 @@ async def _read(name: str, path: Path, folder: Path, schema: Schema) -> Offer:
     try:
         with open(os.open(path, _OPEN_FLAGS), "rb", buffering=0) as file:  # noqa: ASYNC230 - a piece at a time
             found = os.fstat(file.fileno())
+            if found.st_size > TOLD_BYTES:
+                logger.info("%s: is read for what is to be announced of it", path)
             digest, span = hashlib.sha256(), Span(readable(path.name))
             fold, cutter = choose_engine(Summary(), schema).new_fold(span), schema.cutter(span)
             size = 0

@@ -4,6 +4,7 @@
 """
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -109,3 +110,34 @@ def test_the_first_format_that_fits_is_the_one(formats: tuple[str, ...], text: s
     schema = Schema(time_formats=formats)
     data = HEADER + f"P1,{text},spo2,97\n".encode() * 3
     assert outcome("kernel", data, schema) == outcome("python", data, schema)
+
+
+PATIENT = (("patient_id", "A01"),)
+SAMPLED = Schema(value="#1", constants=(*PATIENT, ("event_type", "{stem}")), time_formats=("sampled",), header=False)
+ODD = [b"", b" ", b"x", b"1,2,3", b"1,", b" 5\t", b'"6"', b'"1', b"NA", b"9e99", b"\xff", b"1\r"]
+
+
+@pytest.mark.parametrize("rate", [b"4.000000", b"64", b"0.3", b"999999999.999999999", b"7"])
+@pytest.mark.parametrize("schema", [SAMPLED, replace(SAMPLED, values=(("#1", "x"), ("#2", "y")), constants=PATIENT)])
+def test_values_without_times_are_counted_by_whoever_reads_them(rate: bytes, schema: Schema) -> None:
+    draw = random.Random(rate)
+    columns = 2 if schema.values else 1
+    rows = [b",".join(b"%.2f" % draw.gauss(80, 9) for _ in range(columns)) for _ in range(400)]
+    head = [b",".join([b"1551453312.500000"] * columns), b",".join([rate] * columns)]
+    data = b"\r\n".join([*head, *rows, b""])
+    assert judged(data, schema) == (0, 400 * columns)
+    for at in range(0, 400, 9):
+        rows[at] = draw.choice(
+            [b"", b" ", b"x", b"1,2,3", b"1,", b" 5\t", b'"6"', b'"1', b"NA", b"9e99", b"\xff", b"1\r"]
+        )
+    data = b"\n".join([*head, *rows])
+    reducers: list[Reducer[Any, Any]] = [Rows(), SUMMARY]
+    for reducer in reducers:
+        law = outcome("python", data, schema, reducer=reducer)
+        for chunk_bytes in (1, 50, 700, 300_000):
+            assert outcome("kernel", data, schema, reducer=reducer, chunk_bytes=chunk_bytes) == law
+
+
+def test_a_time_beyond_all_years_is_for_the_reference_to_refuse() -> None:
+    data = b"253402300790\n0.000001\n1\n2\n" + b"3\n" * 9
+    assert outcome("kernel", data, SAMPLED) == outcome("python", data, SAMPLED)

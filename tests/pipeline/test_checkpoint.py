@@ -4,21 +4,24 @@ import asyncio
 import os
 import random
 import stat
-from collections.abc import Collection, Mapping
+import threading
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 
 from mockexport import Counts, Download, Pipeline, Schema, Summary, analyze
 from mockexport.errors import CheckpointError, MockExportError, OutputError, TransferError
-from mockexport.events import DownloadStarted, Event, Restored, StartedOver
+from mockexport.events import DownloadFinished, DownloadStarted, Event, Restored, StartedOver
 from mockexport.formats import BadRow, BadRowReason
 from mockexport.model import Reading, Span, Verdict, VerdictKind
 from mockexport.pipeline.checkpoint import Belonging, Checkpoint, Saved, SavedRun, from_bytes, to_bytes
+from mockexport.pipeline.options import RunOptions
 from mockexport.pipeline.span import Begun, SpanState
-from mockexport.pipeline.streams import Mark
+from mockexport.pipeline.streams import ByteStream, Mark, Piece
 from mockexport.reducers.packing import pack_rows
 from mockexport.report.account import DownloadAccount
 from mockexport.resuming.retrying import RetryPolicy
@@ -350,3 +353,64 @@ async def test_on_failure_the_others_are_skipped_or_finished(stop: bool) -> None
         assert kinds == [VerdictKind.FAILED, VerdictKind.VERIFIED, VerdictKind.VERIFIED]
         assert report.incomplete == ("a",)
     assert source.open == 0
+
+
+class Watched(Counts):
+    """A reducer that notices states being merged while one is dumped."""
+
+    may_end: ClassVar = threading.Event()
+    dumping: ClassVar = threading.Event()
+    ended: ClassVar = threading.Event()
+    merging: ClassVar = threading.Event()
+
+    def merge(self, earlier: Counter[tuple[str, str]], later: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+        if self.dumping.is_set():
+            self.merging.set()
+        return super().merge(earlier, later)
+
+    def dump(self, state: Counter[tuple[str, str]]) -> bytes:
+        if self.may_end.is_set():
+            self.dumping.set()
+            self.ended.wait(30)
+            self.merging.wait(0.5)  # which comes now if it does not wait for this
+            self.dumping.clear()
+        return super().dump(state)
+
+
+async def test_a_state_is_not_merged_while_it_is_being_saved() -> None:
+    reducer, other_is_finished = Watched(), asyncio.Event()
+
+    class EndsWhileSaved:
+        """A stream of the first download, which ends while its state is being dumped."""
+
+        def __init__(self, stream: ByteStream) -> None:
+            self.start_over, self.close = stream.start_over, stream.close
+            self._stream = stream
+
+        async def pieces(self) -> AsyncGenerator[Piece]:
+            async for piece in self._stream.pieces():
+                yield piece
+            await other_is_finished.wait()
+            reducer.may_end.set()
+            assert await asyncio.to_thread(reducer.dumping.wait, 30)
+            reducer.ended.set()
+
+    class Source(MemorySource):
+        def stream(self, export_id: str, download: Download) -> Any:
+            stream = super().stream(export_id, download)
+            return EndsWhileSaved(stream) if download == first else stream
+
+    bodies = export_of(random.Random(7), 2, 20)
+    first = next(iter(bodies))
+
+    def listen(event: Event) -> None:
+        if isinstance(event, DownloadFinished) and event.download_id != first.id:
+            other_is_finished.set()
+
+    # Chunks of a row each, so that nothing is left to be folded at the end.
+    options = RunOptions(engine="python", chunk_bytes=1)
+    source, checkpoint = Source("x", bodies, piece_bytes=60), MemoryCheckpoint()
+    pipeline = Pipeline(source, reducer, options, checkpoint=checkpoint, checkpoint_every_s=0.001, listener=listen)
+    outcome = await pipeline.run("x")
+    assert [each.verdict.counts for each in outcome.downloads] == [True, True]
+    assert not reducer.merging.is_set()
