@@ -16,7 +16,8 @@ enum { PART_CENTURY, PART_YEAR, PART_MONTH, PART_DAY, PART_HOUR, PART_MINUTE, PA
 #define MAX_FIXED_BYTES 31
 #define NO_PLACE 0xFF
 
-/* A directive of a pattern by its letter, LITERAL with a byte in lower case, or BLANKS and how many there are at least. */
+/* A directive of a pattern by its letter, and its digits if there are always so many; LITERAL with a byte in lower case; or
+ * BLANKS and how many there are at least. */
 #define LITERAL '='
 #define BLANKS '_'
 
@@ -219,6 +220,9 @@ static int64_t read_pattern(const time_format *format, time_formats *of, const t
             for (; at < end && (*at == ' ' || *at == '\t'); at++) {
                 number++;
             }
+            if (at < end && (*at == 0xC2 || *at == 0xE2)) { /* what spaces beyond ASCII begin with */
+                return NOT_PLAIN;
+            }
             if (number < step->byte) {
                 return unlike;
             }
@@ -238,8 +242,11 @@ static int64_t read_pattern(const time_format *format, time_formats *of, const t
             at += 2;
             break;
         case 'p':
-            if (end - at < 2 || lower_case(at[1]) != 'm' || (lower_case(at[0]) != 'a' && lower_case(at[0]) != 'p')) {
+            if (at == end || (lower_case(at[0]) != 'a' && lower_case(at[0]) != 'p')) {
                 return unlike;
+            }
+            if (end - at < 2 || lower_case(at[1]) != 'm' || (end - at > 2 && at[2] == '.')) {
+                return NOT_PLAIN; /* a.m., perhaps */
             }
             half = lower_case(at[0]) == 'p';
             at += 2;
@@ -271,8 +278,8 @@ static int64_t read_pattern(const time_format *format, time_formats *of, const t
                 fraction *= 10;
             }
             break;
-        default: /* one digit or two */
-            if (at == end || !is_digit(*at)) {
+        default: /* one digit or two; two beside other numbers */
+            if (at == end || !is_digit(*at) || (step->byte == 2 && (end - at < 2 || !is_digit(at[1])))) {
                 return unlike;
             }
             number = (uint32_t)*at++ - '0';
