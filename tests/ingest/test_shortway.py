@@ -166,6 +166,21 @@ async def test_requests_behind_one_another_are_answered_in_order(tmp_path: Path)
         connection.writer.close()
 
 
+async def test_what_goes_on_with_half_a_head_is_no_request_of_its_own(tmp_path: Path, taken: list[bool]) -> None:
+    health = b"GET /health HTTP/1.1\r\nhost: localhost\r\n"
+    async with serving(tmp_path) as client:
+        connection = await _Raw.open(client)
+        head, _ = await connection.ask(health + b"\r\n" + health + b"x-more: ")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        # By itself these would be a plain reading; here they are a field, a second Host, and a body.
+        head, body = await connection.ask(_post())
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert b"Host" in body
+        assert (await connection.ask(_post()))[0].startswith(b"HTTP/1.1 202 ")
+        connection.writer.close()
+    assert taken == [True]
+
+
 async def test_why_it_could_not_be_stored_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(writing: Writing, work: object) -> Unavailable:
         return DiskFull()
