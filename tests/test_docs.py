@@ -159,3 +159,16 @@ def test_versions_agree() -> None:
 def test_the_report_that_the_readme_shows_is_the_demos() -> None:
     (shown,) = re.findall(r"mockexport demo\n(\{.*?)\n +…\n", (ROOT / "README.md").read_text(), re.DOTALL)
     assert (ROOT / "examples" / "outputs" / "demo.json").read_text().startswith(shown + "\n")
+
+
+def test_every_test_that_shows_what_the_standard_asks_exists() -> None:
+    text = (DOCS / "explanation" / "bulk-data-clients.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", text))
+    there = {
+        name for file in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())
+    }
+    assert len(named) > 20
+    assert not named - there
+    for line in text.splitlines():
+        if line.startswith(("| SHALL", "| SHOULD", "| MAY")):
+            assert "`test_" in line or "Not done" in line, line

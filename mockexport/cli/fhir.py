@@ -2,6 +2,7 @@
 
 import argparse
 import glob
+import shlex
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -122,4 +123,5 @@ async def telling_of_job(settings: AnalyzeKeywords) -> AsyncIterator[None]:
 def _tell_of(server: "FhirServer") -> None:
     if server.job.status_url is not None:
         base = "" if server.url is None else f" --fhir {server.url}"
+        base += "" if server.group is None else f" --group {shlex.quote(server.group)}"
         say(f"the job is still on the FHIR server; to take it up:{base} --fhir-status {server.job.status_url}")

@@ -28,7 +28,7 @@ async def serve(options: argparse.Namespace) -> int:
         options.port,
         data=options.data,
         exports=_exports(options.export),
-        schema=None if options.like is None else described(read_description(options.like)),
+        schema=None if options.like is None or not options.export else described(read_description(options.like)),
         faults=Faults.of(options.faults, seed=options.seed),
         host_names=options.host_name,
         token=None if options.bearer is None else read_token("bearer", options.bearer),

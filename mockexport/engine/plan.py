@@ -20,11 +20,12 @@ from mockexport.formats.zones import zone_named
 
 __all__ = ["encoded", "new_plan", "signs_of"]
 
-# A directive by its letter and no byte; a byte, in lower case, that must be there; blanks, at least so many.
+# Steps of a pattern: a directive by its letter and how many digits it has, 0 if that is not fixed; a byte that must be
+# there, in lower case; blanks, at least so many.
 _LITERAL, _BLANKS = b"=", b"_"
-# Directives that take as many digits as there are, up to a limit; and all that begin with a digit.
-_GREEDY, _DIGITS = "mdHIMSf", "YymdHIMSf"
-
+# Directives of one digit or two, and of two beside others of digits; and all of digits.
+_TWO = tuple(b"%c" % letter for letter in b"mdHIMS")
+_NUMBERS = (b"Y", b"y", b"f", *_TWO)
 _STEP = re.compile(r"%([^%])|([ \t]{1,255})|(?:%%|(.))", re.DOTALL)
 
 # A format of times, as `Plan` takes it.
@@ -154,14 +155,21 @@ def _pattern(name: str) -> tuple[bytes, bool]:
         else:
             steps.append(_LITERAL + (literal or "%").lower().encode())
     certain = all(_is_certain(step, following) for step, following in pairwise(steps))
+    for number, step in enumerate(steps):
+        beside = [other[:1] for other in (*steps[max(number - 1, 0) : number], *steps[number + 1 : number + 2])]
+        if step[:1] in _TWO and any(other in _NUMBERS for other in beside):
+            steps[number] = step[:1] + b"\2"
     return b"".join(steps), certain
 
 
 def _is_certain(step: bytes, following: bytes) -> bool:
     """Tell whether what matches a step ends where the next one begins, whatever the text: it cannot take less."""
-    digit = following[:1].decode() in _DIGITS or (following[:1] == _LITERAL and following[1:].isdigit())
-    if step[:1].decode() in _GREEDY:
+    digit = following[:1] == _LITERAL and following[1:].isdigit()
+    if step[:1] in _TWO:
+        return not digit
+    digit = digit or following[:1] in _NUMBERS
+    if step[:1] == b"f":
         return not digit
     if step[:1] == b"z":
         return not digit and following != _LITERAL + b":"
-    return True
+    return step[:1] != b"p" or following != _LITERAL + b"."

@@ -102,7 +102,7 @@ class CsvDecoder:
         if self._schema.is_sampled and (samples := Samples.from_text(header)) is not None:
             self._sample(samples, 1)
             return
-        self._read(header, "", 1)
+        self._read(header, 1)
 
     def decode(self, chunk: Chunk) -> Decoded:
         """Return the chunk's rows as columns, missing values and bad rows.
@@ -187,12 +187,11 @@ class CsvDecoder:
             elif self._lines_to_skip:
                 self._lines_to_skip -= 1
             elif row.strip(self._quoting.blanks.encode()) and not self._is_comment(row):
-                if self._schema.header:
-                    found = row_end(data, start, self._quoting, ended=ended)
-                    if found is None:
-                        self.pending = data[start:]
-                        return len(data), line + self.pending.count(b"\n")
-                    end = found
+                found = row_end(data, start, self._quoting, ended=ended)
+                if found is None:
+                    self.pending = data[start:]
+                    return len(data), line + self.pending.count(b"\n")
+                end = found
                 self._take_header(data[start:end].removesuffix(b"\r"), line)
                 if not self._schema.header and not self._schema.is_sampled:
                     return start, line
@@ -222,7 +221,7 @@ class CsvDecoder:
                 self._take_samples(fields, line)
                 return
             text = self._numbered(len(fields))
-        self._read(text, self._download_id, line)
+        self._read(text, line)
         if self._layout is not None and self._layout.units_unread:
             self._untold[Noted.UNITS_UNREAD] += 1
 
@@ -243,10 +242,10 @@ class CsvDecoder:
     def _sample(self, samples: Samples, line: int) -> None:
         self._samples = samples
         names = f"{self._numbered(samples.columns)}{self._quoting.delimiter}{SAMPLED}"
-        self._read(names, self._download_id, line)
+        self._read(names, line)
 
-    def _read(self, text: str, download_id: str, line: int) -> None:
-        self._layout = read_header(text, self._schema, download_id=download_id, line=line, quoting=self._quoting)
+    def _read(self, text: str, line: int) -> None:
+        self._layout = read_header(text, self._schema, download_id=self._download_id, line=line, quoting=self._quoting)
         self._text = text
 
     def decode_rows(self, rows: Iterable[tuple[int, bytes]], *, unended_line: int | None = None) -> Decoded:
@@ -265,7 +264,7 @@ class CsvDecoder:
             if again is None:
                 break
             line, text = again
-            self._read(text, self._download_id, line)
+            self._read(text, line)
         return replace(decoded, cut_off=bool(decoded.bad) and decoded.bad[-1].line == unended_line)
 
 

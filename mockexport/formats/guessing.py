@@ -5,12 +5,24 @@ Rules: pure, and guesses: whoever asks tries them on the rows at hand before any
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
+from unicodedata import normalize
 
 from mockexport.formats.fields import BadField, parse_value
 from mockexport.formats.times import time_reader
 from mockexport.formats.values import plain_number
 
-__all__ = ["MISSING_WORDS", "is_id", "number_signs", "role_names", "share_of_numbers", "share_of_times", "time_formats"]
+__all__ = [
+    "MISSING_WORDS",
+    "is_clock",
+    "is_day",
+    "is_id",
+    "number_signs",
+    "role_names",
+    "share_of_numbers",
+    "share_of_times",
+    "time_formats",
+]
 
 # Texts that stand for no value, in programs that write tables.
 MISSING_WORDS = (
@@ -36,25 +48,26 @@ _NAMES = {
     "patient_id": (
         "patientid", "usubjid", "subjectid", "personid", "patient", "subject", "patientunitstayid", "hospitalizationid",
         "icustayid", "stayid", "participantid", "participant", "recordid", "mrn", "pid", "patientnum", "case", "userid",
-        "user", "id",
+        "user", "paciente", "paziente", "identifiant", "id",
     ),
     "event_time": (
         "eventtime", "charttime", "measurementdatetime", "recordeddttm", "timestamp", "datetime", "observationdate",
         "startdate", "vsdtc", "lbdtc", "collected", "collectiontime", "observationtime", "effectivedatetime", "zeit",
-        "zeitpunkt", "time", "date", "datum", "uhrzeit",
+        "zeitpunkt", "horodatage", "fecha", "fechahora", "data", "dataora", "dateheure", "time", "date", "datum",
+        "uhrzeit",
     ),
     "event_type": (
         "eventtype", "vitalcategory", "measurementconceptid", "vstestcd", "lbtestcd", "itemid", "conceptcd",
         "parameter", "analyte", "measurement", "vitalname", "code", "itemname", "item", "type", "test", "name",
-        "signal", "variable",
+        "signal", "variable", "parametre", "parametro", "analyse", "typ", "tipo",
     ),
     "value": (
         "valuenum", "valueasnumber", "value", "vitalvalue", "vsstresn", "lbstresn", "nvalnum", "result", "resultvalue",
-        "wert", "messwert", "reading", "val", "val1",
+        "wert", "messwert", "reading", "valeur", "valor", "valore", "resultat", "resultado", "ergebnis", "val", "val1",
     ),
     "unit": (
         "unit", "units", "uom", "valueuom", "unitsourcevalue", "vsstresu", "lbstresu", "unitscd", "einheit",
-        "valueunit",
+        "valueunit", "unite", "unidad", "unita",
     ),
 }  # fmt: skip
 
@@ -71,8 +84,11 @@ _NAMED_DATES = (
     "%d %B %Y",
     "%B %d, %Y",
 )
-_CLOCKS = ("", "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
+_CLOCKS = ("", "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p")
+_COMPACT = ("%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%dT%H%M", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S%z", "%Y%m%d%H%M%S%z")
 _JOINTS = (" ", "T", ":", ", ")
+_CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?:[ \u00a0\u202f]?[AaPp]\.?[Mm]\.?)?", re.ASCII)
+_COMPACT_SHAPES = ("0", "0A0", "0A0A", "0A0+0", "0A0-0", "0+0", "0-0")
 # From 2001 to 2096, in seconds: numbers like these are hardly anything else.
 _EPOCH_S = (978_307_200, 4_000_000_000)
 _MOST_TRIED = 200
@@ -82,7 +98,7 @@ _Fits = Callable[[str], bool]
 
 def role_names(names: Sequence[str], role: str) -> list[str]:
     """Return which of some columns may have a role by their names, the likeliest first."""
-    plain = {name: re.sub(r"[^a-z0-9]", "", name.lower()) for name in names}
+    plain = {name: re.sub(r"[^a-z0-9]", "", normalize("NFKD", name.lower())) for name in names}
     ranked = [(list(_NAMES[role]).index(plain[name]), name) for name in names if plain[name] in _NAMES[role]]
     return [name for _, name in sorted(ranked, key=lambda each: each[0])]
 
@@ -104,21 +120,38 @@ def time_formats(texts: Sequence[str]) -> list[str]:
 
 def _formats(texts: Sequence[str]) -> list[str]:
     there = [text for text in texts if text]
-    if there and all(re.fullmatch(r"\d{9,16}(?:\.\d+)?", text) for text in there[:20]):
+    if not there:
+        return []
+    compact: list[str] = []
+    if _shape(there[0]) in _COMPACT_SHAPES:
+        compact = [name for name in _COMPACT if all(map(_reads_times(name), there[:20]))]
+    if compact:
+        return compact
+    if all(re.fullmatch(r"\d{9,16}(?:\.\d+)?", text) for text in there[:20]):
         first = float(there[0])
         scales = {"epoch": 1, "epoch-ms": 1e3, "epoch-us": 1e6}
         return [name for name, scale in scales.items() if _EPOCH_S[0] <= first / scale < _EPOCH_S[1]]
-    dated = [*_DATES, *_SHORT_DATES, *_NAMED_DATES]
-    sample = there[:3]
-    found = ["iso"]
-    if not all(re.search(r"\d\D", text) for text in sample):
-        return found
     # What fits none of three is not tried on all.
-    for day in dated:
+    alike = _by_shape().get(_shape(there[0]), [])
+    return ["iso", *(name for name in alike if all(map(_reads_times(name), there[:3])))]
+
+
+@cache
+def _by_shape() -> dict[str, list[str]]:
+    """Return the formats that dates and times of day make, by what is left without digits and letters."""
+    found: dict[str, list[str]] = {}
+    for day in (*_DATES, *_SHORT_DATES, *_NAMED_DATES):
         for clock in _CLOCKS:
-            names = [f"{day}{joint}{clock}" for joint in _JOINTS] if clock else [day]
-            found += [name for name in names if all(map(_reads_times(name), sample))]
+            for name in [f"{day}{joint}{clock}" for joint in _JOINTS] if clock else [day]:
+                text = re.sub("%([bBp])", "x", name)
+                found.setdefault(_shape(re.sub("%.", "1", text)), []).append(name)
     return found
+
+
+def _shape(text: str) -> str:
+    """Return a text with each number as 0 and each word as A: texts of one format have the same."""
+    text = re.sub(r"([AaPp])\.[ \u00a0\u202f]?[Mm]\.", r"\1M", text)
+    return re.sub(r"\s+", " ", re.sub(r"[^\W\d_]+", "A", re.sub(r"\d+", "0", text)))
 
 
 def _reads_times(name: str) -> _Fits:
@@ -137,6 +170,16 @@ def _reads_times(name: str) -> _Fits:
 def share_of_times(texts: Sequence[str]) -> float:
     """Return which share of some texts are times, in the format that most of them have."""
     return max((_share(texts, _reads_times(name)) for name in _formats(texts)), default=0.0)
+
+
+def is_clock(texts: Sequence[str]) -> bool:
+    """Tell whether some texts are times of day, without a date."""
+    return _share(texts, lambda text: _CLOCK.fullmatch(text) is not None) >= 0.9
+
+
+def is_day(texts: Sequence[str]) -> bool:
+    """Tell whether some texts are dates, without a time of day."""
+    return ":" not in "".join(texts[:_MOST_TRIED]) and share_of_times(texts) >= 0.9
 
 
 def number_signs(texts: Sequence[str]) -> list[tuple[str, str | None]]:

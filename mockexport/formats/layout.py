@@ -102,9 +102,10 @@ class _Finding:
             parts[role] = self._constant(role, text, file)
         if schema.is_sampled:
             parts["event_time"] = (self._names.index(SAMPLED),)
-        values = self._values() if schema.values else (Value(self._as_columns(parts["value"])),)
+        wide = [Value((self._place(name),), kind or name) for name, kind in schema.values if name != "*"]
         named = frozenset(name for name in self._used.values() if name)
-        where = self._conditions()
+        where = self._conditions()  # before what is left is a type each: a column that is looked at has a role
+        values = self._types(wide) if schema.values else (Value(self._as_columns(parts["value"])),)
         others = [name for place, name in enumerate(self._names) if place not in self._used]
         return Layout(
             parts["patient_id"],
@@ -163,16 +164,11 @@ class _Finding:
                 ) from None
         return text
 
-    def _values(self) -> tuple[Value, ...]:
-        found = []
-        for name, event_type in self._schema.values:
-            if name == "*":
-                continue
-            found.append(Value((self._place(name),), event_type or name))
+    def _types(self, found: list[Value]) -> tuple[Value, ...]:
+        """Return the columns that are a type each: those that are named, and with `*` all that have no role."""
         if any(name == "*" for name, _ in self._schema.values):
-            taken = set(self._used)
             names = [(place, name) for place, name in enumerate(self._names) if name and name != SAMPLED]
-            found += [Value((place,), name) for place, name in names if place not in taken]
+            found = [*found, *(Value((place,), name) for place, name in names if place not in self._used)]
         types = [value.event_type for value in found]
         if not found or len(set(types)) != len(types):
             raise self._fault("no column has values" if not found else "two columns have the same type")

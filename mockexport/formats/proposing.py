@@ -16,6 +16,8 @@ from mockexport.formats.csv import CsvDecoder
 from mockexport.formats.fields import BadField, BadRowReason
 from mockexport.formats.guessing import (
     MISSING_WORDS,
+    is_clock,
+    is_day,
     is_id,
     number_signs,
     role_names,
@@ -186,11 +188,16 @@ def _changed(schema: Schema, **changes: object) -> Iterator[Schema]:
 def _with_header(schema: Schema, sample: bytes) -> Iterator[Schema]:
     """Yield descriptions by which some line of the sample is the header, or there is none."""
     text = sample.decode("utf-8-sig" if schema.encoding is None else schema.encoding, "replace")
+    if "\ufffd" in text and schema.encoding is None:
+        for encoded in _changed(schema, encoding="cp1252"):
+            yield encoded
+            yield from _with_header(encoded, sample)
+        return
     lines = text.splitlines()
     found = False
     for delimiter in dict.fromkeys([schema.delimiter, *_DELIMITERS]):
         quoting = replace(schema.quoting, delimiter=delimiter)
-        for number, names, rows in _headers(lines, quoting):
+        for number, names, rows in _headers(lines, quoting, schema.columns):
             found = True
             base = next(_changed(schema, delimiter=delimiter, **_before(lines[:number])), None)
             if base is not None:
@@ -215,12 +222,21 @@ def _before(lines: Sequence[str]) -> dict[str, object]:
     return {"skip": len(lines)}
 
 
-def _headers(lines: Sequence[str], quoting: Quoting) -> Iterator[tuple[int, list[str], list[list[str]]]]:
-    """Yield the places of the lines that may be headers, their names, and the rows that follow."""
+def _headers(
+    lines: Sequence[str], quoting: Quoting, wanted: Sequence[str]
+) -> Iterator[tuple[int, list[str], list[list[str]]]]:
+    """Yield the place of the line that may be the header, its names, and the rows that follow.
+
+    It is the one that has all names that are `wanted`, if there is one.
+    """
     split = [_split(line, quoting) for line in lines[: _MOST_SKIPPED + _FEW_ROWS]]
     widths = Counter(len(fields) for fields in split if len(fields) > 1)
     if not widths:
         return
+    for number, names in enumerate(split[:_MOST_SKIPPED]):
+        if wanted and all(names.count(name) == 1 for name in wanted):
+            yield number, names, [row for row in split[number + 1 :] if len(row) >= len(names)]
+            return
     (width, _), *_rest = widths.most_common(1)
     for number, names in enumerate(split[:_MOST_SKIPPED]):
         # Rows may have an empty field more, behind a last delimiter.
@@ -244,6 +260,8 @@ def _with_columns(schema: Schema, names: Sequence[str], rows: Sequence[Sequence[
     """Yield the schema with columns that are among the names: those that it has, and for others the likeliest."""
     texts = {name: [row[at] for row in rows] for at, name in enumerate(names) if name and list(names).count(name) == 1}
     columns = {role: getattr(schema, role) for role in _ROLES if getattr(schema, role) in texts}
+    if "event_time" not in columns:
+        texts |= _joined(texts)
     left = [name for name in texts if name not in columns.values()]
     missing = [role for role in _ROLES if role not in columns and role not in dict(schema.constants)]
     if schema.values:
@@ -254,7 +272,7 @@ def _with_columns(schema: Schema, names: Sequence[str], rows: Sequence[Sequence[
             continue
         grown: list[dict[str, object]] = []
         for chosen in choices:
-            taken = set(chosen.values())
+            taken = _parts_of(chosen)
             free = [name for name in left if name not in taken]
             most = 1 if role == "patient_id" else 2
             grown += [{**chosen, role: name} for name in islice(_candidates(role, free, texts, left), most)] or [chosen]
@@ -263,11 +281,31 @@ def _with_columns(schema: Schema, names: Sequence[str], rows: Sequence[Sequence[
         yield from _completed(schema, chosen, missing, texts)
 
 
+def _joined(texts: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return a day and a time of day, in two columns, as one, by its name in a description."""
+    days = [name for name in texts if "+" not in name and is_day(texts[name])]
+    clocks = [name for name in texts if "+" not in name and is_clock(texts[name])]
+    if len(days) != 1 or len(clocks) != 1:
+        return {}
+    pairs = zip(texts[days[0]], texts[clocks[0]], strict=True)
+    return {f"{days[0]}+{clocks[0]}": [f"{day} {clock}" for day, clock in pairs]}
+
+
+def _parts_of(chosen: dict[str, object]) -> set[object]:
+    """Return the columns that have a role, and those that are joined."""
+    names = [name for name in chosen.values() if isinstance(name, str)]
+    return {*names, *(part for name in names for part in name.split("+"))}
+
+
 def _candidates(role: str, free: Sequence[str], texts: dict[str, list[str]], names: Sequence[str]) -> Iterator[str]:
     """Yield the columns that may have a role, the likeliest first."""
     called = role_names(free, role)
     if role == "event_time":
         times = {name: share_of_times(texts[name]) for name in free}
+        joined = [name for name in free if "+" in name and times[name] >= 0.9]
+        if joined and all(times[name] <= 0.5 or is_day(texts[name]) for name in called if name not in joined):
+            yield joined[0]  # the day alone would do, and lose the hours
+            return
         yield from sorted((name for name in called if times[name] > 0.5), key=lambda name: -times[name])
         if not any(times[name] > 0.5 for name in called):
             yield from (name for name in free if times[name] >= 0.9)
@@ -278,10 +316,18 @@ def _candidates(role: str, free: Sequence[str], texts: dict[str, list[str]], nam
         if not called and names and all(name.startswith("#") for name in names):
             yield from (name for name in reversed(free) if numbers[name] >= 0.5)
         return
-    if called or not all(name.startswith("#") for name in names):
+    if called or (role == "patient_id" and not all(name.startswith("#") for name in names)):
         yield from called
-        return
-    yield from (name for name in free if any(texts[name]))
+    elif all(name.startswith("#") for name in names):
+        yield from (name for name in free if any(texts[name]))
+    elif role_names(names, "value"):  # one column of values: of what, another has to say
+        yield from (name for name in free if _names_things(texts[name]))
+
+
+def _names_things(texts: Sequence[str]) -> bool:
+    """Tell whether some texts are names that come again and again: they may be what the values beside them are of."""
+    different = {*texts} - {""}
+    return 0 < len(different) <= len(texts) / 2 and not share_of_numbers(texts) and not share_of_times(texts)
 
 
 def _completed(
@@ -294,7 +340,7 @@ def _completed(
     constants = dict(schema.constants)
     if "patient_id" in missing and "patient_id" not in chosen:
         constants["patient_id"] = "{stem}"
-    taken = {name for name in chosen.values() if isinstance(name, str)}
+    taken = _parts_of(chosen)
     numeric = [
         name
         for name in texts

@@ -45,12 +45,16 @@ _DIRECTIVES = {
     "M": r"(?P<M>\d\d?)",
     "S": r"(?P<S>\d\d?)",
     "f": r"(?P<f>\d{1,9})",
-    "p": r"(?P<p>[AaPp][Mm])",
+    "p": r"(?P<p>[ap]\.?[ \u00a0\u202f]?m\.?)",
     "b": "(?P<b>" + "|".join(month[:3] for month in MONTHS) + ")",
     "B": "(?P<B>" + "|".join(MONTHS) + ")",
     "z": r"(?P<z>Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)",
     "%": "%",
 }
+# Numbers that may have one digit or two; beside another without a sign between them they have two.
+_ONE_OR_TWO = r"\d\d?"
+# Between words: some programs write other spaces before AM and PM.
+_BLANKS = "[ \t\u00a0\u202f]+"
 # What is remembered must not fill memory; and no format takes more.
 LONGEST = 100
 _NUMBER = re.compile(r"([+-]?)(\d+)(?:\.(\d*))?", re.ASCII)
@@ -137,7 +141,7 @@ def number_reader(unit_us: int, origin_us: int, *, clock: bool = False) -> ReadT
 
 def _pattern_reader(name: str, zone: "ZoneInfo | None") -> ReadTime:
     parts: list[str] = []
-    at, seen = 0, set[str]()
+    at, seen, beside = 0, set[str](), False
     while at < len(name):
         if name[at] == "%":
             directive = name[at + 1 : at + 2]
@@ -145,10 +149,15 @@ def _pattern_reader(name: str, zone: "ZoneInfo | None") -> ReadTime:
                 twice = "twice" if directive in seen else "not known"
                 raise OptionError("time-format", f"{name!a}: %{directive} is {twice}; known are {_known()}")
             seen.update(directive.replace("%", ""))
-            parts.append(_DIRECTIVES[directive])
+            part = _DIRECTIVES[directive]
+            if beside or _is_number(name[at + 2 : at + 4]):
+                part = part.replace(_ONE_OR_TWO, r"\d\d")
+            parts.append(part)
+            beside = _is_number(name[at : at + 2])
             at += 2
         else:
-            parts.append("[ \t]+" if name[at] in " \t" else re.escape(name[at]))
+            beside = False
+            parts.append(_BLANKS if name[at] in " \t" else re.escape(name[at]))
             at += 1
     if not ("Y" in seen) ^ ("y" in seen) or len(seen & {"m", "b", "B"}) != 1 or "d" not in seen:
         raise OptionError("time-format", f"{name!a} has no year, month and day, or one of them twice; {_known()}")
@@ -167,6 +176,10 @@ def _pattern_reader(name: str, zone: "ZoneInfo | None") -> ReadTime:
     return read
 
 
+def _is_number(directive: str) -> bool:
+    return directive[:1] == "%" and r"\d" in _DIRECTIVES.get(directive[1:], "") and directive != "%z"
+
+
 def _known() -> str:
     return f"{', '.join('%' + name for name in _DIRECTIVES)}, or iso, {', '.join([*EPOCHS, *UNITS])}"
 
@@ -183,7 +196,7 @@ def _instant(found: dict[str, str], zone: "ZoneInfo | None") -> int:
     if "I" in found:
         if not 1 <= hour <= 12:
             raise BadField(BadRowReason.TIME)
-        hour = hour % 12 + (12 if found["p"].lower() == "pm" else 0)
+        hour = hour % 12 + (12 if found["p"][0] in "pP" else 0)
     minute, second = int(found.get("M") or 0), int(found.get("S") or 0)
     if hour > 23 or minute > 59 or second > 59:
         raise BadField(BadRowReason.TIME)

@@ -78,6 +78,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.ws_protocol_class: None = None
         self._head_bytes = 0
         self._in_head = True
+        # Whether the parser has seen some of a request and not all: also of one that came right behind another.
+        self._begun = False
         self._too_long = False
         self._resting = NEVER
         self._sweep = sweep_of(self.loop)
@@ -130,7 +132,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self._refusal_due:
             self.say_refusal()
         if self._in_head and self._head_bytes == 0:
-            found = plain_post(data) if self._at_rest() else None
+            found = plain_post(data) if self._at_rest() and not self._begun else None
             if found is not None:
                 head, missing = found
                 if self._entrance.is_full_for(head.body_bytes):
@@ -174,6 +176,10 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.transport.write(_NOT_HTTP)
             self.transport.close()
 
+    def on_message_begin(self) -> None:
+        self._begun = True
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         # Where a head came right behind another request, its bytes were not counted; so it usually is written.
         told = sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
@@ -202,7 +208,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._in_head = True
+        self._in_head, self._begun = True, False
         self.deadline = self.quiet_since = NEVER
         # Only whole requests count as under way: half of one is the client's business.
         wanted = self.app is not _busy and not self.cycle.response_complete and self.scope["method"] == "POST"

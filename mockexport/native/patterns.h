@@ -16,7 +16,8 @@ enum { PART_CENTURY, PART_YEAR, PART_MONTH, PART_DAY, PART_HOUR, PART_MINUTE, PA
 #define MAX_FIXED_BYTES 31
 #define NO_PLACE 0xFF
 
-/* A directive of a pattern by its letter, LITERAL with a byte in lower case, or BLANKS and how many there are at least. */
+/* A directive of a pattern by its letter, and its digits if there are always so many; LITERAL with a byte in lower case; or
+ * BLANKS and how many there are at least. */
 #define LITERAL '='
 #define BLANKS '_'
 
@@ -54,6 +55,15 @@ static inline uint8_t lower_case(uint8_t byte) {
 
 static inline int is_digit(uint8_t byte) {
     return (uint32_t)byte - '0' <= 9;
+}
+
+/* A space, of those that do not break too: how long it is, or 0. */
+static inline uint32_t find_space(const uint8_t *at, const uint8_t *end) {
+    const ptrdiff_t left = end - at;
+    return left >= 1 && at[0] == ' '                                           ? 1
+           : left >= 2 && at[0] == 0xC2 && at[1] == 0xA0                       ? 2
+           : left >= 3 && at[0] == 0xE2 && at[1] == 0x80 && at[2] == 0xAF ? 3
+                                                                               : 0;
 }
 
 /* The month whose name, or its first three letters, a text begins with, from 1; how long that is, or 0. */
@@ -216,7 +226,7 @@ static int64_t read_pattern(const time_format *format, time_formats *of, const t
             at++;
             break;
         case BLANKS:
-            for (; at < end && (*at == ' ' || *at == '\t'); at++) {
+            for (; (digits = find_space(at, end)) != 0 || (at < end && *at == '\t'); at += digits != 0 ? digits : 1) {
                 number++;
             }
             if (number < step->byte) {
@@ -238,11 +248,17 @@ static int64_t read_pattern(const time_format *format, time_formats *of, const t
             at += 2;
             break;
         case 'p':
-            if (end - at < 2 || lower_case(at[1]) != 'm' || (lower_case(at[0]) != 'a' && lower_case(at[0]) != 'p')) {
+            if (at == end || (lower_case(*at) != 'a' && lower_case(*at) != 'p')) {
                 return unlike;
             }
-            half = lower_case(at[0]) == 'p';
-            at += 2;
+            half = lower_case(*at++) == 'p';
+            at += at < end && *at == '.';
+            at += find_space(at, end);
+            if (at == end || lower_case(*at) != 'm') {
+                return unlike;
+            }
+            at++;
+            at += at < end && *at == '.';
             break;
         case 'b':
         case 'B':
@@ -271,8 +287,8 @@ static int64_t read_pattern(const time_format *format, time_formats *of, const t
                 fraction *= 10;
             }
             break;
-        default: /* one digit or two */
-            if (at == end || !is_digit(*at)) {
+        default: /* one digit or two; two beside other numbers */
+            if (at == end || !is_digit(*at) || (step->byte == 2 && (end - at < 2 || !is_digit(at[1])))) {
                 return unlike;
             }
             number = (uint32_t)*at++ - '0';

@@ -23,7 +23,7 @@ typedef struct {
     wide wides[RUN_ROWS]; /* the value where `values` has WIDE */
     uint64_t patient_low[RUN_ROWS], patient_high[RUN_ROWS], type_low[RUN_ROWS], type_high[RUN_ROWS];
     uint64_t patient_forms[RUN_ROWS], type_forms[RUN_ROWS]; /* as in an id_record */
-    uint32_t hashes[RUN_ROWS];
+    uint32_t hashes[RUN_ROWS], numbers[RUN_ROWS]; /* of the groups, NONE where there is none yet, or other ids */
 } row_run;
 
 /* Find the rows of a run, and what look-ups of their groups take. */
@@ -109,15 +109,27 @@ static __attribute__((noinline)) void read_values(const row_scan *scan, row_run 
     run->unusual |= unusual;
 }
 
-static inline const group *near_group(const summary_state *state, uint32_t hash) {
-    uint64_t entry = state->slots[slot_of(hash, state->bits)];
-    return &state->groups[entry != 0 ? (uint32_t)entry - 1 : 0];
+/* Find the groups of a run, by their hashes alone. */
+static __attribute__((noinline)) void find_groups_of(const summary_state *state, row_run *run) {
+    const uint64_t *slots = state->slots;
+    const unsigned bits = state->bits;
+    const uint32_t last = (uint32_t)((1ULL << bits) - 1);
+    for (uint32_t i = 0; i < run->count; i++) {
+        const uint32_t hash = run->hashes[i];
+        uint32_t slot = slot_of(hash, bits);
+        uint64_t entry = slots[slot];
+        while (__builtin_expect((uint32_t)(entry >> 32) != hash && entry != 0, 0)) {
+            slot = (slot + 1) & last;
+            entry = slots[slot];
+        }
+        run->numbers[i] = (uint32_t)entry - 1; /* NONE of a free slot */
+    }
 }
 
-/* Ask memory for the groups of a run. */
+/* Ask memory for them; for any group where there is none yet. */
 static __attribute__((noinline)) void fetch_groups_of(const summary_state *state, const row_run *run) {
     for (uint32_t i = 0; i < run->count; i++) {
-        const group *near = near_group(state, run->hashes[i]);
+        const group *near = &state->groups[run->numbers[i] != NONE ? run->numbers[i] : 0];
         __builtin_prefetch(near, 1);
         __builtin_prefetch((const uint8_t *)near + sizeof *near - 1, 1);
         if (state->families != 0) {
@@ -131,7 +143,7 @@ static __attribute__((noinline)) void fetch_groups_of(const summary_state *state
 /* And for the ids that prove them, and counts of values to come. */
 static __attribute__((noinline)) void fetch_proofs_of(const summary_state *state, const row_run *run) {
     for (uint32_t i = 0; i < run->count; i++) {
-        const group *near = near_group(state, run->hashes[i]);
+        const group *near = &state->groups[run->numbers[i] != NONE ? run->numbers[i] : 0];
         __builtin_prefetch(&state->patients.records[near->patient]);
         if (state->families != 0) {
             fetch_counts(&state->family_groups[near - state->groups], run->times[i], run->values[i]);
@@ -201,16 +213,13 @@ static inline __attribute__((always_inline)) int add_plain(row_scan *scan, summa
     int64_t first_us = scan->first_us, last_us = scan->last_us;
     for (uint32_t i = 0; i < run->count;) {
         /* What is written to groups might be these, for all that a compiler knows; and an unusual row may move them. */
-        const uint64_t *slots = state->slots, odd = run->left | run->unusual;
-        const unsigned bits = state->bits;
+        const uint64_t odd = run->left | run->unusual;
         group *groups = state->groups;
         const id_record *patients = state->patients.records, *types = state->types.records;
         const normal_range *normal = state->normal;
         for (; i < run->count; i++) {
-            const uint32_t hash = run->hashes[i];
-            const uint64_t entry = slots[slot_of(hash, bits)];
-            const int64_t number = (int64_t)(uint32_t)entry - 1;
-            if (__builtin_expect((odd >> i & 1) != 0 || (uint32_t)(entry >> 32) != hash || entry == 0, 0)) {
+            const uint32_t number = run->numbers[i];
+            if (__builtin_expect((odd >> i & 1) != 0 || number == NONE, 0)) {
                 break;
             }
             group *into = &groups[number];
@@ -283,15 +292,19 @@ static int take_run(row_scan *scan, summary_state *state, row_run *run, size_t r
     /* With further statistics there is more to be fetched of every group. */
     const int far = state->count > (state->families != 0 ? 0 : FAR_GROUPS);
     read_ids(scan, state, run, rows < RUN_ROWS ? (uint32_t)rows : RUN_ROWS);
-    read_times(scan, run);
+    /* What memory was asked for comes while something else is read. */
     read_values(scan, run);
+    find_groups_of(state, run);
+    if (far) {
+        fetch_groups_of(state, run);
+    }
+    read_times(scan, run);
+    if (far) {
+        fetch_proofs_of(state, run);
+    }
     run->aside = 0;
     if (run->left != 0) {
         end_at_header(scan, run);
-    }
-    if (far) {
-        fetch_groups_of(state, run);
-        fetch_proofs_of(state, run);
     }
     if (scan->filter != NULL || scan->covered != NULL) {
         return add_chosen(scan, state, run);

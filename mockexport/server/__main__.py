@@ -17,4 +17,4 @@ def tell(server: MockServer) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(MockServer(), on_ready=tell, until=stdin_closed()))
+    asyncio.run(serve(MockServer(record=False), on_ready=tell, until=stdin_closed()))

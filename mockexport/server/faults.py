@@ -65,8 +65,8 @@ class Faults:
             if kind not in KINDS and kind not in FHIR_KINDS:
                 known = [*KINDS, *FHIR_KINDS]
                 raise OptionError("faults", f"no kind {kind!a}; there are {', '.join(known)}", given=kind, known=known)
-            if not 0 <= probability <= 1:
-                raise OptionError("faults", f"{kind}: {probability:g} is no probability from 0 to 1")
+            if not isinstance(probability, int | float) or not 0 <= probability <= 1:
+                raise OptionError("faults", f"{kind}: {str(probability)[:60]!a} is no probability from 0 to 1")
         if sum(number for kind, number in probabilities.items() if kind in KINDS) > 1 + 1e-9:
             raise OptionError(
                 "faults", "the probabilities come to more than 1, and a request suffers one fault at most"
@@ -99,7 +99,9 @@ class Faults:
             try:
                 probabilities[kind.strip()] = float(number)
             except ValueError:
-                raise OptionError("faults", f"{part!a} is not KIND=P, with a probability P from 0 to 1") from None
+                raise OptionError(
+                    "faults", f"{part!a} is not KIND=P, with a probability P from 0 to 1, nor FILE.toml"
+                ) from None
         return cls(probabilities, seed=seed)
 
     @classmethod
@@ -125,6 +127,8 @@ class Faults:
             return cls.read(said, seed=seed)
         if isinstance(said, str):
             return cls.parse(said, seed=seed)
+        if isinstance(said, Mapping) and "kind" in said:
+            raise OptionError("faults", "a script is a list of its entries: [{…}], also where there is one alone")
         if said is None or isinstance(said, Mapping):
             return cls(said or {}, seed=seed)
         return cls({}, seed=seed, script=said)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mockexport.cli.arguments import parse
+from mockexport.cli.fhir import fhir_server
 from mockexport.server.exports import EventType, GeneratedDownload
 from mockexport.server.fhir.observations import KINDS, lines_of
 from mockexport.server.generation import rows_of
@@ -224,3 +226,15 @@ def test_more_rows_than_are_kept_in_memory_come_to_the_same(run: Run, tmp_path: 
     assert ran.code == 0
     assert report["totals"]["heart_rate"]["count"] == 238_000
     assert "2,000 observations came more than once" in ran.out
+
+
+def test_types_are_asked_for_by_category_and_code() -> None:
+    words = ["analyze", "--fhir", "http://h.example/fhir", "--event-type", "bp_sys", "--event-type", "glucose"]
+    server = fhir_server(parse(words))
+    assert server is not None
+    loinc = "code=http://loinc.org|"
+    assert server.type_filters == (
+        f"Observation?category=vital-signs&{loinc}85354-9",
+        f"Observation?category=vital-signs&{loinc}8480-6",
+        *(f"Observation?{loinc}{code}" for code in ("2339-0", "2345-7", "15074-8")),
+    )

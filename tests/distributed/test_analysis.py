@@ -1,8 +1,8 @@
 """The analysis on a cluster: the same report to the byte, whatever becomes of its workers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,24 +27,11 @@ from mockexport.events import (
 from mockexport.model import VerdictKind
 from mockexport.reducers.summary import SummaryState
 from mockexport.server.folder import generate
+from tests.distributed.machine import workers_in_this_process
 
 DEMO = (Path(__file__).parents[2] / "examples" / "outputs" / "demo.json").read_text()
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the scheduler's library has its own
-
-
-@asynccontextmanager
-async def workers_in_this_process(number: int) -> AsyncIterator[Any]:
-    """A real scheduler and real workers, with connections in memory: what processes add is another test's."""
-    from distributed import Client, LocalCluster
-
-    async with (
-        LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=number, threads_per_worker=1, processes=False, dashboard_address=None, asynchronous=True
-        ) as local,
-        Client(local, asynchronous=True, set_as_default=False) as client,  # type: ignore[no-untyped-call]
-    ):
-        yield client
 
 
 async def test_report_account_and_events_are_those_of_one_machine() -> None:

@@ -10,9 +10,12 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from mockexport.access import new_token
+from mockexport.ingest import accepting
 from mockexport.ingest import store as store_room
+from mockexport.ingest.admission import Admission
 from mockexport.ingest.application import Service, create_app
 from mockexport.ingest.errors import DiskFull, Unavailable
+from mockexport.ingest.plain import PlainHead
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.shortway import ShortWay
 from mockexport.ingest.wire import DeadlineProtocol
@@ -94,7 +97,7 @@ async def test_both_ways_give_the_same_reply(tmp_path: Path, taken: list[bool]) 
         (json.dumps(reading(heart_rate=72.0)).encode(), b"202"),
         (json.dumps(reading(user_id="ü")).encode(), b"202"),
         (json.dumps(reading(timestamp="2024-01-15 10:00+01:00")).encode(), b"202"),
-        (b"x" * (16 << 10) + b"x", b"413"),
+        (json.dumps(reading(further="x" * (16 << 10))).encode(), b"413"),
     ],
 )
 async def test_what_a_body_is_judged_to_be_does_not_depend_on_the_way(
@@ -127,6 +130,15 @@ async def test_the_door_is_asked_for_each_head(tmp_path: Path) -> None:
         connection.writer.close()
 
 
+async def test_an_origin_is_judged_by_what_a_proxy_says_of_the_scheme(tmp_path: Path) -> None:
+    async with serving(tmp_path) as client:
+        connection = await _Raw.open(client)
+        for page, told, status in (("http", "", b"202"), ("http", "https", b"403"), ("https", "https", b"202")):
+            fields = f"origin: {page}://localhost\r\n" + (f"x-forwarded-proto: {told}\r\n" if told else "")
+            assert (await connection.ask(_post(fields.encode())))[0].split()[1] == status, (page, told)
+        connection.writer.close()
+
+
 async def test_it_has_an_id_and_is_counted(tmp_path: Path, taken: list[bool]) -> None:
     async with serving(tmp_path) as client:
         connection = await _Raw.open(client)
@@ -155,6 +167,21 @@ async def test_requests_behind_one_another_are_answered_in_order(tmp_path: Path)
         assert b"first" in heads[0]
         assert b"second" in heads[1]
         connection.writer.close()
+
+
+async def test_what_goes_on_with_half_a_head_is_no_request_of_its_own(tmp_path: Path, taken: list[bool]) -> None:
+    health = b"GET /health HTTP/1.1\r\nhost: localhost\r\n"
+    async with serving(tmp_path) as client:
+        connection = await _Raw.open(client)
+        head, _ = await connection.ask(health + b"\r\n" + health + b"x-more: ")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        # By itself these would be a plain reading; here they are a field, a second Host, and a body.
+        head, body = await connection.ask(_post())
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert b"Host" in body
+        assert (await connection.ask(_post()))[0].startswith(b"HTTP/1.1 202 ")
+        connection.writer.close()
+    assert taken == [True]
 
 
 async def test_why_it_could_not_be_stored_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,31 +240,39 @@ async def test_what_stands_before_the_application_sees_every_request(tmp_path: P
 
 
 async def test_at_the_end_what_is_being_stored_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting: list[Callable[[None], None]] = []
+    waiting: dict[bytes, Callable[[None], None]] = {}
+    shutdown = DeadlineProtocol.shutdown
+    still_open: list[bool] = []
 
-    def take(way: ShortWay, head: object, data: object, local: object, settled: Callable[[None], None]) -> bool:
-        waiting.append(settled)
+    def take(way: ShortWay, head: PlainHead, data: object, local: object, settled: Callable[[None], None]) -> bool:
+        waiting[head.fields[b"x-request-id"]] = settled
         return True
 
+    def stored(name: bytes) -> None:
+        still_open.append(client.app.open_store is not None)
+        waiting[name](None)
+
+    def noted(connection: DeadlineProtocol) -> None:
+        # The commits come when the server has begun to end, one of them when no connection of the loop's is left.
+        shutdown(connection)
+        stored(b"kept")
+        asyncio.get_running_loop().call_later(0.3, stored, b"fresh")
+
+    # Never calm, so a new connection's request is waited for before it is taken up.
+    monkeypatch.setattr(Admission, "calm", False)
+    monkeypatch.setattr(accepting, "_LOOKS", 10_000)
     async with serving(tmp_path) as client:
         fresh, kept = await _Raw.open(client), await _Raw.open(client)
         await kept.ask(_post())
         await kept.ask(_post())
         monkeypatch.setattr(ShortWay, "take", take)
-        for connection in (fresh, kept):
-            connection.writer.write(_post())
+        monkeypatch.setattr(DeadlineProtocol, "shutdown", noted)
+        fresh.writer.write(_post(b"x-request-id: fresh\r\n"))
+        kept.writer.write(_post(b"x-request-id: kept\r\n"))
         while len(waiting) < 2:  # noqa: ASYNC110 - the server's doing
             await asyncio.sleep(0.001)
-        shutdown = DeadlineProtocol.shutdown
-
-        def noted(connection: DeadlineProtocol) -> None:
-            # The commits come when the server has begun to end.
-            shutdown(connection)
-            while waiting:
-                waiting.pop()(None)
-
-        monkeypatch.setattr(DeadlineProtocol, "shutdown", noted)
     for connection in (fresh, kept):
         assert (await connection.reply())[0].startswith(b"HTTP/1.1 202 ")
         assert await connection.reader.read() == b""
         connection.writer.close()
+    assert still_open == [True, True]

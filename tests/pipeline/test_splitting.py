@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,68 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mockexport import Download, MockServer, Pipeline, Schema, Summary, analyze
-from mockexport.engine.choosing import Engine, choose_engine
+from mockexport.engine.choosing import choose_engine
 from mockexport.errors import BadRowError
 from mockexport.events import Advanced, Divided, DownloadFinished, Event, StartedOver
-from mockexport.formats import MAX_ROW_BYTES, Cutter
-from mockexport.model import Reading, SizeLimits, Span, VerdictKind
-from mockexport.pipeline.ranges import Landed, borders_of
-from mockexport.pipeline.span import FoldingSpan, Held, PackedSpan, fresh
-from mockexport.pipeline.variety import Limited
-from mockexport.reducers import pack_state
+from mockexport.formats import MAX_ROW_BYTES
+from mockexport.model import VerdictKind
+from mockexport.pipeline.ranges import borders_of
 from mockexport.resuming.retrying import RetryPolicy
 from mockexport.server.faults import Faults
 from tests.faults.clock import run
 from tests.faults.memory import MemoryReply, MemorySource
 from tests.faults.schedules import MemoryCheckpoint, expected, export_of, report_of
+from tests.pipeline.spans import held_to_the_whole
 from tests.rows import HEADER, csv_bodies
 
 ENGINES = ["python", "auto"]
+HEAD = HEADER.decode().strip()
 ROW = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
-
-
-def held_of(engine: Engine[Any], body: bytes, begun: PackedSpan, chunk_bytes: int, piece: int) -> Held[Any]:
-    """Read a span as a producer does: from the byte before it, in pieces, until nothing more belongs to it."""
-    span = begun.span
-    fold = engine.new_fold(span, begun.left.header, begun.left.pending)
-    cutter = Cutter(span, chunk_bytes, offset=begun.offset)
-    run = FoldingSpan(begun, fold, cutter, Limited(engine.reducer, SizeLimits()))
-    for start in range(begun.offset, len(body), piece):
-        if cutter.done:
-            break
-        for chunk in cutter.feed(body[start : start + piece]):
-            fold.feed(chunk)
-    for chunk in cutter.finish():
-        fold.feed(chunk)
-    if span.end == len(body):
-        fold.finish()
-    return run.held(landed=True)
-
-
-def put_together(
-    engine: Engine[Any], body: bytes, borders: Sequence[int], order: random.Random, chunk_bytes: int, piece: int
-) -> Landed[Any]:
-    edges = [0, *borders, len(body)]
-    spans = [Span("d", start, end) for start, end in itertools.pairwise(edges)]
-    order.shuffle(spans)
-    landed: Landed[Any] = Landed(engine.reducer)
-    for span in spans:
-        entered = Reading(HEADER.decode().strip() if span.start else None)
-        again = landed.add(held_of(engine, body, fresh(span, entered), chunk_bytes, piece))
-        while again is not None:
-            again = landed.add(held_of(engine, body, again, chunk_bytes, piece))
-    return landed
-
-
-def held_to_the_whole(
-    engine: Engine[Any], body: bytes, borders: Sequence[int], order: random.Random, chunk_bytes: int, piece: int
-) -> None:
-    whole = held_of(engine, body, fresh(Span("d", 0, len(body))), chunk_bytes, 1000)
-    landed = put_together(engine, body, borders, order, chunk_bytes, piece)
-    (found,) = landed.spans
-    assert found.tally == whole.tally
-    assert pack_state(engine.reducer, found.state) == pack_state(engine.reducer, whole.state)
-    assert (found.begin, found.offset, found.lines) == (0, len(body), body.count(b"\n"))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -84,7 +39,7 @@ def test_the_spans_of_a_download_come_to_the_whole_wherever_the_borders_are(
     header_end = body.index(b"\n") + 1
     borders = sorted(data.draw(st.sets(st.integers(header_end, len(body) - 1)))) if len(body) > header_end else []
     chosen = choose_engine(Summary(), Schema(), wanted=engine)
-    held_to_the_whole(chosen, body, borders, order, chunk_bytes, piece)
+    held_to_the_whole(chosen, body, borders, order, HEAD, chunk_bytes, piece)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -103,7 +58,7 @@ def test_every_border_and_every_pair_of_borders_of_a_small_download(engine: str,
     # Every border for both engines and bodies, every pair of them where it is cheap.
     pairs = itertools.combinations(at, 2) if engine == "auto" and not body.endswith(b"\n") else ()
     for borders in [*((border,) for border in at), *pairs, tuple(at)]:
-        held_to_the_whole(chosen, body, borders, order, 16, 7)
+        held_to_the_whole(chosen, body, borders, order, HEAD, 16, 7)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -112,7 +67,7 @@ def test_a_row_longer_than_a_span_belongs_to_the_span_in_which_it_begins(engine:
     body = HEADER + ROW + b"P" * length + b"\n" + ROW + ROW
     borders = range(len(HEADER) + len(ROW) + 5, len(body), MAX_ROW_BYTES // 3)
     chosen = choose_engine(Summary(), Schema(), wanted=engine)
-    held_to_the_whole(chosen, body, borders, random.Random(2), 4096, 10_000)
+    held_to_the_whole(chosen, body, borders, random.Random(2), HEAD, 4096, 10_000)
 
 
 def test_borders_are_a_spans_length_apart_and_beyond_what_has_come() -> None:

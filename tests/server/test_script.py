@@ -266,6 +266,18 @@ async def test_a_row_is_changed_where_the_script_says(kind: str, at: int | str) 
     assert place > 0
 
 
+def test_natural_mistakes_are_told() -> None:
+    wrong: Any
+    for wrong, told in (
+        ({"kind": "cut", "at": 1}, "a script is a list of its entries"),
+        ({"reset": "0.2"}, "reset: '0.2' is no probability"),
+        (["cut"], "entry 1: must be a table of keys and values, and not 'cut'"),
+        ("faults.tml", "'faults.tml' is not KIND=P, with a probability P from 0 to 1, nor FILE.toml"),
+    ):
+        with pytest.raises(OptionError, match=told):
+            MockServer(faults=wrong)
+
+
 def test_every_kind_can_be_scripted_and_drawn() -> None:
     more: dict[str, dict[str, Any]] = {"status": {"status": 500}}
     for kind in KINDS:

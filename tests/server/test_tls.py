@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -170,3 +171,30 @@ def test_options_that_contradict_each_other_are_told(tmp_path: Path, capsys: pyt
     ):
         assert main(["serve", "--port", "0", *words]) == 2
         assert told in capsys.readouterr().err
+
+
+async def test_who_begins_no_handshake_or_takes_no_bytes_is_dropped_while_others_are_served(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from mockexport.server.exports import downloads_of
+
+    large = f"/api/export/large/{downloads_of('large')[0].id}/data"
+    async with MockServer(tls=True, idle_s=0.3, stall_s=0.5) as server:
+        port = int(server.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        plain_reader, plain_writer = await asyncio.open_connection("127.0.0.1", port)
+        plain_writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        context = ssl.create_default_context(cafile=server.ca_file)
+        taken, taking = await asyncio.open_connection("127.0.0.1", port, ssl=context, limit=1)
+        taking.write(f"GET {large} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert await taken.read(1)
+        assert (await curl("--cacert", str(server.ca_file), server.url + "/api/export"))[0] == 0
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+        with suppress(ConnectionError):
+            await plain_reader.read()
+        async with asyncio.timeout(20):
+            await server.idle()
+        for each in (writer, plain_writer, taking):
+            each.close()
+    assert not [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"]

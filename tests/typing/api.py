@@ -123,3 +123,7 @@ async def serving() -> None:
     async with mockexport.MockServer(faults={"reset": 0.2}, seed=7) as server:
         assert_type(server.url, str)
         assert_type(server.faults, mockexport.Faults)
+        assert_type(server.ca_file, Path | None)
+        assert_type(server.requests[0].range, str | None)
+    script: list[dict[str, object]] = [{"download": 2, "kind": "cut", "at": 4096, "times": "always"}]
+    mockexport.MockServer(faults=script, tls=True, exports={"ward": "tables", "more": [Path("a.csv"), "b.csv"]})

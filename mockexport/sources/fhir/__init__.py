@@ -5,7 +5,9 @@ manifest.py     the manifest of a finished job, in every version's form
 polling.py      what a job's answers mean, and when to ask again
 authorizing.py  SMART Backend Services: a signed assertion out, a token in
 client.py       requests and their replies, with a token that is renewed
-bulk.py         the Source: kick-off, polling, manifest, files
+asking.py       a job started and waited for
+files.py        the streams of its files
+bulk.py         the Source: a job, its manifest, files
 """
 
 from mockexport.sources.fhir.options import FhirServer

@@ -53,7 +53,8 @@ def read_page(body: bytes, base: str) -> ManifestPage:
         raise ValueError("it is no JSON") from error
     if not isinstance(found, dict):
         raise ValueError("it is no JSON object")
-    if found.get("resourceType") == "OperationOutcome" or found.get("output") is None:
+    # A page that only leads to another may do without; one that leads nowhere says nothing.
+    if found.get("resourceType") == "OperationOutcome" or (found.get("output") is None and not found.get("link")):
         raise ValueError("it is no manifest: there is no output")
     needs_token = found.get("requiresAccessToken")
     # An older draft wrote the boolean as a text.
@@ -138,7 +139,8 @@ def _next(links: object, base: str) -> str | None:
         return None
     if len(following) > 1 or not isinstance(following[0], str):
         raise ValueError("what page follows cannot be told")
-    return _resolved(following[0], base)
+    # A published manifest that will grow, or has ended for good (4.0): there is no page there now.
+    return None if following[0] in ("#pending", "#closed") else _resolved(following[0], base)
 
 
 def _resolved(url: str, base: str) -> str:

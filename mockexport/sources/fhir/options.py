@@ -22,7 +22,8 @@ class FhirServer:
     Args:
         url: the FHIR server's base URL: start a job there. Also needed beside the others, for tokens, unless the server
             asks for none.
-        group: with `url`, the id of the group whose data is asked for; by default it is all patients'.
+        group: with `url`, the id of the group whose data is asked for, or was by the job of that status; by default,
+            all patients'.
         status: the URL of a job that was started before: wait for it.
         manifest: the URL of a finished job's manifest, or of one that is published.
         client_id: who the client is for the server, where that asks for signed assertions (SMART Backend Services).
@@ -54,8 +55,8 @@ class FhirServer:
             raise OptionError("fhir", "status and manifest each say where to begin; give one of them")
         if self.url is None and self.status is None and self.manifest is None:
             raise OptionError("fhir", "says not where: give url, status or manifest")
-        if self.group is not None and (self.status or self.manifest or not self.url):
-            raise OptionError("fhir", "group goes with url, which starts a job")
+        if self.group is not None and (self.manifest or not self.url):
+            raise OptionError("fhir", "group goes with url, where a job is started, or was")
         if not self.poll_s > 0:
             raise OptionError("fhir", "poll_s must be more than 0")
         if (self.client_id is None) != (self.key is None):

@@ -4,8 +4,10 @@ import asyncio
 import gzip
 import json
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from mockexport.model import VerdictKind
 from mockexport.resuming.retrying import TimeLimits
 from mockexport.sources.fhir import FhirServer
 from mockexport.sources.http import Access
+from tests.certificates import Authority
 from tests.observations import observation
 
 LINE = json.dumps(observation()).encode() + b"\n"
@@ -58,12 +61,16 @@ class Hospital:
 
 
 @asynccontextmanager
-async def running(hospital: Hospital) -> AsyncIterator[str]:
+async def running(hospital: Hospital, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", hospital.answer)
-    async with TestServer(app) as server:
+    server = TestServer(app, scheme="http" if tls is None else "https", host="localhost" if tls else "127.0.0.1")
+    await server.start_server(ssl=tls)
+    try:
         hospital.url = str(server.make_url("/")).rstrip("/")
         yield hospital.url
+    finally:
+        await server.close()
 
 
 @pytest.fixture
@@ -298,6 +305,18 @@ async def test_a_redirected_status_gets_no_token_elsewhere(hospital: Hospital) -
         report = await report_of(hospital, more={"access": Access(token="t0ken")})
     assert count(report) == 1
     assert ["Authorization" in request.headers for request in elsewhere.asked] == [False, False]
+
+
+async def test_no_file_is_fetched_by_http_that_a_manifest_by_https_names(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    secure, plain = Hospital(), Hospital()
+    async with running(secure, authority.certify("localhost").server()), running(plain) as plain_url:
+        secure.answers["/job"] = {"requiresAccessToken": True, "output": [{"url": f"{plain_url}/file", "count": 1}]}
+        access = Access(token="t0ken", cacert=authority.own.cert)
+        report = await report_of(secure, more={"access": access})
+    assert report.incomplete == ("file-00001",)
+    assert "from https to http" in report.account.to_json()
+    assert not plain.asked
 
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/latest", "file:///etc/passwd"])

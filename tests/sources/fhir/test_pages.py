@@ -56,3 +56,11 @@ def test_what_cannot_be_used_is_refused(members: dict[str, Any]) -> None:
 def test_what_is_no_manifest_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match="it is no"):
         read_page(body, BASE)
+
+
+@pytest.mark.parametrize("end", ["#pending", "#closed"])
+def test_a_published_manifest_that_grows_ends_where_it_has_come_to(end: str) -> None:
+    link = [{"relation": "next", "url": end}]
+    assert page(link=link).next is None
+    stub = {"transactionTime": "2026-01-01T00:00:00Z", "requiresAccessToken": False, "link": link}
+    assert read_page(json.dumps(stub).encode(), BASE).output == ()
