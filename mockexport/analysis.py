@@ -250,7 +250,17 @@ def _sorted_out(given: Mapping[str, Any]) -> tuple[SourceOptions, RunOptions]:
         raise OptionError(name, "is no option of a run", given=name, known=[*AnalyzeKeywords.__annotations__])
     where = {name: value for name, value in given.items() if name in of_source and value is not None}
     how = {name: value for name, value in given.items() if name in of_run}
+    if isinstance(how.get("schema"), Schema) and (folder := _folder_of(where)):
+        how["schema"] = how["schema"].in_folder(folder)
     return cast("SourceOptions", where), RunOptions.of(**how)
+
+
+def _folder_of(where: Mapping[str, Any]) -> str:
+    """Return the name of the folder that all files are in; "" if there is none, or the files' own names have theirs."""
+    files = where.get("files")
+    if isinstance(files, str | Path) and not {*"*?["} & {*str(Path(files).parent)}:
+        return Path(files).resolve().parent.name
+    return Path(where["folder"]).resolve().name if "folder" in where else ""
 
 
 def _same(save: str | Path, folder: str | Path | None) -> bool:

@@ -2,7 +2,7 @@
 
 import codecs
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mockexport.errors import OptionError
@@ -206,6 +206,10 @@ class Schema:
     def versioned(self) -> bool:
         """A row of a table is itself alone."""
         return False
+
+    def in_folder(self, name: str) -> "Schema":
+        """Return the schema for files that are all in the folder of this name, which their own names do not tell."""
+        return replace(self, constants=tuple((role, text.replace("{parent}", name)) for role, text in self.constants))
 
     def cutter(self, span: Span, *, offset: int = 0) -> Cutter:
         """Return what cuts a span's bytes into chunks of whole lines (see format.Format)."""

@@ -130,7 +130,7 @@ class SavingParquet:
 
     def new_file(self, download: Download) -> "_RowsFile":
         """Return a file for a download's rows, from the first on."""
-        decode = _compiled(download, self._schema) if self._compiled else _reference(self._schema)
+        decode = _compiled(download, self._schema) if self._compiled else _reference(download, self._schema)
         return _RowsFile(self.directory / self._names[download.id], Span(download.id), decode)
 
     def keep(self, download: Download, rows: int, verdict: Verdict) -> None:
@@ -353,9 +353,9 @@ class _Batches:
         raise NotImplementedError
 
 
-def _reference(schema: Schema) -> _Decode:
+def _reference(download: Download, schema: Schema) -> _Decode:
     """Return the reference decoder."""
-    decoder = CsvDecoder(schema)
+    decoder = CsvDecoder(schema, download_id=download.id)
     line = 1
 
     def decode(chunk: Chunk | None) -> list[Any]:

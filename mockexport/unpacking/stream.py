@@ -175,13 +175,13 @@ def _decoder_for(compression: Compression, limits: SizeLimits) -> Decoder:
     Raises:
         BadCompression: it is in an extra that is not installed.
     """
+    from mockexport.unpacking.transcoding import InsideUtf16, Utf16
+
     if compression is Compression.GZIP:
         from mockexport.unpacking.gunzip import Gunzip
 
-        return Gunzip()
+        return InsideUtf16(Gunzip())
     if compression is Compression.UTF16:
-        from mockexport.unpacking.transcoding import Utf16
-
         return Utf16()
     if compression is Compression.XML:
         from mockexport.unpacking.health import HealthExport
@@ -189,7 +189,7 @@ def _decoder_for(compression: Compression, limits: SizeLimits) -> Decoder:
         return HealthExport()
     from mockexport.unpacking.unzstd import Unzstd, ZstdLimits
 
-    return Unzstd(ZstdLimits.of(limits))
+    return InsideUtf16(Unzstd(ZstdLimits.of(limits)))
 
 
 async def decoded(decoder: Decoder, piece: bytes) -> AsyncGenerator[bytes]:

@@ -1,10 +1,11 @@
 """Each known description reads a small table of its kind; and every option of a description does what it says."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mockexport import Schema
+from mockexport import Schema, analyze
 from mockexport.errors import OptionError
 from mockexport.formats import Decoded
 from mockexport.formats.descriptions import described, known_names, read_description
@@ -206,3 +207,17 @@ def test_a_table_is_taken_apart_as_described() -> None:
 def test_what_describes_no_table_is_refused(description: dict[str, Any], told: str) -> None:
     with pytest.raises(OptionError, match=told):
         Schema(**description)
+
+
+@pytest.mark.parametrize("where", ["files", "pattern", "folder"])
+async def test_files_that_are_all_in_one_folder_have_its_name_as_their_parent(tmp_path: Path, where: str) -> None:
+    (tmp_path / "A01").mkdir()
+    (tmp_path / "A01" / "HR.csv").write_text("1551453312.0\n1.0\n60\n61\n")
+    path = {"files": "A01/HR.csv", "pattern": "A01/*.csv", "folder": "A01"}[where]
+    options: Any = {"folder" if where == "folder" else "files": tmp_path / path}
+    report = await analyze(schema=described(read_description("empatica")), **options)
+    assert list(report.patients) == ["A01"]
+    (tmp_path / "B02").mkdir()
+    (tmp_path / "B02" / "HR.csv").write_text("1551453312.0\n1.0\n60\n61\n")
+    both = await analyze(schema=described(read_description("empatica")), files=str(tmp_path / "*" / "HR.csv"))
+    assert list(both.patients) == ["A01", "B02"]

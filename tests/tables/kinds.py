@@ -381,6 +381,24 @@ def _kinds() -> dict[str, Kind]:
         ill,
         "right",
     )
+    kinds["SDTM, by study day"] = Kind(
+        rows(
+            "STUDYID,USUBJID,VSTESTCD,VSSTRESN,VSSTRESU,VSDTC,VSDY",
+            PULSE,
+            lambda e: f"S,{e.patient},{e.type},{e.value},/min,{e.at:%Y-%m-%d},{e.at.toordinal() - 738_000}",
+        ),
+        ("--columns", "patient_id=USUBJID,event_time=VSDY,event_type=VSTESTCD,value=VSSTRESN", "--constant", "unit=",
+         "--time-format", "days", "--origin", "2021-08-01"), ill,
+    )  # fmt: skip
+    kinds["OMOP, units put together when told so"] = Kind(
+        rows(
+            "person_id\tmeasurement_concept_id\tmeasurement_datetime\tvalue_as_number\tunit_source_value",
+            PULSE,
+            lambda e: f"{e.patient}\t{e.type}\t{_iso(e.at)}\t{e.value}\t{'mg/dL' if e.at.day % 2 else 'mmol/L'}",
+        ),
+        ("--delimiter", "tab", "--columns", "patient_id=person_id,event_time=measurement_datetime,"
+         "event_type=measurement_concept_id,value=value_as_number"), ill, "other", file="table.tsv",
+    )  # fmt: skip
     kinds["one patient, a file"] = Kind(
         rows("time,heart rate", PULSE, lambda e: f"{_iso(e.at)},{e.value}"),
         ("--columns", "event_time=time", "--values", "heart rate=pulse", "--constant", "patient_id={stem}"),
