@@ -38,9 +38,11 @@ def install(receive: object) -> bool:
 
 
 def serves_directly(receive: object, app: ASGIApp) -> bool:
-    """Tell whether the server calls `app` itself, with nothing of others between."""
+    """Tell whether the server calls `app` itself, with nothing of others between, and need not count its requests."""
     config = _config(receive)
-    outermost = None if config is None else config.loaded_app
+    if config is None or config.limit_concurrency is not None or config.limit_max_requests is not None:
+        return False
+    outermost = config.loaded_app
     return (outermost.app if isinstance(outermost, ProxyHeadersMiddleware) else outermost) is app
 
 

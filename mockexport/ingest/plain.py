@@ -16,8 +16,8 @@ _MAX_HEAD_BYTES = 2_048
 _HEADS = 1_024
 # RFC 9112: a request line, and fields of visible characters, none folded.
 _REQUEST = re.compile(rb"POST (/[!-~]*) HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*\r\n)+)")
-# Fields that say how the rest is to be read, beside the length.
-_UNUSUAL = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te"))
+# Fields that say how the rest is to be read, beside the length, or whether more follows: to the parser, the last does.
+_UNUSUAL = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te", b"proxy-connection"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

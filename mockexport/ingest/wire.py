@@ -71,7 +71,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.deadline: float = NEVER
+        # Of what is read, and of what is sent and the client does not take.
+        self._read_deadline = self._write_deadline = NEVER
         # Since when no request has become whole and none is at work.
         self.quiet_since: float = NEVER
         self.access_log = False
@@ -81,7 +82,6 @@ class DeadlineProtocol(HttpToolsProtocol):
         # Whether the parser has seen some of a request and not all: also of one that came right behind another.
         self._begun = False
         self._too_long = False
-        self._resting = NEVER
         self._sweep = sweep_of(self.loop)
         self._entrance: Entrance = app_state[ENTRANCE]
         self._came = b""
@@ -95,6 +95,15 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._short: PlainHead | None = None
         self._behind = b""
         self._last = False
+
+    @property
+    def deadline(self) -> float:
+        """When the connection is aborted, by the loop's clock (s); reading and writing are bounded each by itself."""
+        return min(self._read_deadline, self._write_deadline)
+
+    @deadline.setter
+    def deadline(self, at: float) -> None:
+        self._read_deadline = at
 
     def begin_with(self, data: bytes, admitted: Admitted | None) -> None:
         """Learn what has come before this connection was one of the loop's, and whether it is an admitted request."""
@@ -132,7 +141,9 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self._refusal_due:
             self.say_refusal()
         if self._in_head and self._head_bytes == 0:
-            found = plain_post(data) if self._at_rest() and not self._begun else None
+            # Who does not take the replies gets the next one by the parser's way, which waits for that.
+            ready = self._at_rest() and not self._begun and not self.flow.write_paused
+            found = plain_post(data) if ready else None
             if found is not None:
                 head, missing = found
                 if self._entrance.is_full_for(head.body_bytes):
@@ -179,6 +190,10 @@ class DeadlineProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._begun = True
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # The parser leaves the blanks behind a value, which are none of it (RFC 9110, section 5.5).
+        super().on_header(name, value.strip(b" \t"))
 
     def on_headers_complete(self) -> None:
         # Where a head came right behind another request, its bytes were not counted; so it usually is written.
@@ -318,9 +333,9 @@ class DeadlineProtocol(HttpToolsProtocol):
         return not cycle.response_started and not self.pipeline
 
     def pause_writing(self) -> None:
-        self._resting, self.deadline = self.deadline, self.loop.time() + self.write_timeout_s
+        self._write_deadline = self.loop.time() + self.write_timeout_s
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        self.deadline = self._resting
+        self._write_deadline = NEVER
         super().resume_writing()

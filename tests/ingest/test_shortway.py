@@ -1,8 +1,10 @@
 """The short way of a reading: the same answers as by the long one, and nobody can tell which it was."""
 
 import asyncio
+import contextlib
 import json
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,6 +115,71 @@ async def test_what_a_body_is_judged_to_be_does_not_depend_on_the_way(
         assert forms[0] == forms[1]
         assert forms[0][0].split()[1] == status
         assert client.app.metrics.rejected == (2 if status == b"400" else 0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "odd"),
+    [
+        (b"content-length: %d\r\n" % len(_BODY), b"content-length: %d \t\r\n" % len(_BODY)),
+        (b"host: localhost\r\n", b"x-request-id: mine \r\nhost: localhost\r\n"),
+        (b"host: localhost\r\n", b"proxy-connection: close\r\nhost: localhost\r\n"),
+    ],
+)
+async def test_what_a_field_means_does_not_depend_on_the_way(tmp_path: Path, wanted: bytes, odd: bytes) -> None:
+    async with serving(tmp_path) as client:
+        forms = []
+        for fields in (b"", _LONG):
+            connection = await _Raw.open(client)
+            await connection.ask(_post())
+            head, body = await connection.ask(_post(fields).replace(wanted, odd))
+            assert head.startswith(b"HTTP/1.1 202 ")
+            forms.append((_form((head, body)), b"x-request-id: mine\r\n" in head))
+            connection.writer.close()
+        assert forms[0] == forms[1]
+
+
+@pytest.mark.parametrize("fields", [b"", _LONG], ids=["short", "long"])
+async def test_who_takes_no_replies_is_heard_no_longer_and_closed(tmp_path: Path, fields: bytes) -> None:
+    full = asyncio.Event()
+    sending: list[asyncio.Transport] = []
+
+    class Narrow(DeadlineProtocol):
+        """A connection with little room for replies, and a test's patience."""
+
+        write_timeout_s = 0.5
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the real one
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            transport.set_write_buffer_limits(0)
+            super().connection_made(transport)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            sending.append(self.transport)
+            full.set()
+
+    async with serving(tmp_path, protocol=Narrow) as client:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as mute:
+            mute.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            mute.setblocking(False)
+            await loop.sock_connect(mute, ("127.0.0.1", client.port))
+            counts = client.app.store.journal.counts
+            while not full.is_set():
+                before = counts.accepted
+                await loop.sock_sendall(mute, _post(fields))
+                while counts.accepted == before and not full.is_set():  # noqa: ASYNC110 - the server's doing
+                    await asyncio.sleep(0.001)
+            unsent = sending[0].get_write_buffer_size()
+            for _ in range(3):
+                with contextlib.suppress(OSError):  # it is closed already, on a slow machine
+                    await loop.sock_sendall(mute, _post(fields))
+                # Another's reply comes after what was asked before.
+                assert (await client.post(reading()))[0] == 202
+            assert sending[0].get_write_buffer_size() <= unsent
+            async with asyncio.timeout(20):
+                while not sending[0].is_closing():  # noqa: ASYNC110 - the server's doing
+                    await asyncio.sleep(0.01)
 
 
 async def test_the_door_is_asked_for_each_head(tmp_path: Path) -> None:
