@@ -23,10 +23,9 @@ __all__ = ["encoded", "new_plan", "signs_of"]
 # Steps of a pattern: a directive by its letter and how many digits it has, 0 if that is not fixed; a byte that must be
 # there, in lower case; blanks, at least so many.
 _LITERAL, _BLANKS = b"=", b"_"
-# Directives of one digit or two, and of two beside others of digits; those that take as many as there are; all.
+# Directives of one digit or two, and of two beside others of digits; and all of digits.
 _TWO = tuple(b"%c" % letter for letter in b"mdHIMS")
-_GREEDY = (*_TWO, b"f")
-_NUMBERS = (b"Y", b"y", *_GREEDY)
+_NUMBERS = (b"Y", b"y", b"f", *_TWO)
 _STEP = re.compile(r"%([^%])|([ \t]{1,255})|(?:%%|(.))", re.DOTALL)
 
 # A format of times, as `Plan` takes it.
@@ -165,8 +164,11 @@ def _pattern(name: str) -> tuple[bytes, bool]:
 
 def _is_certain(step: bytes, following: bytes) -> bool:
     """Tell whether what matches a step ends where the next one begins, whatever the text: it cannot take less."""
-    digit = following[:1] in _NUMBERS or (following[:1] == _LITERAL and following[1:].isdigit())
-    if step[:1] in _GREEDY:
+    digit = following[:1] == _LITERAL and following[1:].isdigit()
+    if step[:1] in _TWO:
+        return not digit
+    digit = digit or following[:1] in _NUMBERS
+    if step[:1] == b"f":
         return not digit
     if step[:1] == b"z":
         return not digit and following != _LITERAL + b":"

@@ -236,6 +236,7 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
     while (start < size && !scan->stopped) {
         if (!is_known) {
             from = start;
+            scan->positions[0] = from - 1; /* at the beginning that of no byte, and one more is the first */
             at = scan->positions + 1;
             last = at + bound_block(data, from, size, signs, of->marks, scan->positions + 1);
             is_known = 1;
@@ -282,7 +283,7 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
         if (__builtin_expect(of->knows_none, 0)) {
             goto odd;
         }
-        is_split = split_row(scan, of, data, start, at, count, finish, (mark & HAS_QUOTE) != 0);
+        is_split = split_row(scan, of, data, at, count, finish, (mark & HAS_QUOTE) != 0);
         if (__builtin_expect(!is_split, 0)) {
             goto odd;
         }
@@ -335,6 +336,7 @@ static inline __attribute__((always_inline)) int64_t scan_rows(row_scan *scan, s
     if (far && take_gathered(scan, state, data, &pending, offset, &taken, further) < 0) {
         return -1;
     }
+    scan->positions[0] = UINT32_MAX;
     /* A last line may be without its end. */
     scan->lines = first_line + (start > scan->available ? 1 + count_lines(data, data + start - 1)
                                                         : count_lines(data, data + start));

@@ -57,6 +57,15 @@ static inline int is_digit(uint8_t byte) {
     return (uint32_t)byte - '0' <= 9;
 }
 
+/* A space, of those that do not break too: how long it is, or 0. */
+static inline uint32_t find_space(const uint8_t *at, const uint8_t *end) {
+    const ptrdiff_t left = end - at;
+    return left >= 1 && at[0] == ' '                                           ? 1
+           : left >= 2 && at[0] == 0xC2 && at[1] == 0xA0                       ? 2
+           : left >= 3 && at[0] == 0xE2 && at[1] == 0x80 && at[2] == 0xAF ? 3
+                                                                               : 0;
+}
+
 /* The month whose name, or its first three letters, a text begins with, from 1; how long that is, or 0. */
 static uint32_t find_month(const uint8_t *at, const uint8_t *end, int whole, uint32_t *month) {
     for (uint32_t number = 0; number < 12; number++) {
@@ -217,11 +226,8 @@ static int64_t read_pattern(const time_format *format, time_formats *of, const t
             at++;
             break;
         case BLANKS:
-            for (; at < end && (*at == ' ' || *at == '\t'); at++) {
+            for (; (digits = find_space(at, end)) != 0 || (at < end && *at == '\t'); at += digits != 0 ? digits : 1) {
                 number++;
-            }
-            if (at < end && (*at == 0xC2 || *at == 0xE2)) { /* what spaces beyond ASCII begin with */
-                return NOT_PLAIN;
             }
             if (number < step->byte) {
                 return unlike;
@@ -242,14 +248,17 @@ static int64_t read_pattern(const time_format *format, time_formats *of, const t
             at += 2;
             break;
         case 'p':
-            if (at == end || (lower_case(at[0]) != 'a' && lower_case(at[0]) != 'p')) {
+            if (at == end || (lower_case(*at) != 'a' && lower_case(*at) != 'p')) {
                 return unlike;
             }
-            if (end - at < 2 || lower_case(at[1]) != 'm' || (end - at > 2 && at[2] == '.')) {
-                return NOT_PLAIN; /* a.m., perhaps */
+            half = lower_case(*at++) == 'p';
+            at += at < end && *at == '.';
+            at += find_space(at, end);
+            if (at == end || lower_case(*at) != 'm') {
+                return unlike;
             }
-            half = lower_case(at[0]) == 'p';
-            at += 2;
+            at++;
+            at += at < end && *at == '.';
             break;
         case 'b':
         case 'B':

@@ -88,7 +88,7 @@ typedef struct plan {
     const text *groups;
     uint32_t word_count;
     const plan_word *words;
-    uint8_t begins_word[256], in_number[256];
+    uint8_t begins_word[256], in_number[256], is_blank[256]; /* what only may be a blank, if it is no delimiter */
     int censored, text_is_missing;
     uint8_t *scratch;
     size_t scratch_used;
@@ -133,6 +133,7 @@ static int begin_plan(plan *of) {
             of->begins_word[of->words[i].is.at[0]] = 1;
         }
     }
+    of->is_blank[' '] = of->is_blank['\t'] = 1;
     for (const char *sign = "0123456789+-eE., \t'"; *sign != 0; sign++) {
         of->in_number[(uint8_t)*sign] = 1;
     }

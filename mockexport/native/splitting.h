@@ -18,6 +18,14 @@ static inline text stripped(const uint8_t *at, const uint8_t *end, uint8_t delim
     return (text){at, (uint32_t)(end - at)};
 }
 
+/* The same, where blanks are few. */
+static inline text bare(const plan *of, const uint8_t *at, const uint8_t *end, uint8_t delimiter) {
+    if (__builtin_expect(at < end && (of->is_blank[*at] | of->is_blank[end[-1]]), 0)) {
+        return stripped(at, end, delimiter);
+    }
+    return (text){at, (uint32_t)(end - at)};
+}
+
 /* Where a byte is first, or `end`. Fields are short: a call would cost more. */
 static inline const uint8_t *find_byte(const uint8_t *at, const uint8_t *end, uint8_t byte) {
     const uint64_t each = 0x0101010101010101ULL * byte;
@@ -56,7 +64,7 @@ static __attribute__((noinline)) int unquote(const row_signs *signs, plan *of, i
 /* Read what a field holds in whose row there are quotes or escapes: 1, or 0 if it is not plain. */
 static inline int read_quoted(const row_scan *scan, plan *of, const uint8_t *at, const uint8_t *end, text *into) {
     const row_signs *signs = &scan->signs;
-    *into = stripped(at, end, signs->delimiter);
+    *into = bare(of, at, end, signs->delimiter);
     end = into->at + into->length;
     const int quoted = into->length != 0 && into->at[0] == signs->quote;
     if (quoted) {
@@ -73,20 +81,21 @@ static inline int read_quoted(const row_scan *scan, plan *of, const uint8_t *at,
     return unquote(signs, of, quoted, into);
 }
 
-/* Find the fields of a row that are looked at: `at` are the ends of `count` fields, the last of which ends at `end`. 1,
- * or 0 if the row is not plain; `has_quotes` if there may be some. */
-static inline int split_row(const row_scan *scan, plan *of, const uint8_t *data, uint32_t start, const uint32_t *at,
-                            size_t count, uint32_t end, int has_quotes) {
+/* Find the fields of a row that are looked at: `at` are the ends of `count` fields, the last of which ends at `end`; before
+ * them is that of the line end before the row. 1, or 0 if the row is not plain; `has_quotes` if there may be some. */
+static inline int split_row(const row_scan *scan, plan *of, const uint8_t *data, const uint32_t *at, size_t count,
+                            uint32_t end, int has_quotes) {
     const uint8_t delimiter = scan->signs.delimiter;
     if (__builtin_expect(count < of->width || (of->is_sampled && count > of->width), 0)) {
         return 0;
     }
-#define BEGIN(place) ((place) == 0 ? start : at[(place) - 1] + 1)
-#define FINISH(place) ((place) + 1 == count ? end : at[place])
+    const uint32_t returned = at[count - 1] - end; /* 1 for "\r\n" */
+#define BEGIN(place) (at[(int64_t)(place) - 1] + 1)
+#define FINISH(place) (at[place] - (returned & ((place) + 1 == count)))
     if (!has_quotes) {
         for (uint32_t i = 0; i < of->field_count; i++) {
             const uint32_t place = of->places[i], begin = BEGIN(place), finish = FINISH(place);
-            of->fields[i] = stripped(data + begin, data + finish, delimiter);
+            of->fields[i] = bare(of, data + begin, data + finish, delimiter);
             of->odd += of->fields[i].length != finish - begin;
         }
         for (size_t place = of->width; place < count; place++) {

@@ -112,6 +112,8 @@ def _time(draw: random.Random, schema: Schema, number: int) -> str:
     if name in _ELAPSED:
         return draw.choice([f"{number * 0.37:.4f}", f"{number}", f"-{number}", f"{number // 60}:{number % 60:02}"])
     text = at.strftime(name.replace("%z", draw.choice(["Z", "+02:00", "-0330", "+05", "utc"])))
+    if draw.random() < 0.1:
+        text = text.replace("PM", "p.\u00a0m.").replace(" ", draw.choice(["\u202f", "\t", "  "]))
     return text if draw.random() < 0.7 else text.replace("0", "", 1).swapcase()
 
 

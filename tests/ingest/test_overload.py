@@ -11,6 +11,7 @@ import pytest
 import uvloop
 from uvicorn import Config
 
+from mockexport.ingest import accepting as accepting_room
 from mockexport.ingest import application as application_room
 from mockexport.ingest import lanes as lanes_room
 from mockexport.ingest import refusals as refusals_room
@@ -156,6 +157,29 @@ async def test_batches_that_become_whole_together_are_not_all_let_in(tmp_path: P
             answers = [await asyncio.wait_for(loop.sock_recv(each, 1 << 16), 20) for each in opened]
         assert {answer[9:12] for answer in answers} == {b"202", b"503"}
         assert client.app.entrance.batches.under_way == 0
+
+
+async def test_who_stays_after_a_first_reading_becomes_one_of_the_loops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = 0
+
+    class Counted(DeadlineProtocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+            nonlocal made
+            made += 1
+            super().connection_made(transport)
+
+    # Never calm, so its request is waited for before it is taken up.
+    monkeypatch.setattr(Admission, "calm", False)
+    monkeypatch.setattr(accepting_room, "_LOOKS", 10_000)
+    monkeypatch.setattr(accepting_room, "_LOOKS_AFTER", 10_000)
+    async with serving(tmp_path, protocol=Counted) as client:
+        connection = await asyncio.open_connection("127.0.0.1", client.port)
+        for known in (0, 1, 1):
+            assert (await _ask(*connection, _POST))[0] == 202
+            assert made == known
+        connection[1].close()
 
 
 async def test_who_stays_after_a_first_reading_is_served_on(tmp_path: Path) -> None:

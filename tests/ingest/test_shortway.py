@@ -10,9 +10,12 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from mockexport.access import new_token
+from mockexport.ingest import accepting
 from mockexport.ingest import store as store_room
+from mockexport.ingest.admission import Admission
 from mockexport.ingest.application import Service, create_app
 from mockexport.ingest.errors import DiskFull, Unavailable
+from mockexport.ingest.plain import PlainHead
 from mockexport.ingest.settings import Settings
 from mockexport.ingest.shortway import ShortWay
 from mockexport.ingest.wire import DeadlineProtocol
@@ -237,31 +240,39 @@ async def test_what_stands_before_the_application_sees_every_request(tmp_path: P
 
 
 async def test_at_the_end_what_is_being_stored_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting: list[Callable[[None], None]] = []
+    waiting: dict[bytes, Callable[[None], None]] = {}
+    shutdown = DeadlineProtocol.shutdown
+    still_open: list[bool] = []
 
-    def take(way: ShortWay, head: object, data: object, local: object, settled: Callable[[None], None]) -> bool:
-        waiting.append(settled)
+    def take(way: ShortWay, head: PlainHead, data: object, local: object, settled: Callable[[None], None]) -> bool:
+        waiting[head.fields[b"x-request-id"]] = settled
         return True
 
+    def stored(name: bytes) -> None:
+        still_open.append(client.app.open_store is not None)
+        waiting[name](None)
+
+    def noted(connection: DeadlineProtocol) -> None:
+        # The commits come when the server has begun to end, one of them when no connection of the loop's is left.
+        shutdown(connection)
+        stored(b"kept")
+        asyncio.get_running_loop().call_later(0.3, stored, b"fresh")
+
+    # Never calm, so a new connection's request is waited for before it is taken up.
+    monkeypatch.setattr(Admission, "calm", False)
+    monkeypatch.setattr(accepting, "_LOOKS", 10_000)
     async with serving(tmp_path) as client:
         fresh, kept = await _Raw.open(client), await _Raw.open(client)
         await kept.ask(_post())
         await kept.ask(_post())
         monkeypatch.setattr(ShortWay, "take", take)
-        for connection in (fresh, kept):
-            connection.writer.write(_post())
+        monkeypatch.setattr(DeadlineProtocol, "shutdown", noted)
+        fresh.writer.write(_post(b"x-request-id: fresh\r\n"))
+        kept.writer.write(_post(b"x-request-id: kept\r\n"))
         while len(waiting) < 2:  # noqa: ASYNC110 - the server's doing
             await asyncio.sleep(0.001)
-        shutdown = DeadlineProtocol.shutdown
-
-        def noted(connection: DeadlineProtocol) -> None:
-            # The commits come when the server has begun to end.
-            shutdown(connection)
-            while waiting:
-                waiting.pop()(None)
-
-        monkeypatch.setattr(DeadlineProtocol, "shutdown", noted)
     for connection in (fresh, kept):
         assert (await connection.reply())[0].startswith(b"HTTP/1.1 202 ")
         assert await connection.reader.read() == b""
         connection.writer.close()
+    assert still_open == [True, True]
