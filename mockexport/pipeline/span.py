@@ -199,7 +199,7 @@ class FoldingSpan(SpanRun, Generic[S]):
 
     def end_at(self, end: int) -> None:
         """Let the span end at a byte of which nothing has been received."""
-        self.span = replace(self.span, end=end)
+        self.span: Span = replace(self.span, end=end)
         self.cutter.end_at(end)
 
     def held(self, *, landed: bool = False) -> Held[S]:
