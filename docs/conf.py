@@ -50,7 +50,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"mockexport\..*\.(Resuming|File)Stream"),  # the ByteStreams that sources return: no public names
     (
         r"py:class",
-        r"mockexport\.(engine\.choosing\.Engine|formats\.format\.Format|pipeline\.(sharing\.Crew|variety\.Limited|download\.DownloadRun))",
+        r"mockexport\.(engine\.choosing\.Engine|formats\.format\.Format|pipeline\.(sharing\.Crew|variety\.Limited|download\.DownloadRun)|model\.MaxBad)",
     ),  # parts of the pipeline: no public names
 ]
 

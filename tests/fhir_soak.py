@@ -151,11 +151,11 @@ def play(schedule: Schedule, export_id: str) -> str:
         jobs = server.fhir_jobs
     assert "Traceback" not in said, said
     if code != 0:
-        assert jobs == 0 or "--fhir-status" in said, f"the job is left without a word: {said}"
+        assert jobs == 0 or "--fhir-status" in said, f"exit code {code}: the job is left without a word: {said}"
         if code == 3 and report is not None:
             assert json.loads(report)["incomplete"], "exit code 3, and nothing is incomplete"
             return "incomplete, and says so"
-        assert report is None, f"exit code {code}, and a report"
+        assert report is None, f"exit code {code}, and a report: {said}"
         assert said.strip(), f"exit code {code} without a word"
         return f"an error, exit code {code}"
     assert report is not None
@@ -183,7 +183,7 @@ def attempt(place: tuple[int, str]) -> tuple[int, str]:
     try:
         return seed, play(Schedule.of(seed), export_id)
     except BaseException as error:
-        return seed, f"BROKEN: {type(error).__name__}: {str(error)[:600]}"
+        return seed, f"BROKEN: {type(error).__name__}: {str(error)[:300]} … {str(error)[-900:]}"
     finally:
         signal.alarm(0)
 
@@ -211,6 +211,9 @@ def main() -> int:
                 sys.stdout.write(f"{seed} {Schedule.of(seed)}: {what}\n")
                 sys.stdout.flush()
             came[what.split(":")[0]] += 1
+            if sum(came.values()) % 100 == 0:
+                sys.stdout.write(f"{sum(came.values()):,} in {time.monotonic() - started:.0f} s: {dict(came)}\n")
+                sys.stdout.flush()
     sys.stdout.write(f"{options.schedules:,} schedules in {time.monotonic() - started:.0f} s: {dict(came)}\n")
     return 1 if broken else 0
 

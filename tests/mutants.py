@@ -66,6 +66,7 @@ TESTS = {
     "reducers/latest.py": ["tests/reducers/test_latest.py"],
     "reducers/records.py": ["tests/reducers/test_latest.py"],
     "formats/fhir/decoding.py": ["tests/cli/test_fhir.py"],
+    "cli/analyze.py": ["tests/cli/test_fhir.py"],
     "cli/arguments.py": ["tests/cli/test_hints.py", "tests/cli/test_secrets.py"],
     "cli/parser.py": ["tests/cli/test_hints.py", "tests/cli/test_secrets.py", "tests/cli/test_help.py"],
     "cli/text.py": ["tests/cli/test_help.py"],
@@ -559,6 +560,7 @@ MUTANTS = [
     Mutant("latest: the same version lacks its values once", "reducers/latest.py", "-(-count // latest[key][2])", "count"),
     Mutant("latest: rows are read where they are", "reducers/records.py", "(ends - begins) * _BEFORE[column]", "0"),
     Mutant("latest: a Bundle is no other resource", "formats/fhir/decoding.py", 'if kind == "Bundle" and _holds_resources(found):', "if False:"),
+    Mutant("bulk: a job is told of until all is written", "cli/analyze.py", "        await lest_it_breaks_off.enter_async_context(telling_of_job(settings))\n", "        pass\n"),
 ]  # fmt: skip
 
 

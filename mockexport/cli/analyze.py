@@ -5,7 +5,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,56 +44,58 @@ async def analyze(options: argparse.Namespace) -> int:
     def plain(report: Report[Any]) -> Report[Any]:
         return report if html is None else without_drawings(report, chosen)
 
-    with (
-        showing_progress(bars=not (options.verbose or options.quiet), preview=options.preview) as shown,
-        listening(options, shown) as listener,
-    ):
-        settings = fetching(options, listener)
-        settings["checkpoint"] = options.checkpoint
-        settings["split"] = options.split
-        settings["save"] = options.save
-        settings["save_format"] = options.save_format
-        settings["filter"] = asking(options)
-        settings["coverage"] = html is not None
-        exports = await chosen_exports(options)
-        several = options.all or len(exports) > 1
-        if several:
-            _refuse_for_several(options)
-            refuse_other_than_names(exports, options)
+    async with AsyncExitStack() as lest_it_breaks_off:  # before everything is written
+        with (
+            showing_progress(bars=not (options.verbose or options.quiet), preview=options.preview) as shown,
+            listening(options, shown) as listener,
+        ):
+            settings = fetching(options, listener)
+            settings["checkpoint"] = options.checkpoint
+            settings["split"] = options.split
+            settings["save"] = options.save
+            settings["save_format"] = options.save_format
+            settings["filter"] = asking(options)
+            settings["coverage"] = html is not None
+            exports = await chosen_exports(options)
+            several = options.all or len(exports) > 1
+            if several:
+                _refuse_for_several(options)
+                refuse_other_than_names(exports, options)
 
-        async def analyze_one(export_id: str | None) -> Report[Any]:
-            more = settings.copy()
-            if several and options.checkpoint is not None:
-                more["checkpoint"] = f"{options.checkpoint}.{export_id}"
-            if several and options.save is not None:
-                more["save"] = Path(options.save, str(export_id))
-            with telling_what_is_left(more["save"]):
-                return await _analyzed(analyze_export, export_id, reducer, more, shown, plain)
+            async def analyze_one(export_id: str | None) -> Report[Any]:
+                more = settings.copy()
+                if several and options.checkpoint is not None:
+                    more["checkpoint"] = f"{options.checkpoint}.{export_id}"
+                if several and options.save is not None:
+                    more["save"] = Path(options.save, str(export_id))
+                with telling_what_is_left(more["save"]):
+                    return await _analyzed(analyze_export, export_id, reducer, more, shown, plain)
 
-        async with analyzing(options) as analyze_export, telling_of_job(settings):
-            reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
-    whole = reports[0] if html is not None else None
-    reports = [plain(report) for report in reports]
-    for report in reports:
-        account_for(report)
-        if options.save is not None:
-            kept = str(Path(options.save, report.account.export_id)) if several else options.save
-            kept_in(kept, report.account, goes_on=options.save_format == "csv")
-    written_from = time.monotonic()
-    try:
-        pieces = pieces_of_several(reports, options) if several else pieces_of(reports[0], options)
-        if output is None:
-            put(pieces)
-        else:
-            write(output, pieces, complete=not any(report.incomplete for report in reports))
-    finally:
-        written_s = time.monotonic() - written_from
-        accounts = [replace(report.account, elapsed_s=report.account.elapsed_s + written_s) for report in reports]
-        write_accounts(options, accounts)
-    if options.time:
-        tell_times(accounts)
-    if html is not None and whole is not None:
-        write_page(html, whole, chosen.rules, options)
+            await lest_it_breaks_off.enter_async_context(telling_of_job(settings))
+            async with analyzing(options) as analyze_export:
+                reports = await analyzed(exports, analyze_one, at_once=options.dask is not None)
+        whole = reports[0] if html is not None else None
+        reports = [plain(report) for report in reports]
+        for report in reports:
+            account_for(report)
+            if options.save is not None:
+                kept = str(Path(options.save, report.account.export_id)) if several else options.save
+                kept_in(kept, report.account, goes_on=options.save_format == "csv")
+        written_from = time.monotonic()
+        try:
+            pieces = pieces_of_several(reports, options) if several else pieces_of(reports[0], options)
+            if output is None:
+                put(pieces)
+            else:
+                write(output, pieces, complete=not any(report.incomplete for report in reports))
+        finally:
+            written_s = time.monotonic() - written_from
+            accounts = [replace(report.account, elapsed_s=report.account.elapsed_s + written_s) for report in reports]
+            write_accounts(options, accounts)
+        if options.time:
+            tell_times(accounts)
+        if html is not None and whole is not None:
+            write_page(html, whole, chosen.rules, options)
     code = exits.of_accounts(accounts)
     await end_job(settings, keep=options.fhir_keep, complete=not code)
     return code

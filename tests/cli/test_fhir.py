@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -238,3 +240,13 @@ def test_types_are_asked_for_by_category_and_code() -> None:
         f"Observation?category=vital-signs&{loinc}8480-6",
         *(f"Observation?{loinc}{code}" for code in ("2339-0", "2345-7", "15074-8")),
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device here")
+def test_a_job_whose_report_cannot_be_written_is_left_with_a_word(bulk_server: str) -> None:
+    command = [sys.executable, "-m", "mockexport", "--fhir", bulk_server, "--group", "demo"]
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=55, check=False)
+    assert ran.returncode == 1
+    assert "--fhir-status" in ran.stderr
+    assert "is ended" not in ran.stderr

@@ -283,3 +283,26 @@ def test_pyarrow_is_loaded_when_asked_for_and_numpy_never(tmp_path: Path, save_f
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True)
     assert ran.stdout.strip() == loaded
+
+
+@pytest.mark.parametrize("engine", ["python", "auto"])
+async def test_a_described_table_is_kept_as_it_is_read_unless_too_many_rows_are_bad(
+    tmp_path: Path, engine: Any
+) -> None:
+    (tmp_path / "A01.csv").write_text("time;hr;spo2\n01.05.2024;60,5;\n02.05.2024;x;97\n03.05.2024;62;98\n")
+    schema = Schema(
+        event_time="time", delimiter=";", decimal=",", values=(("*", None),), time_formats=("%d.%m.%Y",),
+        constants=(("patient_id", "{stem}"),),
+    )  # fmt: skip
+    for max_bad in ("10%", 1):
+        folder = tmp_path / f"kept {max_bad}"
+        report = await analyze(
+            files=tmp_path / "A01.csv", schema=schema, save=folder, save_format="parquet", engine=engine,
+            max_bad=max_bad, allow_incomplete=True,
+        )  # fmt: skip
+        assert bool(report.incomplete) is (max_bad == "10%")
+        assert any(folder.glob("*.parquet")) is (max_bad == 1)
+    (file,) = folder.glob("*.parquet")
+    rows = parquet.read_table(file).to_pylist()
+    found = [(row["patient_id"], row["event_time"].day, row["event_type"], float(row["value"])) for row in rows]
+    assert found == [("A01", 1, "hr", 60.5), ("A01", 2, "spo2", 97), ("A01", 3, "hr", 62), ("A01", 3, "spo2", 98)]
