@@ -1,11 +1,12 @@
 """`analyze`: joins a source and the pipeline, and makes the report."""
 
 import asyncio
+import inspect
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -126,6 +127,22 @@ def run(
         raise
     finally:
         thread.join()
+
+
+def _spell_out(function: Callable[..., object]) -> None:
+    """Let `help` and notebooks show the keywords that type checkers know by Unpack."""
+    own = inspect.signature(function)
+    defaults = {field.name: field.default for field in fields(RunOptions) if field.default is not MISSING}
+    named = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    named += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name))
+        for name in AnalyzeKeywords.__annotations__
+    ]
+    vars(function)["__signature__"] = own.replace(parameters=named)
+
+
+_spell_out(analyze)
+_spell_out(run)
 
 
 async def run_export(

@@ -80,8 +80,15 @@ def load_pair(
             raise OptionError(key_option, f"{key or cert} {problem}") from error
         if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
             raise OptionError(key_option, f"{key or cert} holds the key of another certificate") from error
+        if key is None and _is_certificate_alone(cert):
+            raise OptionError(key_option, f"is needed: {cert} holds a certificate without its private key") from error
         files = f"{cert} and {key}" if key is not None else f"{cert}"
         raise OptionError(cert_option, f"{files}: no certificate with its private key ({tls_fault(error)})") from error
+
+
+def _is_certificate_alone(cert: str | Path) -> bool:
+    text = Path(cert).read_text(errors="replace")
+    return "-----BEGIN CERTIFICATE-----" in text and "PRIVATE KEY-----" not in text
 
 
 def tls_fault(error: OSError) -> str:

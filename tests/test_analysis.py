@@ -1,13 +1,16 @@
 """`run`: analyze for those who do not use asyncio, wherever Python runs."""
 
+import inspect
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 import mockexport
+from mockexport.analysis import AnalyzeKeywords
 from mockexport.errors import FolderError, OptionError
 from mockexport.events import DownloadStarted, Event
 from tests.rows import HEADER
@@ -57,3 +60,10 @@ def test_ctrl_c_ends_the_run_and_its_thread() -> None:
     with pytest.raises(KeyboardInterrupt):
         mockexport.run("large", listener=listen)
     assert not [thread for thread in threading.enumerate() if thread.name == "mockexport"]
+
+
+@pytest.mark.parametrize("function", [mockexport.analyze, mockexport.run])
+def test_help_shows_each_keyword_by_name(function: Callable[..., object]) -> None:
+    names = inspect.signature(function).parameters
+    assert {*AnalyzeKeywords.__annotations__} < {*names}
+    assert (names["concurrency"].default, names["url"].default) == (4, None)

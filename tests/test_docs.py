@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import get_args
 
@@ -16,8 +17,10 @@ from mockexport.cli import exits
 from mockexport.cli.arguments import COMMANDS
 from mockexport.events import to_plain
 from mockexport.formats import BadRowReason
+from mockexport.formats.noted import Noted
 from mockexport.model import Verdict, VerdictKind
 from mockexport.reducers.selection import STATISTICS
+from mockexport.report import notes
 from mockexport.report.account import Account, DownloadAccount
 from tests.test_house import ROOMS
 
@@ -142,6 +145,13 @@ def test_the_account_on_the_page_has_the_keys_that_there_are() -> None:
 def test_every_reason_of_a_bad_row_is_on_the_page() -> None:
     text = (DOCS / "reference" / "file-formats.md").read_text().replace("\n", " ")
     assert not [reason for reason in BadRowReason if f"`{reason}`" not in text]
+
+
+def test_every_kind_of_note_is_on_the_page() -> None:
+    kinds = {value for name, value in vars(notes).items() if name.isupper() and isinstance(value, str)}
+    of_tables = takewhile(lambda kind: kind != Noted.OTHER_RESOURCES, Noted)
+    text = section("reference/file-formats.md", "The report")
+    assert not [kind for kind in (*kinds, *of_tables) if f"`{kind}`" not in text]
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.stem)

@@ -1,6 +1,7 @@
 """The order of the house: a room imports rooms above it only, and third parties stay behind their fences."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,15 @@ def test_only_the_command_line_prints(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_module_opens_with_its_charter(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("room", sorted(PACKAGE.rglob("*/__init__.py")), ids=lambda path: path.parent.name)
+def test_a_rooms_map_names_the_modules_in_it_and_no_others(room: Path) -> None:
+    text = ast.get_docstring(ast.parse(room.read_text())) or ""
+    modules = {path.stem for path in room.parent.glob("*.py*") if path.suffix in (".py", ".pyx")} - {"__init__"}
+    assert not [name for name in sorted(modules) if not re.search(rf"\b{name}\b", text)]
+    named = re.findall(r"(?<![\w/])([a-z_]+)\.pyx?\b", text)
+    assert not [name for name in named if name not in modules]
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

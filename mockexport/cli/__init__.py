@@ -1,13 +1,15 @@
 """The command line: parse the arguments, call one function of the library, print what it returns.
 
-arguments.py   the commands              groups.py     the options they share, by groups
-parser.py      help and environment      words.py      what an option's word means
-completion.py  what a shell completes    exits.py      exit codes
-running.py     one command from start to end: signals, log, errors
-analyze.py, browse.py, keep.py, serve.py, doctor.py    the commands
-faces.py       the report as columns, CSV, a page     outputs.py    where results go
-fetching.py    how hard to try, and by what right
-progress.py    what is shown meanwhile   text.py       text for people
+arguments.py   all commands, as arguments   groups.py   the options that commands share, by groups
+parser.py      help and environment         words.py    what an option's word means
+completion.py  what a shell completes       exits.py    exit codes
+running.py     one command from start to end: signals, log, errors; hints.py: what may help
+analyze.py, look.py, formats.py, browse.py, keep.py, serve.py, doctor.py    the commands
+statistics.py, fhir.py, fetching.py, cluster.py    options in, the library's values out: which statistics, FHIR,
+               how hard to try and with which rights, on which machines
+faces.py       the report as columns, CSV, a page   outputs.py   where results go
+progress.py    what is shown during a run           bars.py      lines that stay at the bottom of a terminal
+text.py        text for people
 """
 
 import gc

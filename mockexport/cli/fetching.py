@@ -6,6 +6,7 @@ Secrets are never arguments, which every user of the machine can read: a token c
 import argparse
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -166,7 +167,7 @@ def read_token(option: str, path: str) -> str:
         raise OptionError(option, f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         text = ""
-    if not text:
+    if not re.fullmatch("[!-~]+", text):
         raise OptionError(option, f"{path} holds no token, which is a line of visible ASCII characters")
     return text
 

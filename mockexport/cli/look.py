@@ -5,6 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import cast
 
 from mockexport.cli import exits
@@ -64,10 +65,19 @@ async def _beginning(source: Source, export_id: str, download: Download) -> byte
     return bytes(found)
 
 
+def _in_its_folder(download_id: str, files: Sequence[str]) -> str:
+    """Return a file's name with that of its folder, which a description may ask for."""
+    if "/" in download_id:
+        return download_id
+    at = Path(files[0])
+    return f"{(at if at.is_dir() else at.parent).resolve().name}/{download_id}"
+
+
 def _looked_at(name: str, sample: bytes, schema: Schema, files: Sequence[str]) -> Iterator[str]:
     """Yield what is to be said of one file, line by line."""
-    asked = attempt(sample, schema, name)
-    ways = [asked] if asked.reads_well else proposals(sample, schema, name, [*known_schemas()])[:MOST_WAYS]
+    place = _in_its_folder(name, files)
+    asked = attempt(sample, schema, place)
+    ways = [asked] if asked.reads_well else proposals(sample, schema, place, [*known_schemas()])[:MOST_WAYS]
     best = ways[0] if ways else asked
     yield f"{printable(name)}: the first {counted(len(sample.splitlines()), 'line')}"
     if best.layout is not None:
@@ -103,7 +113,9 @@ def _command(files: Sequence[str], schema: Schema) -> str:
 
 
 def _columns(sample: bytes, trial: Trial) -> Iterator[str]:
-    """Yield what each column seems to hold, and what it is taken for."""
+    """Yield what each column seems to hold, and what it is taken for; nothing where times follow from lines' places."""
+    if trial.schema.is_sampled:
+        return
     names, rows = _split(trial.header, trial.quoting), fields_of(sample, trial)
     roles = {name: role for role in ROLES if (name := getattr(trial.schema, role)) is not None}
     values = {name for name, _ in trial.schema.values}

@@ -85,7 +85,7 @@ def ingest(options: argparse.Namespace) -> int:
     if options.action == "token":
         token, line = new_token(options.name, options.right)
         put(line + "\n")
-        say(f"the token of {options.name}, which is told this once: {token}")
+        say(f"the token of {options.name}, which is shown this once: {token}")
         return 0
     from mockexport.ingest.service import run
 

@@ -1,4 +1,4 @@
-"""The same analysis on the workers of a Dask cluster: shares out, accounts and states back, one merge, here.
+"""The same analysis on the workers of a Dask cluster: shares go out, accounts and states come back and are merged.
 
     from distributed import Client
 
@@ -7,10 +7,10 @@
 
 analysis.py   `analyze`, as on one machine
 clusters.py   how to reach a cluster, or start one here
-keys.py       what its processes know each other by
-tasks.py      what a worker is given, does, tells meanwhile, and gives back
+keys.py       keys for TLS between the processes of a cluster on this machine
+tasks.py      what a worker is given, does, reports while it works, and gives back
 planning.py   an export as tasks, none of them too large or too small
-following.py  what workers tell, as the events of one run
+following.py  the events of all workers, as those of one run
 crew.py       submits the tasks, takes each result once, and notices what is lost
 
 Needs the extra `mockexport[dask]`. URL, token and header fields travel inside the tasks' data, which is in the memory

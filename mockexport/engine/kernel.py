@@ -164,8 +164,8 @@ class _Part:
         asked: Filter | None,
         coverage: bool,
     ) -> None:
-        self.state = reducer.empty()
-        self.handed_back = Tally(coverage=coverage)
+        self.state: State = reducer.empty()
+        self.handed_back: Tally = Tally(coverage=coverage)
         self._schema = schema
         self._decoder = decoder
         self._asked = asked

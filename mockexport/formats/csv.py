@@ -60,7 +60,7 @@ class CsvDecoder:
         self._first: list[str] = []  # of a table without times, the first line's fields
         self._samples: Samples | None = None
         self._untold: Counter[str] = Counter()  # what is noted of the header, and goes with the next rows
-        self.pending = pending
+        self.pending: bytes = pending
         if header is not None:
             self._begin_with(header)
 

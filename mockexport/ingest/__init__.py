@@ -1,13 +1,13 @@
 """The heart-rate service: devices post readings, callers ask for a user's minute averages. A map, from the outside in:
 
-    service, application  a process; the FastAPI application and its routes
+    settings, service, application   what may be set; a process; the FastAPI application and its routes
     hosting, accepting, wire, sweep, bodies   connections and bodies against clients that are slow, large or gone
     plain, shortway       what a request's bytes say by themselves; a reading's way past parser and application
     entrance, admission, refusals   overload: how much may be under way, and 503 for the rest at next to no cost
-    replies, documents    what an error becomes on the wire; the shapes that /openapi.json tells
-    requests, metrics, logs   ids and counts of requests; few and telling numbers; JSON lines without health data
+    errors, replies, documents   the error tree; what an error becomes on the wire; the shapes in /openapi.json
+    requests, metrics, logs   ids and counts of requests; the numbers of /metrics; JSON lines without health data
     backup                a folder of one moment, and the check of one
-    bridge, page          the export API over what is stored; the page for people
+    bridge, page          the export API over what is stored; the page for people (page.html, docs.html)
     readings              what a reading is, and what is wrong with one that is none
     store                 joins the rooms below: opened once per data folder, under a lock
     journal, insertion, writing   one writer thread, one commit for all who wait: what a 202 stands on

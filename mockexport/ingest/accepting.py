@@ -187,4 +187,4 @@ class PromptServer(Server):
         listeners = [socket.socket(fileno=os.dup(each.fileno())) for server in self.servers for each in server.sockets]
         for server in self.servers:
             server.close()
-        self.servers = [_Acceptor(each, connection, entrance, self.server_state) for each in listeners]  # type: ignore[misc]  # in its place
+        self.servers[:] = [_Acceptor(each, connection, entrance, self.server_state) for each in listeners]  # type: ignore[misc]  # in its place

@@ -60,7 +60,7 @@ class ExtraMissing(IngestError, ImportError):  # noqa: N818 - a state of the wor
 
     def __init__(self, package: str) -> None:
         super().__init__(f"the heart-rate service needs {package}; install its extra: pip install 'mockexport[ingest]'")
-        self.name = package
+        self.name: str | None = package
 
 
 class FolderInUse(IngestError):  # noqa: N818 - a state of the world, named as one

@@ -210,7 +210,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             refused = self._entrance.is_full_for(announced)
             if refused:
                 self._entrance.refuse(announced)
-        self.app = _busy if refused else self.config.loaded_app
+        self.app: Any = _busy if refused else self.config.loaded_app
         super().on_headers_complete()
 
     def _announced(self) -> int:

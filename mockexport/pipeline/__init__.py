@@ -8,10 +8,11 @@ producers.py  streams are read and divided; downloads are brought to their verdi
 consumers.py  chunks are folded; workers.py: in which threads
 slabs.py      the buffers that bytes come into, and their queue; waits.py: how long was waited
 verdicts.py   the one rule book; variety.py: limits; advice.py: what may help
-ledger.py     what came of what, and when it is saved; checkpoint.py: the file
-sharing.py    what is said between processes that share an export
-streams.py    what is asked of a source
-peeking.py    a look into a run that goes on
+ledger.py     accounts, merged states, downloads in flight, and when they are saved
+checkpoint.py the file they are saved in; checking.py: is it sound; rechecking.py: does the source still have the same
+sharing.py    what processes that share an export give each other
+streams.py    what a source must offer
+peeking.py    provisional statistics of a run that goes on
 
 It knows bytes and chunks, but no HTTP and no files.
 """

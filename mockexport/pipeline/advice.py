@@ -23,13 +23,13 @@ def advice_for(head: bytes, schema: Format, download_id: str) -> str | None:
     if attempt(sample, schema, download_id).reads_well:
         return None
     found = proposals(sample, schema, download_id, [*known_schemas()])[:MOST_TOLD]
-    return ". Or: ".join(_said(trial, schema) for trial in found) or None
+    return "; or ".join(_said(trial, schema) for trial in found) or None
 
 
 def _said(trial: Trial, schema: Schema) -> str:
     why = ", ".join(reasons_for(trial.schema, schema))
-    how = as_options(trial.schema, schema)
+    # In quotes, so that it can be taken as it is.
+    how = f"`{as_options(trial.schema, schema)}`"
     if trial.schema not in known_schemas():
-        how += f", or Schema({as_arguments(trial.schema, schema)})"
-    number = len(trial.decoded.batch)
-    return f"{f'{why}: ' if why else ''}the first {number:,} values are read with {how}"
+        how += f" (in Python: `Schema({as_arguments(trial.schema, schema)})`)"
+    return f"{f'{why}: ' if why else ''}the first {len(trial.decoded.batch):,} values are read with {how}"

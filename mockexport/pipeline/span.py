@@ -96,8 +96,8 @@ class SpanRun:
 
     def __init__(self, begun: PackedSpan) -> None:
         self.begun = begun
-        self.span = begun.span
-        self.entered = begun.entered
+        self.span: Span = begun.span
+        self.entered: Reading = begun.entered
         self.first_attempt: int = 1  # of the attempts at the download, which others were before
         self.attempts: int = 1
         self._fetched_bytes = 0
@@ -199,7 +199,7 @@ class FoldingSpan(SpanRun, Generic[S]):
 
     def end_at(self, end: int) -> None:
         """Let the span end at a byte of which nothing has been received."""
-        self.span = replace(self.span, end=end)
+        self.span: Span = replace(self.span, end=end)
         self.cutter.end_at(end)
 
     def held(self, *, landed: bool = False) -> Held[S]:

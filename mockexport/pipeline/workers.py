@@ -49,7 +49,7 @@ class Workers:
         self._engine = engine
         self._number = number
         self._crew: Crew | None = None
-        self.threads = ThreadPoolExecutor(number, thread_name_prefix="mockexport")
+        self.threads: ThreadPoolExecutor = ThreadPoolExecutor(number, thread_name_prefix="mockexport")
 
     def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()

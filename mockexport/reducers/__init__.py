@@ -1,14 +1,17 @@
 """Statistics: what a reducer is (`protocol.py`), and one family a file.
 
 summary.py   count, mean, min, max, anomalies, latency: the default
-selection.py  those and more, chosen by name; the families behind them:
+selection.py those and more, chosen by name; family.py: what the families behind them have in common
 spread.py    variance and standard deviation
 histogram.py quantiles
 calendar.py  counts per hour and day
-distinct.py  those of another reducer, of rows that count once
+course.py    the course over time; drawing.py: what the page draws of a group
+distinct.py  another reducer's statistics, with equal rows counted once
+latest.py    another reducer's statistics, with each resource's latest version counted; records.py: the rows until then
 counts.py    counts alone: the example to learn from
 per_group.py reducers that are written row by row
-latest.py    resources that come again, in their latest version, before another reducer
+rules.py     anomaly rules from a file
+packing.py   a state's bytes; reach.py: how far in time its groups reach
 """
 
 from mockexport.reducers.counts import Counts

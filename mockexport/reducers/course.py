@@ -72,7 +72,7 @@ class Course:
     over: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self.level = 0
+        self.level: int = 0
         self.counts: dict[int, int] = {}
 
     def add(self, times: Sequence[int], values: Sequence[int], rule: AnomalyRule | None = None) -> None:

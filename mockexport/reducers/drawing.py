@@ -30,8 +30,6 @@ class Drawing:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Drawing) and self._plain == other._plain
 
-    __hash__ = None  # type: ignore[assignment]  # what is kept may change
-
     @property
     def _plain(self) -> tuple[object, ...]:
         return self.course.to_plain(), self.values.to_plain(), self.low, self.high

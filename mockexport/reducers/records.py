@@ -119,8 +119,8 @@ class Records(Generic[S]):
 
     def __init__(self, rest: S, memory_rows: int = MEMORY_ROWS) -> None:
         self.rest = rest
-        self.rows = Rows(memory_rows)
-        self.absent = Rows(memory_rows)  # of these, what matters is resource, version and type
+        self.rows: Rows = Rows(memory_rows)
+        self.absent: Rows = Rows(memory_rows)  # of these, what matters is resource, version and type
         self.names: tuple[list[str], list[str]] = ([], [])  # of patients, and of types
         self._numbers: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self._known = (_Translation(), _Translation())

@@ -1,7 +1,7 @@
-"""Files kept while they are read: a source beside another.
+"""Files kept while they are read: a source that wraps another.
 
-source.py    any other source, its verified files kept in a folder
+source.py    wraps any source and keeps its verified files in a folder
 parquet.py   the same rows as Parquet files
-partial.py   what there is on the disk of a file in the making
+partial.py   how much of an unfinished file is on the disk
 claiming.py  one run at a time writes to a folder
 """

@@ -253,6 +253,7 @@ def _find(request: web.Request) -> Offer | web.Response:
         return error_reply(404, "Export not found")
     if download_id not in offers:
         return error_reply(404, "Download not found")
+    request[RECORD].download_id = download_id  # as it is written here
     return offers[download_id]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from mockexport.errors import OptionError
 from mockexport.server.catalogue import Catalogue
 from mockexport.server.kinds import FHIR_KINDS, KINDS, RETRY_AFTER, STATUSES, WRONG_PARTS, Fault, Target
-from mockexport.server.script import ScriptedFault, bound, read_script, scripted
+from mockexport.server.script import ScriptedFault, bound, brief, read_script, scripted
 
 __all__ = ["Faults", "FaultsLike", "Served"]
 
@@ -66,7 +66,7 @@ class Faults:
                 known = [*KINDS, *FHIR_KINDS]
                 raise OptionError("faults", f"no kind {kind!a}; there are {', '.join(known)}", given=kind, known=known)
             if not isinstance(probability, int | float) or not 0 <= probability <= 1:
-                raise OptionError("faults", f"{kind}: {str(probability)[:60]!a} is no probability from 0 to 1")
+                raise OptionError("faults", f"{kind}: {brief(probability)} is no probability from 0 to 1")
         if sum(number for kind, number in probabilities.items() if kind in KINDS) > 1 + 1e-9:
             raise OptionError(
                 "faults", "the probabilities come to more than 1, and a request suffers one fault at most"
@@ -96,6 +96,8 @@ class Faults:
         probabilities = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
             kind, _, number = part.partition("=")
+            if kind.strip() in probabilities:
+                raise OptionError("faults", f"{kind.strip()!a} is there twice")
             try:
                 probabilities[kind.strip()] = float(number)
             except ValueError:
@@ -131,6 +133,8 @@ class Faults:
             raise OptionError("faults", "a script is a list of its entries: [{…}], also where there is one alone")
         if said is None or isinstance(said, Mapping):
             return cls(said or {}, seed=seed)
+        if not isinstance(said, Iterable):
+            raise OptionError("faults", f"must be text, a script or probabilities by kind, and not {brief(said)}")
         return cls({}, seed=seed, script=said)
 
     def __bool__(self) -> bool:

@@ -5,10 +5,10 @@ made and files are read in worker threads, as without faults. No fault outlives 
 """
 
 import asyncio
-import gzip
 import socket
 import struct
 import time
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from typing import NoReturn
 from aiohttp import hdrs, web
 
 from mockexport.server.catalogue import Offer, StoredFile
-from mockexport.server.delivery import next_piece, open_file
+from mockexport.server.delivery import FileChanged, next_piece, open_file
 from mockexport.server.editing import edited
 from mockexport.server.faults import Faults
 from mockexport.server.generation import rows_of
@@ -112,7 +112,8 @@ async def misbehave(
     """Send what the fault makes of the right reply.
 
     Raises:
-        ConnectionResetError: always: the connection is at its end.
+        ConnectionResetError: always, but for:
+        FileChanged: the file is not the one found at the start; the head may be out.
     """
     connection = _Connection(request, record)
     body, first, count, status = reply.body, reply.first, reply.count, reply.status
@@ -140,8 +141,7 @@ async def misbehave(
             await _send(connection, body, first, last, workers)
         case "cut-gzip":
             whole = b"".join([piece async for piece in _pieces(body, 0, reply.length, workers)])
-            packed = await asyncio.get_running_loop().run_in_executor(workers, gzip.compress, whole, 1)
-            packed = packed[: fault.byte(len(packed))]
+            packed = await asyncio.get_running_loop().run_in_executor(workers, _cut_gzip, whole, fault)
             encoded: dict[str, str] = {
                 hdrs.CONTENT_TYPE: fields[hdrs.CONTENT_TYPE],
                 hdrs.CONTENT_ENCODING: "gzip",
@@ -191,6 +191,15 @@ async def _refuse(connection: _Connection, fault: Fault) -> None:
     if retry_after is not None:
         fields[hdrs.RETRY_AFTER] = retry_after
     await connection.head(fault.status, fields)
+
+
+def _cut_gzip(whole: bytes, fault: Fault) -> bytes:
+    """Return a gzip body that is cut: at a share of its own bytes, or after the download's byte that is named."""
+    if fault.at_byte is None:
+        packed = zlib.compress(whole, 1, wbits=31)
+        return packed[: fault.byte(len(packed))]
+    packer = zlib.compressobj(1, wbits=31)
+    return packer.compress(whole[: fault.at_byte]) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
 def _wrong(fields: Mapping[str, str], variant: str, first: int, count: int, length: int) -> dict[str, str]:
@@ -246,7 +255,10 @@ async def _pieces(body: Offer | bytes, first: int, count: int, workers: Executor
     if isinstance(body.content, StoredFile):
         with open_file(body, body.content) as file:
             file.seek(first)
-            while count and (piece := await loop.run_in_executor(workers, file.read, min(PIECE_BYTES, count))):
+            while count:
+                piece = await loop.run_in_executor(workers, file.read, min(PIECE_BYTES, count))
+                if not piece:
+                    raise FileChanged
                 count -= len(piece)
                 yield piece
         return

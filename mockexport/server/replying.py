@@ -41,6 +41,12 @@ async def send_data(request: web.Request, offer: Offer) -> web.StreamResponse:
     if isinstance(reply, web.Response):
         return reply
     with request.app[SENDING].one():
+        if faults is not None and isinstance(offer.content, StoredFile):
+            try:
+                with open_file(offer, offer.content):  # before a fault's head is out
+                    pass
+            except FileChanged:
+                return _changed(offer.content)
         if faults is not None and await suffer(request, reply, faults):
             reply = _right_reply(request, offer, faults)
             if isinstance(reply, web.Response):
@@ -83,8 +89,6 @@ async def suffer(request: web.Request, reply: RightReply, faults: Faults) -> boo
     It is to be worked out once more where that is True: the entity tag has changed.
     """
     record = request[RECORD]
-    if isinstance(reply.body, Offer):
-        record.download_id = reply.body.metadata.id  # as it is written here
     target = Target(
         record.download_id or "",
         record.export_id or "",
@@ -104,7 +108,12 @@ async def suffer(request: web.Request, reply: RightReply, faults: Faults) -> boo
     if fault.kind == "delay":
         await asyncio.sleep(faults.delay_s if fault.seconds is None else fault.seconds)
     elif fault.kind not in ("no-range", "wrong-206") or fault.prepares or reply.status == 206:
-        await misbehave(request, record, reply, fault, faults, request.app[WORKER_POOL])
+        try:
+            await misbehave(request, record, reply, fault, faults, request.app[WORKER_POOL])
+        except FileChanged:  # since we looked: the head may be out, and nothing can be said any more
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the file has changed") from None
     return False
 
 
@@ -120,8 +129,7 @@ async def _send(
                 if request.method != hdrs.METH_HEAD:
                     await send_file(request, record, file, first=first, count=count, stall_s=stall_s)
         except FileChanged:
-            logger.error("%s is not the file that it was when the server started; restart it", offer.content.path)
-            return error_reply(500, "The file has changed since the server started")
+            return _changed(offer.content)
         return response
     await response.prepare(request)
     if request.method != hdrs.METH_HEAD:
@@ -130,6 +138,11 @@ async def _send(
             request, record, response, offer.content, first=first, count=count, workers=workers, stall_s=stall_s
         )
     return response
+
+
+def _changed(stored: StoredFile) -> web.Response:
+    logger.error("%s is not the file that it was when the server started; restart it", stored.path)
+    return error_reply(500, "The file has changed since the server started")
 
 
 def _conditions(request: web.Request) -> Conditions:

@@ -37,6 +37,8 @@ logger: logging.Logger = logging.getLogger("mockexport.server")
 # How long aiohttp may wait for handlers at the end. They are cancelled before, so it is not needed; zero would mean
 # for ever.
 SHUTDOWN_S = 10.0
+# The turns of the event loop from an accepted socket to a connection with a transport: its task, then the call.
+ACCEPT_TURNS = 3
 # How often to say that no more connections can be taken.
 TELL_EVERY_S = 60.0
 
@@ -230,6 +232,7 @@ class MockServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._listener is not None:
+            await _take_no_more(self._listener)
             self._listener.close()
         if self._runner is not None:
             server = self._runner.server
@@ -242,6 +245,15 @@ class MockServer:
 
     def __repr__(self) -> str:
         return f"<MockServer {self.url if self._listener else 'not running'}>"
+
+
+async def _take_no_more(listener: asyncio.Server) -> None:
+    """Let clients that were accepted a moment ago become connections: what is closed under them is never closed."""
+    with suppress(NotImplementedError):  # Windows accepts in another way
+        for socket in listener.sockets:
+            asyncio.get_running_loop().remove_reader(socket.fileno())
+    for _ in range(ACCEPT_TURNS):
+        await asyncio.sleep(0)
 
 
 async def serve(

@@ -17,7 +17,7 @@ from mockexport.newfile import read_file
 from mockexport.server.catalogue import Catalogue, Offer, StoredFile
 from mockexport.server.kinds import AT_A_BYTE, FHIR_KINDS, KINDS, OF_ANY_REPLY, ROUTES, WRONG_PARTS, Fault, Target
 
-__all__ = ["ScriptedFault", "bound", "read_script", "scripted"]
+__all__ = ["ScriptedFault", "bound", "brief", "read_script", "scripted"]
 
 # A script is a page or two; each request is held against all of its entries.
 MAX_SCRIPT_BYTES = 1 << 20
@@ -100,20 +100,20 @@ def read_script(path: str | Path) -> tuple[tuple[ScriptedFault, ...], dict[str, 
     if len(data) > MAX_SCRIPT_BYTES:
         raise OptionError("faults", f"{path} is longer than {MAX_SCRIPT_BYTES:,} bytes")
     try:
-        said = tomllib.loads(data.decode())
+        said = tomllib.loads(data.decode("utf-8-sig"))  # some editors begin a file with a BOM
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise OptionError("faults", f"{path} is no TOML: {problem[:200]}") from error
     known = ("fault", "probabilities")
     for key in said:
         if key not in known:
-            raise _problem(f"{path}", f"there is no {_brief(key)}; there are [[fault]] and [probabilities]", key, known)
+            raise _problem(f"{path}", f"there is no {brief(key)}; there are [[fault]] and [probabilities]", key, known)
     entries, probabilities = said.get("fault", []), said.get("probabilities", {})
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise _problem(f"{path}", "fault: entries are tables, each headed [[fault]]")
     if not isinstance(probabilities, dict) or not all(_is_number(number) for number in probabilities.values()):
         raise _problem(f"{path}", "probabilities: must be a table of kinds and numbers from 0 to 1")
-    return scripted(entries, where=str(path)), {kind: float(number) for kind, number in probabilities.items()}
+    return scripted(entries, where=str(path)), probabilities
 
 
 def scripted(
@@ -145,7 +145,7 @@ def bound(script: Iterable[ScriptedFault], catalogue: Catalogue) -> tuple[Script
 def _chosen(entry: ScriptedFault, catalogue: Catalogue) -> frozenset[tuple[str, str]] | None:
     if entry.export is not None and entry.export not in catalogue:
         known = list(catalogue)
-        told = f"export: no export {_brief(entry.export)}; there are {', '.join(known[:20]) or 'none'}"
+        told = f"export: no export {brief(entry.export)}; there are {', '.join(known[:20]) or 'none'}"
         raise _problem(entry.place, told, entry.export, known)
     exports = [entry.export] if entry.export is not None else list(catalogue)
     offers = [
@@ -157,7 +157,7 @@ def _chosen(entry: ScriptedFault, catalogue: Catalogue) -> frozenset[tuple[str, 
     if entry.download is not None and not offers:
         most = max((len(catalogue[export_id]) for export_id in exports), default=0)
         allowed = f"give a place from 1 to {most:,}, an id or a file's name"
-        raise _problem(entry.place, f"download: no {_brief(entry.download)} is on offer; {allowed}")
+        raise _problem(entry.place, f"download: no {brief(entry.download)} is on offer; {allowed}")
     at = entry.fault.at_byte
     if at is not None and entry.route == "data":
         longest = max((offer.length for _, offer in offers), default=0)
@@ -180,13 +180,13 @@ class _Entry:
 
     def read(self) -> ScriptedFault:
         if not isinstance(self.said, Mapping):
-            raise _problem(self.place, f"must be a table of keys and values, and not {_brief(self.said)}")
+            raise _problem(self.place, f"must be a table of keys and values, and not {brief(self.said)}")
         kind = self._kind()
         allowed = [*_OF_ALL, *(key for key, kinds in _OF_KINDS.items() if kind in kinds)]
         for key in self.said:
             if key not in allowed:
                 of = f"; {kind} takes {', '.join(allowed)}"
-                raise _problem(self.place, f"there is no {_brief(key)}{of}", str(key), allowed)
+                raise _problem(self.place, f"there is no {brief(key)}{of}", str(key), allowed)
         route = self._word("route", ROUTES, "data")
         if route != "data" and kind not in OF_ANY_REPLY:
             raise self._wrong("route", f"{kind} happens to data alone; elsewhere: {', '.join(sorted(OF_ANY_REPLY))}")
@@ -198,7 +198,7 @@ class _Entry:
             raise self._wrong("at", f"{kind} needs it: a byte, such as 4096, or a share, such as '50%'")
         ranged = self.said.get("ranged")
         if ranged is not None and not isinstance(ranged, bool):
-            raise self._wrong("ranged", f"must be true or false, and not {_brief(ranged)}")
+            raise self._wrong("ranged", f"must be true or false, and not {brief(ranged)}")
         if kind in ("no-range", "wrong-206"):
             if ranged is False:
                 raise self._wrong("ranged", f"{kind} is about requests with a Range")
@@ -238,34 +238,30 @@ class _Entry:
         if kind in FHIR_KINDS:
             raise self._wrong("kind", f"{kind} cannot be scripted; give it a probability under [probabilities]")
         if kind not in KINDS:
-            told = f"kind: no kind {_brief(kind)}; there are {', '.join(KINDS)}"
+            told = f"kind: no kind {brief(kind)}; there are {', '.join(KINDS)}"
             raise _problem(self.place, told, kind, [*KINDS])
         return kind
 
     def _word(self, key: str, known: Collection[str], default: str) -> str:
         word = self.said.get(key, default)
         if not isinstance(word, str) or word not in known:
-            told = f"{key}: {_brief(word)} is none of {', '.join(known)}"
-            raise _problem(self.place, told, str(word)[:_SHOWN], [*known])
+            told = f"{key}: {brief(word)} is none of {', '.join(known)}"
+            raise _problem(self.place, told, word if isinstance(word, str) else "", [*known])
         return word
 
     def _name(self, key: str) -> str | None:
         name = self.said.get(key)
         if name is not None and (not isinstance(name, str) or not name):
             more = " or a place in the listing, from 1" if key == "download" else ""
-            raise self._wrong(key, f"must be an id{more}, and not {_brief(name)}")
+            raise self._wrong(key, f"must be an id{more}, and not {brief(name)}")
         return name
 
     def _whole(self, key: str, low: int, high: int, more: str = "", default: int | None = None) -> int:
         number = self.said.get(key, default)
         if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
             upto = f" to {high:,}" if high < MAX_NUMBER else " up"
-            raise self._wrong(key, f"must be a whole number from {low:,}{upto}{more}, and not {_brief(number)}")
+            raise self._wrong(key, f"must be a whole number from {low:,}{upto}{more}, and not {brief(number)}")
         return number
-
-    def _times(self) -> int | None:
-        always = self.said.get("times") == "always"
-        return None if always else self._whole("times", 1, MAX_NUMBER, " or 'always'", default=1)
 
     def _at(self) -> tuple[float, int | None]:
         at = self.said.get("at")
@@ -274,21 +270,22 @@ class _Entry:
                 return share / 100, None
         elif at is None or (isinstance(at, int) and not isinstance(at, bool) and 0 <= at <= MAX_NUMBER):
             return 0.0, at
-        raise self._wrong("at", f"must be a byte, from 0 up, or a share such as '50%', and not {_brief(at)}")
+        raise self._wrong("at", f"must be a byte, from 0 up, or a share such as '50%', and not {brief(at)}")
 
     def _seconds(self) -> float | None:
         seconds = self.said.get("seconds")
         if seconds is not None and not (_is_number(seconds) and 0 <= seconds <= DAY_S):
-            raise self._wrong("seconds", f"must be a number from 0 to {DAY_S:,.0f}, and not {_brief(seconds)}")
+            raise self._wrong("seconds", f"must be a number from 0 to {DAY_S:,.0f}, and not {brief(seconds)}")
         return None if seconds is None else float(seconds)
 
     def _retry_after(self) -> str | None:
         said = self.said.get("retry_after")
-        text = str(said) if isinstance(said, int) and not isinstance(said, bool) else said
+        is_whole = isinstance(said, int) and not isinstance(said, bool) and abs(said) <= MAX_NUMBER
+        text = str(said) if is_whole else said
         if text is not None and not (isinstance(text, str) and re.fullmatch(r"[ -~]{0,200}", text)):
             raise self._wrong(
                 "retry_after",
-                f"must be seconds, 'date' for the date in a second, or any ASCII text, and not {_brief(said)}",
+                f"must be seconds, 'date' for the date in a second, or any ASCII text, and not {brief(said)}",
             )
         return text
 
@@ -298,10 +295,11 @@ def _problem(place: str, told: str, given: str = "", known: Collection[str] = ()
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
-def _brief(value: object) -> str:
+def brief(value: object) -> str:
+    """Return a wrong value as a message may repeat it."""
     try:
         text = ascii(value)
     except (ValueError, RecursionError):  # thousands of digits, or nested too deeply

@@ -34,6 +34,8 @@ PIECE_BYTES = 1 << 18
 # The reading of what is longer takes a second or more.
 TOLD_BYTES = 1 << 28
 SUFFIX = ".csv"
+# 9999-12-31T23:59:59.999999Z.
+LAST_US = 253_402_300_799_999_999
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._\-]{0,127}")
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -127,6 +129,10 @@ async def _read(name: str, path: Path, folder: Path, schema: Schema) -> Offer:
     if (size, after.st_mtime_ns) != (found.st_size, found.st_mtime_ns):
         raise FolderError(path, "changes while it is read")
     tally = fold.tally
+    if tally.last_us == LAST_US:
+        raise FolderError(
+            path, "has a time in the last microsecond of year 9999, after which no end_time can be announced"
+        )
     if tally.bad_rows:
         logger.warning("%s: %d of its %d rows are bad; they are served as they are", path, tally.bad_rows, tally.rows)
     digest_of_name = hashlib.sha256(f"{name}_{readable(path.name)}".encode()).digest()

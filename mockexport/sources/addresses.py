@@ -9,8 +9,7 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Iterator
-
-from aiohttp import AddrInfoType
+from typing import Any
 
 __all__ = ["AddressRefused", "is_refused", "open_socket"]
 
@@ -25,6 +24,8 @@ _CLOUDS = frozenset(
 _TRANSLATED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
 
 _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
+# As getaddrinfo gives it: family, kind, protocol, name, and the place, whose form is the family's.
+_Address = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
 
 
 class AddressRefused(OSError):  # noqa: N818 - a state of the world, named as one
@@ -53,7 +54,7 @@ def _meant(ip: _IP) -> Iterator[_IP]:
             yield ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
 
 
-def open_socket(address: AddrInfoType) -> socket.socket:
+def open_socket(address: _Address) -> socket.socket:
     """Return a socket to be connected to an address.
 
     Raises:

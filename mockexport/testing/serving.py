@@ -1,6 +1,7 @@
 """The mock server beside a test: in a thread and an event loop of its own, so that any test can ask it."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -10,6 +11,12 @@ from typing import Unpack
 from mockexport.server.run import MockServer, ServerOptions
 
 __all__ = ["mock_server"]
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    if sys.platform == "win32":
+        return asyncio.ProactorEventLoop()
+    return asyncio.SelectorEventLoop()
 
 
 @contextmanager
@@ -35,7 +42,9 @@ def mock_server(**options: Unpack[ServerOptions]) -> Iterator[MockServer]:
 
     def run() -> None:
         try:
-            asyncio.run(serve())
+            # Of our own choice: the test's event loop policy is about the test's loops.
+            with asyncio.Runner(loop_factory=_new_loop) as runner:
+                runner.run(serve())
         except BaseException as error:
             if started.done():
                 raise

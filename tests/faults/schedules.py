@@ -31,6 +31,9 @@ from mockexport.server.kinds import KINDS
 from tests.faults.clock import run
 from tests.faults.memory import MemorySource, edited, versioned
 
+# A length that lies shows in rows that lack, but for one that ends inside the last value's digits: that shows nowhere.
+DRAWN = sorted({*KINDS} - {"short-length"})
+
 __all__ = ["MemoryCheckpoint", "Schedule", "expected", "export_of", "play", "report_of"]
 
 START_S = 1000.0  # of the virtual loop
@@ -83,7 +86,7 @@ class Schedule:
     def of(cls, seed: int) -> "Schedule":
         draw = random.Random(seed)
         gone, slow = (tuple(_while(draw, lengths_s)) for lengths_s in ((1, 8, 45), (2, 20)))
-        kinds = draw.sample(sorted(KINDS), draw.randint(1, 6))
+        kinds = draw.sample(DRAWN, draw.randint(1, 6))
         share = draw.choice((0.3, 0.6, 0.9)) / len(kinds)
         return cls(
             seed=seed,

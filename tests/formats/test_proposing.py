@@ -41,14 +41,14 @@ def test_a_table_that_is_not_read_is_read_by_the_options_proposed(options: str, 
     first = proposals(sample, Schema())[0]
     assert as_options(first.schema, Schema()) == options
     assert attempt(sample, first.schema).reads_well
-    assert options in str(advice_for(sample, Schema(), "a.csv"))
+    assert f"`{options}`" in str(advice_for(sample, Schema(), "a.csv"))
 
 
 def test_where_the_day_may_be_the_month_both_readings_are_proposed() -> None:
     sample = table(HEADER, "P1,0{n}/05/2024 08:00,hr,{value}\n", rows=9).replace(b"00/05", b"01/05")
     found = [trial.schema.time_formats for trial in proposals(sample, Schema())]
     assert found == [("%d/%m/%Y %H:%M",), ("%m/%d/%Y %H:%M",)]
-    assert ". Or: " in str(advice_for(sample, Schema(), "a.csv"))
+    assert "; or " in str(advice_for(sample, Schema(), "a.csv"))
 
 
 def test_two_units_are_not_put_together() -> None:
@@ -89,3 +89,10 @@ def test_known_tables_are_known_again() -> None:
     sample = table("Id,Time,Value\n", "7,4/{day}/2016 11:58:00 PM,{value}\n")
     (first, *_) = proposals(sample, Schema(), "a.csv", [*known_schemas()])
     assert as_options(first.schema, Schema()) == "--like fitabase"
+
+
+def test_a_sensors_file_is_proposed_to_be_read_as_one_and_other_numbers_are_not() -> None:
+    sampled = "1551453312.000000\n4.000000\n" + "".join(f"{value}.5\n" for value in range(60, 90))
+    assert "`--like empatica`" in str(advice_for(sampled.encode(), Schema(), "HR.csv"))
+    numbers = "1001,1\n1001,4\n" + "".join(f"1001,{value}\n" for value in range(60, 90))
+    assert "empatica" not in str(advice_for(numbers.encode(), Schema(), "HR.csv"))

@@ -38,7 +38,7 @@ async def test_more_bad_rows_than_one_in_ten_and_the_download_contributes_nothin
     assert verdict.kind is VerdictKind.FAILED
     assert verdict.reasons == (
         "2 of its 19 rows are bad, more than 10% (analyze.max_bad): 2 bad value; line 19 is one (bad value)",
-        "values are texts: the first 17 values are read with --text missing, or Schema(text='missing')",
+        "values are texts: the first 17 values are read with `--text missing` (in Python: `Schema(text='missing')`)",
     )
     assert (report.incomplete, report.totals["hr"].count) == (("a",), 3)
     assert await kind_of(body(18, 2), engine=engine) is VerdictKind.UNVERIFIABLE

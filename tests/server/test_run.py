@@ -1,9 +1,11 @@
 """Starting and stopping the server."""
 
 import asyncio
+import gc
 import logging
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -54,6 +56,21 @@ async def test_the_end_does_not_wait_for_downloads_under_way() -> None:
     # The client's own connections may take a turn of the loop to go.
     left = [task for task in asyncio.all_tasks() - before if "mockexport" in repr(task.get_coro())]
     assert left == []
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_client_that_comes_at_the_very_end_is_closed_too(turns: int, caplog: pytest.LogCaptureFixture) -> None:
+    async with MockServer() as server:
+        port = int(server.url.rpartition(":")[2])
+        client = socket.create_connection(("127.0.0.1", port))
+        for _ in range(turns):  # of the event loop, from the connection in its queue to one with a transport
+            await asyncio.sleep(0)
+    with client:
+        client.settimeout(10)
+        with suppress(ConnectionResetError):
+            assert await asyncio.to_thread(client.recv, 1) == b""
+    gc.collect()  # a socket that is left behind is a warning, which is an error
+    assert not caplog.records
 
 
 async def test_serving_ends_with_what_it_waits_for() -> None:

@@ -1,6 +1,7 @@
 """A script of faults: read with errors that help, and over real sockets what it says, to clients that others wrote."""
 
 import asyncio
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -266,11 +267,39 @@ async def test_a_row_is_changed_where_the_script_says(kind: str, at: int | str) 
     assert place > 0
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert len(Faults.read(script(tmp_path, "\ufeff" + WHOLE)).script) == 3
+
+
+async def test_a_download_is_meant_in_every_way_to_write_its_id() -> None:
+    always = {"route": "metadata", "download": 1, "kind": "status", "status": 503, "times": "always"}
+    path, _, download_id = FIRST.rpartition("/")
+    async with MockServer(faults=[{"export": "demo"} | always]) as server:
+        for written in (download_id, download_id.upper(), download_id.replace("-", "")):
+            _, out = await curl("--write-out", "%{http_code}", f"{server.url}{path}/{written}")
+            assert out.endswith(b"503")
+        assert {asked.download_id for asked in server.requests} == {download_id}
+
+
+@pytest.mark.parametrize("at", [0, 100_000, 391_899])
+async def test_a_gzip_body_is_cut_after_the_byte_that_the_script_names(at: int) -> None:
+    async with MockServer(faults=[{"export": "demo", "download": 1, "kind": "cut-gzip", "at": at}]) as server:
+        _, packed = await curl("--header", "Accept-Encoding: gzip", f"{server.url}{FIRST}/data")
+    unpacker = zlib.decompressobj(wbits=31)
+    assert len(unpacker.decompress(packed)) == at
+    assert not unpacker.eof
+
+
 def test_natural_mistakes_are_told() -> None:
     wrong: Any
     for wrong, told in (
         ({"kind": "cut", "at": 1}, "a script is a list of its entries"),
         ({"reset": "0.2"}, "reset: '0.2' is no probability"),
+        ({"reset": 10**400}, "reset: 1000.*… is no probability"),
+        ([{"kind": "delay", "seconds": 10**400}], "entry 1: seconds: must be a number from 0 to 86,400, and not 1000"),
+        ([{"kind": "status", "status": 503, "retry_after": 10**5000}], "entry 1: retry_after: must be seconds"),
+        ("reset=0.1,cut=0.2,reset=0.3", "'reset' is there twice"),
+        (5, "must be text, a script or probabilities by kind, and not 5"),
         (["cut"], "entry 1: must be a table of keys and values, and not 'cut'"),
         ("faults.tml", "'faults.tml' is not KIND=P, with a probability P from 0 to 1, nor FILE.toml"),
     ):

@@ -208,6 +208,44 @@ async def test_faults_name_a_table_by_its_file_or_place(ward: Path) -> None:
             pass
 
 
+@pytest.mark.parametrize("kind", ["cut", "few-rows", "cut-gzip", "no-range"])
+async def test_a_table_that_has_changed_is_an_error_whatever_fault_was_to_happen(
+    kind: str, ward: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fault = {"kind": kind} | ({} if kind == "no-range" else {"at": 100})
+    async with MockServer(exports={"ward": ward}, faults=[fault]) as server:
+        listed = (await told(server.url + "/api/export/ward"))["download_ids"]
+        assert isinstance(listed, list)
+        (ward / "1-morning.csv").write_text(MORNING[:-20])
+        data = f"{server.url}/api/export/ward/{listed[0]}/data"
+        _, out = await curl("--range", "0-200", "--write-out", "%{http_code}", data)
+    assert out == b'{"detail": "The file has changed since the server started"}500'
+    assert "a handler failed" not in caplog.text
+    assert server.requests[-1].fault is None
+
+
+async def test_a_time_that_no_end_can_follow_is_told(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text(HEADER + "A,9999-12-31T23:59:59.999999Z,pulse,61\n")
+    with pytest.raises(FolderError, match="last microsecond of year 9999"):
+        await table_exports({"ward": table})
+
+
+def test_tables_are_served_by_event_loops_without_sendfile(ward: Path) -> None:
+    class Loop(asyncio.SelectorEventLoop):
+        async def sendfile(self, *_: object, **__: object) -> int:
+            raise NotImplementedError
+
+    async def main() -> None:
+        async with MockServer(exports={"ward": ward}) as server:
+            listed = (await told(server.url + "/api/export/ward"))["download_ids"]
+            assert isinstance(listed, list)
+            assert (await curl(f"{server.url}/api/export/ward/{listed[0]}/data"))[1] == MORNING.encode()
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(main())
+
+
 async def test_a_hundred_clients_at_once_get_every_byte_from_disk(tmp_path: Path) -> None:
     row = "A,2025-01-01T08:00:00Z,pulse,61\n"
     table = tmp_path / "long.csv"

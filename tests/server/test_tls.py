@@ -161,11 +161,14 @@ def test_options_that_contradict_each_other_are_told(tmp_path: Path, capsys: pyt
 
     own = Authority(tmp_path / "authority").certify("localhost")
     other = Authority(tmp_path / "other").certify("localhost")
+    spaced = tmp_path / "token"
+    spaced.write_text("let me in\n")
     for words, told in (
         (["--tls-key", str(own.key)], "tls-key: goes with a certificate (--tls-cert)"),
         (["--tls-cert", str(own.cert), "--tls-dir", "x"], "tls-dir and tls-cert: keys are made or yours"),
         (["--tls-cert", "nowhere"], "tls-cert: nowhere cannot be read"),
-        (["--tls-cert", str(own.cert)], "tls-cert: "),
+        (["--tls-cert", str(own.cert)], f"tls-key: is needed: {own.cert} holds a certificate without its private key"),
+        (["--bearer", str(spaced)], f"bearer: {spaced} holds no token"),
         (["--tls-cert", str(own.cert), "--tls-key", str(other.key)], "tls-key: "),
         (["--tls-cert", "/dev/zero"], "tls-cert: /dev/zero cannot be read"),
     ):

@@ -37,7 +37,7 @@ def figures(ran: Ran) -> Figures:
 
 def hints(ran: Ran) -> list[Sequence[str]]:
     """The options that stderr proposes."""
-    found = re.findall(r"values are read with (.*?)(?:, or Schema|\. Or: |$)", ran.err, re.MULTILINE)
+    found = re.findall(r"values are read with `(.*?)`", ran.err)
     return [shlex.split(each) for each in found]
 
 

@@ -1,13 +1,16 @@
 """The pytest fixture as users have it: real runs of pytest, over tests that are async and tests that are not."""
 
+import asyncio
 import inspect
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
 from mockexport import MockServer
 from mockexport.server.run import ServerOptions
+from mockexport.testing import mock_server
 
 pytest_plugins = ["pytester"]
 
@@ -124,6 +127,21 @@ def test_the_room_needs_no_test_framework() -> None:
         "assert not {'pytest', 'hypothesis'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python is to have no policies one day
+def test_the_server_has_an_event_loop_of_its_own_choice() -> None:
+    class Policy(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self) -> asyncio.AbstractEventLoop:
+            raise RuntimeError("the test's policy makes loops for the test")
+
+    before = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(Policy())
+    try:
+        with mock_server() as server, urllib.request.urlopen(f"{server.url}/api/export") as reply:  # noqa: S310
+            assert reply.status == 200
+    finally:
+        asyncio.set_event_loop_policy(before)
 
 
 def test_what_the_marker_takes_is_what_the_server_takes() -> None:

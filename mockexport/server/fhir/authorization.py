@@ -47,7 +47,7 @@ class Authorization:
         self._token_s = token_s
         self._tokens: dict[str, float] = {}
         self._used: dict[str, float] = {}
-        self.granted = 0
+        self.granted: int = 0
 
     def configuration(self, token_url: str) -> dict[str, Any]:
         """Return what .well-known/smart-configuration says."""

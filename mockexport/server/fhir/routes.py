@@ -41,7 +41,7 @@ class BulkData:
         self._catalogue = catalogue
         self._faults = faults or Faults({})
         self._authorization = authorization
-        self.jobs = Jobs()
+        self.jobs: Jobs = Jobs()
         self._kickoffs = self._requests = 0
 
     def add_to(self, app: web.Application) -> None:
