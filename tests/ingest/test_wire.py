@@ -166,13 +166,16 @@ async def test_where_connections_are_scarce_those_that_only_hold_a_place_give_wa
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "MAX_CONNECTIONS", 5)
-    monkeypatch.setattr(sweep, "CROWDED_S", 0.1)
+    # Until all of them hold a place; a sweep in between would find some that have, and then no scarcity.
+    monkeypatch.setattr(sweep, "CROWDED_S", 60)
     monkeypatch.setattr(sweep, "_SWEEP_S", 0.05)
     async with serving(tmp_path) as client:
         assert (await client.post(reading()))[0] == 202
         opened = [await _open(client) for _ in range(4)]
         opened[0][1].write(HALVES["half a head"])
         opened[1][1].write(HALVES["half a body"])
+        assert (await client.post(reading()))[0] == 202
+        monkeypatch.setattr(sweep, "CROWDED_S", 0)
         answers = [await _ends(reader) for reader, _ in opened]
         assert [answer[:13] for answer in answers] == [b"HTTP/1.1 503 ", b"HTTP/1.1 503 ", b"", b""]
         assert (await client.post(reading()))[0] == 202
