@@ -46,7 +46,7 @@ def test_the_blocks_of_a_page_do_what_they_show(
     folder = tmp_path / "reader"
     folder.mkdir()
     (folder / "hospital-ca.pem").write_bytes(CERTIFICATE.read_bytes())
-    (folder / "token.txt").write_text("a token\n")
+    (folder / "token.txt").write_text("a-token\n")
     with Reader(page, folder, ours, environment) as reader:
         for block in blocks(text):
             reader.read(block)

@@ -14,7 +14,7 @@ from mockexport.engine.choosing import Engine, choose_engine, kernel_problem
 from mockexport.formats import MAX_ROW_BYTES, Cutter
 from mockexport.model import Chunk, Span
 from mockexport.pipeline.slabs import Room, SlabPool
-from mockexport.pipeline.workers import FEW_ROWS, Workers
+from mockexport.pipeline.workers import FEW_LEFT_BYTES, FEW_ROWS, Workers
 from mockexport.sources.scripted import Scripted
 from tests.rows import HEADER
 
@@ -86,8 +86,9 @@ async def test_a_chunk_whose_waiter_is_called_off_is_taken_in_whole_before_the_w
 
 @needs_kernel
 async def test_a_slab_that_may_still_be_written_to_is_not_used_again(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"x" * 1000)
-    pool = SlabPool(1000, 1)
+    size = FEW_LEFT_BYTES + 1  # less is read at once, by no worker
+    (tmp_path / "file").write_bytes(b"x" * size)
+    pool = SlabPool(size, 1)
     with Workers(kernel(), 1) as workers, (tmp_path / "file").open("rb", buffering=0) as file:
         room = Room(pool, workers, Cutter(SPAN))
         reader = asyncio.ensure_future(room.read(file, 0))
