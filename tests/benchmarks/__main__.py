@@ -110,7 +110,7 @@ def main(arguments: list[str]) -> int:
         if "disk" in only or "cpu" in only:
             figures |= disk(data, export_id, options.rounds)
         if "local" in only:
-            figures |= local(data, options.rounds)
+            figures |= local(data, options.rounds, Path(temporary))
         if "compressed" in only:
             figures |= compressed(data, options.rounds, Path(temporary))
         if "generated" in only:
