@@ -38,7 +38,7 @@ from mockexport.pipeline.rechecking import still_valid
 from mockexport.pipeline.sharing import Brought, Crew, Share, Stopped, Work
 from mockexport.pipeline.slabs import SlabPool, SlabQueue
 from mockexport.pipeline.span import Begun, FoldingSpan, PackedSpan
-from mockexport.pipeline.streams import DatedSource, Source
+from mockexport.pipeline.streams import DatedSource, PlainSource, Source
 from mockexport.pipeline.variety import Limited, check_listed
 from mockexport.pipeline.verdicts import Rules, overlapping
 from mockexport.pipeline.waits import Waits
@@ -51,6 +51,8 @@ __all__ = ["Outcome", "Pipeline", "RunStatistics"]
 # A hand-over costs as much as a thousand rows, and two threads' waking: large enough to bear it, small enough for the
 # memory budget, in which batches of Python objects are the most, where there are any.
 NATIVE_CHUNK_BYTES = 512 * 1024
+# Where no HTTP client and no decompression take memory, there is room for chunks that halve the time.
+FILE_CHUNK_BYTES = 1024 * 1024
 BATCH_CHUNK_BYTES = 384 * 1024
 # What a crash may cost, beside the little that saving takes.
 CHECKPOINT_EVERY_S = 5.0
@@ -140,7 +142,8 @@ class Pipeline(Generic[S]):
             wanted=options.engine,
         )
         self._limited: Limited[Any, Any] = Limited(self._engine.reducer, options.size_limits)
-        chunk_bytes = options.chunk_bytes or (NATIVE_CHUNK_BYTES if self._engine.folds_natively else BATCH_CHUNK_BYTES)
+        native_bytes = FILE_CHUNK_BYTES if isinstance(source, PlainSource) and source.is_plain else NATIVE_CHUNK_BYTES
+        chunk_bytes = options.chunk_bytes or (native_bytes if self._engine.folds_natively else BATCH_CHUNK_BYTES)
         self._consumers = options.consumers or self._engine.useful_threads(os.cpu_count() or 1)
         self._options = options
         self._source = source

@@ -222,6 +222,15 @@ class DatedSource(Protocol):
 
 
 @runtime_checkable
+class PlainSource(Protocol):
+    """A Source over files of this machine: where none is compressed, reading takes no memory beside the slabs."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no file is compressed, by their names."""
+
+
+@runtime_checkable
 class ResumableSource(Protocol):
     """A Source that can also begin in the middle of a download: where an earlier run has stopped, or at a span."""
 

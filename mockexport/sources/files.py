@@ -76,6 +76,11 @@ class Files:
         """The path or pattern."""
         return self._name
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether no file is compressed (see streams.PlainSource)."""
+        return are_plain(self._by_id.values())
+
     async def export_ids(self) -> list[str]:
         """Return the one id: a single file's name without its suffixes, or that of the folder that holds them all."""
         return [self._id]
@@ -103,6 +108,11 @@ class Files:
     def stream(self, export_id: str, download: Download) -> UnpackedStream:
         """Return the file's rows (see streams.Source.stream)."""
         return rows_of(self._by_id[download.id], download, self._limits)
+
+
+def are_plain(paths: Iterable[Path]) -> bool:
+    """Tell whether no file is compressed, by their names."""
+    return not any(path.suffix.lower() in _PACKED for path in paths)
 
 
 def tables_in(directory: Path) -> dict[str, Path]:

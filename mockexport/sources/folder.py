@@ -10,7 +10,7 @@ from mockexport.errors import ExportNotFound, FolderError
 from mockexport.model import Download, Export, SizeLimits
 from mockexport.newfile import read_file
 from mockexport.pipeline.streams import ByteStream
-from mockexport.sources.files import FileStream, as_of, downloads_of, is_ndjson, rows_of, tables_in
+from mockexport.sources.files import FileStream, are_plain, as_of, downloads_of, is_ndjson, rows_of, tables_in
 from mockexport.sources.listing import LISTING, MANIFEST, ListedFile, read_listing, readable, refuse_unfinished
 
 __all__ = ["Folder"]
@@ -46,6 +46,11 @@ class Folder:
     def name(self) -> str:
         """The folder's path."""
         return readable(self._path)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no file is compressed (see streams.PlainSource)."""
+        return are_plain(self._path.iterdir())
 
     async def export_ids(self) -> list[str]:
         """Return the id of the folder's export, or the ids of its subfolders' exports."""

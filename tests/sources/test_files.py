@@ -12,6 +12,8 @@ from backports import zstd
 from mockexport import Report, Statistics, analyze
 from mockexport.errors import CheckpointError, FolderError, OptionError
 from mockexport.model import VerdictKind
+from mockexport.sources.files import Files
+from mockexport.sources.folder import Folder
 from tests.rows import HEADER
 
 ROW = b"P001,2025-08-26T00:00:04Z,heart_rate,72\n"
@@ -175,3 +177,12 @@ async def test_a_folder_without_tables_is_no_empty_report(tmp_path: Path) -> Non
 async def test_files_are_one_of_several_ways_to_say_where(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="one of"):
         await analyze("x", files="x.csv", folder=tmp_path)
+
+
+def test_files_are_plain_where_none_is_compressed(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(HEADER)
+    assert Files(tmp_path / "a.csv").is_plain
+    assert Folder(tmp_path).is_plain
+    (tmp_path / "b.csv.GZ").write_bytes(gzip.compress(HEADER))
+    assert not Files(sorted(tmp_path.iterdir())).is_plain
+    assert not Folder(tmp_path).is_plain
