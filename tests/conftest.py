@@ -1,7 +1,11 @@
-"""What all tests share: Hypothesis without time limits of its own (each test has one), and where the data lies."""
+"""What all tests share: Hypothesis without time limits of its own (each test has one), and where the data lies.
+
+And Ctrl-C: a shell's background job is started with it ignored, and so would be all that the tests start.
+"""
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,9 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(__file__).parent / "data"
 

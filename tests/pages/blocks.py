@@ -163,11 +163,6 @@ class Reader:
             for _ in range(shown.index("^C")):
                 told += process.stdout.readline()
             os.killpg(process.pid, signal.SIGINT)
-            # Once more where it goes on, as a reader would.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1)
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)
         try:
             rest, _nothing = process.communicate(timeout=_LIMIT_S)
         except subprocess.TimeoutExpired:
