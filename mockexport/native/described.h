@@ -90,6 +90,22 @@ static inline __attribute__((always_inline)) int take_cell(row_scan *scan, summa
     return done;
 }
 
+/* The ids of a row's patient; those of a type are named in them for each of its values. */
+static inline row_ids ids_of(const text patient) {
+    row_ids ids;
+    ids.patient = patient.at;
+    ids.patient_length = patient.length;
+    id_words(patient.at, patient.length, &ids.patient_low, &ids.patient_high);
+    return ids;
+}
+
+static inline void name_type(row_ids *ids, const text type) {
+    ids->type = type.at;
+    ids->type_length = type.length;
+    ids->is_short = ((ids->patient_length - 1) | (type.length - 1)) < SHORT_ID_BYTES;
+    id_words(type.at, type.length, &ids->type_low, &ids->type_high);
+}
+
 /* Take in the row that was read: 1, or 0 if it must be set aside, or -1.
  *
  * Whether a row must be is known at its first value: types of a wide table are plain (Plan), so that it is the patient's
@@ -98,10 +114,7 @@ static inline __attribute__((always_inline)) int take_cell(row_scan *scan, summa
 static inline __attribute__((always_inline)) int take_read(row_scan *scan, summary_state *state, const plan *of,
                                                            const read_row *row, block_count *taken,
                                                            const int to_columns, const int further) {
-    row_ids ids;
-    ids.patient = row->patient.at;
-    ids.patient_length = row->patient.length;
-    id_words(ids.patient, ids.patient_length, &ids.patient_low, &ids.patient_high);
+    row_ids ids = ids_of(row->patient);
     if (to_columns && reserve_rows(&scan->columns, of->value_count) < 0) {
         return -1;
     }
@@ -113,10 +126,7 @@ static inline __attribute__((always_inline)) int take_read(row_scan *scan, summa
                 continue;
             }
             const text type = of->is_wide ? of->types[i] : row->type;
-            ids.type = type.at;
-            ids.type_length = type.length;
-            ids.is_short = ((ids.patient_length - 1) | (type.length - 1)) < SHORT_ID_BYTES;
-            id_words(type.at, type.length, &ids.type_low, &ids.type_high);
+            name_type(&ids, type);
             const int done = take_cell(scan, state, cell, ids, row->time_us, taken, to_columns, further);
             if (__builtin_expect(done <= 0, 0)) {
                 return done;
@@ -192,20 +202,14 @@ static inline int gather_read(const summary_state *state, const plan *of, const 
             return 0;
         }
     }
-    row_ids ids;
+    row_ids ids = ids_of(row->patient);
     uint8_t date = row->is_date && of->dates_noted;
-    ids.patient = row->patient.at;
-    ids.patient_length = row->patient.length;
-    id_words(ids.patient, ids.patient_length, &ids.patient_low, &ids.patient_high);
     for (uint32_t i = 0; i < of->value_count; i++) {
         if (of->cells[i].kind == CELL_NONE) {
             continue;
         }
         const text type = of->is_wide ? of->types[i] : row->type;
-        ids.type = type.at;
-        ids.type_length = type.length;
-        ids.is_short = ((ids.patient_length - 1) | (type.length - 1)) < SHORT_ID_BYTES;
-        id_words(type.at, type.length, &ids.type_low, &ids.type_high);
+        name_type(&ids, type);
         ids.hash = pair_hash(ids.patient_low, ids.patient_high, ids.type_low, ids.type_high);
         __builtin_prefetch(&state->slots[slot_of(ids.hash, state->bits)]);
         into->dates[into->count] = date;

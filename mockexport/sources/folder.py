@@ -50,7 +50,10 @@ class Folder:
     @property
     def is_plain(self) -> bool:
         """Whether no file is compressed (see streams.PlainSource)."""
-        return are_plain(self._path.iterdir())
+        try:
+            return are_plain(self._path.iterdir())
+        except OSError:
+            return False  # `discover` says why
 
     async def export_ids(self) -> list[str]:
         """Return the id of the folder's export, or the ids of its subfolders' exports."""

@@ -3,10 +3,8 @@
 import gzip
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,17 +140,10 @@ def _compress(file: Path, to: Path) -> None:
 @contextmanager
 def _files_served(directory: Path) -> Iterator[str]:
     """Serve files by the standard library's server; yield its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(directory), str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(directory), "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
-            for _ in range(100):
-                try:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                    break
-                except ConnectionRefusedError:
-                    time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}"
+            said = process.stdout.readline() if process.stdout else ""  # "Serving HTTP on … (http://127.0.0.1:…/) ..."
+            yield said[said.index("(") + 1 : said.index("/)")]
         finally:
             process.terminate()
