@@ -129,7 +129,8 @@ def _compiled(
 def kernel_problem() -> str | None:
     """Return why the kernel cannot be used, and what to do; None if it can."""
     try:
-        import mockexport._kernel  # noqa: F401
+        # With all that is taken of it: it may have been built from other sources than these.
+        import mockexport.engine.kernel  # noqa: F401
     except ImportError as error:
         return unbuilt("_kernel", error)
     return None

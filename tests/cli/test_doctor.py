@@ -85,3 +85,12 @@ def test_an_installed_package_without_a_kernel_does_not_speak_of_sources(tmp_pat
 
 def test_here_the_kernel_runs() -> None:
     assert kernel_problem() is None or os.environ.get("MOCKEXPORT_BUILD_EXT") == "no"
+
+
+def test_a_kernel_that_was_built_from_other_sources_is_said_to_be_and_does_not_work() -> None:
+    """A name that these sources take of it is not there."""
+    other = "import mockexport._kernel as kernel; del kernel.Plan"
+    analyzed = run("analyze", "demo", program=other)
+    assert "it cannot be loaded (cannot import name 'Plan'" in analyzed.stderr
+    assert "install mockexport once more" in analyzed.stderr
+    assert analyzed.stdout == run("analyze", "demo").stdout
