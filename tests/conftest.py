@@ -4,8 +4,10 @@ And Ctrl-C: a shell's background job is started with it ignored, and so would be
 """
 
 import json
+import logging
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,16 @@ DATA = Path(__file__).parent / "data"
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are cores: many tests wait for deadlines and for processes that start."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """The command line, which tests run in their process, sets the package's log up for a process of its own."""
+    log = logging.getLogger("mockexport")
+    before = (log.handlers[:], log.propagate, log.level)
+    yield
+    log.handlers[:], log.propagate = before[:2]
+    log.setLevel(before[2])
 
 
 @pytest.fixture(scope="session")
