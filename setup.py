@@ -55,6 +55,7 @@ if WANTED != "no":
                 "dump",
                 "families",
                 "fields",
+                "figures",
                 "gather",
                 "hash",
                 "heap",

@@ -10,9 +10,10 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy, memset, strlen
 
 import os
+from json.encoder import encode_basestring_ascii
 from operator import index
 
 cdef extern from "native/heap.h" nogil:
@@ -21,6 +22,7 @@ cdef extern from "native/heap.h" nogil:
 cdef extern from "native/index.h" nogil:
     const char *index_name
     int choose_index(const char *name)
+    uint32_t load32(const void *at)
 
 cdef extern from "native/wide.h" nogil:
     ctypedef long long wide  # of 128 bits: `_integer` and `_wide` convert it
@@ -117,14 +119,15 @@ cdef extern from "native/state.h" nogil:
     int64_t intern_group(summary_state *state, uint32_t patient, uint32_t type)
     void add_total(group *into, uint64_t low, uint64_t high)
     int add_group(group *into, const group *other)
-    int merge_states(summary_state *earlier, const summary_state *later)
     void free_ids(id_table *table)
+    int merge_states(summary_state *earlier, const summary_state *later)
     void free_state(summary_state *state)
 
 cdef extern from "native/reach.h" nogil:
     ctypedef struct reach:
-        pass
+        int64_t first_us, last_us
     uint32_t write_reaches(const summary_state *state, reach *out)
+    uint32_t reach_of_all(const summary_state *state, reach *out)
 
 cdef extern from "native/columns.h" nogil:
     ctypedef struct numbered_row:
@@ -353,6 +356,17 @@ cdef extern from "native/dump.h" nogil:
         uint8_t *bytes
         size_t used
     int dump_state(const summary_state *state, byte_buffer *out)
+    uint8_t *put_bytes(byte_buffer *out, size_t size)
+
+cdef extern from "native/figures.h" nogil:
+    int figure_of(wide value, int64_t *whole, double *fraction)
+    int mean_of(big total, uint64_t count, double *mean)
+    int latency_of(int64_t first_us, int64_t last_us, uint64_t gaps, double *latency)
+
+cdef extern from "Python.h":
+    char *PyOS_double_to_string(double value, char form, int precision, int flags, int *kind)
+    void PyMem_Free(void *text)
+    int Py_DTSF_ADD_DOT_0
 
 cdef extern from "native/load.h" nogil:
     enum:
@@ -526,6 +540,14 @@ cdef class State:
         finally:
             free(out.bytes)
 
+    def reach(self):
+        """Return how many groups have values, and the first and the last time of all of them; None if none has any."""
+        cdef reach whole
+        cdef uint32_t groups
+        self._check()
+        groups = reach_of_all(&self.state, &whole)
+        return None if groups == 0 else (groups, whole.first_us, whole.last_us)
+
     def reaches(self):
         """Return how far each group reaches, as reducers.reach.pack_reaches does."""
         cdef uint32_t written
@@ -672,6 +694,7 @@ cdef str _text(id_table *table, uint32_t number):
 
 
 _WORD = 0xFFFFFFFFFFFFFFFF
+_SCALE = 10**18  # model.VALUE_SCALE
 _END = 2**126  # native/wide.h has it, too
 cdef enum:
     ROWLESS = 0xFFFF  # formats.resources has it, too
@@ -715,6 +738,199 @@ cdef tuple _numbers(const group *at):
         at.count, _big_integer(&total), _integer(low_of(at)), _integer(high_of(at)), at.anomalies, at.first_us,
         at.last_us,
     )
+
+
+cdef class Groups:
+    """The groups of a `Summary`'s state, in the order of their ids: a copy, as a dump has them (reducers.packing)."""
+
+    cdef bytes data
+    cdef readonly list patients
+    cdef list types
+    cdef size_t count
+    cdef const uint8_t *type_places
+    cdef const uint8_t *columns
+    cdef uint32_t *ends  # by place of the patient: where the groups of the patients before it end
+
+    def __cinit__(self, State state not None):
+        # Nothing but a dump: its sizes and places are right.
+        self.data = state.dump()
+        cdef const uint8_t *at = <const uint8_t *><const char *>self.data
+        cdef size_t patients = load64(at), types = load64(at + 8), number
+        self.count = load64(at + 16)
+        self.patients, self.types = [], []
+        at = _take_ids(at + 24, patients, self.patients)
+        at = _take_ids(at, types, self.types)
+        self.ends = <uint32_t *>calloc(patients + 1, sizeof(uint32_t))
+        if self.ends == NULL:
+            raise MemoryError
+        for number in range(self.count):
+            self.ends[load32(at + 4 * number) + 1] = <uint32_t>number + 1
+        self.type_places = at + 4 * self.count
+        self.columns = at + 8 * self.count
+
+    def __dealloc__(self):
+        free(self.ends)
+
+    cdef uint64_t _word(self, size_t column, size_t number) noexcept:
+        return load64(self.columns + 8 * (column * self.count + number))
+
+    cdef wide _value(self, size_t column, size_t number) noexcept:
+        return <wide>(<wide_size>self._word(column + 1, number) << 64 | self._word(column, number))
+
+    cdef big _total(self, size_t number) noexcept:
+        cdef big total
+        cdef int word
+        for word in range(6):
+            total.words[word] = self._word(1 + min(word, 2), number)
+            if word > 2:
+                total.words[word] = <uint64_t>(<int64_t>total.words[2] >> 63)
+        return total
+
+    def of(self, uint32_t patient):
+        """Return the groups of a patient, by place: event type, and the numbers of a dumped row."""
+        cdef size_t number
+        cdef big total
+        if patient >= len(self.patients):
+            raise IndexError(patient)
+        found = []
+        for number in range(self.ends[patient], self.ends[patient + 1]):
+            total = self._total(number)
+            found.append((
+                self.types[load32(self.type_places + 4 * number)], self._word(0, number), _big_integer(&total),
+                _integer(self._value(4, number)), _integer(self._value(6, number)), self._word(8, number),
+                <int64_t>self._word(9, number), <int64_t>self._word(10, number),
+            ))
+        return found
+
+    def json(self, uint32_t start, uint32_t end, str margin not None):
+        """Return the lines of patients, by place from `start` to before `end`, as report.json writes them."""
+        cdef byte_buffer out
+        cdef uint32_t patient
+        cdef size_t number
+        cdef bytes edge = b"\n" + margin.encode(), inner = edge + b"        "
+        cdef list keys = [edge + b"      " + _key(name) + b": {" + inner for name in self.types]
+        cdef bytes count = b"," + inner + b'"count": ', latency = b"," + inner + b'"latency": '
+        cdef bytes high = b"," + inner + b'"max": ', mean = b"," + inner + b'"mean": ', low = b"," + inner + b'"min": '
+        cdef bytes begin = edge + b"    ", group_end = edge + b"      }", end_of = edge + b"    }"
+        if end > len(self.patients):
+            raise IndexError(end)
+        memset(&out, 0, sizeof(byte_buffer))
+        try:
+            for patient in range(start, end):
+                _put(&out, begin if patient == start else b"," + begin)
+                _put(&out, _key(self.patients[patient]) + b": {")
+                for number in range(self.ends[patient], self.ends[patient + 1]):
+                    if number > self.ends[patient]:
+                        _put(&out, b",")
+                    _put(&out, <bytes>keys[load32(self.type_places + 4 * number)])
+                    _put(&out, b'"anomalies": ')
+                    _put_integer(&out, <int64_t>self._word(8, number))
+                    _put(&out, count)
+                    _put_integer(&out, <int64_t>self._word(0, number))
+                    _put(&out, latency)
+                    self._put_latency(&out, number)
+                    _put(&out, high)
+                    _put_value(&out, self._value(6, number))
+                    _put(&out, mean)
+                    self._put_mean(&out, number)
+                    _put(&out, low)
+                    _put_value(&out, self._value(4, number))
+                    _put(&out, group_end)
+                _put(&out, end_of)
+            return PyBytes_FromStringAndSize(<const char *>out.bytes, <Py_ssize_t>out.used).decode()
+        finally:
+            free(out.bytes)
+
+    cdef int _put_latency(self, byte_buffer *out, size_t number) except -1:
+        cdef int64_t first = <int64_t>self._word(9, number), last = <int64_t>self._word(10, number)
+        cdef uint64_t gaps = self._word(0, number) - 1
+        cdef double latency
+        if gaps == 0:
+            return _put(out, b"null")
+        if latency_of(first, last, gaps, &latency):
+            return _put_fraction(out, latency)
+        return _put_fraction(out, (<object>last - <object>first) / (1_000_000 * <object>gaps))
+
+    cdef int _put_mean(self, byte_buffer *out, size_t number) except -1:
+        cdef big total = self._total(number)
+        cdef double mean
+        if mean_of(total, self._word(0, number), &mean):
+            return _put_fraction(out, mean)
+        return _put_fraction(out, _big_integer(&total) / (<object>self._word(0, number) * _SCALE))
+
+
+cdef const uint8_t *_take_ids(const uint8_t *at, size_t count, list into):
+    """Append ids, their lengths before them, to a list; return what is behind them."""
+    cdef const uint8_t *text = at + 2 * count
+    cdef size_t number, length
+    for number in range(count):
+        length = at[2 * number] | <size_t>at[2 * number + 1] << 8
+        into.append(PyBytes_FromStringAndSize(<const char *>text, <Py_ssize_t>length).decode())
+        text += length
+    return text
+
+
+cdef bytes _key(str name):
+    return encode_basestring_ascii(name).encode()
+
+
+cdef int _put(byte_buffer *out, bytes text) except -1:
+    cdef size_t size = len(text)
+    cdef uint8_t *into = put_bytes(out, size)
+    if into == NULL:
+        raise MemoryError
+    memcpy(into, <const char *>text, size)
+    return 0
+
+
+cdef int _put_integer(byte_buffer *out, int64_t number) except -1:
+    cdef uint64_t rest = 0 - <uint64_t>number if number < 0 else <uint64_t>number
+    cdef uint8_t[20] digits
+    cdef size_t at = 20
+    while True:
+        at -= 1
+        digits[at] = <uint8_t>(48 + rest % 10)
+        rest //= 10
+        if rest == 0:
+            break
+    if number < 0:
+        at -= 1
+        digits[at] = 45
+    cdef uint8_t *into = put_bytes(out, 20 - at)
+    if into == NULL:
+        raise MemoryError
+    memcpy(into, &digits[at], 20 - at)
+    return 0
+
+
+cdef int _put_fraction(byte_buffer *out, double value) except -1:
+    cdef char *text = PyOS_double_to_string(value, 114, 0, Py_DTSF_ADD_DOT_0, NULL)  # 114 is r, for repr
+    cdef size_t size
+    cdef uint8_t *into
+    if text == NULL:
+        raise MemoryError
+    size = strlen(text)
+    into = put_bytes(out, size)
+    if into != NULL:
+        memcpy(into, text, size)
+    PyMem_Free(text)
+    if into == NULL:
+        raise MemoryError
+    return 0
+
+
+cdef int _put_value(byte_buffer *out, wide value) except -1:
+    """Put a value as reducers.summary.number returns it."""
+    cdef int64_t whole
+    cdef double fraction
+    cdef int kind = figure_of(value, &whole, &fraction)
+    if kind == 1:
+        return _put_integer(out, whole)
+    if kind == 2:
+        return _put_fraction(out, fraction)
+    scaled = _integer(value)
+    found, rest = divmod(scaled, _SCALE)
+    return _put_fraction(out, scaled / _SCALE) if rest else _put(out, str(found).encode())
 
 
 def integers(bytes numbers not None):

@@ -238,17 +238,18 @@ class ColumnsFold(Generic[S]):
             scan.insert(line, lines, good.patient_ids, good.event_times, good.event_types, good.values)
         taken = tally_of(scan)
         taken.filtered += filtered
-        taken.patients, taken.event_types = self._new_names()
         self.tally.merge(taken)
+        self._note_new_names()
         if taken.rows or judged.rows or judged.noted:  # nothing says nothing of how the rows before it have ended
             self.tally.update(judged)
         return NumberedBatch(*scan.columns(), self._patients, self._types)
 
-    def _new_names(self) -> tuple[set[str], set[str]]:
-        """Return the ids that were not there before, and remember them."""
+    def _note_new_names(self) -> None:
+        """Remember the ids that were not there before, and count them in."""
         patients, types = self._ids.known
         new_patients = self._ids.patients(patients, len(self._patients))
         new_types = self._ids.types(types, len(self._types))
         self._patients += new_patients
         self._types += new_types
-        return set(new_patients), set(new_types)
+        self.tally.patients.update(new_patients)
+        self.tally.event_types.update(new_types)

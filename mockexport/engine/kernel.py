@@ -7,10 +7,10 @@ once per chunk, and the reference says what it is. So the two never disagree, an
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Generic, TypeVar
 
-from mockexport._kernel import FAMILIES, Offsets, RowFilter, Scan, State
+from mockexport._kernel import FAMILIES, Groups, Offsets, RowFilter, Scan, State
 from mockexport._kernel import path as instructions
 from mockexport.engine.plan import new_plan, signs_of
 from mockexport.errors import BadRowError
@@ -26,6 +26,8 @@ from mockexport.formats.values import null_numbers
 from mockexport.formats.zones import spans, zone_named
 from mockexport.model import Chunk, Span
 from mockexport.reducers import Result, Selection, Statistics, Summary
+from mockexport.reducers.packed import PackedPatients
+from mockexport.reducers.reach import Reach
 from mockexport.reducers.selection import Chosen
 from mockexport.reducers.summary import statistics_of
 
@@ -104,6 +106,10 @@ class _Twin(Generic[R]):
         """Return the bytes that the reference writes."""
         return state.dump()
 
+    def reach(self, state: State) -> Reach | None:
+        """Return how far all groups reach, as the reference does."""
+        return state.reach()
+
     def reaches(self, state: State) -> bytes:
         """Return how far each group reaches, as the reference does."""
         return state.reaches()
@@ -119,19 +125,12 @@ class KernelSummary(_Twin[Summary]):
     """`Summary`, as compiled code."""
 
     def result(self, state: State) -> Result[Statistics]:
-        """Divide, as `Summary.result` does."""
-        patients: dict[str, dict[str, Statistics]] = {}
-        for number in range(len(state)):
-            patient_id, event_type, count, total, low, high, anomalies, first_us, last_us = state.row(number)
-            if not count:
-                continue
-            statistics = statistics_of(1, count, total, low, high, anomalies, last_us - first_us)
-            patients.setdefault(patient_id, {})[event_type] = statistics
+        """Divide, as `Summary.result` does; what is of single patients, when it is asked for."""
         totals = {
             event_type: statistics_of(groups, count, total, low, high, anomalies, waited_us)
             for event_type, groups, waited_us, count, total, low, high, anomalies, *_ in state.totals()
         }
-        return Result(patients, totals)
+        return Result(PackedPatients(Groups(state)), totals)
 
 
 class KernelSelection(_Twin[Selection]):
@@ -212,8 +211,8 @@ class _Part:
         for scan in self._scans:
             taken.merge(tally_of(scan))
         patients, types = self._known
-        taken.patients = set(self.state.patients(patients))
         taken.event_types = set(self.state.types(types))
+        taken.name_later(partial(self.state.patients, patients))
         taken.merge(self.handed_back)
         return taken
 

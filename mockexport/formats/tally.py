@@ -5,6 +5,7 @@ A tally is a state like a reducer's: tallies of consecutive spans merge, and go 
 
 import json
 from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from mockexport.errors import StateError
@@ -28,6 +29,8 @@ class Tally:
     """
 
     __slots__ = (
+        "_names",
+        "_patients",
         "bad",
         "coverage",
         "cut_off",
@@ -38,7 +41,6 @@ class Tally:
         "last_us",
         "missing",
         "noted",
-        "patients",
         "resources",
         "rows",
     )
@@ -54,7 +56,8 @@ class Tally:
         self.filtered: int = 0  # with a value, and not asked for
         self.first_us: int | None = None
         self.last_us: int | None = None
-        self.patients: set[str] = set()
+        self._patients: set[str] = set()
+        self._names: Callable[[], Iterable[str]] | None = None  # gives further ones
         self.event_types: set[str] = set()
         self.coverage: HourCounts | None = HourCounts() if coverage else None
         self.cut_off: bool = False  # the last row is bad and has no line end
@@ -66,9 +69,21 @@ class Tally:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tally):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+        return self.to_bytes() == other.to_bytes()
 
     __hash__: ClassVar[None] = None  # type: ignore[assignment] # mutable
+
+    @property
+    def patients(self) -> set[str]:
+        """The patients' ids."""
+        if self._names is not None:
+            self._patients.update(self._names())
+            self._names = None
+        return self._patients
+
+    def name_later(self, names: Callable[[], Iterable[str]]) -> None:
+        """Take further patients' ids by a call once they are asked for: there may be many, and mostly nobody asks."""
+        self._names = names
 
     @property
     def announced(self) -> int:
@@ -93,14 +108,14 @@ class Tally:
             if self.coverage is not None:
                 self.coverage.add(batch.event_times)
             patient_ids, event_types = batch.ids_met()
-            self.patients.update(patient_ids)
+            self._patients.update(patient_ids)
             self.event_types.update(event_types)
         if self.coverage is not None:
             self.coverage.add(row.event_time for row in decoded.missing)
         for row in decoded.missing:
             self.missing[row.event_type] += 1
             self._widen(row.event_time, row.event_time)
-            self.patients.add(row.patient_id)
+            self._patients.add(row.patient_id)
             self.event_types.add(row.event_type)
         self.noted += decoded.noted
         for bad in decoded.bad:
@@ -130,7 +145,7 @@ class Tally:
             if self.coverage is None:
                 self.coverage = HourCounts()
             self.coverage.merge(later.coverage)
-        self.patients |= later.patients
+        self._patients |= later.patients
         self.event_types |= later.event_types
 
     def _widen(self, first_us: int, last_us: int) -> None:
@@ -176,7 +191,7 @@ class Tally:
             tally.noted = Counter({noted_name(name): _count(n) for name, n in saved["noted"].items()})
             tally.filtered = _count(saved["filtered"])
             tally.first_us, tally.last_us = _time_us(saved["first_us"]), _time_us(saved["last_us"])
-            tally.patients, tally.event_types = _ids(saved["patients"]), _ids(saved["event_types"])
+            tally._patients, tally.event_types = _ids(saved["patients"]), _ids(saved["event_types"])
             if saved["coverage"] is not None:
                 tally.coverage = HourCounts.from_plain(saved["coverage"])
             tally.cut_off = saved["cut_off"] is True

@@ -51,6 +51,21 @@ static void spread_reaches(const reach *from, reach *to, uint32_t count, uint32_
     }
 }
 
+/* Put how far all groups reach into `out`; return how many groups there are. */
+static uint32_t reach_of_all(const summary_state *state, reach *out) {
+    uint32_t groups = 0;
+    *out = (reach){0, INT64_MAX, INT64_MIN};
+    for (uint32_t i = 0; i < state->count; i++) {
+        const group *held = &state->groups[i];
+        if (held->count != 0) {
+            groups++;
+            out->first_us = held->first_us < out->first_us ? held->first_us : out->first_us;
+            out->last_us = held->last_us > out->last_us ? held->last_us : out->last_us;
+        }
+    }
+    return groups;
+}
+
 /* Write the reaches of a state, ascending, to `out`, which has room for all its groups; return how many there are. */
 static uint32_t write_reaches(const summary_state *state, reach *out) {
     uint32_t written = 0;

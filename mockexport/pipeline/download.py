@@ -22,7 +22,6 @@ from mockexport.pipeline.streams import Mark
 from mockexport.pipeline.variety import Limited
 from mockexport.pipeline.verdicts import Rules
 from mockexport.report.account import DownloadAccount
-from mockexport.report.overlaps import Reached
 
 __all__ = ["DownloadRun"]
 
@@ -159,6 +158,8 @@ class DownloadRun(Generic[S, R]):
         """The counts of all rows so far, with runs at rest; bad rows are named as far as their lines are known."""
         parts = [(held.span.start, held.tally) for held in self.landed.spans]
         parts += [(run.span.start, run.tally) for run in self.runs]
+        if len(parts) == 1 and not parts[0][0]:
+            return parts[0][1]
         merged = Tally()
         for start, tally in sorted(parts, key=lambda part: part[0]):
             merged.merge(tally, lines=self.landed.lines_before(start))
@@ -249,9 +250,15 @@ class DownloadRun(Generic[S, R]):
         self._attempts += run.attempts - run.first_attempt
         self._fetched_bytes += run.fetched_bytes
 
-    def account(self, verdict: Verdict, *, compared: bool = False) -> DownloadAccount:
-        """Return how it went, with runs at rest; if it is to be `compared` with others, how far its groups reach."""
+    def account(self, verdict: Verdict, *, compared: int | None = None) -> DownloadAccount:
+        """Return how it went, with runs at rest, and how far its groups reach, if it is to be compared with others.
+
+        How far each of them does is of use if they are no more than `compared`.
+        """
         tally, download = self.tally, self.download
+        reached = None
+        if verdict.counts and compared is not None:
+            reached = self._reducer.reached(self.landed.state, compared)
         coverage = None
         if tally.coverage is not None:
             coverage = Coverage(
@@ -262,7 +269,6 @@ class DownloadRun(Generic[S, R]):
                 bucket_hours=tally.coverage.width,
                 rows=dict(sorted(tally.coverage.rows.items())),
             )
-        reaches = verdict.counts and compared
         return DownloadAccount(
             download_id=download.id,
             verdict=verdict,
@@ -277,5 +283,5 @@ class DownloadRun(Generic[S, R]):
             coverage=coverage,
             version=self.version,
             noted=dict(sorted(tally.noted.items())),
-            reached=Reached.of(self._reducer.reaches(self.landed.state)) if reaches else None,
+            reached=reached,
         )

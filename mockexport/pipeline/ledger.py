@@ -19,7 +19,8 @@ from mockexport.pipeline.checkpoint import Belonging, Checkpoint, Saved, SavedRu
 from mockexport.pipeline.download import DownloadRun
 from mockexport.pipeline.ranges import RangeMerger, merging
 from mockexport.pipeline.span import Begun
-from mockexport.reducers import Reducer, load_state
+from mockexport.pipeline.variety import Limited
+from mockexport.reducers import load_state
 from mockexport.report.account import DownloadAccount
 from mockexport.report.overlaps import MAX_REACHES, without_reaches
 
@@ -38,7 +39,7 @@ class Ledger(Generic[S]):
         emit: called with events.
     """
 
-    def __init__(self, reducer: Reducer[S, Any], checkpoint: Checkpoint | None, every_s: float, emit: Listener) -> None:
+    def __init__(self, reducer: Limited[S, Any], checkpoint: Checkpoint | None, every_s: float, emit: Listener) -> None:
         self.merging: asyncio.Lock = asyncio.Lock()
         self.in_flight: dict[str, DownloadRun[S, Any]] = {}
         self.begun: dict[str, Begun] = {}  # of downloads that are not in flight and have no verdict that counts
@@ -103,19 +104,31 @@ class Ledger(Generic[S]):
         position, download_id = download.position, download.download.id
         async with self.merging, download.at_rest():  # its state may be being saved
             # Of its own state, before others are merged into that.
-            account = download.account(verdict, compared=compared)
-            if verdict.complete or (verdict.counts and not self.keeps_apart):
-                self._merger.add(position, position + 1, download.landed.state)
-            elif verdict.counts:
-                self._merger.add_apart(position, download.landed.state)
-            elif not self.keeps_apart:  # else another run tries again, so its place must stay free
-                self._leave_empty(position)
+            account = download.account(verdict, compared=MAX_REACHES - self._groups if compared else None)
             self._note(account)
             del self.in_flight[download_id]
             if self._checkpoint is not None and not verdict.counts and (begun := download.begun()) is not None:
                 # Another run may have more luck, and begin where this one got to.
                 self.begun[download_id] = begun
+            if verdict.complete or (verdict.counts and not self.keeps_apart):
+                await self._merge(position, download.landed.state)
+            elif verdict.counts:
+                self._merger.add_apart(position, download.landed.state)
+            elif not self.keeps_apart:  # else another run tries again, so its place must stay free
+                self._leave_empty(position)
         return account
+
+    async def _merge(self, position: int, state: S) -> None:
+        """Merge a state whose account is noted, a large one beside the event loop; to the end, also when cancelled."""
+        if not self._reducer.is_large(state):
+            self._merger.add(position, position + 1, state)
+            return
+        merge = asyncio.ensure_future(asyncio.to_thread(self._merger.add, position, position + 1, state))
+        try:
+            await asyncio.shield(merge)
+        finally:
+            if not merge.done():
+                await asyncio.wait([merge])
 
     def _note(self, account: DownloadAccount) -> None:
         """Take the account of a download; with too many groups to compare, in all of them, drop how far these reach."""

@@ -5,7 +5,7 @@ checkpoint stays, and with a higher limit another run goes on from there.
 """
 
 from collections.abc import Sized
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from mockexport.engine.fold import Fold
 from mockexport.errors import reducer_at_work
@@ -14,6 +14,7 @@ from mockexport.model import Export, SizeLimits
 from mockexport.reducers import Distinct, GroupReducer, Reducer, Result, Selection, Summary
 from mockexport.reducers.distinct import DistinctState
 from mockexport.reducers.latest import Records
+from mockexport.report.overlaps import Reached
 
 __all__ = ["Limited", "check_listed"]
 
@@ -21,6 +22,8 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 _GROUPS = "groups of a patient and an event type"
+# More groups than this take longer to merge than others should wait.
+_MANY_GROUPS = 10_000
 
 
 def check_listed(export: Export, limits: SizeLimits) -> None:
@@ -69,17 +72,27 @@ class Limited(Generic[S, R]):
         self._check_groups(merged)
         return merged
 
+    def is_large(self, state: S) -> bool:
+        """Tell whether a state is known to take some time to merge."""
+        return self._has_groups and len(cast("Sized", state)) > _MANY_GROUPS
+
     def dump(self, state: S) -> bytes:
         """Return the state as bytes."""
         return self._reducer.dump(state)
 
-    def reaches(self, state: S) -> bytes:
-        """Return how far in time each group reaches (see reducers.reach); nothing of a reducer that cannot say."""
-        reaches = getattr(self._reducer, "reaches", None)
-        if reaches is None:
-            return b""
-        with reducer_at_work(self._reducer, "reaches"):
-            return cast("bytes", reaches(state))
+    def reached(self, state: S, most: int) -> Reached | None:
+        """Return how far in time the groups reach, and each of them if they are no more than `most`.
+
+        None if there are none, or of a reducer that cannot say.
+        """
+        reducer: Any = self._reducer
+        if not hasattr(reducer, "reach"):
+            return None
+        with reducer_at_work(reducer, "reach"):
+            if (reach := reducer.reach(state)) is None:
+                return None
+            groups, first_us, last_us = reach
+            return Reached(groups, first_us, last_us, reducer.reaches(state) if groups <= most else b"")
 
     def load(self, data: bytes) -> S:
         """Return the state that `dump` wrote."""

@@ -11,6 +11,7 @@ latest.py    another reducer's statistics, with each resource's latest version c
 counts.py    counts alone: the example to learn from
 per_group.py reducers that are written row by row
 rules.py     anomaly rules from a file
+packed.py    the patients of a result, held as integers
 packing.py   a state's bytes; reach.py: how far in time its groups reach
 """
 

@@ -8,12 +8,16 @@ Rules: this is the law of the form; native/reach.h is its compiled twin.
 
 import struct
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
-__all__ = ["REACH_BYTES", "pack_reaches", "reach_of_all", "unpack_reaches"]
+__all__ = ["REACH_BYTES", "Reach", "pack_reaches", "reach_of_all", "unpack_reaches"]
 
 _REACH = struct.Struct("<Qqq")
 REACH_BYTES = _REACH.size
 _PRIME, _BASIS, _WORD = 0x100000001B3, 0xCBF29CE484222325, 2**64 - 1
+
+# How many groups, and the first and the last time of all of them.
+Reach: TypeAlias = tuple[int, int, int]
 
 
 def pack_reaches(groups: Iterable[tuple[str, str, int, int]]) -> bytes:
@@ -31,10 +35,10 @@ def unpack_reaches(data: bytes) -> Iterator[tuple[int, int, int]]:
     return _REACH.iter_unpack(data)
 
 
-def reach_of_all(data: bytes) -> tuple[int, int]:
-    """Return the first and the last time of reaches, of which there is at least one."""
-    words = memoryview(data).cast("q")
-    return min(words[1::3]), max(words[2::3])
+def reach_of_all(parts: Iterable[Reach]) -> Reach | None:
+    """Return what the reaches of some groups, and of others, come to; None if there are no groups."""
+    known = list(parts)
+    return (sum(r[0] for r in known), min(r[1] for r in known), max(r[2] for r in known)) if known else None
 
 
 def _name(patient_id: str, event_type: str) -> int:

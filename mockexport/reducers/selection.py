@@ -22,7 +22,7 @@ from mockexport.reducers.family import Family
 from mockexport.reducers.histogram import Histogram
 from mockexport.reducers.packing import pack_rows, unpack_rows
 from mockexport.reducers.protocol import Result
-from mockexport.reducers.reach import pack_reaches
+from mockexport.reducers.reach import Reach, pack_reaches, reach_of_all
 from mockexport.reducers.rules import check_rules
 from mockexport.reducers.spread import Squares, stddev_of, variance_of
 from mockexport.reducers.summary import Group, Statistics, columns_by_group, number, statistics_of, told_rules
@@ -177,6 +177,10 @@ class Selection:
             for key, cell in sorted(state.items(), key=lambda item: item[0])
         ]
         return pack_rows(rows, self.families)
+
+    def reach(self, state: SelectionState) -> Reach | None:
+        """Return how far in time all groups reach (see reach.py)."""
+        return reach_of_all((1, cell.group.first_us, cell.group.last_us) for cell in state.values())
 
     def reaches(self, state: SelectionState) -> bytes:
         """Return how far in time each group reaches (see reach.py)."""

@@ -16,7 +16,7 @@ from mockexport.formats.batch import Batch
 from mockexport.model import ANOMALY_RULES, VALUE_SCALE, AnomalyRule
 from mockexport.reducers.packing import pack_rows, unpack_rows
 from mockexport.reducers.protocol import MAX_SIZE, MAX_VALUE_SIZE, Result, is_count
-from mockexport.reducers.reach import pack_reaches
+from mockexport.reducers.reach import Reach, pack_reaches, reach_of_all
 from mockexport.reducers.rules import check_rules
 
 __all__ = [
@@ -166,6 +166,10 @@ class Summary:
     def dump(self, state: SummaryState) -> bytes:
         """Return the groups as columns, sorted by key (see packing.py)."""
         return pack_rows([[*key, *state[key].numbers] for key in sorted(state)])
+
+    def reach(self, state: SummaryState) -> Reach | None:
+        """Return how far in time all groups reach (see reach.py)."""
+        return reach_of_all((1, group.first_us, group.last_us) for group in state.values())
 
     def reaches(self, state: SummaryState) -> bytes:
         """Return how far in time each group reaches (see reach.py)."""

@@ -1,4 +1,4 @@
-"""The report as JSON text, a patient at a time: no more of it is in memory than that.
+"""The report as JSON text, some patients at a time: no more of it is in memory than that.
 
 The text is what `json.dumps(…, sort_keys=True, indent=2, allow_nan=False)` makes of the whole, which for a million
 results takes half a minute: with an indent the standard library's encoder is Python, and goes by the character.
@@ -11,6 +11,7 @@ from math import isfinite
 from operator import attrgetter
 from typing import Any
 
+from mockexport.reducers.packed import PackedPatients
 from mockexport.reducers.protocol import fields_of
 from mockexport.report.notes import Note
 
@@ -37,11 +38,14 @@ def json_pieces(
         if parts:
             yield f"{margin}  {_key(name)}{told(parts, margin + '  ')},\n"
     yield f"{margin}  {_key('patients')}{{"
-    before = "\n"
-    for patient_id in sorted(patients):
-        yield f"{before}{margin}    {json.dumps(patient_id)}: {told(patients[patient_id], margin + '    ')}"
-        before = ",\n"
-    yield "},\n" if before == "\n" else f"\n{margin}  }},\n"
+    if isinstance(patients, PackedPatients) and round_to is None:
+        yield from patients.json_pieces(margin)
+    else:
+        before = "\n"
+        for patient_id in sorted(patients):
+            yield f"{before}{margin}    {json.dumps(patient_id)}: {told(patients[patient_id], margin + '    ')}"
+            before = ",\n"
+    yield f"\n{margin}  }},\n" if patients else "},\n"
     yield f"{margin}  {_key('totals')}{told(totals, margin + '  ')}\n{margin}}}"
 
 

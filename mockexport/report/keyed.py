@@ -5,6 +5,8 @@ The mappings of single patients are plain dicts: there are hundreds of thousands
 
 from typing import Any, TypeVar
 
+from mockexport.reducers.packed import raise_no_patient
+
 __all__ = ["ByEventType", "ByPatient"]
 
 V = TypeVar("V")
@@ -19,9 +21,7 @@ class ByPatient(dict[str, V]):
     __slots__ = ()
 
     def __missing__(self, key: Any) -> V:
-        if isinstance(key, tuple):
-            raise KeyError("patients are asked for by id, and then by event type: patients[id][event_type]")
-        raise KeyError(f"there is no patient {key!a} among {len(self):,}; an id is written as in the data")
+        raise_no_patient(key, len(self))
 
 
 class ByEventType(dict[str, V]):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 
-from mockexport.reducers.reach import REACH_BYTES, reach_of_all, unpack_reaches
+from mockexport.reducers.reach import unpack_reaches
 
 __all__ = ["MAX_REACHES", "Overlaps", "Reached", "overlaps_of", "without_reaches"]
 
@@ -18,19 +18,15 @@ MAX_REACHES = 500_000
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """How far in time a download's groups reach: from `first_us` to `last_us` all of them, and each (see reach.py)."""
+    """How far in time a download's groups reach: from `first_us` to `last_us` all of them, and each (see reach.py).
+
+    `reaches` are empty where there are too many groups to compare.
+    """
 
     groups: int
     first_us: int
     last_us: int
     reaches: bytes
-
-    @classmethod
-    def of(cls, reaches: bytes) -> "Reached | None":
-        """Return what packed reaches come to; None if there are none."""
-        if not reaches:
-            return None
-        return cls(len(reaches) // REACH_BYTES, *reach_of_all(reaches), reaches)
 
 
 @dataclass(frozen=True, slots=True)

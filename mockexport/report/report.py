@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 from mockexport.errors import IncompleteReport
 from mockexport.reducers import Result, Statistics
+from mockexport.reducers.packed import PackedPatients
 from mockexport.report.account import Account
 from mockexport.report.json import json_pieces
 from mockexport.report.keyed import ByEventType, ByPatient
@@ -25,10 +26,13 @@ else:
     R = TypeVar("R")
 
 
-def in_order(result: Result[R]) -> tuple[ByPatient[dict[str, R]], ByEventType[R]]:
+def in_order(result: Result[R]) -> tuple[Mapping[str, Mapping[str, R]], ByEventType[R]]:
     """Return a result's patients and totals in the report's order: ids and event types by code point."""
+    totals = ByEventType(sorted(result.totals.items()))
+    if isinstance(result.patients, PackedPatients):
+        return cast("Mapping[str, Mapping[str, R]]", result.patients), totals
     patients = ((patient, dict(sorted(result.patients[patient].items()))) for patient in sorted(result.patients))
-    return ByPatient(patients), ByEventType(sorted(result.totals.items()))
+    return ByPatient(patients), totals
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -160,7 +164,7 @@ class Report(Generic[R]):
         return "".join(self.json_pieces(round_to=round_to))
 
     def json_pieces(self, *, round_to: int | None = None) -> Iterator[str]:
-        """Yield the text of `to_json`, a patient at a time: what writes it has no more of it in memory.
+        """Yield the text of `to_json`, some patients at a time: what writes it has no more of it in memory.
 
         Raises:
             ValueError: a result holds what JSON cannot, such as a fraction that is no number.

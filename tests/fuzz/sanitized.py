@@ -23,6 +23,7 @@ TESTS = [
     "tests/formats/test_arrow.py",
     "tests/formats/test_resources.py",
     "tests/formats/fhir/test_plain.py",
+    "tests/report/test_json.py",
 ]
 TESTS += ["tests/reducers/test_latest.py", "tests/server/test_generation.py", "-k", "not memory_stays"]
 

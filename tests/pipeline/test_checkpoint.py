@@ -23,6 +23,7 @@ from mockexport.pipeline.options import RunOptions
 from mockexport.pipeline.span import Begun, SpanState
 from mockexport.pipeline.streams import ByteStream, Mark, Piece
 from mockexport.reducers.packing import pack_rows
+from mockexport.reducers.summary import SummaryState
 from mockexport.report.account import DownloadAccount
 from mockexport.resuming.retrying import RetryPolicy
 from mockexport.server.faults import Faults
@@ -414,3 +415,32 @@ async def test_a_state_is_not_merged_while_it_is_being_saved() -> None:
     outcome = await pipeline.run("x")
     assert [each.verdict.counts for each in outcome.downloads] == [True, True]
     assert not reducer.merging.is_set()
+
+
+async def test_a_run_that_is_cancelled_while_it_merges_many_groups_has_merged_and_saved_them(tmp_path: Path) -> None:
+    merging, go_on = threading.Event(), threading.Event()
+
+    class Slow(Summary):
+        def merge(self, earlier: SummaryState, later: SummaryState) -> SummaryState:
+            merging.set()
+            assert go_on.wait(10)
+            return super().merge(earlier, later)
+
+    header = b"patient_id,event_time,event_type,value\n"
+    bodies = [b"".join(b"P%d%05d,2025-08-26T05:00Z,hr,1\n" % (at, n) for n in range(10_001)) for at in range(2)]
+    downloads = {Download(str(at), rows=10_001): [[header + body]] for at, body in enumerate(bodies)}
+    checkpoint = Checkpoint(tmp_path / "c")
+    running = asyncio.create_task(Pipeline(Scripted("x", downloads), Slow(), checkpoint=checkpoint).run("x"))
+    assert await asyncio.to_thread(merging.wait, 10)
+    running.cancel()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not running.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    events: list[Event] = []
+    again = Pipeline(Scripted("x", downloads), Slow(), checkpoint=checkpoint, listener=events.append)
+    state = (await again.run("x")).state
+    assert [event.finished for event in events if isinstance(event, Restored)] == [True, True]
+    assert Counter(group.count for group in state.values()) == {1: 20_002}

@@ -1,19 +1,26 @@
 """The report's JSON is what the standard library makes of the whole, though it is told a patient at a time."""
 
 import json
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import islice
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from mockexport import Report, Statistics
+from mockexport import Report, Statistics, Summary
+from mockexport.engine.choosing import kernel_problem
+from mockexport.formats import Batch
+from mockexport.reducers import Reducer
+from mockexport.report.json import json_pieces
 from mockexport.report.notes import Note
+from mockexport.report.report import in_order
 from tests.report.test_report import account
+from tests.rows import batches, crowded_batches
 
 
 @dataclass(frozen=True)
@@ -97,3 +104,42 @@ def test_a_long_report_comes_patient_by_patient() -> None:
     patients: dict[str, Any] = Patients.fromkeys(map(str, range(1000)))
     list(islice(Report(patients, {}, (), account()).json_pieces(), 5))
     assert len(asked) < 5
+
+
+def texts_of(reducer: Reducer[Any, Any], parts: list[Batch]) -> list[str]:
+    state = reducer.empty()
+    for part in parts:
+        state = reducer.update(state, part)
+    result = reducer.result(state)
+    patients, totals = in_order(result)
+    whole = [json_pieces(patients, totals, (), (), round_to=places, margin="  ") for places in (None, 3)]
+    return ["".join(pieces) for pieces in whole] + [repr({**patients}), repr(list(patients))]
+
+
+@pytest.mark.skipif(kernel_problem() is not None, reason="the kernel is not built")
+@given(st.lists(batches() | crowded_batches(), max_size=3))
+@example([Batch(["P"] * 3, [-(2**60), 0, 2**60], ["heart_rate"] * 3, [10**33, -1, 3])])
+@example([Batch(["P"] * 3, [0, 1, 2**53 + 2], ["spo2"] * 3, [(2**53 + 1) * 10**9, 10**18 + 10**9, -(10**33)])])
+@example([Batch([f"P{at}" for at in range(100)], [0] * 100, ["spo2"] * 100, [at * 10**17 for at in range(100)])])
+def test_the_kernel_writes_what_the_reference_does(parts: list[Batch]) -> None:
+    from mockexport.engine.kernel import twin_of
+
+    twin = twin_of(Summary())
+    assert twin is not None
+    assert texts_of(twin, parts) == texts_of(Summary(), parts)
+
+
+@pytest.mark.skipif(kernel_problem() is not None, reason="the kernel is not built")
+def test_what_the_kernel_has_divided_is_a_mapping_of_its_own() -> None:
+    from mockexport.engine.kernel import KernelSummary
+
+    twin = KernelSummary(Summary())
+    state = twin.update(twin.empty(), Batch(["P", "Q"], [0, 1], ["spo2", "spo2"], [10**18, 2 * 10**18]))
+    patients = twin.result(state).patients
+    twin.update(state, Batch(["P"], [2], ["spo2"], [0]))
+    assert patients["P"]["spo2"].count == 1
+    assert pickle.loads(pickle.dumps(patients)) == patients == {**patients}  # noqa: S301 - our own
+    with pytest.raises(KeyError, match="no patient 'R' among 2"):
+        patients["R"]
+    with pytest.raises(KeyError, match="by id, and then"):
+        patients["P", "spo2"]  # type: ignore[index]

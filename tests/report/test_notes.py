@@ -14,7 +14,7 @@ from mockexport.engine.choosing import kernel_problem
 from mockexport.errors import NotedError
 from mockexport.formats import Batch
 from mockexport.reducers import Reducer
-from mockexport.reducers.reach import pack_reaches
+from mockexport.reducers.reach import pack_reaches, reach_of_all
 from mockexport.report import overlaps
 from mockexport.report.overlaps import Overlaps, Reached, overlaps_of, without_reaches
 from mockexport.sources.scripted import Scripted
@@ -33,7 +33,9 @@ def rows(patient: str, *minutes: int, kind: str = "hr", value: object = 70) -> b
 
 
 def reached(groups: list[Group]) -> Reached | None:
-    return Reached.of(pack_reaches([(patient, "hr", first, last) for patient, first, last in groups]))
+    reach = reach_of_all((1, first, last) for _, first, last in groups)
+    reaches = pack_reaches([(patient, "hr", first, last) for patient, first, last in groups])
+    return None if reach is None else Reached(*reach, reaches)
 
 
 async def report_of(*bodies: bytes, **options: object) -> Report[Statistics]:
@@ -122,6 +124,7 @@ def test_both_engines_say_the_same_of_how_far_groups_reach(parts: list[Batch]) -
         for part in parts:
             states = reducer.update(states[0], part), twin.update(states[1], part)  # type: ignore[arg-type]
         assert twin.reaches(states[1]) == reducer.reaches(states[0])  # type: ignore[arg-type]
+        assert twin.reach(states[1]) == reducer.reach(states[0])  # type: ignore[arg-type]
 
 
 async def test_bad_rows_and_missing_values_are_noted_with_reasons_and_types() -> None:
