@@ -5,6 +5,7 @@ The pool is a run's memory: a producer that finds none left waits, reads no more
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from io import FileIO
 from typing import Any, cast
@@ -73,10 +74,18 @@ class Room:
     async def read(self, file: FileIO, offset: int) -> memoryview:
         """Read a file from `offset` on into the free part; return what came, nothing at the file's end."""
         room = await self.free()
+        return room[: await self._written(self._workers.read(file, room, offset))]
+
+    async def fill(self, pour: Callable[[memoryview], int]) -> memoryview:
+        """Have a function put bytes into the free part, in a thread, and return how many; return those."""
+        room = await self.free()
+        return room[: await self._written(self._workers.call(pour, room))]
+
+    async def _written(self, writing: Awaitable[int]) -> int:
         self._is_written_to = True  # until it is known that it is not: a task that is cancelled does not know
-        size = await self._workers.read(file, room, offset)
+        size = await writing
         self._is_written_to = False
-        return room[:size]
+        return size
 
     def turn_to(self, cutter: Cutter) -> None:
         """Let the next bytes be for this span; if it is another, nothing more comes of those before."""

@@ -8,7 +8,7 @@ a view of it, and good until the next piece is asked for. Whatever else is yield
 """
 
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from io import FileIO
@@ -125,6 +125,9 @@ class Room(Protocol):
         Raises:
             OSError: it cannot be read.
         """
+
+    async def fill(self, pour: Callable[[memoryview], int]) -> memoryview:
+        """Have a function put bytes into it, in a thread, and return how many; return those."""
 
 
 class ByteStream(Protocol):

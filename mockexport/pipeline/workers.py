@@ -108,6 +108,10 @@ class Workers:
         size: int = await done
         return size
 
+    async def call(self, pour: Callable[[memoryview], int], into: memoryview) -> int:
+        """Have a function put bytes into memory; return how many."""
+        return await self._loop.run_in_executor(self.threads, pour, into)
+
     def _collect(self) -> None:
         assert self._crew is not None  # noqa: S101 - it is watched
         for (finish, done), result in self._crew.collect():

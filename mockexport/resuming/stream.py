@@ -24,7 +24,7 @@ from mockexport.resuming.retrying import RetryPolicy, TimeLimits
 from mockexport.resuming.watching import Watch
 from mockexport.unpacking.compression import START_BYTES, BadCompression, compression_of
 from mockexport.unpacking.gunzip import Gunzip, GzipLimits
-from mockexport.unpacking.stream import decoded
+from mockexport.unpacking.stream import OwnRoom, decoded
 
 __all__ = ["ResumingStream", "read_whole"]
 
@@ -159,7 +159,9 @@ class ResumingStream:
                             decoder = Gunzip(self._gzip_limits)
                         self._mark = decision.mark
                         yield Opened(self._mark, decision.version)
-                    room = self._room if decoder is None and isinstance(reply, ReceivingReply) else None
+                    # A compressed body is received elsewhere: what is in it goes into the reader's room.
+                    room = self._room if decoder is None else OwnRoom()
+                    room = room if isinstance(reply, ReceivingReply) else None
                     watch.start(reply.abort, None if room is None else cast("ReceivingReply", reply).flush)
                     while True:
                         into = None if room is None else await room.free()
@@ -182,10 +184,10 @@ class ResumingStream:
                             body.last = bytes(piece[-1:])
                             yield piece
                         else:
-                            async with aclosing(decoded(decoder, bytes(piece))) as made:
+                            async with aclosing(decoded(decoder, piece, self._room)) as made:
                                 async for step in made:
                                     self._offset += len(step)
-                                    body.last = step
+                                    body.last = bytes(step[-1:])
                                     yield step
                     if self._is_whole(body, decoder):
                         return

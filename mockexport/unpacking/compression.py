@@ -54,7 +54,7 @@ class BadCompression(Exception):  # noqa: N818 - a state of the bytes, named as 
 class Decoder(Protocol):
     """Takes a compressed body piece by piece, in bounded memory."""
 
-    def feed(self, piece: bytes) -> Iterator[bytes]:
+    def feed(self, piece: bytes | memoryview) -> Iterator[bytes]:
         """Yield what `piece` holds, in steps. Exhaust it before feeding again.
 
         Raises:

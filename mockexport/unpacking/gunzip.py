@@ -19,11 +19,12 @@ __all__ = ["INFLATES", "Gunzip", "GzipLimits", "fastest_inflate"]
 # Modules that inflate as zlib does, the quickest first; all but the last come with an extra.
 INFLATES = ("isal.isal_zlib", "zlib_ng.zlib_ng", "zlib")
 
-# Output made at once, a chunk of the default size: it bounds memory whatever the input claims to hold.
-STEP_BYTES = 256 * 1024
+# Output made at once, whatever the input claims to hold: more than the processor's caches like is slower, and so is
+# memory that the C library gives back and takes anew each time.
+STEP_BYTES = 64 * 1024
 # Input looked at at once. What follows the end of a member is copied by zlib, so with many tiny members the cost is
 # quadratic in this.
-BITE_BYTES = 16 * 1024
+BITE_BYTES = 64 * 1024
 _MAGIC = b"\x1f\x8b"
 # Flags that must be zero (section 2.3.1.2), which not every inflate looks at.
 _FLAGS_AT, _RESERVED_FLAGS = 3, 0xE0
@@ -73,7 +74,7 @@ class Gunzip:
         self.made: int = 0
         self.members: int = 0
 
-    def feed(self, piece: bytes) -> Iterator[bytes]:
+    def feed(self, piece: bytes | memoryview) -> Iterator[bytes]:
         """Yield what `piece` holds, in steps. Exhaust it before feeding again.
 
         Raises:
@@ -81,9 +82,7 @@ class Gunzip:
         """
         view = memoryview(piece)
         for at in range(0, len(view), BITE_BYTES):
-            bite = bytes(view[at : at + BITE_BYTES])
-            self.taken += len(bite)
-            yield from self._decode(self._start + bite)
+            yield from self._decode(self._start + bytes(view[at : at + BITE_BYTES]))
 
     def _decode(self, rest: bytes) -> Iterator[bytes]:
         self._start = b""
@@ -94,13 +93,13 @@ class Gunzip:
                     return
                 self._begin(rest)
             made = self._step(rest)
+            left = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            self.taken += len(rest) - len(left)
             self.made += len(made)
             self._check()
+            rest = left
             if self._member.eof:
-                rest = self._member.unused_data
                 self._member = None
-            else:
-                rest = self._member.unconsumed_tail
             if made:
                 yield made
         # Output may be held back that needs no further input.

@@ -34,7 +34,7 @@ class HealthExport:
         self._fed = 0
         self._rows: list[str] = [",".join(COLUMNS) + "\n"]
 
-    def feed(self, piece: bytes) -> Iterator[bytes]:
+    def feed(self, piece: bytes | memoryview) -> Iterator[bytes]:
         """Yield what `piece` holds, as CSV.
 
         Raises:

@@ -1,7 +1,7 @@
 """Another stream's bytes, decompressed on their way if they turn out to be compressed; in threads, as it takes time."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from io import FileIO
@@ -22,8 +22,6 @@ __all__ = ["OwnRoom", "UnpackedStream", "decoded"]
 
 # A compressed piece this short is decoded in less time than a thread takes to be told of it.
 IN_LINE_BYTES = 2 * 1024
-# Made at once in a thread: going there and back costs as much as some ten KiB of inflating.
-GATHERED_BYTES = 384 * 1024
 # Received at once of a compressed body, or by whoever has no memory of a reader to put bytes into.
 ROOM_BYTES = 256 * 1024
 
@@ -42,6 +40,10 @@ class OwnRoom:
         """Read a file into it (see Room.read)."""
         file.seek(offset)
         return self._memory[: await asyncio.to_thread(file.readinto, self._memory)]
+
+    async def fill(self, pour: Callable[[memoryview], int]) -> memoryview:
+        """Have it filled in a thread (see Room.fill)."""
+        return self._memory[: await asyncio.to_thread(pour, self._memory)]
 
 
 class _Rooms:
@@ -64,6 +66,9 @@ class _Rooms:
     async def read(self, file: FileIO, offset: int) -> memoryview:
         return await self._in_use.read(file, offset)
 
+    async def fill(self, pour: Callable[[memoryview], int]) -> memoryview:
+        return await self._in_use.fill(pour)
+
 
 class UnpackedStream:
     """The rows of a stream (streams.ByteStream) whose body may be gzip or zstd.
@@ -81,11 +86,12 @@ class UnpackedStream:
         self._stream = stream
         self._download_id = download_id
         self._where = where
+        self._room: Room | None = None  # the reader's
         self._rooms: _Rooms | None = None
 
     def receive_into(self, room: Room) -> None:
         """Let bytes that are not compressed be received there (see streams.ReceivingStream)."""
-        self._rooms = _Rooms(room)
+        self._room, self._rooms = room, _Rooms(room)
         offer(self._stream, self._rooms)
 
     async def pieces(self) -> AsyncGenerator[Piece]:
@@ -131,6 +137,8 @@ class UnpackedStream:
                     decided = True
                     decoder = _decoder(bytes(piece[:START_BYTES]), self._limits)
                     self._use_own_room(own=decoder is not None)
+                    if decoder is not None:
+                        piece = bytes(piece)  # it may be where what is in it goes
                 if opened is not None:
                     piece = bytes(piece)  # the reader turns to the marker first: what it is in may be moved on
                     yield opened if decoder is None else replace(opened, mark=None)
@@ -138,7 +146,7 @@ class UnpackedStream:
                 if decoder is None:
                     yield piece
                 else:
-                    async with aclosing(decoded(decoder, bytes(piece))) as made:
+                    async with aclosing(decoded(decoder, piece, self._room)) as made:
                         async for step in made:
                             yield step
         if opened is not None:
@@ -192,33 +200,44 @@ def _decoder_for(compression: Compression, limits: SizeLimits) -> Decoder:
     return InsideUtf16(Unzstd(ZstdLimits.of(limits)))
 
 
-async def decoded(decoder: Decoder, piece: bytes) -> AsyncGenerator[bytes]:
-    """Yield what a piece holds, decoded in a thread, which makes the next while the last is being used. Close it.
+async def decoded(decoder: Decoder, piece: bytes | memoryview, room: Room | None) -> AsyncGenerator[bytes | memoryview]:
+    """Yield what a piece holds, decoded into a reader's room, or as bytes where there is none; a long one in a thread.
 
     Raises:
-        BadCompression: what came before it has been yielded.
+        BadCompression: see Decoder.feed; what else would have come into the room with it is not yielded.
     """
-    steps = decoder.feed(piece)
-    if len(piece) <= IN_LINE_BYTES:
-        for step in steps:
-            yield step
-        return
-    loop = asyncio.get_running_loop()
-    ahead = loop.run_in_executor(None, _gathered, steps)
-    try:
-        while made := await ahead:
-            ahead = loop.run_in_executor(None, _gathered, steps)
-            yield made
-    finally:
-        if not ahead.cancel() and not ahead.cancelled():
-            ahead.exception()  # nobody asks for it any more
+    pouring = _Pouring(decoder.feed(piece))
+    into = room or OwnRoom()
+    while not pouring.is_done:
+        if len(piece) > IN_LINE_BYTES:
+            made = await into.fill(pouring.pour)
+        else:
+            free = await into.free()
+            made = free[: pouring.pour(free)]
+        if made:
+            yield bytes(made) if room is None else made
 
 
-def _gathered(steps: Iterator[bytes]) -> bytes:
-    made, size = [], 0
-    for step in steps:
-        made.append(step)
-        size += len(step)
-        if size >= GATHERED_BYTES:
-            break
-    return b"".join(made)
+class _Pouring:
+    """Steps of decoding, poured into memory one after the other; one that is cut by its end goes on in the next."""
+
+    def __init__(self, steps: Iterator[bytes]) -> None:
+        self._steps = steps
+        self._rest = memoryview(b"")
+        self.is_done: bool = False
+
+    def pour(self, into: memoryview) -> int:
+        """Fill memory, as far as there is something to fill it with; return how many bytes that are."""
+        size = 0
+        while size < len(into):
+            if not self._rest:
+                step = next(self._steps, None)
+                if step is None:
+                    self.is_done = True
+                    break
+                self._rest = memoryview(step)
+            poured = min(len(self._rest), len(into) - size)
+            into[size : size + poured] = self._rest[:poured]
+            self._rest = self._rest[poured:]
+            size += poured
+        return size

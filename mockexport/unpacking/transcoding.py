@@ -18,7 +18,7 @@ class Utf16:
         # Halves of pairs pass, and are no UTF-8: so the row that holds them is a bad one, and no other.
         self._decoder = codecs.getincrementaldecoder("utf-16")("surrogatepass")
 
-    def feed(self, piece: bytes) -> Iterator[bytes]:
+    def feed(self, piece: bytes | memoryview) -> Iterator[bytes]:
         """Yield what `piece` holds."""
         if made := self._decoder.decode(piece).encode("utf-8", "surrogatepass"):
             yield made
@@ -41,7 +41,7 @@ class InsideUtf16:
         self._start: bytes | None = b""  # as long as it may be a mark; None once that is known
         self._inner: Utf16 | None = None
 
-    def feed(self, piece: bytes) -> Iterator[bytes]:
+    def feed(self, piece: bytes | memoryview) -> Iterator[bytes]:
         """Yield what `piece` holds."""
         for made in self._outer.feed(piece):
             data = made

@@ -15,8 +15,8 @@ from mockexport.unpacking.compression import BadCompression
 
 __all__ = ["Unzstd", "ZstdLimits"]
 
-# Output made at once, a chunk of the default size: it bounds memory whatever the input claims to hold.
-STEP_BYTES = 256 * 1024
+# Output made at once (see gunzip.STEP_BYTES): it bounds memory whatever the input claims to hold.
+STEP_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Unzstd:
         self.made: int = 0
         self.frames: int = 0
 
-    def feed(self, piece: bytes) -> Iterator[bytes]:
+    def feed(self, piece: bytes | memoryview) -> Iterator[bytes]:
         """Yield what `piece` holds, in steps (see Decoder.feed)."""
         self.taken += len(piece)
         rest = piece
@@ -93,7 +93,7 @@ class Unzstd:
             if self._frame.eof:
                 self._frame = None
 
-    def _step(self, rest: bytes) -> bytes:
+    def _step(self, rest: bytes | memoryview) -> bytes:
         try:
             made: bytes = self._frame.decompress(rest, STEP_BYTES)
         except self._zstd.ZstdError as error:

@@ -1,6 +1,7 @@
 """Slabs and workers: where bytes are received, who folds them, and what is left when somebody is called off."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -98,6 +99,33 @@ async def test_a_slab_that_may_still_be_written_to_is_not_used_again(tmp_path: P
         await asyncio.wait([reader])
         room.close()
         assert await pool.take() is not written
+
+
+async def test_a_slab_that_a_thread_still_fills_is_not_used_again() -> None:
+    pool, begun, go_on = SlabPool(100, 1), threading.Event(), threading.Event()
+
+    def pour(into: memoryview) -> int:
+        begun.set()
+        go_on.wait(10)
+        into[:3] = b"abc"
+        return 3
+
+    with Workers(choose_engine(Summary(), Schema(), wanted="python"), 1) as workers:
+        room = Room(pool, workers, Cutter(SPAN))
+        filling = asyncio.ensure_future(room.fill(pour))
+        assert await asyncio.to_thread(begun.wait, 10)
+        written = room.buffer
+        filling.cancel()
+        await asyncio.wait([filling])
+        room.close()
+        assert await pool.take() is not written
+        go_on.set()
+        again = Room(pool, workers, Cutter(SPAN))
+        pool.give_back(None)
+        assert bytes(await again.fill(pour)) == b"abc"
+        free = await again.free()
+        again.close()
+        assert await pool.take() is free.obj
 
 
 @needs_kernel
