@@ -86,7 +86,7 @@ class Opened(_Event, frozen=True, tag="opened"):
 
 
 class Divided(_Event, frozen=True, tag="divided"):
-    """What is left of the download comes in so many spans, on connections of their own."""
+    """What is left of the download comes in `spans` spans, on connections of their own."""
 
     download_id: str
     spans: int
@@ -154,9 +154,9 @@ class Skipped(_Event, frozen=True, tag="skipped"):
 
 
 class WorkerLost(_Event, frozen=True, tag="worker_lost"):
-    """A worker of a cluster is gone; what it had in hand of these downloads, others bring anew.
+    """A worker of a cluster is gone; what it had in hand of these downloads, others bring again.
 
-    What it told of them was true and is not told again; what follows is of those others. `worker` is its address.
+    What it reported of them was true and is not reported again; what follows is of the others. `worker` is its address.
     """
 
     worker: str
@@ -164,7 +164,7 @@ class WorkerLost(_Event, frozen=True, tag="worker_lost"):
 
 
 class CheckpointSaved(_Event, frozen=True, tag="checkpoint_saved"):
-    """The checkpoint on disk is of now: so many downloads finished, so many in flight."""
+    """The checkpoint on disk is of now: how many downloads are finished and in flight."""
 
     finished: int
     in_flight: int

@@ -170,7 +170,7 @@ class SizeLimits:
 
 @dataclass(frozen=True, slots=True)
 class MaxBad:
-    """How many bad rows a download may have: so many, or so many percent of its rows. All of them are always too many.
+    """How many bad rows a download may have: a number, or a percentage of its rows. All of them are always too many.
 
     Args:
         number: of rows, or percent.
@@ -201,7 +201,7 @@ class MaxBad:
         return cls(Decimal(match[1]), match[2] is not None)
 
     def exceeded(self, bad: int, rows: int) -> bool:
-        """Tell whether so many bad rows, of so many in all, are too many."""
+        """Tell whether `bad` of `rows` rows are too many."""
         if not bad:
             return False
         return bad >= rows or (bad * 100 > self.number * rows if self.percent else bad > self.number)

@@ -1,4 +1,4 @@
-"""Bars on a terminal: lines at its bottom that are drawn anew in place, with what is said meanwhile above them."""
+"""Bars on a terminal: lines at its bottom that are redrawn in place, with what is said meanwhile above them."""
 
 import os
 import sys

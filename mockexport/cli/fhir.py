@@ -42,7 +42,7 @@ def observations(options: argparse.Namespace) -> "FhirObservations | None":
 
 
 def _are_named_so(origin: str | None) -> bool:
-    """Tell whether what --from names are files of resources; whoever reads them says what is wrong with them."""
+    """Tell whether what --from names are files of resources; their reader says what is wrong with them."""
     if not origin or origin == "-":
         return False
     path = Path(origin)

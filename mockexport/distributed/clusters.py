@@ -26,13 +26,13 @@ __all__ = ["connected", "local_cluster", "require_dask"]
 
 # Addresses of transports that both sides show certificates for.
 _WITH_KEYS = ("tls://", "wss://")
-# A worker process that dies is started anew at once. But so long after a death, a local cluster of Dask's gives up a
+# A worker process that dies is started again at once. But so long after a death, a local cluster of Dask's gives up a
 # place where it finds no worker, though the next may just be starting there; and nobody else would start one.
 LOST_WORKER = "distributed.deploy.lost-worker-timeout"
 PATIENCE = "30 days"
 # How long a plain connection may take.
 ANSWER_S = 3.0
-# What the processes would show of themselves on web pages, to whoever asks.
+# What the processes would show of themselves on web pages, to all who ask.
 PAGES = ("distributed.scheduler.http.routes", "distributed.worker.http.routes")
 
 
@@ -110,7 +110,7 @@ async def _why(address: str, context: ssl.SSLContext | None) -> str:
 
 @asynccontextmanager
 async def local_cluster(processes: int) -> AsyncIterator["Client"]:
-    """Run so many worker processes on this machine, for themselves, and yield a client of theirs.
+    """Run a number of worker processes on this machine, for themselves, and yield a client of theirs.
 
     Raises:
         OptionError: if the extra is missing, or there are no keys to be had.

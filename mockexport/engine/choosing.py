@@ -30,7 +30,7 @@ class Engine(Generic[S]):
 
     `name` tells what does the work: "kernel", "kernel+python" (the kernel decodes, the reducer is in Python) or
     "python". `reducer` is the reducer in the engine's form: the same as bytes and in its results, with states of its
-    own kind. `new_crew` makes a crew of so many native threads, which read files and, where `folds_natively`, do the
+    own kind. `new_crew` makes a crew of native threads, which read files and, where `folds_natively`, do the
     scans of folds; `releases_lock` tells whether several folds make progress at once.
     """
 

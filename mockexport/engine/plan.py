@@ -21,7 +21,7 @@ from mockexport.formats.zones import zone_named
 __all__ = ["encoded", "new_plan", "signs_of"]
 
 # Steps of a pattern: a directive by its letter and how many digits it has, 0 if that is not fixed; a byte that must be
-# there, in lower case; blanks, at least so many.
+# there, in lower case; blanks, and how many at least.
 _LITERAL, _BLANKS = b"=", b"_"
 # Directives of one digit or two, and of two beside others of digits; and all of digits.
 _TWO = tuple(b"%c" % letter for letter in b"mdHIMS")

@@ -90,7 +90,7 @@ class Cutter:
         self.end = end
 
     def took(self, size: int) -> list[Chunk]:
-        """Take note that so many bytes came into `room`; return the chunks that are whole, without a line number."""
+        """Take note that `size` bytes came into `room`; return the chunks that are whole, without a line number."""
         buffer = self.buffer
         assert buffer is not None  # noqa: S101 - there was room in it
         self.received += size

@@ -1,6 +1,6 @@
 """What the texts of a column may be: its role by its name, times by their formats, numbers by their signs.
 
-Rules: pure, and guesses: whoever asks tries them on the rows at hand before anything is said of them.
+Rules: pure, and guesses: the caller tries them on the rows at hand before anything is said of them.
 """
 
 import re

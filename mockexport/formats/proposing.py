@@ -86,7 +86,7 @@ class Trial:
 
 
 def cut_sample(data: bytes, rows: int = SAMPLE_ROWS) -> bytes:
-    """Return the first whole lines of a table's beginning, at most so many."""
+    """Return the first whole lines of a table's beginning, at most `rows`."""
     if len(data) >= SAMPLE_BYTES:
         data = data[: data.rfind(b"\n", 0, SAMPLE_BYTES) + 1] or data[:SAMPLE_BYTES]
     at = -1

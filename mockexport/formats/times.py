@@ -115,7 +115,7 @@ def _reader(name: str, zone: "ZoneInfo | None", origin_us: int | None) -> ReadTi
 
 
 def number_reader(unit_us: int, origin_us: int, *, clock: bool = False) -> ReadTime:
-    """Return what reads so many units since a time; with `clock` also as hours and minutes, 47:30."""
+    """Return what reads a number of units since a time; with `clock` also as hours and minutes, 47:30."""
 
     def read(text: str) -> int:
         match = _NUMBER.fullmatch(text)

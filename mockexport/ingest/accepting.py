@@ -25,7 +25,7 @@ __all__ = ["PromptServer"]
 # Out of file descriptors, the next look is so much later.
 _PAUSE_S = 0.1
 # A connection on which nothing has come is looked at again so much later, before it becomes one of the loop's, which
-# costs as much as three readings: up to so many times while there is much to do, and after a reply.
+# costs as much as three readings: up to this many times while there is much to do, and after a reply.
 _SILENT_S = 0.005
 _LOOKS = 8
 _LOOKS_AFTER = 4
@@ -97,7 +97,7 @@ class _Acceptor:
             if not data:
                 accepted.close()
             elif head is None:
-                # Also whoever stays for a second request.
+                # Also a client that stays for a second request.
                 self._take_up(accepted, (data, None))
             elif self._entrance.is_full_for(head.body_bytes):
                 self._entrance.refuse(head.body_bytes)

@@ -1,6 +1,6 @@
 """How much may be under way. Pure: what is measured is given, what is decided is returned; no loop, no bytes.
 
-What is under way is done at some rate, so whoever is let in waits for as long as that takes (Little's law). The limit
+What is under way is done at some rate, so what is let in waits for as long as that takes (Little's law). The limit
 is what gets done within a target, at the best rate of the last second. The rate is measured while somebody is refused:
 without that it says what was asked for, not what could be done, and may raise the limit but not lower it. So the limit
 follows the machine and the disk, and nothing has to be known about them beforehand.
@@ -17,7 +17,7 @@ __all__ = ["BATCHES", "FEWEST", "READINGS", "SINGLE_BYTES", "TARGET_S", "Admissi
 # What an admitted request should wait at most. Clients are promised a quarter of a second; this leaves room for what is
 # not seen: the way to the loop and back, and a pause of the disk.
 TARGET_S = 0.08
-# A rate is what was done in so long, some commits; the best of so many counts, so that a pause of the disk is forgiven.
+# A rate is what was done in a window, some commits; the best of the last ones counts: a pause of the disk is forgiven.
 _WINDOW_S = 0.1
 _WINDOWS = 10
 # A body that is longer is taken for a batch.

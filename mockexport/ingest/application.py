@@ -125,7 +125,7 @@ class Service(FastAPI):
                 await problem_reply(Stopping())(scope, receive, send)
 
     async def _behind_the_door(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request; whoever may not ask is refused before anything else is done."""
+        """Serve a request; one that may not ask is refused before anything else is done."""
         local = (scope["server"] or ("", None))[0]
         asked = Asked(scope["method"], scope["scheme"], local, scope["headers"], scope["path"])
         refusal = self.door.refusal(asked)

@@ -41,7 +41,7 @@ class Pace:
         self._bytes, self._since = float(_CREDIT_BYTES), now
 
     def add(self, size: int, now: float) -> None:
-        """Learn that so many bytes have come."""
+        """Learn how many bytes have come."""
         self._bytes, self._since = self.at(now) + size, now
 
     def at(self, now: float) -> float:

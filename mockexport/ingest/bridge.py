@@ -79,7 +79,7 @@ class SnapshotId:
 
 
 def cut(wanted: Wanted, rows: int, at_once: int) -> list[Wanted]:
-    """Cut a time span into equal pieces of about so many rows each. Pure."""
+    """Cut a time span into equal pieces of about `at_once` rows each. Pure."""
     pieces = max(1, -(-rows // at_once))
     span = wanted.last_us - wanted.first_us + 1
     edges = [wanted.first_us + span * index // pieces for index in range(pieces + 1)]
@@ -145,7 +145,7 @@ class _Bridge:
         if not 0 < seq <= days.last_seq or day not in days.highest or seq < days.erased.get(day, 0):
             raise NothingThere("Download not found")
         if seq < deleted_at:
-            # It may have lost something just now: to be looked at anew.
+            # It may have lost something just now: to be looked at again.
             self._kept.pop(snapshot, None)
         if snapshot not in self._kept:
             async with self._describing:

@@ -79,7 +79,7 @@ def named(frame: pl.DataFrame, streams: pl.DataFrame) -> pl.DataFrame:
 
 
 def _same_key(shift: int) -> pl.Expr:
-    """Tell whether the row so many places before has the same key; the rows are sorted."""
+    """Tell whether the row `shift` places before has the same key; the rows are sorted."""
     return pl.all_horizontal(pl.col(name) == pl.col(name).shift(shift) for name in KEY).fill_null(value=False)
 
 

@@ -157,7 +157,7 @@ def _adopt_first_format(connection: sqlite3.Connection) -> None:
 
 
 def _check_structure(folder: Path, connection: sqlite3.Connection) -> None:
-    """Hold the trees and indexes against each other; an index that disagrees is only a copy, and made anew."""
+    """Hold the trees and indexes against each other; an index that disagrees is only a copy, and made again."""
     for mending in ("REINDEX", None):
         found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found == "ok":

@@ -191,7 +191,7 @@ async def play(
         steps: the play.
         rate: readings per second; None is as fast as it goes.
         at_once: requests in flight.
-        look_every: after so many of its steps a sender asks for the reading it was just promised.
+        look_every: the number of its steps after which a sender asks for the reading it was just promised.
         account: one to continue; None begins another.
     """
     account = Account() if account is None else account

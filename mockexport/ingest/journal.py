@@ -181,7 +181,7 @@ class Journal:
         return self.run(lambda connection: work(connection, self._insertion.take_number(connection)), forget)[0]
 
     def forget(self, up_to_seq: int, rows: int) -> None:
-        """Learn that compaction has removed so many rows up to a sequence number. Called as `run`'s `after`."""
+        """Learn how many rows compaction has removed up to a sequence number. Called as `run`'s `after`."""
         self._depth -= rows
         while self._ages and (self._ages[0][0] <= up_to_seq or not self._depth):
             self._ages.popleft()

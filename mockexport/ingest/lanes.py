@@ -59,7 +59,7 @@ class Lanes:
         return await self._ask(self._planning, question, *arguments)
 
     async def run(self, cost: int, question: Callable[..., T], *arguments: object) -> T:
-        """Ask a question that costs about so many rows, in the lane that it belongs to.
+        """Ask a question that costs about `cost` rows, in the lane that it belongs to.
 
         Raises:
             Overloaded: too many are asked already, or they cost too much together.

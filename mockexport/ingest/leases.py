@@ -13,7 +13,7 @@ __all__ = ["Leases"]
 
 
 class Leases:
-    """The books. `remove` unlinks one file; it is called outside the lock, by whoever leaves last."""
+    """The books. `remove` unlinks one file; it is called outside the lock, by the last one that leaves."""
 
     def __init__(self, remove: Callable[[Path], None]) -> None:
         self._remove = remove

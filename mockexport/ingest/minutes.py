@@ -55,11 +55,11 @@ class Minutes:
         return int(self.frame["minute"][place])
 
     def first(self, count: int) -> "Minutes":
-        """Return the first so many."""
+        """Return the first `count`."""
         return Minutes(self.frame.head(count))
 
     def slice(self, offset: int, count: int) -> "Minutes":
-        """Return so many from a place on."""
+        """Return `count` from a place on."""
         return Minutes(self.frame.slice(offset, count))
 
     def json(self) -> bytes:

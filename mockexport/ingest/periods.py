@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 __all__ = ["MANY_PARTS", "SPARSE_ROWS", "SPLIT_ROWS", "Period", "sparse_periods", "spread", "targets"]
 
-# A month or year is kept together up to so many rows: reading one user's day out of it costs a few milliseconds.
+# A month or year is kept together up to this many rows: reading one user's day out of it costs a few milliseconds.
 SPARSE_ROWS = 250_000
-# Beyond so many it is split. Twice as many, so that a period on the edge is not joined and split by turns.
+# Beyond this many it is split. Twice as many, so that a period on the edge is not joined and split by turns.
 SPLIT_ROWS = 2 * SPARSE_ROWS
 # A few days on their own do no harm, and a damaged file then costs one day; with more parts the period is joined.
 MANY_PARTS = 8

@@ -83,7 +83,7 @@ def _publish(content: ParquetBytes, folder: Path, disk: Disk) -> StoredFile:
     temporary = final.with_suffix(TEMPORARY_SUFFIX)
     if not final.parent.is_dir():
         disk.make_folder(final.parent)
-    # Also where the folder was there: whoever made it may have been interrupted before this.
+    # Also where the folder was there: its maker may have been interrupted before this.
     _synced(disk.sync_folder, folder)
     try:
         handle = disk.write(temporary, content.data)

@@ -24,9 +24,9 @@ __all__ = [
 RETRY_AFTER_S = 1
 # At some 12 µs each it is an eighth of a core. Three thousand impatient connections wait for a third of a second.
 REFUSALS_PER_S = 10_000
-# So many may be said at once after a quiet moment.
+# What may be said at once after a quiet moment.
 _BURST = 500
-# Of a body, so many bytes cost as much as a refusal by itself.
+# Bytes of a body that cost as much as a refusal by itself.
 _BYTES_OF_ONE = 16_384
 
 

@@ -82,7 +82,7 @@ class Writing:
         return failure
 
     def count(self, rows: int) -> None:
-        """Learn that a commit has written so many rows."""
+        """Learn how many rows a commit has written."""
         self._uncheckpointed_rows += rows
         self._uncheckpointed_commits += 1
 

@@ -27,7 +27,7 @@ class RunKeywords(TypedDict, total=False):
             offset are local to.
         filter: the rows that are asked for, all by default. Verdicts are of all rows; a download whose metadata says
             that it holds none that are asked for is not fetched, and counts as skipped. Does not go with `save`.
-        split: divide longer downloads into spans of about so many bytes, which come over connections of their own,
+        split: divide longer downloads into spans of about this many bytes, which come over connections of their own,
             where the server can resume; by default none is divided.
         chunk_bytes: size of the chunks that go through the queue, in bytes; a chunk holds one row at the least. By
             default 512 KiB, 1 MiB of files that are not compressed, and 384 KiB for reducers and the engine that are

@@ -35,9 +35,9 @@ class PartVoid(SourceError):  # noqa: N818 - a state of the world, named as one
 class Share:
     """What of an export to bring in: downloads at their places in time order, or one span of the only one (`is_part`).
 
-    `begun` is what there is of them already; of a part, that is the span. `keeps_apart`: do not merge what another run
+    `begun` is what has come of them already; of a part, that is the span. `keeps_apart`: do not merge what another run
     is to replace. `several`: the export has more downloads than one. `split`: give a download back that turns out to be
-    longer than a span of so many bytes.
+    longer than a span of `split` bytes.
     """
 
     export_id: str

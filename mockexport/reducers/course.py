@@ -37,12 +37,12 @@ def _bucket_of(value: int) -> int:
 
 
 def _fewer(bucket: int, dropped: int) -> int:
-    """Return the bucket's number when so many of its bits are dropped."""
+    """Return the bucket's number when `dropped` of its bits are dropped."""
     return bucket >> dropped if bucket >= 0 else -(-bucket >> dropped)
 
 
 def _edges(bucket: int, bits: int) -> tuple[int, int]:
-    """Return what a bucket of so many bits is between, in units of 10⁻¹⁸."""
+    """Return what a bucket of `bits` bits is between, in units of 10⁻¹⁸."""
     spare, leading = divmod(abs(bucket) << 8 - bits, 256)
     low, high = leading << spare, leading + (1 << 8 - bits) << spare
     return (low, high) if bucket >= 0 else (-high, -low)
@@ -127,7 +127,7 @@ class Course:
         check_counts(self.counts, count)
 
     def pieces(self, most: int, low: int, high: int) -> Iterator[Piece]:
-        """Yield the pieces in which there are values, in order, at most so many, which are as long as that takes.
+        """Yield the pieces in which there are values, in order, at most `most`, which are as long as that takes.
 
         All values are from `low` to `high`, in units of 10⁻¹⁸.
         """

@@ -35,7 +35,7 @@ class Drawing:
         return self.course.to_plain(), self.values.to_plain(), self.low, self.high
 
     def pieces(self, most: int) -> Iterator[Piece]:
-        """Yield the course in at most so many pieces, which are as long as that takes."""
+        """Yield the course in at most `most` pieces, which are as long as that takes."""
         return self.course.pieces(most, self.low, self.high)
 
     def distribution(self) -> list[tuple[float, int]]:

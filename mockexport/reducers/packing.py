@@ -98,7 +98,7 @@ def _packed(letter: str, numbers: Iterable[int]) -> bytes:
 
 
 def _in_words(words: int, numbers: Sequence[int]) -> list[bytes]:
-    """Return integers as so many columns of words, in two's complement."""
+    """Return integers as `words` columns of words, in two's complement."""
     return [_packed("Q", [number >> 64 * word & _WORD for number in numbers]) for word in range(words)]
 
 
@@ -138,7 +138,7 @@ class _Columns:
         return ids
 
     def take_words(self, words: int, count: int) -> list[int]:
-        """Take integers of so many words each."""
+        """Take `count` integers of `words` words each."""
         columns = [self.take("Q", count) for _ in range(words - 1)]
         numbers = list(self.take("q", count))
         for column in reversed(columns):

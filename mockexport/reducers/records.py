@@ -23,7 +23,7 @@ S = TypeVar("S")
 WIDTHS = (KEY_BYTES, 8, 8, 8, VALUE_BYTES, 4, 4, PLACE_BYTES := 2)
 ROW_BYTES = sum(WIDTHS)
 _BEFORE = [sum(WIDTHS[:column]) for column in range(len(WIDTHS))]
-# So many rows are handed on at once.
+# Rows that are handed on at once.
 BLOCK_ROWS = 65_536
 # Of a state, 13 megabytes: there is one for each download in flight, and the one that they are merged into.
 MEMORY_ROWS = 200_000
@@ -33,7 +33,7 @@ class Rows:
     """Rows as columns, in the order in which they came.
 
     Args:
-        memory_rows: once there are so many in memory, they go to the file.
+        memory_rows: once this many are in memory, they go to the file.
     """
 
     def __init__(self, memory_rows: int = MEMORY_ROWS) -> None:

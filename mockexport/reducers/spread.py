@@ -13,7 +13,7 @@ from mockexport.reducers.protocol import MAX_VALUE_SIZE
 
 __all__ = ["Squares", "stddev_of", "variance_of"]
 
-# A double has 53 bits; with so many, the last of which tells whether there was a rest, a root is rounded once only.
+# A double has 53 bits; with this many, the last of which tells whether there was a rest, a root is rounded once only.
 _ROOT_BITS = 64
 
 

@@ -65,6 +65,6 @@ def _by_months(start: int, end: int, step: int) -> Iterator[tuple[int, str]]:
 
 
 def time_unit(hours: int) -> str:
-    """Return what a piece of so many hours is called: `hour`, `2 hours`, `day`, `4 days`."""
+    """Return what a piece of `hours` hours is called: `hour`, `2 hours`, `day`, `4 days`."""
     number, unit = (hours // _DAY, "day") if hours % _DAY == 0 else (hours, "hour")
     return unit if number == 1 else f"{number:,} {unit}s"

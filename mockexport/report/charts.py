@@ -21,7 +21,7 @@ LANE_HEIGHT = 28
 _FLOOR = f"V{LANE_HEIGHT - 2}z"
 # More columns are not told apart on a screen; neighbouring buckets are drawn as one.
 MAX_COLUMNS = 240
-# Columns of so many hours have names: hours, days, weeks.
+# Widths of columns that have names, in hours: hours, days, weeks.
 _ROUND_HOURS = (1, 2, 3, 4, 6, 8, 12, 24, 48, 168, 336, 672)
 
 GAP_PATTERN = element(
@@ -76,7 +76,7 @@ def share_bar(share: float, told: str) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The time that a drawing shows, in buckets of so many hours, by hours since 1970."""
+    """The time that a drawing shows, in buckets of `bucket_hours`, by hours since 1970."""
 
     start: int
     end: int

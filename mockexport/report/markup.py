@@ -59,7 +59,7 @@ def named(text: str) -> Markup:
 
 
 def figure(value: Any, places: int) -> str:
-    """Return a figure for people: fractions with so many places, a dash for what there is not."""
+    """Return a figure for people: fractions with `places` places, a dash for what is missing."""
     if value is None:
         return "–"
     if isinstance(value, float):

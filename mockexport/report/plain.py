@@ -31,7 +31,7 @@ def cells_of(text: str) -> int:
 
 
 def shortened(text: str, cells: int) -> str:
-    """Return `text`, or its beginning and end around an ellipsis, in at most so many cells."""
+    """Return `text`, or its beginning and end around an ellipsis, in at most `cells` cells."""
     if cells_of(text) <= cells:
         return text
     begin, end = "", ""

@@ -18,7 +18,7 @@ DEFAULT_WIDTH = 80
 # An id is shortened to no less than this, even where the line gets too long by it.
 _LEAST_ID = 8
 _PLACES = 2
-# Of the downloads of an incomplete report so many are named, the first in time; the account has them all.
+# Downloads of an incomplete report that are named, the first in time; the account has them all.
 _MOST_NAMED = 10
 _KEY = ("patient_id", "event_type")
 _MARK, _NO_MARK = " !", "  "

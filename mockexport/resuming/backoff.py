@@ -91,5 +91,5 @@ class Backoff:
 
     def _open_at(self, next_s: float | None) -> None:
         self._next_s = next_s
-        self._changed.set()  # whoever waits looks again
+        self._changed.set()  # those that wait look again
         self._changed.clear()

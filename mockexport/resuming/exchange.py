@@ -1,6 +1,6 @@
 """One GET and its reply, as the byte stream sees them: whatever brings them, sockets or a script.
 
-`http.py` brings them over sockets. Tests, and whoever wants to rehearse a fault, bring them from a script.
+`http.py` brings them over sockets. Tests, and users who rehearse a fault, bring them from a script.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

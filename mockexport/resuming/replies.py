@@ -8,9 +8,10 @@ number costs trust.
 """
 
 import re
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+
+from msgspec import Struct
 
 from mockexport.errors import OUTAGE_STATUSES
 from mockexport.pipeline.streams import Mark, version_of
@@ -58,8 +59,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _SECONDS = re.compile(r"[0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """A reply's status and header fields, as they came, and the origin that sent them: `https://host:port`.
 
     `paths` are those of the URLs that led to it: the one asked for and the ones it was redirected to.
@@ -75,8 +75,7 @@ class Head:
         return [value.strip(" \t") for key, value in self.fields if key.lower() == name]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What was asked for: all, or, with a mark, the bytes from `offset` on of what the mark says.
 
     `gzip` tells whether a compressed body was asked for.
@@ -87,8 +86,7 @@ class Asked:
     gzip: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(Struct, frozen=True):
     """The body begins at byte 0.
 
     `mark` is None if it cannot be resumed; `etag` is the tag as it came, weak or strong; `version` as in Opened.
@@ -103,21 +101,18 @@ class Begin:
     version: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
+class Join(Struct, frozen=True):
     """The body goes on where the last one broke off, up to `end` (exclusive) of `total` bytes."""
 
     end: int
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Complete:
+class Complete(Struct, frozen=True):
     """There is nothing after what was received."""
 
 
-@dataclass(frozen=True, slots=True)
-class Void:
+class Void(Struct, frozen=True):
     """What came does not join: start over. `etag` is the new tag if there is one.
 
     `no_parts` if the server does not serve parts, or not so that they can be trusted: ask for none any more.
@@ -128,8 +123,7 @@ class Void:
     no_parts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """No body. `passing` tells whether another try may help, `retry_after` is the header's text.
 
     `outage` if it is about the server rather than about what was asked for: it is down, or is asked too much.

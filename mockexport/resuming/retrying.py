@@ -14,7 +14,7 @@ DEFAULT_ATTEMPTS = 4
 class RetryPolicy:
     """How often a download is tried, and how long is waited in between, in seconds.
 
-    `attempts` is how many may fail in a row: one that brought bytes which no other had brought starts the count anew.
+    `attempts` is how many may fail in a row: one that brought bytes which no other had brought starts the count again.
     By default it is 4, but an outage of a server that has answered before counts once, if it is over within `outage_s`:
     no connection, no answer, or the statuses 429, 502, 503 and 504.
 
@@ -27,7 +27,7 @@ class RetryPolicy:
     base_wait_s: float = 0.5
     max_wait_s: float = 15.0
     max_retry_after_s: float = 300.0
-    # A server that is started anew, or a network that is, takes a minute.
+    # A server that is started again, or a network that is, takes a minute.
     outage_s: float = 90.0
 
     def __post_init__(self) -> None:
@@ -40,7 +40,7 @@ class RetryPolicy:
         return DEFAULT_ATTEMPTS if self.attempts is None else self.attempts
 
     def wait_s(self, failures: int) -> float:
-        """Return how long to wait after so many failures in a row; not long after none."""
+        """Return how long to wait after `failures` failures in a row; not long after none."""
         longest = min(self.max_wait_s, self.base_wait_s * 2 ** min(failures - 1, 30))
         return random.uniform(0, longest)  # noqa: S311 - spreads load, keeps no secret
 

@@ -9,8 +9,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
+
+from msgspec.structs import replace
 
 from mockexport.errors import TransferError
 from mockexport.model import SizeLimits, Verdict

@@ -14,7 +14,7 @@ __all__ = ["Watch"]
 
 # Often enough for limits of seconds, and nothing beside the pieces of one second.
 TICK_S = 1.0
-# Short limits are looked at so many times.
+# How often short limits are looked at.
 _TICKS_PER_LIMIT = 8
 
 

@@ -1,7 +1,7 @@
 """Keeps what another source brings as Parquet: every download that counts becomes a file in a folder, in the same pass.
 
 The one place that knows pyarrow, which comes with the extra `mockexport[parquet]`. Parquet is for other tools: nothing
-here reads it, so a second run fetches everything anew. `parquet.json` describes the folder, and says whether it is
+here reads it, so a second run fetches everything again. `parquet.json` describes the folder, and says whether it is
 finished.
 """
 

@@ -1,7 +1,7 @@
 """Keeps what another source brings: every download that counts becomes a file in a folder, in the same pass.
 
 What the folder holds already, verified and unchanged, is read from there instead of being fetched again, and verified
-anew like everything else. So is what a run that was broken off has left of a file (sources/partial.py), once the server
+like everything else. So is what a run that was broken off has left of a file (sources/partial.py), once the server
 has proved that it goes on from there, by the rules that hold within a run (sources/resuming.py).
 
 Until all downloads are in, the folder holds `unfinished.ndjson`, a line per file so far, instead of `export.json`: so

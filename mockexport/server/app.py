@@ -51,7 +51,7 @@ logger: logging.Logger = logging.getLogger("mockexport.server")
 # megabytes, to bridge the time.
 STALL_S = 60.0
 
-# Rows are made by so many threads at once; further downloads take turns with theirs, piece by piece.
+# Threads that make rows at once; further downloads take turns with theirs, piece by piece.
 WORKERS = 4
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

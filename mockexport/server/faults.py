@@ -84,7 +84,7 @@ class Faults:
         self._fitting: Counter[tuple[int, str, str]] = Counter()
         self._taken: Counter[tuple[int, str, str]] = Counter()
         self._prepared: dict[str, Fault] = {}
-        self._failing: dict[str, tuple[Fault, int]] = {}  # a status that goes on, for so many tries more
+        self._failing: dict[str, tuple[Fault, int]] = {}  # a status that goes on, and for how many more tries
 
     @classmethod
     def parse(cls, text: str, *, seed: int = 0) -> "Faults":
@@ -144,7 +144,7 @@ class Faults:
         """Settle which downloads of a server the script means.
 
         Raises:
-            OptionError: there is none such, or it has not so many bytes.
+            OptionError: there is none such, or it has fewer bytes.
         """
         self.script = bound(self.script, catalogue)
 

@@ -1,6 +1,6 @@
 """A generated download's rows, in pieces: the reference, in Python, and the one place that picks the generator.
 
-Rules: pure and without I/O; a piece is at hand before the next is begun, so whoever pulls may stop at any piece. The
+Rules: pure and without I/O; a piece is at hand before the next is begun, so its reader may stop at any piece. The
 bytes are part of the contract: they are those of `random.Random`'s `choice`, `uniform` and `gauss` as CPython has them.
 
 Their few lines are written out here. That is twice as quick as calling them, and safer: across Python's versions only

@@ -137,7 +137,7 @@ def bound(script: Iterable[ScriptedFault], catalogue: Catalogue) -> tuple[Script
     """Return the entries with the downloads that they mean among those on offer.
 
     Raises:
-        OptionError: an export or download is not on offer, or has not so many bytes.
+        OptionError: an export or download is not on offer, or has fewer bytes.
     """
     return tuple(replace(entry, chosen=_chosen(entry, catalogue)) for entry in script)
 

@@ -2,7 +2,7 @@
 
 Rules: how a folder is named, written and read lives here, for those who make folders and those who serve or analyse
 them. A listing that was read is safe to use: every file is a regular one inside the folder, and as long as announced.
-What the files hold is not looked at: their SHA-256 is for whoever reads them to the end.
+What the files hold is not looked at: their SHA-256 is for those who read them to the end.
 """
 
 import os

@@ -90,7 +90,7 @@ class _PipedStream:
         return TransferError(self._name, self._name, problem, offset=self._received)
 
     async def close(self, verdict: Verdict | None) -> None:
-        """Nothing is left to do: whoever made the pieces closes them."""
+        """Nothing is left to do: the maker of the pieces closes them."""
 
 
 def _as_bytes(piece: object) -> bytes:

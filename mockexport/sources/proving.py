@@ -12,7 +12,7 @@ __all__ = ["ProvenStream"]
 
 
 class ProvenStream:
-    """A stream (streams.ByteStream) that begins anew where it was not what was announced.
+    """A stream (streams.ByteStream) that begins again where it was not what was announced.
 
     A digest needs all bytes from the first on, so a stream that has one has no mark to go on from. A length alone, the
     mark has, too. `begin` is the byte at which the stream begins.

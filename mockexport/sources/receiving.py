@@ -114,7 +114,7 @@ class Receiver(asyncio.BufferedProtocol):
         return self._into[self._filled :] or memoryview(self._spare)
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take note of so many bytes."""
+        """Take note of further bytes."""
         if self._filled >= len(self._into):
             self._early += self._spare[:nbytes]
             self._transport.pause_reading()

@@ -47,6 +47,7 @@ def disk(data: Path, export_id: str, rounds: int) -> Figures:
         "disk: our time / raw read": paired(measured, "ours", "raw"),
         "disk: our time / plain aiohttp": paired(measured, "ours", "plain aiohttp"),
         "disk: DuckDB's time / ours": paired(measured, "duckdb", "ours"),
+        "disk: DuckDB's whole process / ours": paired(measured, "duckdb", "ours, whole process", "process_seconds"),
         "disk: Polars' time / ours": paired(measured, "polars", "ours"),
         "cpu: our seconds per GB": median(measured, "ours", "cpu_s") / (size / 1e9),
         "cpu: raw read, seconds per GB": median(measured, "raw", "cpu_s") / (size / 1e9),

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_LEARNT_BYTES", "MAX_REMEMBERED_BYTES", "PlainLines", "Remembered", "remembered"]
 
-# Of each kind of bytes, so many are remembered, and none that are longer, such as those with samples in them: some ten
-# megabytes, and never more than a hundred. Of others the reference decides each time.
+# Of each kind of bytes this many are remembered, but none that are longer, such as those with samples in them: some
+# ten megabytes, and never more than a hundred. Of others the reference decides each time.
 MAX_REMEMBERED = 20_000
 MAX_REMEMBERED_BYTES = 4096
-# What the scan of a span has been told is forgotten when it takes so many bytes.
+# What the scan of a span has learnt is forgotten when it takes more bytes.
 MAX_LEARNT_BYTES = 16 * 2**20
 
 
@@ -47,7 +47,7 @@ def _new_shapes() -> "Shapes | None":
 
 @dataclass(slots=True)
 class _Known:
-    """What some members come to, whoever's and whenever it is: rows and missing values, by type, and what is noted.
+    """What some members come to, for any patient at any time: rows and missing values, by type, and what is noted.
 
     `has_values`: something of it is somebody's, at some time; otherwise these do not matter.
     """

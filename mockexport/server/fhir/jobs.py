@@ -16,9 +16,9 @@ __all__ = ["Job", "Jobs", "elsewhere", "forms_of", "manifest_page"]
 
 # A server that runs for weeks forgets jobs; the oldest go first.
 MAX_JOBS = 1_000
-# Of a slow job, so many polls are answered with "not yet".
+# The polls of a slow job that are answered with "not yet".
 SLOW_POLLS = 3
-# In a manifest that comes in pages, so many files to a page.
+# Files to a page, in a manifest that comes in pages.
 PAGE_FILES = 1
 
 

@@ -48,7 +48,7 @@ class Forms:
     days: bool = False
 
     def lines(self, rows: int) -> int:
-        """Return how many lines so many rows come in."""
+        """Return how many lines `rows` rows come in."""
         return rows + self.duplicates * (-(-rows // 5) - (-rows // 7)) + self.days * -(-rows // 11)
 
 

@@ -27,7 +27,7 @@ MAX_KEY_BYTES = 256 * 1024
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 # Good for so long at most, says the standard; a little less, as clocks differ.
 ASSERTION_S = 240
-# A token is renewed when so much of its time, or so many seconds, are left.
+# A token is renewed when this share of its time, or these seconds, are left.
 RENEW_SHARE, RENEW_S = 0.2, 60.0
 # Where the server does not say how long a token is good.
 USUAL_S = 300.0

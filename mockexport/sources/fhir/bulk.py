@@ -1,7 +1,7 @@
 """FHIR Bulk Data as a Source: a job is started and waited for, or taken up; its manifest's files are the downloads.
 
-Rules: a file never changes, so it is fetched whole or anew. Its URL is a secret and is named nowhere: it goes by its
-number. Links expire, files do not: a refused one is looked up in the manifest once more.
+Rules: a file never changes, so it is fetched whole or again from its start. Its URL is a secret, named nowhere: it goes
+by its number. Links expire, files do not: a refused one is looked up in the manifest once more.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ __all__ = ["FhirBulk", "delete_job"]
 
 _log = logging.getLogger("mockexport")
 
-# In a manifest by pages, more than these are hardly meant; nor are so many in a row that name nothing.
+# In a manifest by pages, more than these are hardly meant; nor are more in a row that name nothing.
 MAX_PAGES = 100_000
 MAX_EMPTY_PAGES = 100
 # For these, a file's link may have expired.
@@ -117,7 +117,7 @@ class FhirBulk:
         else:
             self._manifest_url = self._server.status or await self._asking.kick_off()
             self._server.job.status_url = self._manifest_url
-            if self._server.status is None:  # whoever is killed cannot say it afterwards
+            if self._server.status is None:  # one that is killed cannot say it afterwards
                 _log.info("%s: a job was started, with its status at %s", self.name, self._manifest_url)
         self._pages = pages = await self._manifest()
         downloads = self._take(pages)

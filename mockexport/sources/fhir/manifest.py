@@ -16,7 +16,7 @@ MAX_COUNT = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
-    """A file that a manifest names. Its URL may be a secret: whoever knows it can fetch it."""
+    """A file that a manifest names. Its URL may be a secret: all who know it can fetch it."""
 
     url: str
     type: str | None = None

@@ -1,4 +1,4 @@
-"""What to ask of which FHIR server, as a value; and the job that comes of it, for whoever ends it."""
+"""What to ask of which FHIR server, as a value; and the job that comes of it, for its end."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
