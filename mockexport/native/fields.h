@@ -47,7 +47,8 @@ static inline uint32_t eight_digits(uint64_t digits) {
 
 /* The same for two such words. */
 static inline word_pair two_numbers(word_pair digits) {
-    const __m128i ones = _mm_srli_epi16((__m128i)digits, 8), tens = _mm_and_si128((__m128i)digits, _mm_set1_epi16(0xFF));
+    const __m128i ones = _mm_srli_epi16((__m128i)digits, 8);
+    const __m128i tens = _mm_and_si128((__m128i)digits, _mm_set1_epi16(0xFF));
     const __m128i twos = _mm_add_epi16(_mm_mullo_epi16(tens, _mm_set1_epi16(10)), ones);
     const __m128i fours = _mm_madd_epi16(twos, _mm_set1_epi32(1 << 16 | 100));
     const __m128i parts = _mm_madd_epi16(fours, _mm_set_epi32(1, 10000, 1, 10000));
@@ -199,8 +200,8 @@ static __attribute__((noinline)) int64_t read_without_seconds(const time_reading
     return from_local(minute_us, ahead_at(times, minute_us));
 }
 
-/* Whether a time has the form that most have, `:SS.ffffffZ`, in the minute read last: its microseconds in that minute are
- * then what eight digits spell. */
+/* Whether a time has the form that most have, `:SS.ffffffZ`, in the minute read last: its microseconds in that
+ * minute are then what eight digits spell. */
 static inline int has_usual_time(const time_reading *times, const uint8_t *at, uint32_t length, uint64_t *digits) {
     if (length != 27 || ((load64(at) ^ times->low) | (load64(at + 8) ^ times->high)) != 0) {
         return 0;
@@ -349,9 +350,9 @@ static __attribute__((noinline)) int64_t read_long_value(const uint8_t *at, uint
     return negative ? -(int64_t)number : (int64_t)number;
 }
 
-/* Whether a value is a number of up to eight bytes, with a point or without: it is then what eight digits spell, times a
- * power of ten. They are read as one word, whatever their number: lengths vary from row to row, and a branch on them would
- * be guessed wrong. */
+/* Whether a value is a number of up to eight bytes, with a point or without: it is then what eight digits spell, times
+ * a power of ten. They are read as one word, whatever their number: lengths vary from row to row, and a branch on them
+ * would be guessed wrong. */
 static inline int has_short_value(const uint8_t *at, uint32_t length, uint64_t *digits, uint64_t *factor) {
     if (length - 1 >= 8) {
         return 0;
