@@ -43,6 +43,35 @@ static inline uint32_t eight_digits(uint64_t digits) {
                        ((digits >> 16) & 0x000000FF000000FFULL) * 0x0000271000000001ULL) >> 32);
 }
 
+#if defined(__x86_64__)
+
+/* The same for two such words. */
+static inline word_pair two_numbers(word_pair digits) {
+    const __m128i ones = _mm_srli_epi16((__m128i)digits, 8);
+    const __m128i tens = _mm_and_si128((__m128i)digits, _mm_set1_epi16(0xFF));
+    const __m128i twos = _mm_add_epi16(_mm_mullo_epi16(tens, _mm_set1_epi16(10)), ones);
+    const __m128i fours = _mm_madd_epi16(twos, _mm_set1_epi32(1 << 16 | 100));
+    const __m128i parts = _mm_madd_epi16(fours, _mm_set_epi32(1, 10000, 1, 10000));
+    return (word_pair)_mm_srli_epi64(_mm_add_epi32(parts, _mm_slli_epi64(parts, 32)), 32);
+}
+
+/* The products of numbers below 2^32. */
+static inline word_pair two_products(word_pair numbers, word_pair factors) {
+    return (word_pair)_mm_mul_epu32((__m128i)numbers, (__m128i)factors);
+}
+
+#else
+
+static inline word_pair two_numbers(word_pair digits) {
+    return (word_pair){eight_digits(digits[0]), eight_digits(digits[1])};
+}
+
+static inline word_pair two_products(word_pair numbers, word_pair factors) {
+    return numbers * factors;
+}
+
+#endif
+
 /* Not zero if a byte is above 9. */
 static inline uint64_t beyond_digits(uint64_t digits) {
     return ((digits + 0x7676767676767676ULL) | digits) & 0x8080808080808080ULL;
@@ -171,13 +200,28 @@ static __attribute__((noinline)) int64_t read_without_seconds(const time_reading
     return from_local(minute_us, ahead_at(times, minute_us));
 }
 
-/* The forms that nearly every export has are read as words: six digits of fraction and a Z, the Z alone, or neither. */
-static inline int64_t read_time(time_reading *times, const uint8_t *at, uint32_t length) {
-    if (__builtin_expect(length < 19, 0)) {
+/* Whether a time has the form that most have, `:SS.ffffffZ`, in the minute read last: its microseconds in that
+ * minute are then what eight digits spell. */
+static inline int has_usual_time(const time_reading *times, const uint8_t *at, uint32_t length, uint64_t *digits) {
+    if (length != 27 || ((load64(at) ^ times->low) | (load64(at + 8) ^ times->high)) != 0) {
+        return 0;
+    }
+    const uint32_t second = load32(at + 16) ^ 0x2E30303AU; /* ":00." */
+    uint64_t found = load64(at + 19) ^ 0x5A3030303030302EULL; /* ".000000Z" */
+    /* The last goes before the first; where those two are, the seconds belong. */
+    found = found << 8 | found >> 56;
+    const uint32_t others = (uint16_t)found | (uint8_t)second;
+    *digits = found |= second >> 8;
+    return ((((found + 0x767676767676767AULL) | found) & 0x8080808080808080ULL) | others) == 0;
+}
+
+/* Any other form: fewer digits of fraction or none, an offset or none. */
+static __attribute__((noinline)) int64_t read_any_time(time_reading *times, const uint8_t *at, uint32_t length) {
+    if (length < 19) {
         return read_without_seconds(times, at, length);
     }
     uint64_t low = load64(at), high = load64(at + 8);
-    if (__builtin_expect((low ^ times->low) | (high ^ times->high), 0)) {
+    if ((low ^ times->low) | (high ^ times->high)) {
         int64_t minute_us = read_minute(at);
         if (minute_us == NOT_PLAIN) {
             return NOT_PLAIN;
@@ -189,16 +233,12 @@ static inline int64_t read_time(time_reading *times, const uint8_t *at, uint32_t
             times->ahead_us = ahead_at(times, minute_us);
         }
     }
-    uint32_t second = load32(at + 16) ^ 0x2E30303AU; /* ":00." */
-    if (__builtin_expect(length == 27, 1)) {
-        uint64_t digits = load64(at + 19) ^ 0x5A3030303030302EULL; /* ".000000Z" */
-        uint64_t wrong = ((digits + 0x7F7676767676767FULL) | digits) & 0x8080808080808080ULL;
-        wrong |= ((second + 0x7F767A7FU) | second) & 0x80808080U;
-        if (__builtin_expect(wrong == 0, 1)) {
-            return times->minute_us + (int64_t)(seconds_of(second) * 1000000) + eight_digits(digits << 8);
-        }
+    uint64_t digits;
+    if (has_usual_time(times, at, length, &digits)) {
+        return times->minute_us + eight_digits(digits);
     }
     /* The point is not asked for here: it may be a Z, a sign, or the end. */
+    uint32_t second = load32(at + 16) ^ 0x0030303AU; /* ":00" */
     if (((second + 0x00767A7FU) | second) & 0x00808080U) {
         return NOT_PLAIN;
     }
@@ -210,6 +250,12 @@ static inline int64_t read_time(time_reading *times, const uint8_t *at, uint32_t
         return from_local(time_us, times->ahead_us);
     }
     return read_rest(at + 19, at + length, time_us, times->ahead_us);
+}
+
+static inline int64_t read_time(time_reading *times, const uint8_t *at, uint32_t length) {
+    uint64_t digits;
+    return __builtin_expect(has_usual_time(times, at, length, &digits), 1) ? times->minute_us + eight_digits(digits)
+                                                                           : read_any_time(times, at, length);
 }
 
 /* 10^n, n up to 36. */
@@ -304,30 +350,36 @@ static __attribute__((noinline)) int64_t read_long_value(const uint8_t *at, uint
     return negative ? -(int64_t)number : (int64_t)number;
 }
 
-/* Up to eight bytes are read as one word, whatever their number: lengths vary from row to row, and a branch on them
+/* Whether a value is a number of up to eight bytes, with a point or without: it is then what eight digits spell, times
+ * a power of ten. They are read as one word, whatever their number: lengths vary from row to row, and a branch on them
  * would be guessed wrong. */
-static inline int64_t read_value(const uint8_t *at, uint32_t length, wide *apart) {
-    if (__builtin_expect(length > 8, 0)) {
-        return read_long_value(at, length, apart);
+static inline int has_short_value(const uint8_t *at, uint32_t length, uint64_t *digits, uint64_t *factor) {
+    if (length - 1 >= 8) {
+        return 0;
     }
-    unsigned shift = 64 - 8 * length;
-    uint64_t digits = (load64(at) << shift) ^ (0x3030303030303030ULL << shift);
-    if (__builtin_expect(beyond_digits(digits) == 0, 1)) {
-        return (int64_t)eight_digits(digits) * 1000000000;
+    const unsigned shift = 64 - 8 * length;
+    const uint64_t found = (load64(at) ^ 0x3030303030303030ULL) << shift;
+    *digits = found;
+    *factor = 1000000000;
+    if (__builtin_expect(beyond_digits(found) == 0, 1)) {
+        return 1;
     }
     /* The lowest byte that is a point, found exactly; what is no digit after taking it out is no plain decimal. */
-    uint64_t differs = digits ^ 0x1E1E1E1E1E1E1E1EULL;
-    uint64_t points = (differs - 0x0101010101010101ULL) & ~differs & 0x8080808080808080ULL;
+    const uint64_t differs = found ^ 0x1E1E1E1E1E1E1E1EULL;
+    const uint64_t points = (differs - 0x0101010101010101ULL) & ~differs & 0x8080808080808080ULL;
     if (points == 0 || length < 2) {
-        return read_long_value(at, length, apart);
+        return 0;
     }
-    unsigned point = (unsigned)__builtin_ctzll(points) & ~7U; /* the bits before its byte */
-    uint64_t whole = digits & ((1ULL << point) - 1), fraction = digits & (~0xFFULL << point);
-    digits = whole << 8 | fraction;
-    if (beyond_digits(digits) != 0) {
-        return read_long_value(at, length, apart);
-    }
-    return (int64_t)(eight_digits(digits) * power_of_ten[9 - (7 - point / 8)]);
+    const unsigned point = (unsigned)__builtin_ctzll(points) & ~7U; /* the bits before its byte */
+    *digits = (found & ((1ULL << point) - 1)) << 8 | (found & (~0xFFULL << point));
+    *factor = power_of_ten[9 - (7 - point / 8)];
+    return beyond_digits(*digits) == 0;
+}
+
+static inline int64_t read_value(const uint8_t *at, uint32_t length, wide *apart) {
+    uint64_t digits, factor;
+    return __builtin_expect(has_short_value(at, length, &digits, &factor), 1) ? (int64_t)(eight_digits(digits) * factor)
+                                                                             : read_long_value(at, length, apart);
 }
 
 #endif

@@ -48,12 +48,14 @@ static inline int is_crowded(uint32_t count, unsigned bits) {
     return (uint64_t)count * 4 >= (1ULL << bits) * 3;
 }
 
-static const uint64_t kept_low[SHORT_ID_BYTES + 1] = {
-    0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFF, 0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF,
-    ~0ULL, ~0ULL, ~0ULL, ~0ULL, ~0ULL, ~0ULL, ~0ULL, ~0ULL, ~0ULL};
-static const uint64_t kept_high[SHORT_ID_BYTES + 1] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFF, 0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF, ~0ULL};
+/* From SHORT_ID_BYTES - n on: what keeps the first n bytes of as many. */
+static const uint8_t kept_bytes[2 * SHORT_ID_BYTES] = {
+    0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
+
+/* The first `length` bytes of a word, zeros behind them. */
+static inline uint64_t keep_bytes(uint64_t word, uint32_t length) {
+    return word & load64(kept_bytes + SHORT_ID_BYTES - length);
+}
 
 static uint64_t hash_bytes(const uint8_t *bytes, uint32_t length) {
     uint64_t hash = mix(length ^ hash_key[0], hash_key[1]);
@@ -66,11 +68,17 @@ static uint64_t hash_bytes(const uint8_t *bytes, uint32_t length) {
     return mix(hash ^ rest, hash_key[0]);
 }
 
-/* What a look-up compares; `at` must be followed by PADDING readable bytes. */
+/* What a look-up compares of an id of up to SHORT_ID_BYTES; `at` must be followed by PADDING readable bytes. */
+static inline word_pair short_id(const uint8_t *at, uint32_t length) {
+    return load_pair(at) & load_pair(kept_bytes + SHORT_ID_BYTES - length);
+}
+
+/* The same of any id. */
 static inline void id_words(const uint8_t *at, uint32_t length, uint64_t *low, uint64_t *high) {
     if (__builtin_expect(length <= SHORT_ID_BYTES, 1)) {
-        *low = load64(at) & kept_low[length];
-        *high = load64(at + 8) & kept_high[length];
+        const word_pair words = short_id(at, length);
+        *low = words[0];
+        *high = words[1];
     } else {
         *low = hash_bytes(at, length);
         *high = 0;

@@ -14,6 +14,12 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 #if !defined(__GNUC__) || !defined(__SIZEOF_INT128__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the kernel needs GCC or Clang, 128-bit integers and a little-endian machine; without it Python does the work"
 #endif
@@ -33,6 +39,28 @@ static inline uint32_t load32(const void *at) {
     uint32_t word;
     memcpy(&word, at, 4);
     return word;
+}
+
+/* Two words beside each other, which every machine has instructions for. */
+typedef uint64_t word_pair __attribute__((vector_size(16)));
+
+static inline word_pair load_pair(const void *at) {
+    word_pair pair;
+    memcpy(&pair, at, 16);
+    return pair;
+}
+
+static inline void put_pair(void *at, word_pair pair) {
+    memcpy(at, &pair, 16);
+}
+
+/* Whether a bit of it is set. */
+static inline int is_any(word_pair pair) {
+#if defined(__x86_64__)
+    return _mm_movemask_epi8(_mm_cmpeq_epi8((__m128i)pair, _mm_setzero_si128())) != 0xFFFF;
+#else
+    return (pair[0] | pair[1]) != 0;
+#endif
 }
 
 /* Write the positions of the bits of `mask`, `count` of them, which stands for the 64 bytes at `base`; return what is
@@ -83,8 +111,6 @@ static size_t index_words(const uint8_t *data, size_t size, uint8_t delimiter, u
 }
 
 #if defined(__x86_64__)
-
-#include <immintrin.h>
 
 static size_t index_sse2(const uint8_t *data, size_t size, uint8_t delimiter, uint32_t *out) {
     const uint32_t *first = out;
@@ -140,8 +166,6 @@ __attribute__((target("avx2,bmi,bmi2,popcnt"))) static size_t index_avx2(const u
 #define INDEX_BASELINE_NAME "sse2"
 
 #elif defined(__aarch64__)
-
-#include <arm_neon.h>
 
 static size_t index_neon(const uint8_t *data, size_t size, uint8_t delimiter, uint32_t *out) {
     const uint32_t *first = out;

@@ -148,7 +148,7 @@ static inline int is_text_like(text one, text other) {
     if (one.length != other.length) {
         return 0;
     }
-    return one.length <= 8 ? ((load64(one.at) ^ load64(other.at)) & kept_low[one.length]) == 0
+    return one.length <= 8 ? keep_bytes(load64(one.at) ^ load64(other.at), one.length) == 0
                            : memcmp(one.at, other.at, one.length) == 0;
 }
 
@@ -269,7 +269,7 @@ static inline int64_t read_with_comma(const plan *of, text number, wide *apart) 
         return read_grouped(of, number, apart);
     }
     /* All bytes but the number's own are zeros, and a point is none of them. */
-    const uint64_t each = 0x0101010101010101ULL, word = load64(number.at) & kept_low[number.length];
+    const uint64_t each = 0x0101010101010101ULL, word = keep_bytes(load64(number.at), number.length);
     if (zero_bytes(word ^ '.' * each) != 0) {
         return NOT_PLAIN;
     }

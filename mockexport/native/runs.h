@@ -19,12 +19,30 @@ typedef struct {
     const uint32_t *at; /* the first row's positions, four to a row; the one before is that of the line end before it */
     uint32_t count, aside;
     uint64_t left, unusual; /* rows that are not plain, and those with long ids or wide values, a bit for each */
+    word_pair patients[RUN_ROWS], types[RUN_ROWS]; /* the ids, as id_words has them, */
+    uint64_t patient_forms[RUN_ROWS], type_forms[RUN_ROWS]; /* and as in an id_record */
+    uint32_t hashes[RUN_ROWS], numbers[RUN_ROWS]; /* of the groups, NONE where there is none yet, or other ids */
     int64_t times[RUN_ROWS], values[RUN_ROWS];
     wide wides[RUN_ROWS]; /* the value where `values` has WIDE */
-    uint64_t patient_low[RUN_ROWS], patient_high[RUN_ROWS], type_low[RUN_ROWS], type_high[RUN_ROWS];
-    uint64_t patient_forms[RUN_ROWS], type_forms[RUN_ROWS]; /* as in an id_record */
-    uint32_t hashes[RUN_ROWS], numbers[RUN_ROWS]; /* of the groups, NONE where there is none yet, or other ids */
+    uint64_t digits[RUN_ROWS], factors[RUN_ROWS]; /* of a time or a value in the making */
 } row_run;
+
+/* The ids of a row of which one is long: 0 if it is too long, or there is none. */
+static __attribute__((noinline)) int read_long_ids(row_run *run, size_t i, const uint8_t *patient,
+                                                   uint32_t patient_length, const uint8_t *type, uint32_t type_length) {
+    uint64_t low[2], high[2];
+    if (patient_length - 1 >= MAX_ID_BYTES || type_length - 1 >= MAX_ID_BYTES) {
+        run->left |= 1ULL << i;
+        run->hashes[i] = 0;
+        return 0;
+    }
+    id_words(patient, patient_length, &low[0], &high[0]);
+    id_words(type, type_length, &low[1], &high[1]);
+    run->patients[i] = (word_pair){low[0], high[0]};
+    run->types[i] = (word_pair){low[1], high[1]};
+    run->unusual |= 1ULL << i;
+    return 1;
+}
 
 /* Find the rows of a run, and what look-ups of their groups take. */
 static __attribute__((noinline)) void read_ids(const row_scan *scan, const summary_state *state, row_run *run,
@@ -33,80 +51,92 @@ static __attribute__((noinline)) void read_ids(const row_scan *scan, const summa
     const uint32_t *at = run->at;
     const uint64_t *slots = state->slots;
     const unsigned bits = state->bits;
-    const int far = state->count > FAR_GROUPS;
-    uint64_t left = 0, unusual = 0;
-    uint32_t i = 0;
+    size_t i = 0;
+    run->left = run->unusual = 0;
     for (; i < most; i++, at += 4) {
         const uint32_t start = at[-1] + 1, one = at[0], two = at[1], three = at[2];
-        if (__builtin_expect((data[one] ^ delimiter) | (data[two] ^ delimiter) | (data[three] ^ delimiter) |
-                                 (data[at[3]] ^ '\n'), 0)) {
+        if (__builtin_expect(data[one] != delimiter || data[two] != delimiter || data[three] != delimiter ||
+                                 data[at[3]] != '\n', 0)) {
             break;
         }
         const uint32_t patient_length = one - start, type_length = three - two - 1;
-        uint64_t patient_low, patient_high, type_low, type_high;
-        if (__builtin_expect(((patient_length - 1) | (type_length - 1)) >= SHORT_ID_BYTES, 0)) {
-            if (patient_length - 1 >= MAX_ID_BYTES || type_length - 1 >= MAX_ID_BYTES) {
-                left |= 1ULL << i;
-                run->hashes[i] = 0;
-                continue;
-            }
-            unusual |= 1ULL << i;
+        if (__builtin_expect(((patient_length - 1) | (type_length - 1)) < SHORT_ID_BYTES, 1)) {
+            run->patients[i] = short_id(data + start, patient_length);
+            run->types[i] = short_id(data + two + 1, type_length);
+        } else if (!read_long_ids(run, i, data + start, patient_length, data + two + 1, type_length)) {
+            continue;
         }
-        id_words(data + start, patient_length, &patient_low, &patient_high);
-        id_words(data + two + 1, type_length, &type_low, &type_high);
-        run->patient_low[i] = patient_low;
-        run->patient_high[i] = patient_high;
-        run->type_low[i] = type_low;
-        run->type_high[i] = type_high;
         run->patient_forms[i] = PLAIN | patient_length;
         run->type_forms[i] = PLAIN | type_length;
-        run->hashes[i] = pair_hash(patient_low, patient_high, type_low, type_high);
-        if (far) {
-            __builtin_prefetch(&slots[slot_of(run->hashes[i], bits)]);
-        }
+        const word_pair patient = run->patients[i], type = run->types[i];
+        run->hashes[i] = pair_hash(patient[0], patient[1], type[0], type[1]);
+        __builtin_prefetch(&slots[slot_of(run->hashes[i], bits)]);
     }
-    run->count = i;
-    run->left = left;
-    run->unusual = unusual;
+    run->count = (uint32_t)i;
 }
 
+/* Nearly all times and values are in their usual form, and become numbers two at a time. The loops that find those call
+ * nothing, and so keep what they need in registers. */
 static __attribute__((noinline)) void read_times(row_scan *scan, row_run *run) {
     const uint8_t *data = run->data;
-    const uint32_t *at = run->at;
-    uint64_t left = 0;
-    for (uint32_t i = 0; i < run->count; i++, at += 4) {
-        const int64_t time_us = read_time(&scan->times, data + at[0] + 1, at[1] - at[0] - 1);
-        run->times[i] = time_us;
-        if (__builtin_expect(time_us == NOT_PLAIN, 0)) {
-            left |= 1ULL << i;
+    const uint32_t *at = run->at, count = run->count;
+    for (size_t i = 0; i < count; i++, at += 4) {
+        while (has_usual_time(&scan->times, data + at[0] + 1, at[1] - at[0] - 1, &run->digits[i])) {
+            run->times[i] = scan->times.minute_us;
+            at += 4;
+            if (++i == count) {
+                goto found;
+            }
+        }
+        run->digits[i] = 0;
+        run->times[i] = read_any_time(&scan->times, data + at[0] + 1, at[1] - at[0] - 1);
+        if (run->times[i] == NOT_PLAIN) {
+            run->left |= 1ULL << i;
         }
     }
-    run->left |= left;
+found:
+    for (size_t i = 0; i < RUN_ROWS; i += 2) {
+        put_pair(&run->times[i], load_pair(&run->times[i]) + two_numbers(load_pair(&run->digits[i])));
+    }
+}
+
+/* Read the value of a row that is not a short number, or may be a null token. */
+static __attribute__((noinline)) void read_unusual_value(const row_scan *scan, row_run *run, uint32_t i) {
+    const uint8_t *data = run->data;
+    const uint32_t begin = run->at[4 * i + 2] + 1, end = run->at[4 * i + 3];
+    const uint32_t length = end - begin - (data[end - 1] == '\r');
+    int64_t value = NOT_PLAIN;
+    if (length != 0 && !is_null_token(scan, data + begin, length)) {
+        value = read_value(data + begin, length, &run->wides[i]);
+        if (is_null_number(scan, value, run->wides[i])) {
+            value = NOT_PLAIN; /* without a value */
+        }
+    }
+    run->values[i] = value;
+    if (value <= WIDE) {
+        *(value == WIDE ? &run->unusual : &run->left) |= 1ULL << i;
+    }
 }
 
 static __attribute__((noinline)) void read_values(const row_scan *scan, row_run *run) {
     const uint8_t *data = run->data;
-    const uint32_t *at = run->at;
-    const int has_nulls = scan->null_count != 0;
-    uint64_t left = 0, unusual = 0;
-    for (uint32_t i = 0; i < run->count; i++, at += 4) {
+    const uint32_t *at = run->at, count = run->count;
+    uint64_t unusual = 0;
+    for (size_t i = 0; i < count; i++, at += 4) {
         const uint32_t begin = at[2] + 1, end = at[3], length = end - begin - (data[end - 1] == '\r');
-        if (__builtin_expect(length == 0 || (has_nulls && is_null_token(scan, data + begin, length)), 0)) {
-            left |= 1ULL << i;
-            run->values[i] = 0;
-            continue;
-        }
-        int64_t value = read_value(data + begin, length, &run->wides[i]);
-        if (has_nulls && is_null_number(scan, value, run->wides[i])) {
-            value = NOT_PLAIN; /* without a value */
-        }
-        run->values[i] = value;
-        if (__builtin_expect(value <= WIDE, 0)) {
-            *(value == WIDE ? &unusual : &left) |= 1ULL << i;
+        if (__builtin_expect(!has_short_value(data + begin, length, &run->digits[i], &run->factors[i]), 0)) {
+            unusual |= 1ULL << i;
         }
     }
-    run->left |= left;
-    run->unusual |= unusual;
+    for (size_t i = 0; i < RUN_ROWS; i += 2) {
+        put_pair(&run->values[i], two_products(two_numbers(load_pair(&run->digits[i])), load_pair(&run->factors[i])));
+    }
+    if (scan->null_count != 0) {
+        unusual = (1ULL << count) - 1;
+    }
+    for (; unusual != 0; unusual &= unusual - 1) {
+        read_unusual_value(scan, run, (uint32_t)__builtin_ctzll(unusual));
+    }
 }
 
 /* Find the groups of a run, by their hashes alone. */
@@ -114,7 +144,8 @@ static __attribute__((noinline)) void find_groups_of(const summary_state *state,
     const uint64_t *slots = state->slots;
     const unsigned bits = state->bits;
     const uint32_t last = (uint32_t)((1ULL << bits) - 1);
-    for (uint32_t i = 0; i < run->count; i++) {
+    const size_t count = run->count;
+    for (size_t i = 0; i < count; i++) {
         const uint32_t hash = run->hashes[i];
         uint32_t slot = slot_of(hash, bits);
         uint64_t entry = slots[slot];
@@ -156,8 +187,8 @@ static __attribute__((noinline)) int64_t look_for_group(summary_state *state, co
     const uint32_t *at = run->at + 4 * i, patient_length = (uint32_t)run->patient_forms[i];
     const uint32_t type_length = (uint32_t)run->type_forms[i];
     return group_of(state, (row_ids){
-        run->data + (at[-1] + 1), run->data + (at[1] + 1), run->patient_low[i], run->patient_high[i],
-        run->type_low[i], run->type_high[i], patient_length, type_length, run->hashes[i],
+        run->data + (at[-1] + 1), run->data + (at[1] + 1), run->patients[i][0], run->patients[i][1],
+        run->types[i][0], run->types[i][1], patient_length, type_length, run->hashes[i],
         ((patient_length - 1) | (type_length - 1)) < SHORT_ID_BYTES});
 }
 
@@ -224,9 +255,9 @@ static inline __attribute__((always_inline)) int add_plain(row_scan *scan, summa
             }
             group *into = &groups[number];
             const id_record *patient = &patients[into->patient], *type = &types[into->type];
-            if (__builtin_expect(((patient->low ^ run->patient_low[i]) | (patient->high ^ run->patient_high[i]) |
-                                  (patient->form ^ run->patient_forms[i]) | (type->low ^ run->type_low[i]) |
-                                  (type->high ^ run->type_high[i]) | (type->form ^ run->type_forms[i])) != 0, 0)) {
+            const word_pair differs = (load_pair(patient) ^ run->patients[i]) | (load_pair(type) ^ run->types[i]);
+            if (__builtin_expect(is_any(differs) || ((patient->form ^ run->patient_forms[i]) |
+                                                     (type->form ^ run->type_forms[i])) != 0, 0)) {
                 break;
             }
             const int64_t time_us = run->times[i];

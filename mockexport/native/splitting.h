@@ -31,7 +31,7 @@ static inline const uint8_t *find_byte(const uint8_t *at, const uint8_t *end, ui
     const uint64_t each = 0x0101010101010101ULL * byte;
     while (at < end) {
         const ptrdiff_t left = end - at;
-        const uint64_t found = zero_bytes(load64(at) ^ each) & kept_low[left < 8 ? left : 8];
+        const uint64_t found = keep_bytes(zero_bytes(load64(at) ^ each), left < 8 ? left : 8);
         if (found != 0) {
             return at + __builtin_ctzll(found) / 8;
         }

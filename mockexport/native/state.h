@@ -144,10 +144,7 @@ static int64_t intern_group(summary_state *state, uint32_t patient, uint32_t typ
 }
 
 static inline void add_total(group *into, uint64_t low, uint64_t high) {
-    unsigned __int128 total = (unsigned __int128)into->total_high << 64 | into->total_low;
-    total += (unsigned __int128)high << 64 | low;
-    into->total_low = (uint64_t)total;
-    into->total_high = (uint64_t)(total >> 64);
+    into->total_high += high + (uint64_t)__builtin_add_overflow(into->total_low, low, &into->total_low);
 }
 
 /* What is kept of a group's wide values, made empty if there is nothing; NULL when memory is out. */
