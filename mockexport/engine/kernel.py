@@ -19,6 +19,7 @@ from mockexport.formats.coverage import HourCounts
 from mockexport.formats.filters import Filter
 from mockexport.formats.layout import Layout
 from mockexport.formats.noted import Noted
+from mockexport.formats.quoting import Quoting
 from mockexport.formats.resources import PackedRows
 from mockexport.formats.schema import Schema
 from mockexport.formats.tally import Tally
@@ -207,8 +208,10 @@ class _Part:
         self._known = self.state.known
 
     def tally(self) -> Tally:
-        taken = Tally()
-        for scan in self._scans:
+        scans = iter(self._scans)
+        first = next(scans, None)
+        taken = Tally() if first is None else tally_of(first)
+        for scan in scans:
             taken.merge(tally_of(scan))
         patients, types = self._known
         taken.event_types = set(self.state.types(types))
@@ -271,7 +274,6 @@ class KernelFold:
         self._strict = strict
         self._decoder = schema.decoder(header, pending=pending, download_id=span.download_id)
         self._part: _Part | None = None
-        self._empty = reducer.empty()
         self._tally: Tally | None = None  # as long as it is up to date
 
     @property
@@ -292,7 +294,7 @@ class KernelFold:
     @property
     def state(self) -> State:
         """The kernel's state of the rows so far."""
-        return self._empty if self._part is None else self._part.state
+        return self._reducer.empty() if self._part is None else self._part.state
 
     @property
     def tally(self) -> Tally:
@@ -389,19 +391,42 @@ def new_scan(
     layout = decoder.layout
     if layout is None:
         raise RuntimeError("there is no scan before the header")
-    plain = layout.plain if schema.is_plain else None
+    plain, fields, signs, null_tokens, numbers, names = _described(schema, layout, decoder.quoting)
     return kind(
         state,
         plain,
-        layout.fields,
-        signs_of(decoder.quoting),
-        [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
-        [number.encode() for number in null_numbers(schema)],
-        [name.encode() if _can_be_found(name, schema) else None for name in layout.names],
+        fields,
+        signs,
+        null_tokens,
+        numbers,
+        names,
         None if schema.timezone is None else offsets_of(schema.timezone),
         None if asked is None else _row_filter(asked),
         coverage,
-        None if plain is not None else new_plan(schema, layout, decoder.quoting),
+        new_plan(schema, layout, decoder.quoting) if plain is None else None,
+    )
+
+
+# The files of a run are mostly alike.
+@lru_cache(maxsize=4)
+def _described(
+    schema: Schema, layout: Layout, quoting: Quoting
+) -> tuple[
+    tuple[int, int, int, int] | None,
+    int,
+    tuple[bytes, bytes, bytes, bytes],
+    Sequence[bytes],
+    Sequence[bytes],
+    Sequence[bytes | None],
+]:
+    """Return what a scan needs to know of the table (see Scan): `plain`, `fields`, `signs`, and so on to `names`."""
+    return (
+        layout.plain if schema.is_plain else None,
+        layout.fields,
+        signs_of(quoting),
+        [token.encode() for token in schema.null_tokens if _can_be_plain(token)],
+        [number.encode() for number in null_numbers(schema)],
+        [name.encode() if _can_be_found(name, schema) else None for name in layout.names],
     )
 
 

@@ -1,6 +1,7 @@
 """Where a header puts the columns that a schema describes: names in, places out."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mockexport.errors import HeaderError
 from mockexport.formats.fields import BadField, check_id
@@ -72,26 +73,34 @@ def read_header(text: str, schema: Schema, *, download_id: str, line: int, quoti
         HeaderError: naming the column that is missing or repeated, and what came instead.
     """
     try:
-        names = (quoting or schema.quoting).split(text)
+        # Only a constant may speak of the file.
+        return _layout(text, schema, quoting or schema.quoting, download_id if schema.constants else "")
+    except HeaderError as error:
+        raise HeaderError(download_id, line, error.problem) from None
+
+
+# The files of a run are mostly alike.
+@lru_cache(maxsize=4)
+def _layout(text: str, schema: Schema, quoting: Quoting, download_id: str) -> Layout:
+    try:
+        names = quoting.split(text)
     except BadField as bad:
-        raise HeaderError(download_id, line, f"{bad.reason}; {instead(text, schema)}") from None
-    finding = _Finding(names, text, schema, download_id, line)
-    return finding.layout()
+        raise HeaderError(download_id, 1, f"{bad.reason}; {instead(text, schema)}") from None
+    return _Finding(names, text, schema, download_id).layout()
 
 
 class _Finding:
     """Looks the columns of a schema up in a header."""
 
-    def __init__(self, names: list[str], text: str, schema: Schema, download_id: str, line: int) -> None:
+    def __init__(self, names: list[str], text: str, schema: Schema, download_id: str) -> None:
         self._names = names
         self._text = text
         self._schema = schema
         self._download_id = download_id
-        self._line = line
         self._used: dict[int, str] = {}
 
     def _fault(self, problem: str) -> HeaderError:
-        return HeaderError(self._download_id, self._line, f"{problem}; {instead(self._text, self._schema)}")
+        return HeaderError(self._download_id, 1, f"{problem}; {instead(self._text, self._schema)}")
 
     def layout(self) -> Layout:
         schema = self._schema
@@ -159,9 +168,8 @@ class _Finding:
                 check_id(text)
             except BadField as bad:
                 problem = f"the constant {role} is no id ({bad.reason}); say what it is: --constant {role}=NAME"
-                raise HeaderError(
-                    self._download_id, self._line, f"{problem}, or Schema(constants=[('{role}', 'NAME')])"
-                ) from None
+                problem = f"{problem}, or Schema(constants=[('{role}', 'NAME')])"
+                raise HeaderError(self._download_id, 1, problem) from None
         return text
 
     def _types(self, found: list[Value]) -> tuple[Value, ...]:

@@ -132,9 +132,10 @@ class Tally:
             self.resources = (self.resources or 0) + later.resources
         if later.rows or later.resources:
             self.cut_off = later.cut_off
-        self.bad += later.bad
-        self.missing += later.missing
-        self.noted += later.noted
+        # Most have none of these, and to add a Counter takes long.
+        for own, further in ((self.bad, later.bad), (self.missing, later.missing), (self.noted, later.noted)):
+            if further:
+                own.update(further)
         self.filtered += later.filtered
         if lines is not None:
             wanted = later.examples[: MAX_EXAMPLES - len(self.examples)]

@@ -54,14 +54,14 @@ class Ledger(Generic[S]):
         self._emit = emit
         self._belonging: Belonging | None = None
 
-    def load(self, belonging: Belonging, export: Export, schema: Format) -> Saved:
-        """Return what an earlier run has saved; what follows is saved as that `belonging`.
+    def load(self, belonging: Belonging | None, export: Export, schema: Format) -> Saved:
+        """Return what an earlier run has saved; what follows is saved as that `belonging`, None without a checkpoint.
 
         Raises:
             CheckpointError: it cannot be used.
         """
         self._belonging = belonging
-        if self._checkpoint is None:
+        if self._checkpoint is None or belonging is None:
             return Saved()
         saved = self._checkpoint.load(belonging)
         try:

@@ -84,7 +84,8 @@ class Producers(Generic[S]):
         self._emit = emit
         self._gives_back = gives_back
         self.given_back: dict[str, Begun] = {}  # by download id
-        self._split_bytes = options.split if isinstance(source, ResumableSource) else None
+        self._resumable = source if isinstance(source, ResumableSource) else None
+        self._split_bytes = options.split if self._resumable is not None else None
         self._advised = 0  # downloads that advice was looked for
         self._waiting: deque[tuple[Here[S], FoldingSpan[S]]] = deque()  # of downloads that have begun
         self._downloads: Iterator[Here[S]] = iter(())  # that have not begun, made when their turn comes
@@ -135,7 +136,7 @@ class Producers(Generic[S]):
         self._emit(DownloadStarted(download_id))
         self._ledger.in_flight[download_id] = download
         if not download.is_part:
-            begun = self._ledger.begun.get(download_id) if isinstance(self._source, ResumableSource) else None
+            begun = None if self._resumable is None else self._ledger.begun.get(download_id)
             download.begin(begun, self._split_bytes)
             if begun is not None:
                 self._emit(events.Restored(download_id, download.folded_bytes, download.rows, finished=False))
@@ -145,9 +146,9 @@ class Producers(Generic[S]):
         return download.runs[0]
 
     def _open(self, download: Here[S], run: FoldingSpan[S]) -> ByteStream:
-        source, offset = self._source, run.cutter.at
-        if download.mark is None or not isinstance(source, ResumableSource) or (not offset and run.span.end is None):
-            return source.stream(self._export_id, download.download)
+        source, offset = self._resumable, run.cutter.at
+        if download.mark is None or source is None or (not offset and run.span.end is None):
+            return self._source.stream(self._export_id, download.download)
         until = None if run.span.end is None else run.span.end + BEYOND_BYTES
         return source.stream_from(self._export_id, download.download, offset, download.mark, until=until)
 

@@ -199,7 +199,9 @@ class Pipeline(Generic[S]):
         export = await self._source.discover(export_id)
         check_listed(export, self._options.size_limits)
         self._emit(RunStarted(export.id, export.downloads, self._engine.name))
-        saved = self._ledger.load(self._belonging(export), export, self._options.schema)
+        # To whom it belongs takes a look at every file.
+        belonging = None if self._checkpoint is None else self._belonging(export)
+        saved = self._ledger.load(belonging, export, self._options.schema)
         concurrency = self._options.concurrency
         self._ledger.restore(await still_valid(saved, self._source, export, concurrency=concurrency, emit=self._emit))
         self._skip_the_unasked(export)

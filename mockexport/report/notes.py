@@ -175,8 +175,9 @@ def _missing(counting: Sequence[DownloadAccount], outdated: Mapping[str, int]) -
 
 def _noted(counting: Sequence[DownloadAccount]) -> list[Note]:
     found = []
+    noted = [download for download in counting if download.noted]  # of most files there is nothing
     for kind in Noted:
-        concerned = [download for download in counting if download.noted.get(kind)]
+        concerned = [download for download in noted if download.noted.get(kind)]
         if concerned:
             number = sum(download.noted[kind] for download in concerned)
             text = _SAID[kind].format(counted(number, *_COUNTED[kind])) if kind in _SAID else f"{number:,} {kind}"

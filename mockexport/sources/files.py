@@ -8,7 +8,8 @@ import glob
 import hashlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Iterable
+import stat
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -63,7 +64,6 @@ class Files:
             raise FolderError(self._name, "matches no file")
         self._limits.check("downloads", len(paths), f"files like {self._name}")
         for path in paths:
-            _refuse_no_file(path)
             if path.suffix == ".parquet":
                 raise FolderError(path, f"is Parquet, {_NOT_READ}")
         _refuse_twins(paths)
@@ -79,7 +79,7 @@ class Files:
     @property
     def is_plain(self) -> bool:
         """Whether no file is compressed (see streams.PlainSource)."""
-        return are_plain(self._by_id.values())
+        return are_plain(path.name for path in self._by_id.values())
 
     async def export_ids(self) -> list[str]:
         """Return the one id: a single file's name without its suffixes, or that of the folder that holds them all."""
@@ -110,9 +110,9 @@ class Files:
         return rows_of(self._by_id[download.id], download, self._limits)
 
 
-def are_plain(paths: Iterable[Path]) -> bool:
+def are_plain(names: Iterable[str]) -> bool:
     """Tell whether no file is compressed, by their names."""
-    return not any(path.suffix.lower() in _PACKED for path in paths)
+    return not any(name.lower().endswith(_PACKED) for name in names)
 
 
 def tables_in(directory: Path) -> dict[str, Path]:
@@ -122,10 +122,11 @@ def tables_in(directory: Path) -> dict[str, Path]:
         FolderError: if there is none, or one in two forms.
     """
     try:
-        entries = sorted(directory.iterdir(), key=lambda path: path.name)
+        with os.scandir(directory) as found:
+            is_folder = {entry.name: entry.is_dir() for entry in sorted(found, key=lambda entry: entry.name)}
     except OSError as error:
         raise FolderError(directory, f"cannot be read: {error.strerror}") from error
-    files = [path for path in entries if not path.is_dir()]
+    files = [directory / name for name in is_folder if not is_folder[name]]
     paths = [path for path in files if path.name.lower().endswith(SUFFIXES)]
     lines = [path for path in files if is_ndjson(path)]
     if paths and lines:
@@ -140,12 +141,10 @@ def tables_in(directory: Path) -> dict[str, Path]:
             f"holds no {LISTING}, and no file whose name ends in {', '.join(SUFFIXES)}, or .ndjson; other names, and"
             f" folders in it, take a pattern in quotes: '{directory}/**/*.txt'",
         )
-    others = sum(not path.name.startswith(".") for path in set(entries).difference(paths))
+    others = sum(not name.startswith(".") for name in is_folder.keys() - {path.name for path in paths})
     if others:
         what = "1 other entry is" if others == 1 else f"{others:,} other entries are"
         _log.info("%s: %s passed over, as tables in a folder end in %s", directory, what, ", ".join(suffixes))
-    for path in paths:
-        _refuse_no_file(path)
     _refuse_twins(paths)
     return _by_id((path.name, path) for path in paths)
 
@@ -155,9 +154,13 @@ def is_ndjson(path: Path) -> bool:
     return path.name.lower().endswith(NDJSON_SUFFIXES) and path.name.lower() not in _LOGS
 
 
-def downloads_of(paths: dict[str, Path]) -> tuple[Download, ...]:
-    """Return files as downloads. The length of the body of a compressed one is not known before it has been read."""
-    return tuple(Download(name, size_bytes=_body_bytes(path)) for name, path in paths.items())
+def downloads_of(paths: Mapping[str, Path], rows: Mapping[str, int] | None = None) -> tuple[Download, ...]:
+    """Return files as downloads, with the `rows` that are announced of some, by id.
+
+    The length of the body of a compressed one is not known before it has been read.
+    """
+    rows = rows or {}
+    return tuple(Download(name, rows=rows.get(name), size_bytes=_body_bytes(path)) for name, path in paths.items())
 
 
 def as_of(paths: Iterable[Path]) -> str:
@@ -200,19 +203,26 @@ def _by_id(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
     return found
 
 
-def _refuse_no_file(path: Path) -> None:
-    """Refuse what is named and cannot be read as a file, rather than pass over it."""
-    if not path.is_file():
-        there = "is no file" if path.exists() else "is a link that leads nowhere"
-        raise FolderError(path, there if path.exists() or path.is_symlink() else "there is no such file")
+def _found_file(path: Path) -> os.stat_result:
+    """Return what is known of a file; refuse what is named and cannot be read as one, rather than pass over it."""
+    try:
+        found = path.stat()
+    except PermissionError as error:
+        raise FolderError(path, f"cannot be read: {error.strerror}") from error
+    except (OSError, ValueError):  # ValueError: no path at all
+        there = "is a link that leads nowhere" if path.is_symlink() else "there is no such file"
+        raise FolderError(path, there) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise FolderError(path, "is no file")
+    return found
 
 
 def _refuse_twins(paths: list[Path]) -> None:
-    """Refuse the same data twice: a file under two names, or with a compressed copy beside it."""
+    """Refuse what is no file, and the same data twice: under two names, or with a compressed copy beside it."""
     seen: dict[object, Path] = {}
     folders: dict[Path, Path] = {}
     for path in paths:
-        found, folder = path.stat(), path.parent
+        found, folder = _found_file(path), path.parent
         if folder not in folders:
             folders[folder] = folder.resolve()
         for key in ((found.st_dev, found.st_ino), (folders[folder], _plain(path.name))):
@@ -223,7 +233,7 @@ def _refuse_twins(paths: list[Path]) -> None:
 
 def _body_bytes(path: Path) -> int | None:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", buffering=0) as file:
             return None if compression_of(file.read(START_BYTES)) else os.fstat(file.fileno()).st_size
     except OSError:
         return None  # whoever reads it will say why

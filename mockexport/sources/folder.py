@@ -1,8 +1,8 @@
 """A folder of files as a source: what `generate` and `download` left, or any folder of tables."""
 
 import logging
+import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -51,7 +51,7 @@ class Folder:
     def is_plain(self) -> bool:
         """Whether no file is compressed (see streams.PlainSource)."""
         try:
-            return are_plain(self._path.iterdir())
+            return are_plain(os.listdir(self._path))
         except OSError:
             return False  # `discover` says why
 
@@ -75,8 +75,7 @@ class Folder:
             raise ExportNotFound(export_id, self.name, ids)
         self._paths = tables_in(self._path)
         counts = _counts(self._path, self._paths, self._limits)
-        downloads = [replace(download, rows=counts.get(download.id)) for download in downloads_of(self._paths)]
-        return Export(export_id, tuple(downloads))
+        return Export(export_id, downloads_of(self._paths, counts))
 
     def as_of(self) -> str:
         """Return sizes and dates of files of which nothing is listed (see streams.DatedSource)."""
