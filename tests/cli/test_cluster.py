@@ -2,14 +2,14 @@
 
 import os
 import pty
+import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cli.test_process import MODULE, clean, gone
+from tests.cli.test_process import MODULE, clean
 
 # Makes the terminal that its stdin is the controlling one, and becomes a command.
 _ON_TERMINAL = (
@@ -71,10 +71,20 @@ def interrupt(dask: str, *, processes: int) -> None:
     assert all(line.startswith("mockexport: ") for line in lines), told
     assert lines[-1] == "mockexport: interrupted"
     assert len(running) >= processes
-    until = time.monotonic() + 10  # Python's own resource tracker leaves a moment after the last of its clients
-    while not all(gone(pid) for pid in running):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    for pid in running:
+        ended(pid)
+
+
+def ended(pid: int) -> None:
+    """Wait for a process to end: Python's own resource tracker leaves a moment after the last of its clients."""
+    try:
+        watched = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([watched], [], [], 10)[0], pid
+    finally:
+        os.close(watched)
 
 
 def test_ctrl_c_ends_the_run_and_the_processes_of_a_local_cluster() -> None:
