@@ -72,6 +72,7 @@ static void end_crew(crew *of) {
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -144,8 +145,17 @@ static void drain_watched(const crew *of) {
     } while (got == (ssize_t)sizeof words || (got < 0 && errno == EINTR));
 }
 
+/* Let this thread not take the processor from whoever wakes it: that one is about to hand out more work. */
+static void yield_to_others(void) {
+#ifdef SCHED_BATCH
+    const struct sched_param none = {0};
+    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none); /* where it may not, it is only slower */
+#endif
+}
+
 static void *work_in_crew(void *given) {
     crew *of = given;
+    yield_to_others();
     pthread_mutex_lock(&of->lock);
     for (;;) {
         while (of->queued.count == 0 && !of->ending) {
@@ -237,9 +247,11 @@ static int queue_job(crew *of, crew_job *job) {
     if (result == 0) {
         of->held++;
         put_job(&of->queued, job);
-        pthread_cond_signal(&of->changed);
     }
     pthread_mutex_unlock(&of->lock);
+    if (result == 0) {
+        pthread_cond_signal(&of->changed); /* now, or who is woken would first wait for the lock */
+    }
     return result;
 }
 
