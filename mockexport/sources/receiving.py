@@ -7,9 +7,15 @@ be. At the body's end aiohttp gets its connection back, as if it had seen that e
 Rules: bytes are taken only while somebody waits for them; in between, the transport does not read, and TCP stops the
 sender. Should it read all the same, the few bytes that it gets are kept for who comes next. Whoever is called off has
 no bytes written to his memory afterwards.
+
+A sender that is faster than we are has sent the next bytes by the time they are asked for. So they are looked for in
+the socket first, and the transport reads only if they are not there yet: the event loop is asked to watch a socket only
+when there is something to wait for.
 """
 
 import asyncio
+import os
+from contextlib import suppress
 
 import aiohttp
 
@@ -30,6 +36,8 @@ class Receiver(asyncio.BufferedProtocol):
         self._response = response
         self._transport = transport
         self._theirs = transport.get_protocol()
+        socket = transport.get_extra_info("socket")
+        self._fd = -1 if socket is None or not hasattr(os, "readv") else socket.fileno()
         self._left = left
         self._into = memoryview(b"")
         self._filled = 0
@@ -53,21 +61,38 @@ class Receiver(asyncio.BufferedProtocol):
         if not self._left:
             return 0
         self._into, self._filled = into[: self._left], 0
-        self._waiter = asyncio.get_running_loop().create_future()
         self._take_early()
+        if self._filled < len(self._into):
+            self._take_what_is_there()
         try:
-            if not self._waiter.done():
-                self._transport.resume_reading()
-            await self._waiter
+            if self._filled < len(self._into):
+                await self._wait()
+            else:
+                await asyncio.sleep(0)  # others have had no turn while nobody waited
         finally:
-            self._waiter, self._into = None, memoryview(b"")
-            if not self._is_lost:
-                self._transport.pause_reading()
+            self._into = memoryview(b"")
         if not self._filled and self._failed is not None:
             raise self._failed
         if not self._left:
             self._give_back(whole=not self._early)  # more than was announced is no part of another reply
         return self._filled
+
+    async def _wait(self) -> None:
+        """Have the transport read until there is no room left, or nothing more to come."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            self._transport.resume_reading()
+            await self._waiter
+        finally:
+            self._waiter = None
+            if not self._is_lost:
+                self._transport.pause_reading()
+
+    def _take_what_is_there(self) -> None:
+        """Take the bytes that the socket has; its end, and what has become of the connection, is for the transport."""
+        if self._fd >= 0 and not self._transport.is_closing():  # then the descriptor may be another's by now
+            with suppress(OSError):
+                self._count(os.readv(self._fd, [self._into[self._filled :]]))
 
     def _take_early(self) -> None:
         size = min(len(self._early), len(self._into))
@@ -120,12 +145,13 @@ class Receiver(asyncio.BufferedProtocol):
             self._transport.pause_reading()
         else:
             self._count(nbytes)
+            if self._filled == len(self._into):
+                self._transport.pause_reading()
 
     def _count(self, nbytes: int) -> None:
         self._filled += nbytes
         self._left -= nbytes
         if self._filled == len(self._into):
-            self._transport.pause_reading()
             self._wake()
 
     def eof_received(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from unittest.mock import Mock
@@ -12,6 +13,7 @@ import pytest
 from mockexport import Download, ExportApi, RetryPolicy, TimeLimits, analyze
 from mockexport.errors import TransferError
 from mockexport.pipeline.streams import Marker, Opened, Retry, offer
+from mockexport.resuming.exchange import ExchangeFailed
 from mockexport.sources.receiving import LEAST_BYTES, Receiver
 from mockexport.unpacking.stream import OwnRoom
 from tests.rows import HEADER
@@ -201,6 +203,7 @@ async def test_a_reader_that_takes_nothing_makes_the_sender_wait() -> None:
 
 async def test_bytes_that_come_while_nobody_waits_are_the_first_of_those_who_do() -> None:
     transport, response = Mock(spec=asyncio.Transport), Mock(spec=aiohttp.ClientResponse)
+    transport.get_extra_info.return_value = None
     receiver = Receiver(response, transport, 300)
 
     def come(data: bytes) -> None:
@@ -224,6 +227,75 @@ async def test_bytes_that_come_while_nobody_waits_are_the_first_of_those_who_do(
     assert found == b"b" * 10 + b"c" * 190
     response.content.feed_eof.assert_called_once_with()
     response.close.assert_not_called()
+
+
+@asynccontextmanager
+async def receiving(left: int) -> AsyncIterator[tuple[socket.socket, Receiver, Mock, Mock]]:
+    """Yield a sender's socket, who receives so many bytes from it, their response, and what has the socket watched."""
+    ours, theirs = socket.socketpair()
+    response = Mock(spec=aiohttp.ClientResponse)
+    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+    transport.resume_reading = watch = Mock(wraps=transport.resume_reading)  # type: ignore[method-assign]
+    try:
+        yield theirs, Receiver(response, transport, left), response, watch
+    finally:
+        transport.abort()
+        theirs.close()
+        await asyncio.sleep(0)
+
+
+async def test_what_has_come_is_taken_without_watching_for_it_and_what_has_not_is_waited_for() -> None:
+    async with receiving(250) as (sender, receiver, response, watch):
+        into = memoryview(bytearray(100))
+        sender.sendall(b"a" * 150)
+        assert await receiver.receive(into) == 100
+        assert bytes(into) == b"a" * 100
+        watch.assert_not_called()
+        waiting = asyncio.create_task(receiver.receive(into))
+        await asyncio.sleep(0.01)
+        watch.assert_called_once_with()
+        sender.sendall(b"b" * 100)
+        assert await waiting == 100
+        assert bytes(into) == b"a" * 50 + b"b" * 50
+        assert await receiver.receive(into) == 50
+        response.content.feed_eof.assert_called_once_with()
+
+
+async def test_others_have_their_turn_between_bytes_that_have_come() -> None:
+    async with receiving(200) as (sender, receiver, *_):
+        sender.sendall(b"a" * 200)
+        turns: list[str] = []
+
+        async def other() -> None:
+            turns.append("other")
+
+        task = asyncio.create_task(other())
+        await receiver.receive(memoryview(bytearray(100)))
+        assert turns == ["other"]
+        await task
+
+
+async def test_called_off_after_the_bytes_have_come_the_connection_is_closed() -> None:
+    async with receiving(200) as (sender, receiver, response, _):
+        sender.sendall(b"a" * 200)
+        reader = asyncio.create_task(receiver.receive(memoryview(bytearray(200))))
+        asyncio.get_running_loop().call_soon(reader.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        receiver.close()
+        response.close.assert_called_once_with()
+        response.content.feed_eof.assert_not_called()
+
+
+async def test_a_connection_that_ends_with_bytes_still_there_has_those_taken_first() -> None:
+    async with receiving(200) as (sender, receiver, *_):
+        sender.sendall(b"a" * 150)
+        sender.close()
+        into = memoryview(bytearray(100))
+        assert await receiver.receive(into) == 100
+        assert await receiver.receive(into) == 50
+        with pytest.raises(ExchangeFailed, match="broke off"):
+            await receiver.receive(into)
 
 
 async def test_whoever_is_called_off_finds_his_memory_left_alone_and_the_connection_closed() -> None:
