@@ -119,11 +119,11 @@ class Lines:
 
     def __call__(self, event: Event) -> None:
         _quiet(event)
-        match event:
-            case RunStarted():
-                self._announced |= {download.id: download.rows for download in event.downloads}
+        match event:  # what comes most often first
             case Advanced(download_id, received_bytes, rows) | Restored(download_id, received_bytes, rows):
                 self._so_far[download_id] = (rows, received_bytes)
+            case RunStarted():
+                self._announced |= {download.id: download.rows for download in event.downloads}
             case StartedOver(download_id):
                 self._so_far.pop(download_id, None)
             case Skipped(download_id):
@@ -151,7 +151,9 @@ class Lines:
 
 
 def _quiet(event: Event) -> None:
-    match event:
+    match event:  # what comes most often first
+        case Advanced():
+            pass
         case RunStarted():
             inform(_announced(event))
         case StartedOver() | Retried() | Restored() | Kept() | WorkerLost() | DownloadFinished():

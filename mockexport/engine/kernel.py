@@ -177,8 +177,9 @@ class _Part:
     @property
     def scan(self) -> Scan:
         """The scan of rows under the header that is in force."""
-        if self._decoder.layout != self._layout or not self._scans:
-            self._layout = self._decoder.layout
+        layout = self._decoder.layout
+        if layout is not self._layout and layout != self._layout or not self._scans:
+            self._layout = layout
             self._scans.append(new_scan(Scan, self.state, self._decoder, self._schema, self._asked, self._coverage))
         return self._scans[-1]
 

@@ -56,6 +56,10 @@ class RangeMerger(Generic[T]):
         """Return what is joined so far as (start, end, value), in order; the values are in use."""
         return [(start, *self._runs[start]) for start in sorted(self._runs)]
 
+    def values(self) -> list[T]:
+        """Return what is joined so far, in any order; the values are in use."""
+        return [value for _, value in self._runs.values()]
+
     def add(self, start: int, end: int | None, value: T) -> None:
         """Put the value of the range [start, end), and join it with its neighbours; `end` None is the very end."""
         if start in self._starts and self._fits(self._runs[self._starts[start]][1], value):
@@ -134,12 +138,12 @@ class Landed(Generic[S]):
     @property
     def rows(self) -> int:
         """The number of rows."""
-        return sum(held.tally.rows for held in self.spans)
+        return sum(held.tally.rows for held in self._runs.values())
 
     @property
     def size_bytes(self) -> int:
         """The length of the rows."""
-        return sum(held.size_bytes for held in self.spans)
+        return sum(held.size_bytes for held in self._runs.values())
 
     @property
     def state(self) -> S:

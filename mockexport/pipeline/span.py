@@ -236,7 +236,7 @@ class FoldingSpan(SpanRun, Generic[S]):
 
     def numbered(self, chunk: Chunk) -> Chunk:
         """Return the next chunk to be folded with its line number, which is known once the one before is folded."""
-        return replace(chunk, line=self.fold.line)
+        return Chunk(chunk.span, chunk.data, chunk.offset, chunk.end, self.fold.line)
 
     def check(self) -> None:
         """Hold what is folded to the limits of the run.
