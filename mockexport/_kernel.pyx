@@ -378,7 +378,7 @@ cdef int64_t INT64_MIN = -INT64_MAX - 1
 
 
 def path():
-    """Return the name of the instructions in use: "sse2", "avx2", "neon" or "words"."""
+    """Return the name of the instructions in use: "sse2", "avx2", "avx512", "neon" or "words"."""
     return index_name.decode()
 
 

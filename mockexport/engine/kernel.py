@@ -178,7 +178,7 @@ class _Part:
     def scan(self) -> Scan:
         """The scan of rows under the header that is in force."""
         layout = self._decoder.layout
-        if layout is not self._layout and layout != self._layout or not self._scans:
+        if not self._scans or (layout is not self._layout and layout != self._layout):
             self._layout = layout
             self._scans.append(new_scan(Scan, self.state, self._decoder, self._schema, self._asked, self._coverage))
         return self._scans[-1]

@@ -52,7 +52,7 @@ __all__ = ["Outcome", "Pipeline", "RunStatistics"]
 # memory budget, in which batches of Python objects are the most, where there are any.
 NATIVE_CHUNK_BYTES = 1024 * 1024
 # Where no HTTP client and no decompression take memory, there is room for chunks that halve the time.
-FILE_CHUNK_BYTES = 2 * 1024 * 1024
+FILE_CHUNK_BYTES = 1536 * 1024
 BATCH_CHUNK_BYTES = 384 * 1024
 # What a crash may cost, beside the little that saving takes.
 CHECKPOINT_EVERY_S = 5.0
@@ -152,7 +152,7 @@ class Pipeline(Generic[S]):
         self._listener = listener
         self._queue = SlabQueue(options.queue_size)
         # Those that wait and those that are worked on: with all of them full nobody need be filling one more, as what
-        # comes meanwhile waits in the system's buffers. And each producer has one, however slowly the others get theirs.
+        # comes meanwhile waits in the system's buffers. Each producer has one, however slowly the others get theirs.
         self._pool = SlabPool(chunk_bytes, max(options.concurrency, options.queue_size + self._consumers))
         self._ledger: Ledger[Any] = Ledger(self._limited, checkpoint, checkpoint_every_s, self._emit)
         self._peeker: Peeker[Any] = Peeker(self._limited, self._ledger)

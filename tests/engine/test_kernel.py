@@ -41,7 +41,7 @@ USUAL = Schema()
 USUAL_REDUCERS: list[Reducer[Any, Any]] = [Rows(), SUMMARY]
 
 
-@pytest.fixture(params=["sse2", "avx2", "neon", "words"])
+@pytest.fixture(params=["sse2", "avx2", "avx512", "neon", "words"])
 def path(request: pytest.FixtureRequest) -> Iterator[str]:
     """Every choice of instructions that this machine has, one after another."""
     if not _kernel.use_path(request.param):

@@ -17,7 +17,7 @@ from tests.fuzz.comparing import REDUCERS, Rows, outcome
 from tests.fuzz.described import description, table
 from tests.fuzz.rows import asked, body, schema
 
-PATHS = [name for name in ("sse2", "avx2", "neon", "words") if _kernel.use_path(name)]
+PATHS = [name for name in ("sse2", "avx2", "avx512", "neon", "words") if _kernel.use_path(name)]
 
 
 def hostile(draw: random.Random, most: int) -> tuple[Schema, bytes]:
