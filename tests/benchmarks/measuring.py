@@ -1,6 +1,7 @@
 """Runs parties in turn, each in a process of its own, and takes medians: a slow minute of the machine is everybody's.
 
 A party prints one line of JSON with what it measured itself; wall time, CPU and memory of its whole process are added.
+As a program, this module runs one party: what starts a process lends it its own peak memory, so a small one has to.
 """
 
 import json
@@ -26,18 +27,26 @@ def party(name: str, *arguments: str) -> list[str]:
 
 
 def run(command: Sequence[str]) -> dict[str, float]:
-    """Run one party once; return what it says, and what its process took."""
-    start = time.perf_counter()
+    """Run one party once, from a small process; return what it says, and what its process took."""
+    output = subprocess.run([sys.executable, "-I", __file__, *command], stdout=subprocess.PIPE, check=True).stdout
+    said: dict[str, float] = json.loads(output)
+    return said
+
+
+def once(command: Sequence[str]) -> dict[str, float]:
+    """Run one party once, from this process."""
+    started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         output = process.stdout.read() if process.stdout else b""
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}")
+        raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}")
+    took = time.perf_counter() - started
     said: dict[str, float] = json.loads(output.splitlines()[-1]) if output.strip().endswith(b"}") else {}
-    said.setdefault("seconds", time.perf_counter() - start)
+    said.setdefault("seconds", took)
     return said | {
-        "process_seconds": time.perf_counter() - start,
+        "process_seconds": took,
         "process_cpu_s": usage.ru_utime + usage.ru_stime,
         "process_peak_mb": usage.ru_maxrss / 1024,
     }
@@ -76,3 +85,7 @@ def serving(data: Path | None = None) -> Iterator[str]:
             yield process.stdout.readline().strip() if process.stdout else ""
         finally:
             process.terminate()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(once(sys.argv[1:])))

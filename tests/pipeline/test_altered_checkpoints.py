@@ -43,7 +43,7 @@ def saved() -> bytes:
     checkpoint = MemoryCheckpoint()
     source = MemorySource("x", BODIES, piece_bytes=60)
     found: list[bytes] = []
-    for step in range(20, 90, 3):
+    for step in range(20, 150, 3):
         checkpoint.data = None
         pipeline = Pipeline(source, Summary(), chunk_bytes=60, split=300, concurrency=3, checkpoint=checkpoint)
         run(lambda: pipeline.run("x"), cancel_at=step)  # noqa: B023 - run at once

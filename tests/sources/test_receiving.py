@@ -231,13 +231,13 @@ async def test_bytes_that_come_while_nobody_waits_are_the_first_of_those_who_do(
 
 @asynccontextmanager
 async def receiving(left: int) -> AsyncIterator[tuple[socket.socket, Receiver, Mock, Mock]]:
-    """Yield a sender's socket, who receives so many bytes from it, their response, and what has the socket watched."""
+    """Yield a sender's socket, who receives so many bytes from it, their response, and the transport between them."""
     ours, theirs = socket.socketpair()
     response = Mock(spec=aiohttp.ClientResponse)
     transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
-    transport.resume_reading = watch = Mock(wraps=transport.resume_reading)  # type: ignore[method-assign]
+    watched = Mock(wraps=transport)
     try:
-        yield theirs, Receiver(response, transport, left), response, watch
+        yield theirs, Receiver(response, watched, left), response, watched
     finally:
         transport.abort()
         theirs.close()
@@ -245,15 +245,15 @@ async def receiving(left: int) -> AsyncIterator[tuple[socket.socket, Receiver, M
 
 
 async def test_what_has_come_is_taken_without_watching_for_it_and_what_has_not_is_waited_for() -> None:
-    async with receiving(250) as (sender, receiver, response, watch):
+    async with receiving(250) as (sender, receiver, response, transport):
         into = memoryview(bytearray(100))
         sender.sendall(b"a" * 150)
         assert await receiver.receive(into) == 100
         assert bytes(into) == b"a" * 100
-        watch.assert_not_called()
+        transport.resume_reading.assert_not_called()
         waiting = asyncio.create_task(receiver.receive(into))
         await asyncio.sleep(0.01)
-        watch.assert_called_once_with()
+        transport.resume_reading.assert_called_once_with()
         sender.sendall(b"b" * 100)
         assert await waiting == 100
         assert bytes(into) == b"a" * 50 + b"b" * 50
@@ -285,6 +285,14 @@ async def test_called_off_after_the_bytes_have_come_the_connection_is_closed() -
         receiver.close()
         response.close.assert_called_once_with()
         response.content.feed_eof.assert_not_called()
+
+
+async def test_of_a_connection_that_is_being_closed_nothing_is_taken() -> None:
+    async with receiving(200) as (sender, receiver, _, transport):
+        sender.sendall(b"a" * 150)
+        transport.abort()
+        with pytest.raises(ExchangeFailed, match="broke off"):
+            await receiver.receive(memoryview(bytearray(100)))
 
 
 async def test_a_connection_that_ends_with_bytes_still_there_has_those_taken_first() -> None:
