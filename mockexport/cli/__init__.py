@@ -8,7 +8,8 @@ analyze.py, look.py, formats.py, browse.py, keep.py, serve.py, doctor.py    the 
 statistics.py, fhir.py, fetching.py, cluster.py    options in, the library's values out: which statistics, FHIR,
                how hard to try and with which rights, on which machines
 faces.py       the report as columns, CSV, a page   outputs.py   where results go
-progress.py    what is shown during a run           bars.py      lines that stay at the bottom of a terminal
+progress.py    what is shown during a run: bars.py, lines that stay at the bottom of a terminal, or lines.py, and
+               preview.py, totals that are provisional
 text.py        text for people
 """
 

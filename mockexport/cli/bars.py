@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from mockexport.cli.progress import provisional, tell
+from mockexport.cli.lines import tell
+from mockexport.cli.preview import provisional
 from mockexport.events import (
     Advanced,
     DownloadFinished,

@@ -1,43 +1,19 @@
 """What is shown during a run: bars on a terminal, a quiet line or two elsewhere. All of it on stderr."""
 
-import logging
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mockexport.cli.text import announced, inform, say
-from mockexport.events import (
-    Advanced,
-    Divided,
-    DownloadFinished,
-    DownloadStarted,
-    Event,
-    Kept,
-    Opened,
-    Restored,
-    Resumed,
-    Retried,
-    RunStarted,
-    Skipped,
-    StartedOver,
-    WorkerLost,
-)
-from mockexport.model import VerdictKind
-from mockexport.report.plain import counted, size, wrapped
+from mockexport.cli.lines import Lines
+from mockexport.cli.text import say
+from mockexport.events import Event
 
 if TYPE_CHECKING:
     from mockexport.live import Snapshot
 
-__all__ = ["Lines", "Shown", "provisional", "showing_progress", "tell"]
-
-_log = logging.getLogger("mockexport")
-
-# How often to say how far a run is where no bars show it: a log of a night is some hundred lines longer.
-LINE_EVERY_S = 30.0
+__all__ = ["Shown", "showing_progress"]
 
 
 class Shown(Protocol):
@@ -70,144 +46,3 @@ def showing_progress(*, bars: bool, preview: bool = False) -> Iterator[Shown]:
 
     with bars_on(sys.stderr, preview=preview) as drawn:
         yield drawn
-
-
-def provisional(snapshot: "Snapshot[Any]", width: int, height: int) -> list[str]:
-    """Return what is known so far, after how much of all that is: patients if they fit the window, else totals."""
-    from mockexport.report.report import Report
-    from mockexport.report.table import to_table  # no sooner: most runs have no preview
-
-    told = [line for sentence in _covered(snapshot) for line in wrapped(sentence, width)]
-    report = replace(snapshot.report, incomplete=(), notes=())
-    room = max(height - len(told) - 1, 1)
-    lines: list[str] = []
-    if sum(map(len, report.patients.values())) < room:
-        lines = to_table(report, width=width).splitlines()
-    if not lines or len(lines) > room:
-        lines = to_table(Report({}, report.totals, (), report.account), width=width).splitlines()
-    if len(lines) > room:
-        lines = [*lines[: room - 1], f"… and {counted(len(lines) - room + 1, 'more line')}"]
-    return [*told, *lines, ""]
-
-
-def _covered(snapshot: "Snapshot[Any]") -> tuple[str, str]:
-    """Return in words of how much of the data the figures are."""
-    rows, announced_rows = f"{snapshot.rows:,}", snapshot.announced_rows
-    downloads = snapshot.finished + snapshot.in_flight + snapshot.to_come
-    if snapshot.share is None or announced_rows is None:
-        told = f"PROVISIONAL, of {rows} rows so far; how many there are is not known"
-    else:
-        told = f"PROVISIONAL, of {snapshot.share:.0%} of the data: {rows} of {announced_rows:,} rows"
-    return told, f"{snapshot.finished:,} of {downloads:,} downloads finished, {snapshot.in_flight:,} under way"
-
-
-class Lines:
-    """A line or two for what a user should know at once, and one now and then for how far a long run is.
-
-    Args:
-        now: seconds, from any point on.
-    """
-
-    previews = False
-
-    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._next_s = now() + LINE_EVERY_S
-        self._announced: dict[str, int | None] = {}
-        self._so_far: dict[str, tuple[int, int]] = {}  # rows and bytes
-        self._finished = 0
-
-    def __call__(self, event: Event) -> None:
-        _quiet(event)
-        match event:  # what comes most often first
-            case Advanced(download_id, received_bytes, rows) | Restored(download_id, received_bytes, rows):
-                self._so_far[download_id] = (rows, received_bytes)
-            case RunStarted():
-                self._announced |= {download.id: download.rows for download in event.downloads}
-            case StartedOver(download_id):
-                self._so_far.pop(download_id, None)
-            case Skipped(download_id):
-                self._announced.pop(download_id, None)
-            case DownloadFinished(download_id, _, received_bytes, rows):
-                self._so_far[download_id] = (rows, received_bytes)
-                self._finished += 1
-            case _:
-                pass
-        if self._now() >= self._next_s:
-            self._next_s = self._now() + LINE_EVERY_S
-            inform(self._how_far())
-
-    def _how_far(self) -> str:
-        rows, received_bytes = (sum(numbers) for numbers in zip(*self._so_far.values(), (0, 0), strict=True))
-        announced_rows = list(self._announced.values())
-        told = f"{rows:,} rows"
-        if None not in announced_rows and (whole := sum(filter(None, announced_rows))):
-            told = f"{rows:,} of {whole:,} rows ({min(rows / whole, 1):.0%})"
-        downloads = f"{self._finished:,} of {counted(len(self._announced), 'download')} finished"
-        return f"so far {told}, {size(received_bytes)}; {downloads}"
-
-    def preview(self, snapshot: "Snapshot[Any]") -> None:
-        """Show nothing."""
-
-
-def _quiet(event: Event) -> None:
-    match event:  # what comes most often first
-        case Advanced():
-            pass
-        case RunStarted():
-            inform(_announced(event))
-        case StartedOver() | Retried() | Restored() | Kept() | WorkerLost() | DownloadFinished():
-            tell(event)
-        case DownloadStarted():
-            _log.debug("download %s started", event.download_id)
-        case Opened(download_id, resumable=False):
-            _log.debug(
-                "download %s cannot be resumed midway (the server sends no strong ETag, or compresses):"
-                " a checkpoint keeps it once it is finished",
-                download_id,
-            )
-        case Divided(download_id, spans):
-            _log.debug("download %s comes in %s spans", download_id, spans)
-        case Resumed(download_id, offset):
-            _log.debug("download %s goes on from byte %s", download_id, f"{offset:,}")
-        case Skipped(download_id, reason):
-            _log.debug("download %s skipped: %s", download_id, reason)
-        case _:
-            pass
-
-
-def _announced(event: RunStarted) -> str:
-    return f"{event.export_id}: {announced(event.downloads)}"
-
-
-def tell(event: StartedOver | Retried | Restored | Kept | WorkerLost | DownloadFinished) -> None:
-    """Say what a user should know at once; the rest is for the debug log."""
-    if isinstance(event, Restored):
-        spared = "all of it" if event.finished else f"its first {event.rows:,} rows"
-        inform(f"download {event.download_id}: {spared} from the checkpoint")
-    elif isinstance(event, Kept):
-        if event.finished:
-            _log.debug("download %s: all of it from the folder", event.download_id)
-        else:
-            told = f"its first {size(event.offset)} are in the folder already; the rest is fetched"
-            inform(f"download {event.download_id}: {told}")
-    elif isinstance(event, Retried):
-        inform(
-            f"download {event.download_id}: attempt {event.attempt} failed ({event.reason});"
-            f" going on from byte {event.offset:,} in {event.wait_s:.1f} s"
-        )
-    elif isinstance(event, StartedOver):
-        inform(
-            f"download {event.download_id}: attempt {event.attempt} failed ({event.reason});"
-            f" starting over in {event.wait_s:.1f} s"
-        )
-    elif isinstance(event, WorkerLost):
-        one_or_more = "download" if len(event.download_ids) == 1 else "downloads"
-        inform(
-            f"worker {event.worker} was lost; others bring anew what it had in hand of"
-            f" {one_or_more} {', '.join(event.download_ids)}"
-        )
-    elif event.verdict.kind in (VerdictKind.FAILED, VerdictKind.MISMATCH):
-        say(f"download {event.download_id}: {event.verdict}")
-    else:
-        _log.debug("download %s: %s, %s rows", event.download_id, event.verdict, f"{event.rows:,}")

@@ -10,7 +10,7 @@ import nanoarrow
 import pytest
 
 from mockexport import Report, Result, Run, Selection, analyze, to_csv, to_html, to_table
-from mockexport.cli.progress import provisional
+from mockexport.cli.preview import provisional
 from mockexport.reducers.drawing import DRAWING
 from mockexport.report.report import in_order
 from tests.browser import Browser, missing

@@ -3,7 +3,7 @@
 import pytest
 
 from mockexport import Download, Verdict
-from mockexport.cli.progress import LINE_EVERY_S, Lines
+from mockexport.cli.lines import LINE_EVERY_S, Lines
 from mockexport.events import Advanced, DownloadFinished, RunStarted, Skipped, StartedOver
 from mockexport.model import VerdictKind
 
