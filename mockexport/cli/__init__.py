@@ -44,11 +44,11 @@ def _run(arguments: Sequence[str], *, counts: bool = False) -> int:
     # when the modules are taken down.
     gc.set_threshold(GARBAGE_THRESHOLD)
     atexit.register(gc.freeze)
-    from mockexport.cli.arguments import parse
+    try:  # from here on there is no traceback for Ctrl-C; what is imported is not there sooner than it is needed
+        from mockexport.cli.arguments import parse
 
-    options = parse(arguments, counts=counts)
-    try:
-        from mockexport.cli.running import run  # no sooner: --help should not wait for it
+        options = parse(arguments, counts=counts)
+        from mockexport.cli.running import run
     except KeyboardInterrupt:
         return 130  # as exits.INTERRUPTED, which may not be there yet
 
