@@ -140,7 +140,7 @@ class Ledger(Generic[S]):
         before, self._groups = self._groups, self._groups + account.reached.groups
         if self._groups > MAX_REACHES:
             for each in [account] if before > MAX_REACHES else list(self.accounts.values()):
-                if each.reached is not None:
+                if each.reached is not None and each.reached.reaches:
                     self.accounts[each.download_id] = replace(each, reached=without_reaches(each.reached))
 
     def brought(self) -> list[SavedRun]:
