@@ -1567,7 +1567,7 @@ cdef class Crew:
     stays busy for ever, as nobody knows what it describes. Not to be used after a fork, but for closing.
 
     Args:
-        threads: how many, at the most: fewer where the system has no room for them.
+        threads: how many, at the most: fewer where the system has no room for them, and 64 in any case.
         eventfd: wake through an eventfd where there is one, else through a socket pair.
 
     Raises:
@@ -1580,9 +1580,9 @@ cdef class Crew:
 
     def __cinit__(self, unsigned threads, *, bint eventfd=True):
         cdef int error
-        if not 0 < threads <= MAX_CREW:
-            raise ValueError(f"a crew has 1 to {MAX_CREW} threads")
-        error = begin_crew(&self.crew, threads, eventfd)
+        if not threads:
+            raise ValueError("a crew has at least one thread")
+        error = begin_crew(&self.crew, min(threads, MAX_CREW), eventfd)
         if error:
             raise OSError(error, os.strerror(error))
         self.begun = self.open = True

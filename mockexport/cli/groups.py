@@ -257,7 +257,8 @@ def effort(command: Command) -> None:
     command.group("how the work is done")
     command.option(
         "--chunk-size", type=chunk_length, metavar="BYTES",
-        help="bytes that go through the queue at once; K and M are understood (default: 512K; in Python 384K)",
+        help="bytes that go through the queue at once; K and M are understood (default: 1M on two cores, less on more;"
+        " in Python 384K)",
     )  # fmt: skip
     command.option(
         "--engine", choices=("auto", "kernel", "python"), default="auto",

@@ -30,8 +30,8 @@ class RunKeywords(TypedDict, total=False):
         split: divide longer downloads into spans of about this many bytes, which come over connections of their own,
             where the server can resume; by default none is divided.
         chunk_bytes: size of the chunks that go through the queue, in bytes; a chunk holds one row at the least. By
-            default 1 MiB, 1.5 MiB of files that are not compressed, and 384 KiB for reducers and the engine that are
-            written in Python.
+            default, of the 4 MiB that all of them share (6 MiB of files that are not compressed), so 1 MiB on two
+            cores, and 256 KiB at the least; 384 KiB for reducers and the engine that are written in Python.
         queue_size: chunks that may wait in the queue; 2 by default.
         consumers: how many chunks are folded at once; by default as many as there are cores, and one for reducers and
             the engine that are written in Python.

@@ -48,11 +48,13 @@ from mockexport.report.account import DownloadAccount
 
 __all__ = ["Outcome", "Pipeline", "RunStatistics"]
 
-# A hand-over costs as much as a thousand rows, and two threads' waking: large enough to bear it, small enough for the
-# memory budget, in which batches of Python objects are the most, where there are any.
-NATIVE_CHUNK_BYTES = 1024 * 1024
-# Where no HTTP client and no decompression take memory, there is room for chunks that halve the time.
-FILE_CHUNK_BYTES = 1536 * 1024
+# The memory that a run's slabs share, however many they are: 1 MiB each on two cores. A hand-over costs as much as a
+# thousand rows, and two threads' waking, so they are as large as the budget of all a process takes allows.
+NATIVE_POOL_BYTES = 4 * 1024 * 1024
+# Where no HTTP client and no decompression take memory, there is more room.
+FILE_POOL_BYTES = 6 * 1024 * 1024
+LEAST_CHUNK_BYTES = 256 * 1024
+# Batches of Python objects, where there are any, are the most of the budget, and several times as large as their bytes.
 BATCH_CHUNK_BYTES = 384 * 1024
 # What a crash may cost, beside the little that saving takes.
 CHECKPOINT_EVERY_S = 5.0
@@ -142,18 +144,20 @@ class Pipeline(Generic[S]):
             wanted=options.engine,
         )
         self._limited: Limited[Any, Any] = Limited(self._engine.reducer, options.size_limits)
-        native_bytes = FILE_CHUNK_BYTES if isinstance(source, PlainSource) and source.is_plain else NATIVE_CHUNK_BYTES
-        chunk_bytes = options.chunk_bytes or (native_bytes if self._engine.folds_natively else BATCH_CHUNK_BYTES)
         self._consumers = options.consumers or self._engine.useful_threads(os.cpu_count() or 1)
+        # Those that wait and those that are worked on: with all of them full nobody need be filling one more, as what
+        # comes meanwhile waits in the system's buffers. Each producer has one, however slowly the others get theirs.
+        slabs = max(options.concurrency, options.queue_size + self._consumers)
+        pool_bytes = FILE_POOL_BYTES if isinstance(source, PlainSource) and source.is_plain else NATIVE_POOL_BYTES
+        native_bytes = max(LEAST_CHUNK_BYTES, pool_bytes // slabs)
+        chunk_bytes = options.chunk_bytes or (native_bytes if self._engine.folds_natively else BATCH_CHUNK_BYTES)
         self._options = options
         self._source = source
         self._reducer = reducer
         self._checkpoint = checkpoint
         self._listener = listener
         self._queue = SlabQueue(options.queue_size)
-        # Those that wait and those that are worked on: with all of them full nobody need be filling one more, as what
-        # comes meanwhile waits in the system's buffers. Each producer has one, however slowly the others get theirs.
-        self._pool = SlabPool(chunk_bytes, max(options.concurrency, options.queue_size + self._consumers))
+        self._pool = SlabPool(chunk_bytes, slabs)
         self._ledger: Ledger[Any] = Ledger(self._limited, checkpoint, checkpoint_every_s, self._emit)
         self._peeker: Peeker[Any] = Peeker(self._limited, self._ledger)
         self._waits = Waits()

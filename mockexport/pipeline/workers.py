@@ -33,6 +33,9 @@ FEW_BYTES = 16 * 1024
 # What is left of a file is read in less time, too, if it is this little.
 FEW_LEFT_BYTES = 64 * 1024
 
+# More a crew does not hold (native/crew.h); what is beyond is done by Python's threads.
+MOST_JOBS = 1024
+
 # What is done natively: what to make of its result, and who waits for that.
 _Ticket = tuple[Callable[[Any], Any], "asyncio.Future[Any]"]
 
@@ -76,9 +79,13 @@ class Workers:
         """How much is being done natively, or is done and was not heard of yet."""
         return 0 if self._crew is None else self._crew.pending
 
+    def _crew_with_room(self) -> "Crew | None":
+        return self._crew if self.pending < MOST_JOBS else None
+
     async def feed(self, fold: Fold[Any], chunk: Chunk) -> None:
         """Have a fold take in its next chunk (see Fold.feed)."""
-        if self._crew is None or not self._engine.folds_natively:
+        crew = self._crew_with_room()
+        if crew is None or not self._engine.folds_natively:
             await self._loop.run_in_executor(self.threads, fold.feed, chunk)
             return
         if len(chunk.data) <= FEW_BYTES:
@@ -90,7 +97,7 @@ class Workers:
             done = self._loop.create_future()
             data = scanning.data
             ticket: _Ticket = (partial(native.end, scanning), done)
-            self._crew.scan(scanning.scan, data, scanning.start, len(data), scanning.line, ticket)
+            crew.scan(scanning.scan, data, scanning.start, len(data), scanning.line, ticket)
             await done
 
     async def read(self, file: FileIO, into: memoryview, offset: int) -> int:
@@ -101,10 +108,11 @@ class Workers:
         """
         if _is_at_its_end(file, offset):
             return _read_whole(file, into, offset)
-        if self._crew is None:
+        crew = self._crew_with_room()
+        if crew is None:
             return await asyncio.to_thread(_read_whole, file, into, offset)
         done = self._loop.create_future()
-        self._crew.read(file.fileno(), into, 0, len(into), offset, (_size_read, done))
+        crew.read(file.fileno(), into, 0, len(into), offset, (_size_read, done))
         size: int = await done
         return size
 

@@ -246,7 +246,7 @@ def test_a_refused_job_leaves_nothing_behind(begin: Begin) -> None:
         crew.read(0, buffer, 0, 1, -1, None)
     with pytest.raises((BufferError, TypeError, ValueError)):
         crew.read(0, bytes(5), 0, 5, 0, None)
-    with pytest.raises(ValueError, match="1 to 64"):
+    with pytest.raises(ValueError, match="at least one"):
         Crew(0)
     crew.close()
     with pytest.raises(RuntimeError, match="closed"):

@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -15,7 +16,7 @@ from mockexport.engine.choosing import Engine, choose_engine, kernel_problem
 from mockexport.formats import MAX_ROW_BYTES, Cutter
 from mockexport.model import Chunk, Span
 from mockexport.pipeline.slabs import Room, SlabPool
-from mockexport.pipeline.workers import FEW_LEFT_BYTES, FEW_ROWS, Workers
+from mockexport.pipeline.workers import FEW_LEFT_BYTES, FEW_ROWS, MOST_JOBS, Workers
 from mockexport.sources.scripted import Scripted
 from tests.rows import HEADER
 
@@ -86,6 +87,16 @@ async def test_a_chunk_whose_waiter_is_called_off_is_taken_in_whole_before_the_w
 
 
 @needs_kernel
+@needs_kernel
+async def test_what_a_crew_has_no_room_for_is_done_by_other_threads(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * (2 * FEW_LEFT_BYTES))
+    with Workers(kernel(), 2) as workers, path.open("rb", buffering=0) as file:
+        rooms = [memoryview(bytearray(10)) for _ in range(MOST_JOBS + 20)]
+        assert await asyncio.gather(*(workers.read(file, room, 0) for room in rooms)) == [10] * len(rooms)
+    assert all(room == b"x" * 10 for room in rooms)
+
+
 async def test_a_slab_that_may_still_be_written_to_is_not_used_again(tmp_path: Path) -> None:
     size = FEW_LEFT_BYTES + 1  # less is read at once, by no worker
     (tmp_path / "file").write_bytes(b"x" * size)
@@ -158,6 +169,36 @@ async def test_rows_may_be_longer_than_a_slab(engine: Literal["python", "kernel"
     (account,) = report.account.downloads
     assert report.totals["heart_rate"].count == 6
     assert [(bad.line, str(bad.reason)) for bad in account.first_bad_rows] == [(5, "row too long"), (8, "row too long")]
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    ("consumers", "concurrency", "most"),
+    [(1, 1, 1398101), (2, 4, 2**20), (8, 4, 419430), (2, 16, 2**18), (99, 4, 2**18)],
+)
+async def test_slabs_share_a_budget_however_many_they_are(consumers: int, concurrency: int, most: int) -> None:
+    found = []
+
+    class Looking(Scripted):
+        """A source that looks how large the slabs are that it is to receive into."""
+
+        def stream(self, export_id: str, download: Download) -> Any:
+            stream = super().stream(export_id, download)
+            pieces = stream.pieces
+
+            async def looked() -> AsyncIterator[Any]:
+                found.append(len(await rooms[-1].free()))
+                async for piece in pieces():
+                    yield piece
+
+            rooms: list[Room] = []
+            return SimpleNamespace(
+                receive_into=rooms.append, pieces=looked, start_over=stream.start_over, close=stream.close
+            )
+
+    source = Looking("x", {Download("d"): [[HEADER + ROW]]})
+    await analyze("x", source=source, engine="kernel", consumers=consumers, concurrency=concurrency)
+    assert found == [most]
 
 
 async def test_chunks_are_views_of_the_buffers_that_bytes_came_into() -> None:
