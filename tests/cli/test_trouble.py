@@ -77,19 +77,22 @@ def test_a_disk_that_is_full_under_the_events_is_told_by_their_file(run: Run, se
 def test_a_server_without_descriptors_says_so_in_a_line_and_goes_on() -> None:
     command = "ulimit -n 20; exec " + shlex.join([sys.executable, "-m", "mockexport", "serve", "--port", "0"])
     with subprocess.Popen(["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        assert server.stderr is not None
-        port = int(server.stdout.readline().rpartition(":")[2])
-        assert "Ctrl-C ends it" in server.stderr.readline()
-        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]
-        told = server.stderr.readline()
-        for client in clients:
-            client.close()
-        with socket.create_connection(("127.0.0.1", port)) as client:
-            client.sendall(f"GET /api/export HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
-            assert client.recv(12) == b"HTTP/1.1 200"
-        server.terminate()
-        rest = server.communicate()[1]
+        try:
+            assert server.stdout is not None
+            assert server.stderr is not None
+            port = int(server.stdout.readline().rpartition(":")[2])
+            assert "Ctrl-C ends it" in server.stderr.readline()
+            clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]
+            told = server.stderr.readline()
+            for client in clients:
+                client.close()
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(f"GET /api/export HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+                assert client.recv(12) == b"HTTP/1.1 200"
+            server.terminate()
+            rest = server.communicate()[1]
+        finally:
+            server.kill()
     assert told.startswith("mockexport: this machine lets the process open no more files and connections")
     assert rest == "mockexport: terminated\n"
 
