@@ -588,7 +588,10 @@ def survives(mutant: Mutant) -> str | None:
         path.write_text(text.replace(mutant.old, mutant.new))
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *TESTS[mutant.file]]
         environment = {**os.environ, "PYTHONPATH": str(copy)}
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=300)
+        try:
+            done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=300)
+        except subprocess.TimeoutExpired:
+            return "the tests do not end"
         if done.returncode == 0:
             return "the tests pass"
         return None if done.returncode == 1 else f"pytest ended with {done.returncode}: {done.stdout[-300:]}"

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from cryptography import x509
 
 from mockexport import Access, MockServer, RetryPolicy, analyze
 from mockexport.errors import OptionError, OutputError
+from mockexport.keys import make_keys
 from mockexport.server.tls import server_tls
 from tests.certificates import Authority
 
@@ -105,6 +107,18 @@ def test_keys_are_made_anew_and_only_their_owner_reads_them(tmp_path: Path) -> N
         assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
         assert folder.stat().st_mode & 0o777 == 0o700
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize("with_package", [True, False], ids=["cryptography", "openssl"])
+def test_only_the_authority_may_sign_others(with_package: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not with_package:
+        monkeypatch.setitem(sys.modules, "cryptography", None)
+    keys = make_keys(["localhost"])
+    assert keys is not None
+    for text, signs_others in ((keys.ca, True), (keys.cert, False)):
+        extensions = x509.load_pem_x509_certificate(text.encode()).extensions
+        assert extensions.get_extension_for_class(x509.BasicConstraints).value.ca is signs_others
+        assert extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign is signs_others
 
 
 def test_a_link_in_the_place_of_a_key_is_not_followed(tmp_path: Path) -> None:
