@@ -100,7 +100,12 @@ TESTS = {
         "tests/faults",
         "tests/pipeline/test_checkpoint.py",
     ],
-    "pipeline/span.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
+    "pipeline/span.py": [
+        "tests/pipeline/test_run.py",
+        "tests/faults",
+        "tests/pipeline/test_checkpoint.py",
+        "tests/saving/test_partial.py",
+    ],
     "pipeline/ledger.py": ["tests/pipeline/test_run.py", "tests/faults", "tests/pipeline/test_checkpoint.py"],
     "pipeline/producers.py": [
         "tests/pipeline/test_run.py",
