@@ -130,7 +130,7 @@ def test_bytes_of_other_sizes_or_with_other_ids_are_refused(engine: str) -> None
         others.append(good.replace(places, struct.pack("<6I", *other)))
     sparse = pack_rows([WHOLE, ["Q", "u", *WHOLE[2:]]], EVERYTHING.families)
     for unused in ((0, 0, 0, 1), (0, 1, 0, 0)):  # the second patient, the second event type
-        others.append(sparse.replace(struct.pack("<4I", 0, 1, 0, 1), struct.pack("<4I", *unused)))
+        others.append(sparse.replace(struct.pack("<4I", 0, 1, 0, 1), struct.pack("<4I", *unused), 1))
     assert not {good, sparse} & {*others}
     for data in others:
         with pytest.raises(StateError):
