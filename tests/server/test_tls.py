@@ -111,9 +111,10 @@ def test_keys_are_made_anew_and_only_their_owner_reads_them(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("with_package", [True, False], ids=["cryptography", "openssl"])
 def test_only_the_authority_may_sign_others(with_package: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not with_package:
-        monkeypatch.setitem(sys.modules, "cryptography", None)
-    keys = make_keys(["localhost"])
+    with monkeypatch.context() as patched:
+        if not with_package:
+            patched.setitem(sys.modules, "cryptography", None)
+        keys = make_keys(["localhost"])
     assert keys is not None
     for text, signs_others in ((keys.ca, True), (keys.cert, False)):
         extensions = x509.load_pem_x509_certificate(text.encode()).extensions
