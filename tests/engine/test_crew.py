@@ -324,7 +324,7 @@ def test_cycles_through_a_ticket_are_no_danger() -> None:
     class Ticket:
         pass
 
-    for _ in range(5):
+    for _ in range(20):
         crew, scan, ticket = Crew(2), new_scan(), Ticket()
         ticket.all = (crew, scan)  # type: ignore[attr-defined]
         data = bytearray(rows(2_000))

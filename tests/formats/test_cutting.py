@@ -3,7 +3,7 @@
 import tracemalloc
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mockexport.formats import MAX_ROW_BYTES, Cutter
@@ -57,7 +57,6 @@ def test_a_row_without_end_takes_no_more_memory_than_an_overlong_row_is_worth() 
     assert chunk.end >= 100 * 2**20
 
 
-@settings(max_examples=40)
 @given(
     st.integers(0, 3), st.integers(1, 200_000), st.sampled_from([500, 1000, 70_000, 300_000]), st.integers(1, 100_000)
 )

@@ -87,7 +87,6 @@ async def test_a_chunk_whose_waiter_is_called_off_is_taken_in_whole_before_the_w
 
 
 @needs_kernel
-@needs_kernel
 async def test_what_a_crew_has_no_room_for_is_done_by_other_threads(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * (2 * FEW_LEFT_BYTES))
@@ -97,6 +96,7 @@ async def test_what_a_crew_has_no_room_for_is_done_by_other_threads(tmp_path: Pa
     assert all(room == b"x" * 10 for room in rooms)
 
 
+@needs_kernel
 async def test_a_slab_that_may_still_be_written_to_is_not_used_again(tmp_path: Path) -> None:
     size = FEW_LEFT_BYTES + 1  # less is read at once, by no worker
     (tmp_path / "file").write_bytes(b"x" * size)
